@@ -1,0 +1,148 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{ApiKeyId, PersonId, ServiceId, SessionId, TenantId};
+
+/// Who acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Subject {
+    /// Nobody has been authenticated.
+    Anonymous,
+    /// A person who signed in.
+    Person {
+        /// The person.
+        id: PersonId,
+    },
+    /// A program that holds an API key of a person or service.
+    ApiKey {
+        /// The key.
+        id: ApiKeyId,
+        /// The person who owns the key and whose rights bound it.
+        owner: Option<PersonId>,
+    },
+    /// A service account.
+    Service {
+        /// The service.
+        id: ServiceId,
+    },
+    /// The platform itself: a command, a schedule, a migration.
+    System,
+}
+
+/// What the request presented to prove who acts; decides which defences a request needs (only
+/// ambient credentials such as cookies need protection against cross-site request forgery).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// Nothing.
+    None,
+    /// A session cookie, which browsers attach by themselves.
+    Cookie,
+    /// An access token in the `Authorization` header.
+    Bearer,
+    /// An API key.
+    ApiKey,
+    /// A signed request.
+    Signature,
+    /// A process of the platform, not a request.
+    Process,
+}
+
+/// How strongly the subject was authenticated (NIST SP 800-63B-4 §2: authenticator assurance level).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthenticatorAssurance {
+    /// One factor, or nothing known.
+    #[default]
+    Aal1,
+    /// Two factors.
+    Aal2,
+    /// Two factors, one of them a hardware-bound, phishing-resistant key.
+    Aal3,
+}
+
+/// How and when the subject proved itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assurance {
+    /// Authentication method references (RFC 8176), for example `pwd` or `otp`.
+    pub amr: Vec<String>,
+    /// The level reached.
+    pub aal: AuthenticatorAssurance,
+    /// When the subject last proved itself, not when a token was renewed.
+    pub auth_time: Option<DateTime<Utc>>,
+}
+
+/// Who acts, for which tenant, under which session and limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// Who acts.
+    pub subject: Subject,
+    /// The tenant on whose behalf; it always comes from the credential, never from a body or query.
+    pub tenant: Option<TenantId>,
+    /// The session behind the credential, when there is one.
+    pub session: Option<SessionId>,
+    /// Limits on what this credential may do. `None` sets no limit beyond the subject's rights; scopes never add rights.
+    pub scopes: Option<Vec<String>>,
+    /// How strongly the subject was authenticated.
+    pub assurance: Assurance,
+    /// The real actor behind an impersonation.
+    pub impersonator: Option<PersonId>,
+    /// What was presented.
+    pub credential: Credential,
+}
+
+impl Principal {
+    /// Nobody.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::of(Subject::Anonymous, Credential::None)
+    }
+
+    /// A person, without tenant or session yet.
+    #[must_use]
+    pub fn person(id: PersonId) -> Self {
+        Self::of(Subject::Person { id }, Credential::Bearer)
+    }
+
+    /// The platform itself.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::of(Subject::System, Credential::Process)
+    }
+
+    fn of(subject: Subject, credential: Credential) -> Self {
+        Self {
+            subject,
+            tenant: None,
+            session: None,
+            scopes: None,
+            assurance: Assurance::default(),
+            impersonator: None,
+            credential,
+        }
+    }
+
+    /// The same principal acting for `tenant`.
+    #[must_use]
+    pub fn in_tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Whether anybody has been authenticated.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.subject != Subject::Anonymous
+    }
+
+    /// The person who acts, or whose key acts.
+    #[must_use]
+    pub fn person_id(&self) -> Option<PersonId> {
+        match self.subject {
+            Subject::Person { id } => Some(id),
+            Subject::ApiKey { owner, .. } => owner,
+            Subject::Anonymous | Subject::Service { .. } | Subject::System => None,
+        }
+    }
+}
