@@ -122,7 +122,8 @@ mod tests {
     fn only_the_hyphenated_spelling_is_an_id() {
         let id = RoleId::new(DateTime::from_timestamp(1_700_000_000, 0).unwrap());
         assert_eq!(id.to_string().parse(), Ok(id));
-        for other in [id.as_uuid().simple().to_string(), format!("{{{id}}}"), format!("urn:uuid:{id}"), String::new()]
+        for other in
+            [id.as_uuid().simple().to_string(), format!("{{{id}}}"), format!("urn:uuid:{id}"), String::new()]
         {
             assert_eq!(other.parse::<RoleId>(), Err(IdParse), "{other}");
         }

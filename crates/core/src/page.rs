@@ -96,7 +96,8 @@ impl Cursor {
             return Err(CursorInvalid);
         }
         let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorInvalid)?;
-        let (made_for, key, id): (String, Value, Uuid) = serde_json::from_slice(&json).map_err(|_| CursorInvalid)?;
+        let (made_for, key, id): (String, Value, Uuid) =
+            serde_json::from_slice(&json).map_err(|_| CursorInvalid)?;
         // PostgreSQL refuses NUL in text; refusing it here keeps it a bad cursor instead of a failed query.
         let key_is_sound = match &key {
             Value::String(text) => !text.contains('\0'),

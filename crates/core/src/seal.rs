@@ -20,7 +20,11 @@ pub trait Sealer: Send + Sync {
     ///
     /// # Errors
     /// [`SealError::Unavailable`] when the key cannot be used.
-    fn seal<'a>(&'a self, plaintext: &'a [u8], context: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, SealError>>;
+    fn seal<'a>(
+        &'a self,
+        plaintext: &'a [u8],
+        context: &'a [u8],
+    ) -> BoxFuture<'a, Result<Vec<u8>, SealError>>;
 
     /// Opens what [`seal`](Self::seal) made for the same `context`.
     ///

@@ -1,0 +1,1 @@
+DROP FUNCTION stylobate_may_see(uuid);

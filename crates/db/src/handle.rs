@@ -1,0 +1,255 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    Conn, DbBuilder, DbOptions, Error, Participant, Reader, Scope, TransactError, Tx, bind::Values,
+    conn::Inner,
+};
+
+/// Which database engine is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// PostgreSQL, 13 or later.
+    Postgres,
+    /// SQLite, the version that is compiled in.
+    Sqlite,
+}
+
+impl Engine {
+    /// The engine as OpenTelemetry calls it (`db.system.name`).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgresql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+
+    pub(crate) fn values(self) -> Result<Values, Error> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => Ok(Values::Postgres(sqlx::postgres::PgArguments::default())),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => Ok(Values::Sqlite(sqlx::sqlite::SqliteArguments::default())),
+            #[allow(unreachable_patterns, reason = "reachable when an engine is not compiled in")]
+            _ => Err(Error::Statement(format!("{} is not compiled in", self.name()))),
+        }
+    }
+}
+
+/// A database: clone it freely, all clones share the pool.
+#[derive(Clone)]
+pub struct Db {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) pools: Pools,
+    pub(crate) options: DbOptions,
+    pub(crate) participants: Vec<Arc<dyn Participant>>,
+    pub(crate) audit_is_taken: bool,
+    pub(crate) events_are_taken: bool,
+}
+
+pub(crate) enum Pools {
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::PgPool),
+    #[cfg(feature = "sqlite")]
+    Sqlite {
+        /// SQLite has one writer at a time; one connection makes waiting for it fair.
+        write: sqlx::SqlitePool,
+        read: sqlx::SqlitePool,
+    },
+}
+
+/// How the pool is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct PoolStats {
+    /// Most connections at once.
+    pub max: u32,
+    /// Connections open now.
+    pub open: u32,
+    /// Open connections that nobody uses.
+    pub idle: u32,
+    /// Open connections in use.
+    pub in_use: u32,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("engine", &self.engine()).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Connects to `url` without audit or event participants: `postgres://…` or `sqlite://path`.
+    ///
+    /// # Errors
+    /// [`Error::Url`] when the address names no engine of this build, [`Error::Unavailable`] when nothing answers.
+    pub async fn connect(url: &str, options: DbOptions) -> Result<Self, Error> {
+        Self::builder(url, options).without_audit().without_events().connect().await
+    }
+
+    /// Begins to put a handle together.
+    #[must_use]
+    pub fn builder(url: &str, options: DbOptions) -> DbBuilder {
+        DbBuilder::new(url, options)
+    }
+
+    /// The engine at the other end.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.shared.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(_) => Engine::Postgres,
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { .. } => Engine::Sqlite,
+        }
+    }
+
+    /// Begins a transaction that changes rows of `scope`. Prefer [`transact`](Self::transact), which tries again when the
+    /// database is busy.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when no connection is free in time, [`Error::Busy`] when another writer holds SQLite,
+    /// [`Error::Unavailable`] when there is no database.
+    pub async fn begin(&self, scope: Scope) -> Result<Tx, Error> {
+        self.begin_as(scope, false).await
+    }
+
+    /// Begins a transaction that only reads rows of `scope`, all from one consistent state.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn begin_read(&self, scope: Scope) -> Result<Tx, Error> {
+        self.begin_as(scope, true).await
+    }
+
+    async fn begin_as(&self, scope: Scope, read_only: bool) -> Result<Tx, Error> {
+        if let Scope::Platform(reason) = scope {
+            tracing::trace!(reason, read_only, "transaction over all tenants");
+        }
+        let inner = match self.shared.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(ref pool) => {
+                Inner::Postgres(crate::postgres::begin(pool, scope, read_only).await?)
+            }
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { ref write, ref read } => {
+                let pool = if read_only { read } else { write };
+                Inner::Sqlite(
+                    crate::sqlite::begin(pool, read_only, self.shared.options.statement_timeout).await?,
+                )
+            }
+        };
+        Ok(Tx::new(self.clone(), self.conn(inner), scope, read_only))
+    }
+
+    /// A plain pooled connection for single statements that read tables outside row-level security: a transaction would
+    /// triple what such a read costs.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn read(&self) -> Result<Reader, Error> {
+        use crate::conn::Link;
+        let inner = match self.shared.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(ref pool) => Inner::Postgres(Link::Pooled(pool.acquire().await?)),
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { ref read, .. } => Inner::Sqlite(Link::Pooled(read.acquire().await?)),
+        };
+        Ok(Reader(self.conn(inner)))
+    }
+
+    fn conn(&self, inner: Inner) -> Conn {
+        // The engines enforce the limit themselves; the second on top is for an engine that does not answer at all.
+        Conn { inner, statement_timeout: self.shared.options.statement_timeout + Duration::from_secs(1) }
+    }
+
+    /// Runs `work` in a transaction on rows of `scope` and commits when it returns `Ok`. When the database is busy or the
+    /// transaction loses against another, the whole of `work` runs again, so it must have no effect but through `tx`.
+    ///
+    /// # Errors
+    /// What `work` returns, after a rollback; or the database's own error.
+    pub async fn transact<T, E, F>(&self, scope: Scope, mut work: F) -> Result<T, E>
+    where
+        F: AsyncFnMut(&mut Tx) -> Result<T, E>,
+        E: TransactError,
+    {
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(scope, &mut work).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let retry = error.as_db().is_some_and(Error::is_retryable);
+            if !retry || attempt >= self.shared.options.attempts_max {
+                return Err(error);
+            }
+            // 4, 8, 16 … ms, each between half and the whole, so that losers do not meet again.
+            let ceiling = 2_u64.saturating_pow(attempt.min(8) + 1);
+            let wait = Duration::from_micros(fastrand::u64(ceiling * 500..=ceiling * 1_000));
+            tracing::debug!(attempt, wait_us = wait.as_micros(), "transaction is tried again");
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt<T, E, F>(&self, scope: Scope, work: &mut F) -> Result<T, E>
+    where
+        F: AsyncFnMut(&mut Tx) -> Result<T, E>,
+        E: TransactError,
+    {
+        let mut tx = self.begin(scope).await?;
+        match work(&mut tx).await {
+            Ok(value) => {
+                tx.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // Dropping would roll back as well, but only when the connection is used again.
+                if let Err(rollback) = tx.rollback().await {
+                    tracing::debug!(code = rollback.code(), "rollback failed; the connection is dropped");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// How the pool is doing. On SQLite the writer counts as one connection.
+    #[must_use]
+    pub fn pool_stats(&self) -> PoolStats {
+        let (open, idle, max) = match self.shared.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(ref pool) => (pool.size(), pool.num_idle(), self.shared.options.connections_max),
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { ref write, ref read } => (
+                write.size() + read.size(),
+                write.num_idle() + read.num_idle(),
+                self.shared.options.connections_max + 1,
+            ),
+        };
+        let idle = u32::try_from(idle).unwrap_or(open).min(open);
+        PoolStats { max, open, idle, in_use: open - idle }
+    }
+
+    /// Waits until every connection is back and closes them; on SQLite this also folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        match self.shared.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(ref pool) => pool.close().await,
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { ref write, ref read } => {
+                read.close().await;
+                write.close().await;
+            }
+        }
+    }
+}

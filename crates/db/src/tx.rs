@@ -1,0 +1,157 @@
+use std::{
+    mem,
+    ops::{Deref, DerefMut},
+};
+
+use stylobate_core::{AuditEvent, DomainEvent};
+
+use crate::{
+    Conn, Db, Error, Pending, Scope, TransactError,
+    conn::{Inner, Link},
+};
+
+/// A unit of work: a transaction, and the events that commit with it. Dropping it rolls back.
+pub struct Tx {
+    db: Db,
+    conn: Conn,
+    scope: Scope,
+    read_only: bool,
+    pending: Pending,
+    on_commit: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Deref for Tx {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+}
+
+impl Tx {
+    pub(crate) fn new(db: Db, conn: Conn, scope: Scope, read_only: bool) -> Self {
+        Self { db, conn, scope, read_only, pending: Pending::default(), on_commit: Vec::new() }
+    }
+
+    /// On whose rows it works.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Buffers an audit event, to be written with the change it describes.
+    pub fn audit(&mut self, event: AuditEvent) {
+        self.pending.audit.push(event);
+    }
+
+    /// Buffers a domain event, to be published once the change has committed.
+    pub fn emit(&mut self, event: DomainEvent) {
+        self.pending.events.push(event);
+    }
+
+    /// Runs `hook` once the transaction has committed, for state in memory that follows the rows. It must be quick.
+    pub fn on_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
+        self.on_commit.push(Box::new(hook));
+    }
+
+    /// Runs `work` behind a savepoint: when it fails, only what it did is undone, and the transaction goes on. Needed on
+    /// PostgreSQL, where any failed statement otherwise spoils the whole transaction.
+    ///
+    /// # Errors
+    /// What `work` returns, or the database's own error.
+    pub async fn nested<T, E, F>(&mut self, work: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Self) -> Result<T, E>,
+        E: TransactError,
+    {
+        self.q("SAVEPOINT nested").run().await?;
+        let (audits, events, hooks) =
+            (self.pending.audit.len(), self.pending.events.len(), self.on_commit.len());
+        match work(self).await {
+            Ok(value) => {
+                self.q("RELEASE SAVEPOINT nested").run().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.pending.audit.truncate(audits);
+                self.pending.events.truncate(events);
+                self.on_commit.truncate(hooks);
+                self.q("ROLLBACK TO SAVEPOINT nested").run().await?;
+                self.q("RELEASE SAVEPOINT nested").run().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets the participants write what was buffered, commits, and runs the hooks. The work goes on when the caller's
+    /// future is dropped: a commit that has begun is never left half known.
+    ///
+    /// # Errors
+    /// [`Error::Unclaimed`] when events were buffered that nobody takes, [`Error::Participant`] when one failed; then
+    /// nothing has changed. [`Error::Unavailable`] while committing leaves open whether it happened, as with any
+    /// database.
+    pub async fn commit(self) -> Result<(), Error> {
+        let shared = self.db.shared();
+        if self.read_only {
+            return if self.pending.is_empty() { self.rollback().await } else { Err(Error::ReadOnly) };
+        }
+        if !self.pending.audit.is_empty() && !shared.audit_is_taken {
+            return Err(Error::Unclaimed("audit"));
+        }
+        if !self.pending.events.is_empty() && !shared.events_are_taken {
+            return Err(Error::Unclaimed("domain"));
+        }
+        tokio::spawn(self.commit_to_the_end()).await.map_err(|error| Error::Engine(Box::new(error)))?
+    }
+
+    async fn commit_to_the_end(mut self) -> Result<(), Error> {
+        let db = self.db.clone();
+        let pending = mem::take(&mut self.pending);
+        for participant in &db.shared().participants {
+            participant.before_commit(&mut self, &pending).await?;
+        }
+        match self.conn.inner {
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(Link::Transaction(transaction)) => transaction.commit().await?,
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(Link::Transaction(mut transaction)) => {
+                transaction.lock_handle().await?.remove_progress_handler();
+                transaction.commit().await?;
+            }
+            #[allow(unreachable_patterns, reason = "a transaction never holds a plain connection")]
+            _ => {}
+        }
+        for hook in self.on_commit {
+            hook();
+        }
+        for participant in &db.shared().participants {
+            participant.after_commit(&pending);
+        }
+        Ok(())
+    }
+
+    /// Undoes everything.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the connection is gone; the engine then undoes it by itself.
+    pub async fn rollback(self) -> Result<(), Error> {
+        match self.conn.inner {
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(Link::Transaction(transaction)) => transaction.rollback().await?,
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(Link::Transaction(mut transaction)) => {
+                transaction.lock_handle().await?.remove_progress_handler();
+                transaction.rollback().await?;
+            }
+            #[allow(unreachable_patterns, reason = "a transaction never holds a plain connection")]
+            _ => {}
+        }
+        Ok(())
+    }
+}

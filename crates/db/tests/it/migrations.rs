@@ -1,0 +1,93 @@
+use stylobate_db::{Db, DbOptions, Error, Migration, MigrationSet, migrate, migrate_to, migration_states};
+use stylobate_testkit::{TestDb, both_engines};
+
+use crate::NOTES;
+
+static BROKEN: MigrationSet = MigrationSet {
+    name: "broken",
+    append_only: &[],
+    migrations: &[Migration {
+        name: "20260202000000_broken",
+        postgres: ("CREATE TABLE half (id bigint); SELECT nonsense;", "-- irreversible"),
+        sqlite: ("CREATE TABLE half (id integer); SELECT nonsense;", "-- irreversible"),
+    }],
+};
+
+static ONE_WAY: MigrationSet = MigrationSet {
+    name: "one_way",
+    append_only: &[],
+    migrations: &[Migration {
+        name: "20260303000000_one_way",
+        postgres: ("CREATE TABLE one_way (id bigint);", "-- irreversible: the rows cannot be made again"),
+        sqlite: ("CREATE TABLE one_way (id integer);", "-- irreversible: the rows cannot be made again"),
+    }],
+};
+
+/// A handle that owns the tables on PostgreSQL as well.
+async fn owner(db: &TestDb) -> Db {
+    let url = match db.engine() {
+        stylobate_db::Engine::Sqlite => db.url().to_owned(),
+        stylobate_db::Engine::Postgres => {
+            let server = std::env::var(stylobate_testkit::POSTGRES_URL).unwrap();
+            let (base, _) = server.rsplit_once('/').unwrap();
+            let (_, name) = db.url().rsplit_once('/').unwrap();
+            format!("{base}/{name}")
+        }
+    };
+    Db::connect(&url, DbOptions::default()).await.unwrap()
+}
+
+both_engines!(every_migration_can_be_undone_and_applied_again, &[&NOTES]);
+async fn every_migration_can_be_undone_and_applied_again(db: TestDb) {
+    let db = owner(&db).await;
+    let applied = async || -> Vec<bool> {
+        migration_states(&db, &[&NOTES]).await.unwrap().iter().map(|state| state.is_applied).collect()
+    };
+    migrate_to(&db, &[&NOTES], 0).await.unwrap();
+    assert_eq!(applied().await, [false, false]);
+    migrate(&db, &[&NOTES]).await.unwrap();
+    migrate(&db, &[&NOTES]).await.unwrap();
+    assert_eq!(applied().await, [true, true]);
+}
+
+// A29
+both_engines!(a_failing_migration_changes_nothing, &[&NOTES]);
+async fn a_failing_migration_changes_nothing(db: TestDb) {
+    let db = owner(&db).await;
+    let result = migrate(&db, &[&BROKEN]).await;
+    assert!(matches!(&result, Err(Error::Migrate { set, .. }) if set == "broken"), "{result:?}");
+    let half = db.read().await.unwrap().q("SELECT count(*) FROM half").scalar::<i64>().await;
+    assert!(half.is_err(), "the table of the failed migration exists");
+}
+
+both_engines!(an_irreversible_migration_is_not_undone, &[&NOTES, &ONE_WAY]);
+async fn an_irreversible_migration_is_not_undone(db: TestDb) {
+    let db = owner(&db).await;
+    let result = migrate_to(&db, &[&NOTES, &ONE_WAY], 0).await;
+    assert!(matches!(result, Err(Error::Irreversible { set: "one_way", .. })), "{result:?}");
+    assert!(migration_states(&db, &[&NOTES]).await.unwrap().iter().all(|state| state.is_applied));
+}
+
+// A29
+both_engines!(processes_may_migrate_at_once, &[]);
+async fn processes_may_migrate_at_once(db: TestDb) {
+    let owner = owner(&db).await;
+    let runs: Vec<_> = (0..6)
+        .map(|_| {
+            let db = owner.clone();
+            tokio::spawn(async move { migrate(&db, &[&NOTES]).await })
+        })
+        .collect();
+    for run in runs {
+        run.await.unwrap().unwrap();
+    }
+}
+
+both_engines!(migrations_of_a_newer_program_are_tolerated, &[&NOTES, &ONE_WAY]);
+async fn migrations_of_a_newer_program_are_tolerated(db: TestDb) {
+    static OLDER: MigrationSet = MigrationSet { name: "one_way", append_only: &[], migrations: &[] };
+    let db = owner(&db).await;
+    migrate(&db, &[&NOTES, &OLDER]).await.unwrap();
+    let states = migration_states(&db, &[&OLDER]).await.unwrap();
+    assert!(states.iter().any(|state| state.set == "one_way" && state.name.is_empty() && state.is_applied));
+}
