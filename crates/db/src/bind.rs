@@ -51,13 +51,13 @@ impl Values {
     pub(crate) fn add<T: Bind>(&mut self, value: T) -> Result<(), crate::Error> {
         #[cfg(any(feature = "postgres", feature = "sqlite"))]
         use sqlx::Arguments as _;
-        match *self {
+        let added: Result<(), sqlx::error::BoxDynError> = match *self {
             #[cfg(feature = "postgres")]
             Self::Postgres(ref mut values) => values.add(value),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(ref mut values) => values.add(value),
-        }
-        .map_err(|error: sqlx::error::BoxDynError| crate::Error::Statement(error.to_string()))
+        };
+        added.map_err(|error| crate::Error::Statement(error.to_string()))
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -226,7 +226,7 @@ impl Db {
     /// How the pool is doing. On SQLite the writer counts as one connection.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
-        let (open, idle, max) = match self.shared.pools {
+        let (open, idle, max): (u32, usize, u32) = match self.shared.pools {
             #[cfg(feature = "postgres")]
             Pools::Postgres(ref pool) => (pool.size(), pool.num_idle(), self.shared.options.connections_max),
             #[cfg(feature = "sqlite")]

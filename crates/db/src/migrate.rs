@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use sqlx::{
     AssertSqlSafe, SqlSafeStr as _,
-    migrate::{Migrate, MigrateError, MigrationType, Migrator},
+    migrate::{AppliedMigration, Migrate, MigrateError, MigrationType, Migrator},
 };
 
 use crate::{
@@ -143,11 +143,11 @@ pub async fn migrate_to(db: &Db, sets: &[&MigrationSet], version: i64) -> Result
     }
     for set in &sets {
         let migrator = set.migrator(db.engine());
-        let run = match tx_link(&mut tx) {
+        let run: Result<(), MigrateError> = match *tx_link(&mut tx) {
             #[cfg(feature = "postgres")]
-            Inner::Postgres(link) => migrator.run_direct(Some(version), link.raw(), false).await,
+            Inner::Postgres(ref mut link) => migrator.run_direct(Some(version), link.raw(), false).await,
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(link) => migrator.run_direct(Some(version), link.raw(), false).await,
+            Inner::Sqlite(ref mut link) => migrator.run_direct(Some(version), link.raw(), false).await,
         };
         run.map_err(|error| failed(set, error))?;
     }
@@ -221,7 +221,7 @@ const MIGRATION_LOCK: i64 = 0x7374_796c_6f62_6174;
 async fn locked(db: &Db) -> Result<Tx, Error> {
     let mut tx = db.begin(Scope::Platform("migrate")).await?;
     tx.statement_timeout = std::time::Duration::from_secs(3_600);
-    match tx_link(&mut tx) {
+    match *tx_link(&mut tx) {
         #[cfg(feature = "postgres")]
         Inner::Postgres(_) => {
             tx.q("SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)")
@@ -230,7 +230,7 @@ async fn locked(db: &Db) -> Result<Tx, Error> {
             tx.q("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).run().await?;
         }
         #[cfg(feature = "sqlite")]
-        Inner::Sqlite(link) => link.raw().lock_handle().await?.remove_progress_handler(),
+        Inner::Sqlite(ref mut link) => link.raw().lock_handle().await?.remove_progress_handler(),
     }
     Ok(tx)
 }
@@ -252,11 +252,11 @@ async fn applied(tx: &mut Tx, set: &MigrationSet) -> Result<BTreeSet<i64>, Error
         return Ok(BTreeSet::new());
     }
     let table = set.table();
-    let listed = match tx_link(tx) {
+    let listed: Result<Vec<AppliedMigration>, MigrateError> = match *tx_link(tx) {
         #[cfg(feature = "postgres")]
-        Inner::Postgres(link) => link.raw().list_applied_migrations(&table).await,
+        Inner::Postgres(ref mut link) => link.raw().list_applied_migrations(&table).await,
         #[cfg(feature = "sqlite")]
-        Inner::Sqlite(link) => link.raw().list_applied_migrations(&table).await,
+        Inner::Sqlite(ref mut link) => link.raw().list_applied_migrations(&table).await,
     };
     let listed = listed.map_err(|error| failed(set, error))?;
     Ok(listed.into_iter().map(|migration| migration.version).collect())
