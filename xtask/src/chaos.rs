@@ -1,0 +1,21 @@
+//! `cargo xtask chaos`: promises at full count, against the release build and servers with their default durability.
+
+use crate::services::{Durability, Instance};
+use crate::{Result, install, process, workspace};
+
+pub fn run(areas: &[String]) -> Result {
+    run_release(&["--package", "stylobate-tests", "--bin", "chaos"], areas)
+}
+
+/// Builds the control plane and a driver for release, and runs the driver beside fresh servers.
+pub fn run_release(driver: &[&str], arguments: &[String]) -> Result {
+    install::compiler()?;
+    process::run(process::cargo().args(["build", "--release", "--locked", "--package", "control-plane"]))?;
+    process::run(process::cargo().args(["build", "--release", "--locked"]).args(driver))?;
+    let binary = workspace::metadata()?.target.join("release/control-plane");
+    let services = Instance::start(Durability::Default)?;
+    let mut run = process::cargo();
+    run.args(["run", "--quiet", "--release", "--locked"]).args(driver).arg("--").args(arguments);
+    run.envs(services.exports()).env("STYLOBATE_BIN_CONTROL_PLANE", binary);
+    process::run(&mut run)
+}
