@@ -1,0 +1,20 @@
+//! Passwords, access tokens, sessions, refresh families and login throttling for Rust services.
+
+mod key;
+mod password;
+mod seal;
+mod token;
+
+#[cfg(feature = "sql")]
+pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
+pub use key::{
+    KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey,
+};
+pub use password::{
+    ContextWords, HashParams, HasherOptions, HasherStats, Password, PasswordError, PasswordHash,
+    PasswordHasher, PasswordPolicy, PolicyViolation, Verdict,
+};
+pub use seal::{KeyEncryptionKey, LocalSealer};
+pub use token::{
+    AccessClaims, Signer, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError, VerifiedToken, Verifier,
+};
