@@ -1,0 +1,56 @@
+//! Organisations and memberships, with every store bound to its tenant.
+//!
+//! An *organisation* ([`OrgCode`], [`OrgName`]) is a *tenant*: the owner of rows that no other tenant sees. A
+//! *membership* ([`Membership`]) says that a person may act in it. People exist once on the platform; which
+//! organisation someone acts for is chosen at sign-in ([`choose`]) and from then on comes from the principal, never
+//! from a body or query. Every installation has one *default organisation* ([`DefaultOrg`]).
+//!
+//! With the feature `postgres` or `sqlite`, `Tenancy` keeps both in a `stylobate_db::Db`:
+//! 1. `orgs` is read before a tenant is known and is not under row-level security; `memberships` is.
+//! 2. Sign-in reads the memberships of a person under `Scope::Platform`; everything else runs in the tenant's scope,
+//!    and a transaction of one tenant cannot touch another's memberships on either engine.
+//! 3. Every change buffers its audit record (`org.create`, `member.add`, `member.remove`).
+//!
+//! ```
+//! use stylobate_core::TenantId;
+//! use stylobate_tenancy::{ChooseError, Membership, MembershipStatus, choose};
+//!
+//! let acme = Membership {
+//!     tenant_id: "0192d3a0-0000-7000-8000-000000000001".parse::<TenantId>()?,
+//!     org_code: "ACME".parse()?,
+//!     org_name: "Acme Ltd".parse()?,
+//!     org_is_active: true,
+//!     status: MembershipStatus::Active,
+//! };
+//! let memberships = [acme];
+//! assert_eq!(choose(&memberships, None), Ok(memberships[0].tenant_id));
+//! assert_eq!(choose(&memberships, Some("other")), Err(ChooseError::NotAMember));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+#[cfg(feature = "sql")]
+mod error;
+mod membership;
+mod org;
+#[cfg(feature = "sql")]
+mod schema;
+#[cfg(feature = "sql")]
+mod store;
+#[cfg(feature = "sql")]
+mod tenancy;
+
+pub use config::{ConfigInvalid, DefaultOrg, TenancyConfig, TenancyMode};
+pub use membership::{ChooseError, Membership, MembershipStatus, choose};
+pub use org::{OrgCode, OrgCodeInvalid, OrgName, OrgNameInvalid};
+
+#[cfg(feature = "sql")]
+pub use {
+    error::Error,
+    schema::MIGRATIONS,
+    tenancy::{Org, Tenancy},
+};
+
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,15 @@
+//! Organisations and memberships on both engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod default_org;
+mod fixture;
+mod members;
+
+mod schema;

@@ -1,0 +1,171 @@
+use stylobate_core::{Clock as _, TenantId};
+use stylobate_db::{Error as DbError, Scope};
+use stylobate_tenancy::{ChooseError, Error, MIGRATIONS, MembershipStatus, choose};
+use stylobate_testkit::{TestDb, both_engines};
+
+use crate::fixture::Fixture;
+
+async fn members_come_and_go(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let org = fixture.default_org().await;
+    let (ada, bob) = (fixture.person(), fixture.person());
+    fixture.audited();
+
+    assert!(fixture.add(org.id, ada).await);
+    assert!(!fixture.add(org.id, ada).await, "the second time changes nothing");
+    assert!(fixture.is_member(org.id, ada).await);
+    assert!(!fixture.is_member(org.id, bob).await);
+    let audited = fixture.audited();
+    assert_eq!(audited.len(), 1);
+    assert_eq!((audited[0].action, audited[0].tenant), ("member.add", Some(org.id)));
+    assert_eq!((audited[0].target.kind, &audited[0].target.id), ("person", &Some(ada.to_string())));
+
+    let mut tx = fixture.db.begin(Scope::Tenant(org.id)).await.unwrap();
+    assert!(fixture.tenancy.remove_member(&mut tx, &fixture.system, org.id, ada).await.unwrap());
+    assert!(!fixture.tenancy.remove_member(&mut tx, &fixture.system, org.id, bob).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(!fixture.is_member(org.id, ada).await);
+    assert_eq!(fixture.audited().iter().map(|event| event.action).collect::<Vec<_>>(), ["member.remove"]);
+}
+both_engines!(members_come_and_go, &[&MIGRATIONS]);
+
+async fn sign_in_reads_all_memberships_of_a_person(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let (zeta, acme) = (fixture.org("ZETA").await, fixture.org("acme").await);
+    let (ada, bob) = (fixture.person(), fixture.person());
+    fixture.add(zeta, ada).await;
+    fixture.add(acme, ada).await;
+    fixture.add(acme, bob).await;
+
+    let mut tx = fixture.db.begin_read(Scope::Platform("login")).await.unwrap();
+    let memberships = fixture.tenancy.memberships_of(&mut tx, ada).await.unwrap();
+    tx.rollback().await.unwrap();
+    let codes: Vec<_> = memberships.iter().map(|membership| membership.org_code.as_str()).collect();
+    assert_eq!(codes, ["acme", "ZETA"]);
+    assert_eq!(memberships[1].org_name.as_str(), "ZETA");
+    assert_eq!(choose(&memberships, None), Err(ChooseError::OrgCodeRequired));
+    assert_eq!(choose(&memberships, Some("zeta")), Ok(zeta));
+
+    let mut tx = fixture.db.begin(Scope::Platform("test")).await.unwrap();
+    tx.q("UPDATE memberships SET status = 'suspended' WHERE tenant_id = $1 AND person_id = $2")
+        .bind(acme.as_uuid())
+        .bind(ada.as_uuid())
+        .run()
+        .await
+        .unwrap();
+    let memberships = fixture.tenancy.memberships_of(&mut tx, ada).await.unwrap();
+    assert_eq!(memberships[0].status, MembershipStatus::Suspended);
+    assert_eq!(choose(&memberships, None), Ok(zeta));
+    tx.q("UPDATE orgs SET is_active = $1 WHERE id = $2")
+        .bind(false)
+        .bind(zeta.as_uuid())
+        .run()
+        .await
+        .unwrap();
+    let memberships = fixture.tenancy.memberships_of(&mut tx, ada).await.unwrap();
+    assert_eq!(choose(&memberships, Some("zeta")), Err(ChooseError::NoMembership));
+    tx.commit().await.unwrap();
+    assert!(!fixture.is_member(acme, ada).await, "a suspended member may not act");
+    assert!(!fixture.add(acme, ada).await, "adding does not lift a suspension");
+    assert!(!fixture.is_member(acme, ada).await);
+}
+both_engines!(sign_in_reads_all_memberships_of_a_person, &[&MIGRATIONS]);
+
+async fn a_deleted_person_leaves_every_organisation(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let (acme, zeta) = (fixture.org("acme").await, fixture.org("zeta").await);
+    let (ada, bob) = (fixture.person(), fixture.person());
+    for (tenant, person) in [(acme, ada), (zeta, ada), (acme, bob)] {
+        fixture.add(tenant, person).await;
+    }
+    fixture.audited();
+    let mut tx = fixture.db.begin(Scope::Tenant(acme)).await.unwrap();
+    let refused = fixture.tenancy.remove_person(&mut tx, &fixture.system, ada).await;
+    assert!(matches!(refused, Err(Error::ForeignTenant)), "{refused:?}");
+    tx.rollback().await.unwrap();
+
+    let mut tx = fixture.db.begin(Scope::Platform("person.delete")).await.unwrap();
+    let mut left = fixture.tenancy.remove_person(&mut tx, &fixture.system, ada).await.unwrap();
+    tx.commit().await.unwrap();
+    left.sort_unstable();
+    let mut expected = vec![acme, zeta];
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+    let mut audited: Vec<_> = fixture.audited().iter().map(|event| event.tenant.unwrap()).collect();
+    audited.sort_unstable();
+    assert_eq!(audited, expected);
+    assert!(fixture.is_member(acme, bob).await);
+}
+both_engines!(a_deleted_person_leaves_every_organisation, &[&MIGRATIONS]);
+
+// A12
+async fn a_transaction_of_one_tenant_cannot_touch_another(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let (acme, zeta) = (fixture.org("acme").await, fixture.org("zeta").await);
+    let ada = fixture.person();
+    fixture.add(zeta, ada).await;
+    let mut tx = fixture.db.begin(Scope::Tenant(acme)).await.unwrap();
+    let (tenancy, system) = (&fixture.tenancy, &fixture.system);
+    assert!(matches!(tenancy.add_member(&mut tx, system, zeta, ada).await, Err(Error::ForeignTenant)));
+    assert!(matches!(tenancy.remove_member(&mut tx, system, zeta, ada).await, Err(Error::ForeignTenant)));
+    assert!(matches!(tenancy.is_member(&mut tx, zeta, ada).await, Err(Error::ForeignTenant)));
+    tx.commit().await.unwrap();
+    assert!(fixture.is_member(zeta, ada).await);
+}
+both_engines!(a_transaction_of_one_tenant_cannot_touch_another, &[&MIGRATIONS]);
+
+async fn a_membership_needs_its_organisation(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let missing = TenantId::new(fixture.clock.now());
+    let mut tx = fixture.db.begin(Scope::Tenant(missing)).await.unwrap();
+    let refused = fixture.tenancy.add_member(&mut tx, &fixture.system, missing, fixture.person()).await;
+    assert!(matches!(refused, Err(Error::OrgNotFound)), "{refused:?}");
+}
+both_engines!(a_membership_needs_its_organisation, &[&MIGRATIONS]);
+
+async fn a_rolled_back_membership_leaves_nothing(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let org = fixture.default_org().await;
+    fixture.audited();
+    let ada = fixture.person();
+    let mut tx = fixture.db.begin(Scope::Tenant(org.id)).await.unwrap();
+    assert!(fixture.tenancy.add_member(&mut tx, &fixture.system, org.id, ada).await.unwrap());
+    tx.rollback().await.unwrap();
+    assert!(!fixture.is_member(org.id, ada).await);
+    assert_eq!(fixture.audited().len(), 0);
+}
+both_engines!(a_rolled_back_membership_leaves_nothing, &[&MIGRATIONS]);
+
+// A12: the second wall, met by statements that forget the tenant.
+#[tokio::test]
+async fn row_level_security_hides_foreign_memberships_from_a_careless_statement() {
+    let test_db = TestDb::postgres(&[&MIGRATIONS]).await;
+    let fixture = Fixture::new(&test_db).await;
+    let (acme, zeta) = (fixture.org("acme").await, fixture.org("zeta").await);
+    let ada = fixture.person();
+    fixture.add(acme, ada).await;
+    fixture.add(zeta, ada).await;
+
+    let mut tx = fixture.db.begin(Scope::Tenant(acme)).await.unwrap();
+    assert_eq!(tx.q("SELECT count(*) FROM memberships").scalar::<i64>().await.unwrap(), 1);
+    assert_eq!(tx.q("UPDATE memberships SET status = 'suspended'").run().await.unwrap(), 1);
+    assert_eq!(
+        tx.q("DELETE FROM memberships WHERE person_id = $1").bind(ada.as_uuid()).run().await.unwrap(),
+        1
+    );
+    let forged = tx
+        .q("INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at) \
+            VALUES ($1, $2, 'active', $3, $3)")
+        .bind(zeta.as_uuid())
+        .bind(fixture.person().as_uuid())
+        .bind(fixture.clock.now())
+        .run()
+        .await;
+    assert!(matches!(forged, Err(DbError::Forbidden)), "{forged:?}");
+    tx.rollback().await.unwrap();
+
+    let unscoped: i64 =
+        fixture.db.read().await.unwrap().q("SELECT count(*) FROM memberships").scalar().await.unwrap();
+    assert_eq!(unscoped, 0, "a connection that names no scope sees nothing");
+    assert!(fixture.is_member(zeta, ada).await);
+}
