@@ -97,14 +97,20 @@ ids! {
     PersonId,
     /// Names one request, from the edge to the last log line it causes.
     RequestId,
+    /// Names the assignment of a role to a subject.
+    RoleAssignmentId,
     /// Names a role.
     RoleId,
+    /// Names the link between a role and a permission.
+    RolePermissionId,
     /// Names a service account.
     ServiceId,
     /// Names a session. It is public to its owner; the session's token is a different, secret value.
     SessionId,
     /// Names a tenant: organisation and tenant are the same entity.
     TenantId,
+    /// Names one access token (its `jti`). It is no secret: knowing it does not make a token.
+    TokenId,
 }
 
 #[cfg(test)]
