@@ -1,0 +1,91 @@
+use stylobate_core::CursorInvalid;
+use stylobate_db::{Error as DbError, TransactError};
+
+/// Why a change or a question about roles and permissions was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RbacError {
+    /// The tenant has a role of that name already, or the platform has, whose roles are visible in every tenant.
+    #[error("a role of this name exists")]
+    RoleNameTaken,
+    /// The tenant has a permission of that key already, or the catalogue uses the key as name or synonym.
+    #[error("a permission of this key exists")]
+    PermissionKeyTaken,
+    /// The role has the permission already.
+    #[error("the role has this permission")]
+    AlreadyAttached,
+    /// The subject has the role already.
+    #[error("the subject has this role")]
+    AlreadyAssigned,
+    /// There is none, or it is another tenant's.
+    #[error("there is no such {entity}")]
+    NotFound {
+        /// What was asked for: `role`, `permission`, `role_permission` or `role_assignment`.
+        entity: &'static str,
+    },
+    /// A field breaks the rules.
+    #[error("`{field}` {message}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// A stable code: `required`, `too_long`, `invalid`.
+        code: &'static str,
+        /// The rule.
+        message: &'static str,
+    },
+    /// The cursor was not made by this list.
+    #[error(transparent)]
+    Cursor(#[from] CursorInvalid),
+    /// The row belongs to the platform, and the caller has no role there.
+    #[error("this belongs to the platform")]
+    PlatformOwned,
+    /// The row is declared in code: it cannot be renamed or deleted, and the platform's roles cannot be switched off.
+    #[error("this is declared by the program")]
+    Declared,
+    /// Somebody else changed the row since the caller read it.
+    #[error("the row has changed since it was read")]
+    Stale,
+    /// The database failed.
+    #[error("the database failed")]
+    Db(#[from] DbError),
+}
+
+impl RbacError {
+    /// The stable code of the situation.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RoleNameTaken => "role_name_taken",
+            Self::PermissionKeyTaken => "permission_key_taken",
+            Self::AlreadyAttached => "already_attached",
+            Self::AlreadyAssigned => "already_assigned",
+            Self::NotFound { .. } => "not_found",
+            Self::Invalid { .. } => "validation",
+            Self::Cursor(_) => "cursor_invalid",
+            Self::PlatformOwned => "platform_owned",
+            Self::Declared => "declared",
+            Self::Stale => "stale",
+            Self::Db(error) => error.code(),
+        }
+    }
+
+    /// What to say instead of the database's own error when a unique constraint or a foreign key refuses: `taken`, or
+    /// that `entity` is gone.
+    pub(crate) fn or_taken(self, taken: Self, entity: &'static str) -> Self {
+        use stylobate_db::ConstraintKind::{ForeignKey, Unique};
+        match self {
+            Self::Db(DbError::Constraint { kind: Unique, .. }) => taken,
+            Self::Db(DbError::Constraint { kind: ForeignKey, .. }) => Self::NotFound { entity },
+            other => other,
+        }
+    }
+}
+
+impl TransactError for RbacError {
+    fn as_db(&self) -> Option<&DbError> {
+        match self {
+            Self::Db(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Permission checks from a compiled snapshot per tenant, with the reason for every decision.
+//!
+//! A *permission* is the right to do one kind of thing (`user.read`); the *catalogue* holds those that code asks for,
+//! with their synonyms. A *role* is a named set of permissions, a *role assignment* gives it to a *subject* (a person or
+//! service account; ANSI INCITS 359). Roles belong to a tenant, or to the *platform*: a platform role counts in
+//! every tenant, and only platform roles reach permissions that are not one tenant's own. A *policy* is all of that for one
+//! tenant, numbered by an *epoch* that grows with every change; a *snapshot* is a compiled policy. An [`Authorizer`]
+//! answers a check with a [`Decision`], which names the [`Reason`].
+//!
+//! ```
+//! use std::sync::Arc;
+//! use stylobate_core::{Clock, PermissionId, PersonId, Principal, RoleId, SystemClock, TenantId};
+//! use stylobate_rbac::{Authorizer, Engine, Policy, PolicyPermission, PolicyRole, Reason, default_catalogue};
+//!
+//! let now = SystemClock.now();
+//! let (tenant, ada, grace) = (TenantId::new(now), PersonId::new(now), PersonId::new(now));
+//! let (role, permission) = (RoleId::new(now), PermissionId::new(now));
+//!
+//! let engine = Engine::new(Arc::new(default_catalogue()));
+//! let policy = Policy {
+//!     epoch: 1,
+//!     permissions: vec![PolicyPermission { id: permission, key: "user.read".into(), is_active: true }],
+//!     roles: vec![PolicyRole { id: role, is_active: true }],
+//!     grants: vec![(role, permission)],
+//!     assignments: vec![(ada.into(), role)],
+//! };
+//! engine.install(Some(tenant), &policy);
+//!
+//! assert!(engine.check(&Principal::person(ada).in_tenant(tenant), "people:read").is_allowed());
+//! let refused = engine.check(&Principal::person(grace).in_tenant(tenant), "user.read");
+//! assert_eq!(refused.reason, Reason::NoAssignment);
+//! ```
+//!
+//! Rules of a decision, in order; the first that applies decides:
+//! 1. Nobody is denied everything, and a permission that neither the catalogue nor the policy knows is denied to everybody.
+//! 2. Scopes of the credential only narrow: what none of them covers is denied, whatever roles say.
+//! 3. The platform itself may do what is left.
+//! 4. A permission that is switched off is denied.
+//! 5. A role of the tenant allows, then a platform role. An API key acts with its owner's roles.
+//! 6. Everything else is denied; so is whatever the engine fails on.
+//!
+//! With the feature `postgres` or `sqlite`, `Rbac` keeps policies in a database, loads each tenant's at its first
+//! request and follows what other processes change. Deployment caveats:
+//! - A change made through `Rbac` counts in its own process when the call returns, in others within one second; they
+//!   need `Rbac::run` in the background for that.
+//! - While the database is away, the last snapshots serve, and `Rbac::staleness` tells how old they may be.
+
+mod bits;
+mod catalogue;
+mod decision;
+mod engine;
+#[cfg(feature = "sql")]
+mod error;
+mod key;
+#[cfg(feature = "sql")]
+mod model;
+mod policy;
+#[cfg(feature = "sql")]
+mod schema;
+#[cfg(feature = "sql")]
+mod service;
+mod snapshot;
+#[cfg(feature = "sql")]
+mod store;
+
+pub use catalogue::{
+    Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
+};
+pub use decision::{Authorizer, Decision, Outcome, PolicyUnavailable, Reason};
+pub use engine::{EffectivePermission, Engine};
+#[cfg(feature = "sql")]
+pub use error::RbacError;
+pub use key::{KeyInvalid, PermissionKey};
+#[cfg(feature = "sql")]
+pub use model::{
+    AssignmentQuery, NewPermission, NewRole, Permission, PermissionOrder, PermissionQuery, PermissionUpdate,
+    Role, RoleAssignment, RoleOrder, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate,
+};
+pub use policy::{Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyPermission, PolicyRole};
+#[cfg(feature = "sql")]
+pub use schema::MIGRATIONS;
+#[cfg(feature = "sql")]
+pub use service::Rbac;
+pub use snapshot::PolicyProblem;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

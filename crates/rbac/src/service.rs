@@ -1,0 +1,194 @@
+//! The service on a database: what people do with roles and permissions, and how its snapshots stay fresh.
+//!
+//! Every change is one transaction: the epoch first (its lock puts the writers of one policy in line), then the rows, and
+//! an audit event. When it has committed, the owner's snapshot is marked stale and built again before the call returns.
+//!
+//! The closures of transactions own what they use: ones that borrow give futures that are not provably `Send`.
+
+mod assignments;
+mod freshness;
+mod grants;
+mod permissions;
+mod roles;
+mod seed;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use stylobate_core::{AuditEvent, BoxFuture, Clock, Principal, RequestContext, Subject, TenantId};
+use stylobate_db::{Db, Scope, Tx};
+
+use crate::{
+    Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, RbacError,
+    SUPER_ADMIN,
+    store::{Visible, assignments as assignment_store, epochs},
+};
+use freshness::Freshness;
+
+/// Roles, permissions and assignments in a database, and the [`Authorizer`] over them. Clone it freely.
+///
+/// Methods act for the tenant of the context's principal and for no other; another tenant's rows are as if missing.
+/// A principal without tenant acts on the platform's rows. Whether the caller may do so at all is decided
+/// before: each method says nothing about permissions, except that rows of the platform are changed only by the platform
+/// itself and by subjects who have a platform role.
+#[derive(Clone, Debug)]
+pub struct Rbac {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    engine: Arc<Engine>,
+    freshness: Arc<Freshness>,
+}
+
+impl Rbac {
+    /// A service on `db` that knows the permissions of `catalogue`. Loads nothing yet.
+    #[must_use]
+    pub fn new(db: Db, clock: Arc<dyn Clock>, catalogue: Arc<Catalogue>) -> Self {
+        Self::with_engine(db, clock, Engine::new(catalogue))
+    }
+
+    /// The same with an engine of another capacity.
+    #[must_use]
+    pub fn with_engine(db: Db, clock: Arc<dyn Clock>, engine: Engine) -> Self {
+        let freshness = Arc::new(Freshness::new(clock.now()));
+        Self { db, clock, engine: Arc::new(engine), freshness }
+    }
+
+    /// The permissions that code asks for.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        self.engine.catalogue()
+    }
+
+    /// The engine behind the checks, for callers that need no database.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// What `assignee` may do in the tenant of `context`, by its own roles and by the platform's.
+    ///
+    /// # Errors
+    /// [`PolicyUnavailable`] when the policy has not been loaded yet and cannot be.
+    pub async fn effective_permissions(
+        &self,
+        context: &RequestContext,
+        assignee: impl Into<Assignee>,
+    ) -> Result<Vec<EffectivePermission>, PolicyUnavailable> {
+        let tenant = context.principal.tenant;
+        self.ensure(tenant).await?;
+        Ok(self.engine.effective(tenant, assignee.into()))
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Begins a change of the policy of `owner`: checks that the caller may change the platform's, if it is that, and
+    /// takes the epoch.
+    async fn begin_change(
+        &self,
+        tx: &mut Tx,
+        principal: &Principal,
+        owner: Option<TenantId>,
+    ) -> Result<(), RbacError> {
+        if owner.is_none() {
+            require_platform_role(tx, principal).await?;
+        }
+        self.bump(tx, owner).await
+    }
+
+    async fn bump(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+        let epoch = epochs::bump(tx, owner, self.now()).await?;
+        self.note_on_commit(tx, vec![(owner, epoch)]);
+        Ok(())
+    }
+
+    /// The platform's permissions are compiled into every tenant's snapshot.
+    async fn bump_tenants(&self, tx: &mut Tx) -> Result<(), RbacError> {
+        let epochs = epochs::bump_tenants(tx, self.now()).await?;
+        self.note_on_commit(tx, epochs);
+        Ok(())
+    }
+
+    fn note_on_commit(&self, tx: &mut Tx, epochs: Vec<epochs::OwnerEpoch>) {
+        let (engine, freshness) = (Arc::clone(&self.engine), Arc::clone(&self.freshness));
+        tx.on_commit(move || {
+            for (owner, epoch) in epochs {
+                freshness.note(&engine, owner, epoch);
+            }
+        });
+    }
+
+    /// Which assignments the caller sees: those of the platform only with a platform role of its own.
+    async fn visible_assignments(&self, principal: &Principal) -> Result<Visible, RbacError> {
+        let platform_too = match self.ensure(None).await {
+            Ok(()) => self.engine.holds_platform_role(principal),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "platform roles are left out of a list"
+                );
+                false
+            }
+        };
+        if principal.tenant.is_none() && !platform_too {
+            return Err(RbacError::PlatformOwned);
+        }
+        Ok(Visible { tenant: principal.tenant, platform_too })
+    }
+}
+
+impl Authorizer for Rbac {
+    fn check(&self, principal: &Principal, permission: &str) -> Decision {
+        self.engine.check(principal, permission)
+    }
+
+    fn prepare(&self, tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+        let current = self.engine.is_current(None) && (tenant.is_none() || self.engine.is_current(tenant));
+        if current { None } else { Some(Box::pin(self.ensure(tenant))) }
+    }
+}
+
+/// The scope in which rows of `owner` are changed.
+fn scope_of(owner: Option<TenantId>, reason: &'static str) -> Scope {
+    owner.map_or(Scope::Platform(reason), Scope::Tenant)
+}
+
+/// Refuses subjects without an active platform role. Asked of the rows, not of the snapshot: what a revocation a moment
+/// ago took away must not give itself back.
+async fn require_platform_role(tx: &mut Tx, principal: &Principal) -> Result<(), RbacError> {
+    if principal.subject == Subject::System {
+        return Ok(());
+    }
+    if let Some(assignee) = Assignee::of(&principal.subject)
+        && assignment_store::has_platform_role(tx, assignee).await?
+    {
+        return Ok(());
+    }
+    Err(RbacError::PlatformOwned)
+}
+
+/// Whether the row of `row_owner`, which the caller sees, is also the caller's to change.
+fn require_owner(row_owner: Option<TenantId>, owner: Option<TenantId>) -> Result<(), RbacError> {
+    // A visible row is the tenant's own or the platform's.
+    if row_owner == owner { Ok(()) } else { Err(RbacError::PlatformOwned) }
+}
+
+fn audit(
+    tx: &mut Tx,
+    context: &RequestContext,
+    action: &'static str,
+    (kind, id): (&'static str, impl ToString),
+    owner: Option<TenantId>,
+    before: Option<&impl Serialize>,
+    after: Option<&impl Serialize>,
+) {
+    tx.audit(AuditEvent::new(context, action, kind).on(id).in_tenant(owner).change(before, after));
+}
+
+/// Whether `name` is the name of a platform role that code declares.
+fn is_declared_platform_role(catalogue: &Catalogue, name: &str) -> bool {
+    name.eq_ignore_ascii_case(SUPER_ADMIN)
+        || catalogue.roles().iter().any(|role| role.is_platform && role.name.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,235 @@
+use stylobate_core::{Page, PermissionId, RequestContext, RoleId, TenantId};
+use stylobate_db::{Conn, Tx};
+
+use super::{Rbac, audit, require_owner, scope_of};
+use crate::{
+    NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate, RbacError, model,
+    store::{Visible, permissions, roles},
+};
+
+impl Rbac {
+    /// Makes a permission of the caller's tenant, for products that check permissions by names their customers choose.
+    ///
+    /// # Errors
+    /// [`RbacError::Invalid`]; [`RbacError::PermissionKeyTaken`], also for the catalogue's names and synonyms: a tenant
+    /// cannot make itself what code asks for on the platform's behalf.
+    pub async fn create_permission(
+        &self,
+        context: &RequestContext,
+        new: NewPermission,
+    ) -> Result<Permission, RbacError> {
+        let key = model::permission_key(&new.key)?;
+        model::description(new.description.as_deref())?;
+        let owner = context.principal.tenant;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let create = async move |tx: &mut Tx| -> Result<Permission, RbacError> {
+            rbac.begin_change(tx, &asking.principal, owner).await?;
+            rbac.require_free_key(tx, owner, &key).await?;
+            let now = rbac.now();
+            let permission = Permission {
+                id: PermissionId::new(now),
+                tenant_id: owner,
+                key: key.to_string(),
+                description: new.description.clone(),
+                is_active: new.is_active,
+                version: 1,
+                created_at: now,
+                updated_at: now,
+            };
+            permissions::insert(tx, &permission).await?;
+            rbac.bump_tenants_if_platform(tx, owner).await?;
+            let (kind, none) = (("permission", permission.id), None::<&Permission>);
+            audit(tx, &asking, "perm.create", kind, owner, none, Some(&permission));
+            Ok(permission)
+        };
+        let permission = self.db.transact(scope_of(owner, "create a platform permission"), create).await?;
+        self.settle(owner).await;
+        Ok(permission)
+    }
+
+    async fn require_free_key(
+        &self,
+        tx: &mut Tx,
+        owner: Option<TenantId>,
+        key: &PermissionKey,
+    ) -> Result<(), RbacError> {
+        let taken = match owner {
+            Some(_) => self.catalogue().has(key) || permissions::platform_has(tx, key).await?,
+            // The platform may bring back a row of the catalogue before seeding does, but not give a synonym its own.
+            None => self.catalogue().has(key) && self.declared(key).is_none(),
+        };
+        if taken { Err(RbacError::PermissionKeyTaken) } else { Ok(()) }
+    }
+
+    /// The catalogue's permission with this canonical name.
+    fn declared(&self, key: &str) -> Option<&crate::PermissionDef> {
+        self.catalogue().find(key).filter(|found| found.key == key)
+    }
+
+    async fn bump_tenants_if_platform(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+        if owner.is_none() { self.bump_tenants(tx).await } else { Ok(()) }
+    }
+
+    /// The permission, when it is the tenant's or of the platform's catalogue.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn find_permission(
+        &self,
+        context: &RequestContext,
+        id: PermissionId,
+    ) -> Result<Option<Permission>, RbacError> {
+        let owner = context.principal.tenant;
+        let mut tx = self.db.begin_read(scope_of(owner, "read a platform permission")).await?;
+        let permission = permissions::find(&mut tx, owner, id).await?;
+        tx.rollback().await?;
+        Ok(permission)
+    }
+
+    /// Lists the permissions of the tenant and of the platform's catalogue.
+    ///
+    /// # Errors
+    /// [`RbacError::Cursor`].
+    pub async fn list_permissions(
+        &self,
+        context: &RequestContext,
+        query: &PermissionQuery,
+    ) -> Result<Page<Permission>, RbacError> {
+        self.list_permissions_with(context, None, query).await
+    }
+
+    /// Lists the permissions of a role.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`], [`RbacError::Cursor`].
+    pub async fn permissions_of(
+        &self,
+        context: &RequestContext,
+        role: RoleId,
+        query: &PermissionQuery,
+    ) -> Result<Page<Permission>, RbacError> {
+        self.list_permissions_with(context, Some(role), query).await
+    }
+
+    async fn list_permissions_with(
+        &self,
+        context: &RequestContext,
+        role: Option<RoleId>,
+        query: &PermissionQuery,
+    ) -> Result<Page<Permission>, RbacError> {
+        let owner = context.principal.tenant;
+        let mut tx = self.db.begin_read(scope_of(owner, "list platform permissions")).await?;
+        if let Some(role) = role {
+            roles::find(&mut tx, owner, role).await?.ok_or(RbacError::NotFound { entity: "role" })?;
+        }
+        let visible = Visible { tenant: owner, platform_too: true };
+        let page = permissions::list(&mut tx, visible, role, query).await?;
+        tx.rollback().await?;
+        Ok(page)
+    }
+
+    /// Changes a permission.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::PermissionKeyTaken`], [`RbacError::Stale`],
+    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the key of a permission that code declares.
+    pub async fn update_permission(
+        &self,
+        context: &RequestContext,
+        id: PermissionId,
+        update: PermissionUpdate,
+    ) -> Result<Permission, RbacError> {
+        let key = update.key.as_deref().map(model::permission_key).transpose()?;
+        model::description(update.description.as_ref().and_then(Option::as_deref))?;
+        let owner = context.principal.tenant;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let change =
+            async move |tx: &mut Tx| rbac.update_permission_in(tx, &asking, id, key.as_ref(), &update).await;
+        let permission = self.db.transact(scope_of(owner, "change a platform permission"), change).await?;
+        self.settle(owner).await;
+        Ok(permission)
+    }
+
+    async fn update_permission_in(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        id: PermissionId,
+        key: Option<&PermissionKey>,
+        update: &PermissionUpdate,
+    ) -> Result<Permission, RbacError> {
+        let owner = context.principal.tenant;
+        self.begin_change(tx, &context.principal, owner).await?;
+        let before = self.owned_permission(tx, owner, id).await?;
+        if update.version.is_some_and(|seen| seen != before.version) {
+            return Err(RbacError::Stale);
+        }
+        let mut after = before.clone();
+        if let Some(description) = &update.description {
+            after.description.clone_from(description);
+        }
+        after.is_active = update.is_active.unwrap_or(before.is_active);
+        if let Some(key) = key.filter(|key| key.as_str() != before.key) {
+            if owner.is_none() && self.is_declared_row(&before.key) {
+                return Err(RbacError::Declared);
+            }
+            self.require_free_key(tx, owner, key).await?;
+            after.key = key.to_string();
+        }
+        if after == before {
+            return Ok(before);
+        }
+        after.version += 1;
+        after.updated_at = self.now();
+        if !permissions::update(tx, &after, before.version).await? {
+            return Err(RbacError::Stale);
+        }
+        self.bump_tenants_if_platform(tx, owner).await?;
+        audit(tx, context, "perm.update", ("permission", id), owner, Some(&before), Some(&after));
+        Ok(after)
+    }
+
+    /// Deletes a permission and detaches it from every role.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`].
+    pub async fn delete_permission(
+        &self,
+        context: &RequestContext,
+        id: PermissionId,
+    ) -> Result<(), RbacError> {
+        let owner = context.principal.tenant;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let delete = async move |tx: &mut Tx| -> Result<(), RbacError> {
+            rbac.begin_change(tx, &asking.principal, owner).await?;
+            let permission = rbac.owned_permission(tx, owner, id).await?;
+            if owner.is_none() && rbac.is_declared_row(&permission.key) {
+                return Err(RbacError::Declared);
+            }
+            permissions::delete(tx, &permission).await?;
+            rbac.bump_tenants_if_platform(tx, owner).await?;
+            let none = None::<&Permission>;
+            audit(tx, &asking, "perm.delete", ("permission", id), owner, Some(&permission), none);
+            Ok(())
+        };
+        self.db.transact(scope_of(owner, "delete a platform permission"), delete).await?;
+        self.settle(owner).await;
+        Ok(())
+    }
+
+    fn is_declared_row(&self, key: &str) -> bool {
+        key == "*" || self.declared(key).is_some()
+    }
+
+    async fn owned_permission(
+        &self,
+        conn: &mut Conn,
+        owner: Option<TenantId>,
+        id: PermissionId,
+    ) -> Result<Permission, RbacError> {
+        let found = permissions::find(conn, owner, id).await?;
+        let permission = found.ok_or(RbacError::NotFound { entity: "permission" })?;
+        require_owner(permission.tenant_id, owner)?;
+        Ok(permission)
+    }
+}

@@ -1,0 +1,225 @@
+use stylobate_core::{Page, RequestContext, RoleId, TenantId};
+use stylobate_db::{Conn, Tx};
+
+use super::{Rbac, audit, is_declared_platform_role, require_owner, scope_of};
+use crate::{
+    Assignee, NewRole, RbacError, Role, RoleQuery, RoleUpdate, model,
+    store::{Visible, roles},
+};
+
+impl Rbac {
+    /// Makes a role in the caller's tenant.
+    ///
+    /// # Errors
+    /// [`RbacError::Invalid`], [`RbacError::RoleNameTaken`].
+    pub async fn create_role(&self, context: &RequestContext, new: NewRole) -> Result<Role, RbacError> {
+        model::role_name(&new.name)?;
+        model::description(new.description.as_deref())?;
+        let owner = context.principal.tenant;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let create = async move |tx: &mut Tx| rbac.create_role_in(tx, &asking, owner, &new).await;
+        let role = self.db.transact(scope_of(owner, "create a platform role"), create).await?;
+        self.settle(owner).await;
+        Ok(role)
+    }
+
+    async fn create_role_in(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        owner: Option<TenantId>,
+        new: &NewRole,
+    ) -> Result<Role, RbacError> {
+        self.begin_change(tx, &context.principal, owner).await?;
+        self.require_free_name(tx, owner, &new.name).await?;
+        let now = self.now();
+        let role = Role {
+            id: RoleId::new(now),
+            tenant_id: owner,
+            name: new.name.clone(),
+            description: new.description.clone(),
+            is_active: new.is_active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        roles::insert(tx, &role).await?;
+        audit(tx, context, "role.create", ("role", role.id), owner, None::<&Role>, Some(&role));
+        Ok(role)
+    }
+
+    /// A tenant's role called `super_admin` would be taken for the platform's.
+    async fn require_free_name(
+        &self,
+        tx: &mut Tx,
+        owner: Option<TenantId>,
+        name: &str,
+    ) -> Result<(), RbacError> {
+        let shadows = owner.is_some()
+            && (is_declared_platform_role(self.catalogue(), name)
+                || roles::find_by_name(tx, None, name).await?.is_some());
+        if shadows { Err(RbacError::RoleNameTaken) } else { Ok(()) }
+    }
+
+    /// The role, when it is the tenant's or the platform's.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn find_role(&self, context: &RequestContext, id: RoleId) -> Result<Option<Role>, RbacError> {
+        let owner = context.principal.tenant;
+        let mut tx = self.db.begin_read(scope_of(owner, "read a platform role")).await?;
+        let role = roles::find(&mut tx, owner, id).await?;
+        tx.rollback().await?;
+        Ok(role)
+    }
+
+    /// The role with this name that belongs to `owner` itself (`None`: the platform), whatever the case; for programs that
+    /// assign a seeded role.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn role_named(
+        &self,
+        conn: &mut Conn,
+        owner: Option<TenantId>,
+        name: &str,
+    ) -> Result<Option<Role>, RbacError> {
+        roles::find_by_name(conn, owner, name).await
+    }
+
+    /// Lists the roles of the tenant and of the platform.
+    ///
+    /// # Errors
+    /// [`RbacError::Cursor`].
+    pub async fn list_roles(
+        &self,
+        context: &RequestContext,
+        query: &RoleQuery,
+    ) -> Result<Page<Role>, RbacError> {
+        let owner = context.principal.tenant;
+        let mut tx = self.db.begin_read(scope_of(owner, "list platform roles")).await?;
+        let page = roles::list(&mut tx, Visible { tenant: owner, platform_too: true }, None, query).await?;
+        tx.rollback().await?;
+        Ok(page)
+    }
+
+    /// Lists the roles that `assignee` has in the tenant; those on the platform too when the caller has one itself.
+    ///
+    /// # Errors
+    /// [`RbacError::Cursor`]; [`RbacError::PlatformOwned`] when the caller has neither tenant nor platform role.
+    pub async fn roles_of(
+        &self,
+        context: &RequestContext,
+        assignee: impl Into<Assignee>,
+        query: &RoleQuery,
+    ) -> Result<Page<Role>, RbacError> {
+        let assignee = assignee.into();
+        let assigned = self.visible_assignments(&context.principal).await?;
+        let owner = context.principal.tenant.filter(|_| !assigned.platform_too);
+        let mut tx = self.db.begin_read(scope_of(owner, "list platform roles of a subject")).await?;
+        let visible = Visible { tenant: context.principal.tenant, platform_too: true };
+        let page = roles::list(&mut tx, visible, Some((assignee, assigned)), query).await?;
+        tx.rollback().await?;
+        Ok(page)
+    }
+
+    /// Changes a role.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::RoleNameTaken`], [`RbacError::Stale`],
+    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name and the switch of a declared platform role.
+    pub async fn update_role(
+        &self,
+        context: &RequestContext,
+        id: RoleId,
+        update: RoleUpdate,
+    ) -> Result<Role, RbacError> {
+        if let Some(name) = &update.name {
+            model::role_name(name)?;
+        }
+        model::description(update.description.as_ref().and_then(Option::as_deref))?;
+        let owner = context.principal.tenant;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let change = async move |tx: &mut Tx| rbac.update_role_in(tx, &asking, id, &update).await;
+        let role = self.db.transact(scope_of(owner, "change a platform role"), change).await?;
+        self.settle(owner).await;
+        Ok(role)
+    }
+
+    async fn update_role_in(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        id: RoleId,
+        update: &RoleUpdate,
+    ) -> Result<Role, RbacError> {
+        let owner = context.principal.tenant;
+        self.begin_change(tx, &context.principal, owner).await?;
+        let before = self.owned_role(tx, owner, id).await?;
+        if update.version.is_some_and(|seen| seen != before.version) {
+            return Err(RbacError::Stale);
+        }
+        let mut after = before.clone();
+        if let Some(name) = &update.name {
+            after.name.clone_from(name);
+        }
+        if let Some(description) = &update.description {
+            after.description.clone_from(description);
+        }
+        after.is_active = update.is_active.unwrap_or(before.is_active);
+        if after == before {
+            return Ok(before);
+        }
+        let is_renamed = after.name != before.name;
+        if owner.is_none()
+            && is_declared_platform_role(self.catalogue(), &before.name)
+            && (is_renamed || after.is_active != before.is_active)
+        {
+            return Err(RbacError::Declared);
+        }
+        if is_renamed {
+            self.require_free_name(tx, owner, &after.name).await?;
+        }
+        after.version += 1;
+        after.updated_at = self.now();
+        if !roles::update(tx, &after, before.version).await? {
+            return Err(RbacError::Stale);
+        }
+        audit(tx, context, "role.update", ("role", id), owner, Some(&before), Some(&after));
+        Ok(after)
+    }
+
+    /// Deletes a role, and with it every assignment of it.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`].
+    pub async fn delete_role(&self, context: &RequestContext, id: RoleId) -> Result<(), RbacError> {
+        let owner = context.principal.tenant;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let delete = async move |tx: &mut Tx| -> Result<(), RbacError> {
+            rbac.begin_change(tx, &asking.principal, owner).await?;
+            let role = rbac.owned_role(tx, owner, id).await?;
+            if owner.is_none() && is_declared_platform_role(rbac.catalogue(), &role.name) {
+                return Err(RbacError::Declared);
+            }
+            roles::delete(tx, &role).await?;
+            audit(tx, &asking, "role.delete", ("role", id), owner, Some(&role), None::<&Role>);
+            Ok(())
+        };
+        self.db.transact(scope_of(owner, "delete a platform role"), delete).await?;
+        self.settle(owner).await;
+        Ok(())
+    }
+
+    /// The role, when it belongs to `owner` itself.
+    pub(super) async fn owned_role(
+        &self,
+        conn: &mut Conn,
+        owner: Option<TenantId>,
+        id: RoleId,
+    ) -> Result<Role, RbacError> {
+        let role = roles::find(conn, owner, id).await?.ok_or(RbacError::NotFound { entity: "role" })?;
+        require_owner(role.tenant_id, owner)?;
+        Ok(role)
+    }
+}

@@ -1,0 +1,181 @@
+use chrono::{DateTime, Utc};
+use stylobate_core::{Page, RoleAssignmentId, RoleId, TenantId};
+use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
+use uuid::Uuid;
+
+use super::{Visible, tenant_uuid, total};
+use crate::{Assignee, AssignmentQuery, RbacError, RoleAssignment};
+
+#[derive(sqlx::FromRow)]
+struct AssignmentRow {
+    id: Uuid,
+    tenant_id: Option<Uuid>,
+    subject_kind: String,
+    subject_id: Uuid,
+    role_id: Uuid,
+    assigned_at: DateTime<Utc>,
+}
+
+impl TryFrom<AssignmentRow> for RoleAssignment {
+    type Error = RbacError;
+
+    fn try_from(row: AssignmentRow) -> Result<Self, RbacError> {
+        let kind = row.subject_kind.parse().map_err(|error: crate::AssigneeKindInvalid| {
+            stylobate_db::Error::BadRow {
+                column: format!("role_assignments.subject_kind of {}", row.id),
+                source: Box::new(error),
+            }
+        })?;
+        Ok(Self {
+            id: row.id.into(),
+            tenant_id: row.tenant_id.map(TenantId::from),
+            assignee: Assignee { kind, id: row.subject_id },
+            role_id: row.role_id.into(),
+            assigned_at: row.assigned_at,
+        })
+    }
+}
+
+fn all(rows: Vec<AssignmentRow>) -> Result<Vec<RoleAssignment>, RbacError> {
+    rows.into_iter().map(RoleAssignment::try_from).collect()
+}
+
+pub(crate) async fn insert(tx: &mut Tx, assignment: &RoleAssignment) -> Result<(), RbacError> {
+    tx.q("INSERT INTO role_assignments (id, tenant_id, subject_kind, subject_id, role_id, assigned_at)
+          VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(assignment.id.as_uuid())
+        .bind(tenant_uuid(assignment.tenant_id))
+        .bind(assignment.assignee.kind.as_str())
+        .bind(assignment.assignee.id)
+        .bind(assignment.role_id.as_uuid())
+        .bind(assignment.assigned_at)
+        .run()
+        .await
+        .map_err(|error| RbacError::from(error).or_taken(RbacError::AlreadyAssigned, "role"))?;
+    Ok(())
+}
+
+pub(crate) async fn find(
+    conn: &mut Conn,
+    tenant: Option<TenantId>,
+    id: RoleAssignmentId,
+) -> Result<Option<RoleAssignment>, RbacError> {
+    let row = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+            WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
+        .bind(id.as_uuid())
+        .bind(tenant_uuid(tenant))
+        .opt::<AssignmentRow>()
+        .await?;
+    row.map(RoleAssignment::try_from).transpose()
+}
+
+pub(crate) async fn find_pair(
+    conn: &mut Conn,
+    tenant: Option<TenantId>,
+    assignee: Assignee,
+    role: RoleId,
+) -> Result<Option<RoleAssignment>, RbacError> {
+    let row = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+            WHERE role_id = $1 AND subject_kind = $2 AND subject_id = $3 AND (tenant_id = $4 OR tenant_id IS NULL)")
+        .bind(role.as_uuid())
+        .bind(assignee.kind.as_str())
+        .bind(assignee.id)
+        .bind(tenant_uuid(tenant))
+        .opt::<AssignmentRow>()
+        .await?;
+    row.map(RoleAssignment::try_from).transpose()
+}
+
+/// Whether the subject has an active role of the platform.
+pub(crate) async fn has_platform_role(conn: &mut Conn, assignee: Assignee) -> Result<bool, RbacError> {
+    let found = conn
+        .q("SELECT a.id FROM role_assignments AS a JOIN roles AS r ON r.id = a.role_id
+            WHERE a.tenant_id IS NULL AND a.subject_kind = $1 AND a.subject_id = $2 AND r.is_active = $3 LIMIT 1")
+        .bind(assignee.kind.as_str())
+        .bind(assignee.id)
+        .bind(true)
+        .scalar_opt::<Uuid>()
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Everything the subject has in `tenant`, which is at most what people assigned by hand.
+pub(crate) async fn of_assignee(
+    conn: &mut Conn,
+    tenant: TenantId,
+    assignee: Assignee,
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let rows = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+            WHERE tenant_id = $1 AND subject_kind = $2 AND subject_id = $3")
+        .bind(tenant.as_uuid())
+        .bind(assignee.kind.as_str())
+        .bind(assignee.id)
+        .all::<AssignmentRow>()
+        .await?;
+    all(rows)
+}
+
+/// Everything the subject has anywhere; needs platform scope.
+pub(crate) async fn of_assignee_everywhere(
+    conn: &mut Conn,
+    assignee: Assignee,
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let rows = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+            WHERE subject_kind = $1 AND subject_id = $2")
+        .bind(assignee.kind.as_str())
+        .bind(assignee.id)
+        .all::<AssignmentRow>()
+        .await?;
+    all(rows)
+}
+
+pub(crate) async fn delete(tx: &mut Tx, assignment: &RoleAssignment) -> Result<(), RbacError> {
+    tx.q("DELETE FROM role_assignments WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
+        .bind(assignment.id.as_uuid())
+        .bind(tenant_uuid(assignment.tenant_id))
+        .run()
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn list(
+    conn: &mut Conn,
+    visible: Visible,
+    query: &AssignmentQuery,
+) -> Result<Page<RoleAssignment>, RbacError> {
+    let keyset = Keyset::new(
+        "assigned_at",
+        "assigned_at",
+        "id",
+        true,
+        query.direction,
+        query.limit,
+        query.cursor.as_deref(),
+    )?;
+    let filters = |sql: &mut SqlBuilder| {
+        sql.push(" WHERE ");
+        visible.push(sql, "tenant_id");
+        // Kinds that this version does not know are not its business.
+        sql.push(" AND subject_kind IN ('person', 'service')");
+        if let Some(assignee) = query.assignee {
+            sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
+            sql.push(" AND subject_id = ").value(assignee.id);
+        }
+        if let Some(role) = query.role_id {
+            sql.push(" AND role_id = ").value(role.as_uuid());
+        }
+    };
+    let mut sql = conn.builder(
+        "SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments",
+    );
+    filters(&mut sql);
+    keyset.push(&mut sql);
+    let rows = conn.q_build(sql).all::<AssignmentRow>().await?;
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.assigned_at), row.id));
+    let total = if query.with_total { Some(total(conn, "role_assignments", filters).await?) } else { None };
+    Ok(Page { items: all(page.items)?, next_cursor: page.next_cursor, total })
+}

@@ -1,0 +1,129 @@
+use chrono::{DateTime, Utc};
+use stylobate_core::{Page, PermissionId, RoleId, RolePermissionId, TenantId};
+use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
+use uuid::Uuid;
+
+use super::{Visible, tenant_uuid, total};
+use crate::{RbacError, RolePermission, RolePermissionQuery};
+
+#[derive(sqlx::FromRow)]
+struct GrantRow {
+    id: Uuid,
+    tenant_id: Option<Uuid>,
+    role_id: Uuid,
+    permission_id: Uuid,
+    created_at: DateTime<Utc>,
+}
+
+impl From<GrantRow> for RolePermission {
+    fn from(row: GrantRow) -> Self {
+        Self {
+            id: row.id.into(),
+            tenant_id: row.tenant_id.map(TenantId::from),
+            role_id: row.role_id.into(),
+            permission_id: row.permission_id.into(),
+            created_at: row.created_at,
+        }
+    }
+}
+
+pub(crate) async fn insert(tx: &mut Tx, grant: &RolePermission) -> Result<(), RbacError> {
+    tx.q("INSERT INTO role_permissions (id, tenant_id, role_id, permission_id, created_at)
+          VALUES ($1, $2, $3, $4, $5)")
+        .bind(grant.id.as_uuid())
+        .bind(tenant_uuid(grant.tenant_id))
+        .bind(grant.role_id.as_uuid())
+        .bind(grant.permission_id.as_uuid())
+        .bind(grant.created_at)
+        .run()
+        .await
+        .map_err(|error| RbacError::from(error).or_taken(RbacError::AlreadyAttached, "permission"))?;
+    Ok(())
+}
+
+/// The permissions of a role.
+pub(crate) async fn of_role(conn: &mut Conn, role: RoleId) -> Result<Vec<PermissionId>, RbacError> {
+    let rows = conn
+        .q("SELECT permission_id FROM role_permissions WHERE role_id = $1")
+        .bind(role.as_uuid())
+        .all::<(Uuid,)>()
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+}
+
+pub(crate) async fn find(
+    conn: &mut Conn,
+    tenant: Option<TenantId>,
+    id: RolePermissionId,
+) -> Result<Option<RolePermission>, RbacError> {
+    let row = conn
+        .q("SELECT id, tenant_id, role_id, permission_id, created_at FROM role_permissions
+            WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
+        .bind(id.as_uuid())
+        .bind(tenant_uuid(tenant))
+        .opt::<GrantRow>()
+        .await?;
+    Ok(row.map(RolePermission::from))
+}
+
+pub(crate) async fn find_pair(
+    conn: &mut Conn,
+    tenant: Option<TenantId>,
+    role: RoleId,
+    permission: PermissionId,
+) -> Result<Option<RolePermission>, RbacError> {
+    let row = conn
+        .q("SELECT id, tenant_id, role_id, permission_id, created_at FROM role_permissions
+            WHERE role_id = $1 AND permission_id = $2 AND (tenant_id = $3 OR tenant_id IS NULL)")
+        .bind(role.as_uuid())
+        .bind(permission.as_uuid())
+        .bind(tenant_uuid(tenant))
+        .opt::<GrantRow>()
+        .await?;
+    Ok(row.map(RolePermission::from))
+}
+
+pub(crate) async fn delete(tx: &mut Tx, grant: &RolePermission) -> Result<(), RbacError> {
+    tx.q("DELETE FROM role_permissions WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
+        .bind(grant.id.as_uuid())
+        .bind(tenant_uuid(grant.tenant_id))
+        .run()
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn list(
+    conn: &mut Conn,
+    visible: Visible,
+    query: &RolePermissionQuery,
+) -> Result<Page<RolePermission>, RbacError> {
+    let keyset = Keyset::new(
+        "created_at",
+        "created_at",
+        "id",
+        true,
+        query.direction,
+        query.limit,
+        query.cursor.as_deref(),
+    )?;
+    let filters = |sql: &mut SqlBuilder| {
+        sql.push(" WHERE ");
+        visible.push(sql, "tenant_id");
+        if let Some(role) = query.role_id {
+            sql.push(" AND role_id = ").value(role.as_uuid());
+        }
+        if let Some(permission) = query.permission_id {
+            sql.push(" AND permission_id = ").value(permission.as_uuid());
+        }
+    };
+    let mut sql =
+        conn.builder("SELECT id, tenant_id, role_id, permission_id, created_at FROM role_permissions");
+    filters(&mut sql);
+    keyset.push(&mut sql);
+    let rows = conn.q_build(sql).all::<GrantRow>().await?;
+    let mut page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
+    if query.with_total {
+        page.total = Some(total(conn, "role_permissions", filters).await?);
+    }
+    Ok(page.map(RolePermission::from))
+}

@@ -1,0 +1,136 @@
+use stylobate_core::{Principal, RequestContext, ServiceId};
+use stylobate_db::Scope;
+use stylobate_rbac::{AssignmentQuery, Authorizer, RbacError, RoleQuery};
+use stylobate_testkit::{TestDb, both_engines};
+
+use crate::world::{SETS, World};
+
+async fn assigning_and_unassigning_count_when_the_call_returns(db: TestDb) {
+    // A11
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
+
+    let assignment = world.rbac.assign(&context, person, role.id).await.unwrap();
+    assert_eq!(assignment.assignee, person.into());
+    assert!(world.rbac.check(&principal, "user.read").is_allowed());
+    assert!(!world.rbac.check(&Principal::person(person).in_tenant(world.b), "user.read").is_allowed());
+    assert_eq!(world.rbac.assign(&context, person, role.id).await.unwrap_err().code(), "already_assigned");
+    let roles = world.rbac.roles_of(&context, person, &RoleQuery::default()).await.unwrap();
+    assert_eq!(roles.items, std::slice::from_ref(&role));
+    let effective = world.rbac.effective_permissions(&context, person).await.unwrap();
+    assert_eq!((effective.len(), effective[0].key.as_str()), (1, "user.read"));
+
+    world.rbac.unassign(&context, person, role.id).await.unwrap();
+    assert!(!world.rbac.check(&principal, "user.read").is_allowed());
+    assert_eq!(world.rbac.unassign(&context, person, role.id).await.unwrap_err().code(), "not_found");
+
+    // The role goes, and with it what it gave.
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    world.rbac.delete_role(&context, role.id).await.unwrap();
+    assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
+}
+both_engines!(assigning_and_unassigning_count_when_the_call_returns, SETS);
+
+async fn assignments_are_found_listed_and_deleted_by_id(db: TestDb) {
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role("reader").await;
+    let service = ServiceId::from_uuid(uuid::Uuid::from_u128(77));
+    world.rbac.assign(&context, service, role.id).await.unwrap();
+    let assignment = world.rbac.assign(&context, person, role.id).await.unwrap();
+    let of_role = AssignmentQuery { role_id: Some(role.id), with_total: true, ..AssignmentQuery::default() };
+    assert_eq!(world.rbac.list_assignments(&context, &of_role).await.unwrap().total, Some(2));
+    let of_person = AssignmentQuery { assignee: Some(person.into()), ..of_role.clone() };
+    let found = world.rbac.list_assignments(&context, &of_person).await.unwrap();
+    assert_eq!(found.items, std::slice::from_ref(&assignment));
+    // C20
+    assert!(world.rbac.list_assignments(&world.in_b(), &of_role).await.unwrap().items.is_empty());
+    assert_eq!(world.rbac.find_assignment(&world.in_b(), assignment.id).await.unwrap(), None);
+    assert_eq!(
+        world.rbac.delete_assignment(&world.in_b(), assignment.id).await.unwrap_err().code(),
+        "not_found"
+    );
+    assert_eq!(world.rbac.find_assignment(&context, assignment.id).await.unwrap(), Some(assignment.clone()));
+    world.rbac.delete_assignment(&context, assignment.id).await.unwrap();
+    assert_eq!(world.rbac.find_assignment(&context, assignment.id).await.unwrap(), None);
+}
+both_engines!(assignments_are_found_listed_and_deleted_by_id, SETS);
+
+async fn only_the_platform_makes_super_admins(db: TestDb) {
+    // A11: no way from a tenant's administrator to the platform.
+    let world = World::new(db).await;
+    let (role, victim) = (world.super_admin_role().await, world.super_admin().await);
+    let (admin, mallory) = (world.in_a(), world.person());
+    let refused = world.rbac.assign(&admin, mallory, role).await;
+    assert!(matches!(refused, Err(RbacError::PlatformOwned)), "{refused:?}");
+    assert_eq!(world.rbac.unassign(&admin, victim, role).await.unwrap_err().code(), "not_found");
+    // Who has a platform role is not a tenant's business.
+    let query = AssignmentQuery { role_id: Some(role), ..AssignmentQuery::default() };
+    assert!(world.rbac.list_assignments(&admin, &query).await.unwrap().items.is_empty());
+    assert!(world.rbac.roles_of(&admin, victim, &RoleQuery::default()).await.unwrap().items.is_empty());
+    let stranger = RequestContext::new(Principal::person(mallory));
+    assert!(matches!(world.rbac.list_assignments(&stranger, &query).await, Err(RbacError::PlatformOwned)));
+
+    // A super admin works in any tenant, and makes others.
+    let root = world.person_in(victim, world.a);
+    let made = world.rbac.assign(&root, mallory, role).await.unwrap();
+    assert_eq!(made.tenant_id, None);
+    world.rbac.ensure(Some(world.b)).await.unwrap();
+    let principal = Principal::person(mallory).in_tenant(world.b);
+    assert_eq!(world.rbac.check(&principal, "role.delete").reason.code(), "platform_role");
+    assert_eq!(world.rbac.list_assignments(&root, &query).await.unwrap().items.len(), 2);
+    assert_eq!(world.rbac.find_assignment(&root, made.id).await.unwrap(), Some(made.clone()));
+    assert_eq!(world.rbac.find_assignment(&admin, made.id).await.unwrap(), None);
+    let roles = world.rbac.roles_of(&root, mallory, &RoleQuery::default()).await.unwrap();
+    assert_eq!(roles.items.iter().map(|role| role.id).collect::<Vec<_>>(), [role]);
+
+    world.rbac.unassign(&root, mallory, role).await.unwrap();
+    assert!(!world.rbac.check(&principal, "role.delete").is_allowed());
+    let late = world.rbac.assign(&world.person_in(mallory, world.a), mallory, role).await;
+    assert!(matches!(late, Err(RbacError::PlatformOwned)), "{late:?}");
+}
+both_engines!(only_the_platform_makes_super_admins, SETS);
+
+async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb) {
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.super_admin().await);
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+
+    let removed = world
+        .db
+        .transact(Scope::Tenant(world.a), async |tx| {
+            world.rbac.remove_subject(tx, &context, world.a, person).await
+        })
+        .await;
+    assert_eq!(removed.unwrap(), 1);
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "platform_role");
+
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    let failed = world
+        .db
+        .transact(Scope::Platform("delete a person"), async |tx| {
+            world.rbac.remove_subject_everywhere(tx, &context, person).await?;
+            Err::<(), _>(RbacError::Stale)
+        })
+        .await;
+    assert!(matches!(failed, Err(RbacError::Stale)));
+    assert!(world.rbac.prepare(Some(world.a)).is_none(), "what was rolled back makes nothing stale");
+    let removed = world
+        .db
+        .transact(Scope::Platform("delete a person"), async |tx| {
+            world.rbac.remove_subject_everywhere(tx, &context, person).await
+        })
+        .await;
+    assert_eq!(removed.unwrap(), 2);
+    world.rbac.prepare(Some(world.a)).expect("stale after the commit").await.unwrap();
+    assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
+}
+both_engines!(a_subject_loses_its_roles_in_the_transaction_that_removes_it, SETS);

@@ -1,0 +1,206 @@
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use stylobate_core::{AuditEvent, BoxFuture, Principal, RequestContext};
+use stylobate_db::{Error, Participant, Pending, Scope, Takes, Tx};
+use stylobate_rbac::{Authorizer, NewPermission, NewRole, RbacError, RoleUpdate};
+use stylobate_testkit::{TestDb, both_engines};
+use tokio::sync::Notify;
+
+use crate::world::{SETS, World, rbac};
+
+/// Ten times what is promised: a test machine may be slow, but never this slow.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_true() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
+
+async fn a_revocation_in_one_process_is_seen_by_the_other(db: TestDb) {
+    // A11: grant and revoke are seen by all processes.
+    let world = World::new(db).await;
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    let stop = Arc::new(Notify::new());
+    let running = tokio::spawn({
+        let (other, stop) = (other.clone(), Arc::clone(&stop));
+        async move { other.run(stop.notified()).await }
+    });
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    other.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert!(!other.check(&principal, "user.read").is_allowed());
+
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    until("the assignment", || other.check(&principal, "user.read").is_allowed()).await;
+    world.rbac.unassign(&context, person, role.id).await.unwrap();
+    until("the revocation", || !other.check(&principal, "user.read").is_allowed()).await;
+
+    let root = world.super_admin().await;
+    let principal = Principal::person(root).in_tenant(world.a);
+    until("the platform role", || other.check(&principal, "user.delete").is_allowed()).await;
+    until("a look", || other.staleness() < Duration::from_secs(1)).await;
+    stop.notify_one();
+    tokio::time::timeout(PATIENCE, running).await.expect("the task ends when told").unwrap();
+}
+both_engines!(a_revocation_in_one_process_is_seen_by_the_other, SETS);
+
+async fn a_look_loads_what_changed_and_nothing_else(db: TestDb) {
+    let world = World::new(db).await;
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    other.follow().await.unwrap();
+    assert!(other.engine().tenants().is_empty(), "what nobody asks about is not loaded");
+    other.ensure(Some(world.a)).await.unwrap();
+    let before = other.engine().epoch(Some(world.a)).unwrap();
+    world.role("new").await;
+    world.rbac.create_role(&world.in_b(), NewRole::new("elsewhere")).await.unwrap();
+    other.follow().await.unwrap();
+    assert_eq!(other.engine().epoch(Some(world.a)), Some(before + 1));
+    assert_eq!(other.engine().tenants(), [world.a]);
+}
+both_engines!(a_look_loads_what_changed_and_nothing_else, SETS);
+
+async fn many_requests_load_one_tenant_once(db: TestDb) {
+    let world = World::new(db).await;
+    let mut tasks = Vec::new();
+    for _ in 0..50 {
+        let (rbac, tenant) = (world.rbac.clone(), world.a);
+        tasks.push(tokio::spawn(async move {
+            match rbac.prepare(Some(tenant)) {
+                Some(loading) => loading.await,
+                None => Ok(()),
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert!(world.rbac.prepare(Some(world.a)).is_none());
+}
+both_engines!(many_requests_load_one_tenant_once, SETS);
+
+async fn without_the_database_the_last_snapshot_serves_and_changes_are_refused(db: TestDb) {
+    // A11
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    world.db.close().await;
+
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert!(world.rbac.follow().await.is_err());
+    assert!(world.rbac.check(&principal, "user.read").is_allowed());
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    assert!(matches!(world.rbac.unassign(&context, person, role.id).await, Err(RbacError::Db(_))));
+    // Somebody else's tenant cannot be decided about, and is refused.
+    world.rbac.ensure(Some(world.b)).await.unwrap_err();
+    let elsewhere = Principal::person(person).in_tenant(world.b);
+    assert_eq!(world.rbac.check(&elsewhere, "user.read").reason.code(), "tenant_unknown");
+}
+both_engines!(without_the_database_the_last_snapshot_serves_and_changes_are_refused, SETS);
+
+async fn a_damaged_row_denies_and_the_rest_works(db: TestDb) {
+    // A11: a policy row that was changed behind the program's back.
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "own.a").await;
+    world.rbac.attach(&context, role.id, world.permission("user.read").await).await.unwrap();
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+    let damage = "UPDATE permissions SET key = 'own.a'' OR 1=1' WHERE key = 'own.a'";
+    assert_eq!(tx.q(damage).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert!(world.rbac.check(&principal, "user.read").is_allowed());
+    for name in ["own.a", "own.a' OR 1=1"] {
+        assert_eq!(world.rbac.check(&principal, name).reason.code(), "unknown_permission");
+    }
+}
+both_engines!(a_damaged_row_denies_and_the_rest_works, SETS);
+
+/// Keeps the audit events it takes.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<AuditEvent>>);
+
+impl Participant for Recorder {
+    fn takes(&self) -> Takes {
+        Takes { audit: true, events: false }
+    }
+
+    fn before_commit<'a>(&'a self, _: &'a mut Tx, pending: &'a Pending) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.0.lock().extend(pending.audit.iter().cloned());
+            Ok(())
+        })
+    }
+}
+
+async fn every_change_is_audited_with_what_was_before_and_after(db: TestDb) {
+    // A13
+    let world = World::new(db).await;
+    let recorder = Arc::new(Recorder::default());
+    let audited = rbac(world.db.open(&[Arc::clone(&recorder) as _]).await, &world.clock);
+    let (context, person) = (world.in_a(), world.person());
+    let role = audited.create_role(&context, NewRole::new("editor")).await.unwrap();
+    let permission = audited.create_permission(&context, NewPermission::new("own.a")).await.unwrap();
+    audited.attach(&context, role.id, permission.id).await.unwrap();
+    audited.assign(&context, person, role.id).await.unwrap();
+    let rename = RoleUpdate { name: Some("writer".into()), ..RoleUpdate::default() };
+    audited.update_role(&context, role.id, rename).await.unwrap();
+    audited.unassign(&context, person, role.id).await.unwrap();
+    audited.detach(&context, role.id, permission.id).await.unwrap();
+    audited.delete_permission(&context, permission.id).await.unwrap();
+    audited.delete_role(&context, role.id).await.unwrap();
+    audited.delete_role(&context, role.id).await.unwrap_err();
+    let root = world.super_admin_role().await;
+    audited.assign(&RequestContext::system("createsuperuser"), person, root).await.unwrap();
+
+    let events = recorder.0.lock();
+    let told: Vec<_> = events.iter().map(|event| event.action).collect();
+    assert_eq!(
+        told,
+        [
+            "role.create",
+            "perm.create",
+            "role.perm.assign",
+            "role.assign",
+            "role.update",
+            "role.revoke",
+            "role.perm.revoke",
+            "perm.delete",
+            "role.delete",
+            "role.assign",
+        ]
+    );
+    let update = &events[4];
+    assert_eq!(update.before.as_ref().unwrap()["name"], "editor");
+    assert_eq!(update.after.as_ref().unwrap()["name"], "writer");
+    assert_eq!((update.tenant, update.target.id.clone()), (Some(world.a), Some(role.id.to_string())));
+    assert_eq!((events[9].tenant, events[9].actor.id.as_deref()), (None, Some("createsuperuser")));
+}
+both_engines!(every_change_is_audited_with_what_was_before_and_after, SETS);
+
+/// Handlers of a multi-threaded server await these.
+#[test]
+fn the_futures_can_move_between_threads() {
+    fn is_send(_: impl Send) {}
+    #[expect(dead_code, reason = "compiling it is the test")]
+    fn all(rbac: &stylobate_rbac::Rbac, context: &RequestContext, role: stylobate_core::RoleId) {
+        is_send(rbac.create_role(context, NewRole::new("x")));
+        is_send(rbac.update_role(context, role, RoleUpdate::default()));
+        is_send(rbac.delete_role(context, role));
+        is_send(rbac.create_permission(context, NewPermission::new("x")));
+        is_send(rbac.seed(context, None));
+        is_send(rbac.unassign(context, stylobate_core::PersonId::from_uuid(uuid::Uuid::nil()), role));
+        is_send(rbac.assign(context, stylobate_core::PersonId::from_uuid(uuid::Uuid::nil()), role));
+        is_send(rbac.run(std::future::pending()));
+        is_send(rbac.list_roles(context, &stylobate_rbac::RoleQuery::default()));
+    }
+}

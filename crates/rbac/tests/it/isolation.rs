@@ -1,0 +1,79 @@
+//! The second wall: what PostgreSQL itself refuses to a statement that forgot its tenant.
+
+use stylobate_db::{Error, Scope, Tx};
+use stylobate_testkit::TestDb;
+
+use crate::world::{SETS, World};
+
+async fn count(tx: &mut Tx, sql: &'static str) -> i64 {
+    tx.q(sql).scalar::<i64>().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_forgets_the_tenant_sees_its_own_rows_and_the_platforms() {
+    // A12: proven as the plain role that the server uses.
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    world.super_admin().await;
+    let role = world.role_with("mine", "own.a").await;
+    world.rbac.assign(&world.in_a(), world.person(), role.id).await.unwrap();
+
+    let mut tx = world.db.begin_read(Scope::Tenant(world.b)).await.unwrap();
+    assert_eq!(count(&mut tx, "SELECT count(*) FROM roles WHERE name = 'mine'").await, 0);
+    assert_eq!(
+        count(&mut tx, "SELECT count(*) FROM roles").await,
+        5,
+        "four of the tenant, one of the platform"
+    );
+    assert_eq!(count(&mut tx, "SELECT count(*) FROM permissions WHERE tenant_id IS NOT NULL").await, 0);
+    assert_eq!(count(&mut tx, "SELECT count(*) FROM role_assignments").await, 0, "the platform's neither");
+    tx.rollback().await.unwrap();
+
+    let mut tx = world.db.begin_read(Scope::Tenant(world.a)).await.unwrap();
+    assert_eq!(count(&mut tx, "SELECT count(*) FROM role_assignments").await, 1);
+    assert_eq!(count(&mut tx, "SELECT count(DISTINCT tenant_id) FROM role_permissions").await, 1);
+    tx.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_forgets_the_tenant_changes_only_its_own_rows() {
+    // A12
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    world.super_admin().await;
+    let mut tx = world.db.begin(Scope::Tenant(world.b)).await.unwrap();
+    assert_eq!(tx.q("UPDATE roles SET is_active = false").run().await.unwrap(), 4);
+    assert_eq!(tx.q("UPDATE permissions SET is_active = false").run().await.unwrap(), 0);
+    assert_eq!(tx.q("DELETE FROM role_assignments").run().await.unwrap(), 0);
+    assert_eq!(tx.q("DELETE FROM roles").run().await.unwrap(), 4);
+    tx.rollback().await.unwrap();
+
+    for tenant in [None, Some(world.a.as_uuid())] {
+        let mut tx = world.db.begin(Scope::Tenant(world.b)).await.unwrap();
+        let refused = tx
+            .q("INSERT INTO role_assignments (id, tenant_id, subject_kind, subject_id, role_id, assigned_at)
+                SELECT $1, $2, 'person', $1, id, created_at FROM roles WHERE tenant_id IS NULL")
+            .bind(uuid::Uuid::from_u128(5))
+            .bind(tenant)
+            .run()
+            .await;
+        assert!(matches!(refused, Err(Error::Forbidden)), "{refused:?}");
+        tx.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_to_another_tenants_role_is_refused_by_the_schema() {
+    // C20: foreign keys look past row-level security, so the key itself carries the tenant.
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    let role = world.role("mine").await;
+    let mut tx = world.db.begin(Scope::Tenant(world.b)).await.unwrap();
+    let refused = tx
+        .q("INSERT INTO role_assignments (id, tenant_id, subject_kind, subject_id, role_id, assigned_at)
+            SELECT $1, $2, 'person', $1, $3, created_at FROM roles LIMIT 1")
+        .bind(uuid::Uuid::from_u128(5))
+        .bind(world.b.as_uuid())
+        .bind(role.id.as_uuid())
+        .run()
+        .await;
+    assert!(refused.is_err_and(|error| error.is_foreign_key_violation()));
+    tx.rollback().await.unwrap();
+}

@@ -1,0 +1,29 @@
+//! Tests through the public door.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod engine;
+mod oracle;
+
+#[cfg(feature = "sql")]
+mod assignments;
+#[cfg(feature = "sql")]
+mod freshness;
+#[cfg(feature = "sql")]
+mod grants;
+#[cfg(feature = "sql")]
+mod isolation;
+#[cfg(feature = "sql")]
+mod permissions;
+#[cfg(feature = "sql")]
+mod roles;
+#[cfg(feature = "sql")]
+mod seed;
+#[cfg(feature = "sql")]
+mod world;

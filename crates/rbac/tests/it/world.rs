@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use stylobate_core::{Clock as _, PermissionId, PersonId, Principal, RequestContext, RoleId, TenantId};
+use stylobate_db::Db;
+use stylobate_rbac::{
+    MIGRATIONS, NewPermission, NewRole, PermissionQuery, Rbac, Role, SUPER_ADMIN, default_catalogue,
+};
+use stylobate_testkit::{ManualClock, MigrationSet, TestDb};
+
+pub(crate) const SETS: &[&MigrationSet] = &[&MIGRATIONS];
+
+/// A service on a fresh database, with two tenants and the defaults seeded.
+pub(crate) struct World {
+    pub(crate) rbac: Rbac,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) a: TenantId,
+    pub(crate) b: TenantId,
+    pub(crate) db: TestDb,
+}
+
+impl World {
+    pub(crate) async fn new(db: TestDb) -> Self {
+        let clock = Arc::new(ManualClock::new());
+        let (a, b) = (TenantId::new(clock.now()), TenantId::new(clock.now()));
+        let world = Self { rbac: rbac(Db::clone(&db), &clock), clock, a, b, db };
+        for tenant in [a, b] {
+            world.rbac.seed(&RequestContext::system("seed"), Some(tenant)).await.unwrap();
+        }
+        world
+    }
+
+    /// Somebody in tenant a; the service asks nobody for permissions.
+    pub(crate) fn in_a(&self) -> RequestContext {
+        self.person_in(self.person(), self.a)
+    }
+
+    pub(crate) fn in_b(&self) -> RequestContext {
+        self.person_in(self.person(), self.b)
+    }
+
+    pub(crate) fn person(&self) -> PersonId {
+        PersonId::new(self.clock.now())
+    }
+
+    pub(crate) fn person_in(&self, person: PersonId, tenant: TenantId) -> RequestContext {
+        RequestContext::new(Principal::person(person).in_tenant(tenant))
+    }
+
+    pub(crate) async fn role(&self, name: &str) -> Role {
+        self.rbac.create_role(&self.in_a(), NewRole::new(name)).await.unwrap()
+    }
+
+    /// The id of a permission of the catalogue or of tenant a.
+    pub(crate) async fn permission(&self, key: &str) -> PermissionId {
+        let query = PermissionQuery { search: Some(key.into()), ..PermissionQuery::default() };
+        let found = self.rbac.list_permissions(&self.in_a(), &query).await.unwrap();
+        match found.items.into_iter().find(|one| one.key == key) {
+            Some(permission) => permission.id,
+            None => self.rbac.create_permission(&self.in_a(), NewPermission::new(key)).await.unwrap().id,
+        }
+    }
+
+    /// A role of tenant a with this permission.
+    pub(crate) async fn role_with(&self, name: &str, key: &str) -> Role {
+        let (role, permission) = (self.role(name).await, self.permission(key).await);
+        self.rbac.attach(&self.in_a(), role.id, permission).await.unwrap();
+        role
+    }
+
+    pub(crate) async fn super_admin_role(&self) -> RoleId {
+        let mut reader = self.db.read().await.unwrap();
+        self.rbac.role_named(&mut reader, None, SUPER_ADMIN).await.unwrap().unwrap().id
+    }
+
+    /// A person who may do everything.
+    pub(crate) async fn super_admin(&self) -> PersonId {
+        let (person, role) = (self.person(), self.super_admin_role().await);
+        self.rbac.assign(&RequestContext::system("test"), person, role).await.unwrap();
+        person
+    }
+}
+
+pub(crate) fn rbac(db: Db, clock: &Arc<ManualClock>) -> Rbac {
+    Rbac::new(db, Arc::clone(clock) as _, Arc::new(default_catalogue()))
+}
