@@ -1,1 +1,46 @@
-//! Black-box tests.
+//! Drives the built control plane from outside: as an operator who starts, kills and restarts the program, and as callers
+//! of its HTTP interface.
+//!
+//! A *place* ([`Place`]) is where one installation keeps everything: a folder, and on PostgreSQL a database of its own
+//! with an owner and a plain role. A [`Server`] is one running `control-plane serve` on a place, a [`Client`] a caller
+//! with or without a token, an [`Answer`] what came back. [`TestApp`] puts them together with an administrator.
+//! [`Load`] writes until it is stopped and keeps a [`Ledger`] of what was acknowledged.
+//!
+//! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
+//! `STYLOBATE_TEST_POSTGRES_URL`. Both are set by `cargo xtask test`. A test without them fails; it never skips.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of it serves tests, which fail by panicking"
+)]
+
+mod answer;
+mod app;
+mod client;
+mod engine;
+mod ledger;
+mod load;
+mod patience;
+mod place;
+mod program;
+mod proxy;
+mod refresh_race;
+mod server;
+
+pub use answer::{Answer, csv_rows};
+pub use app::{Person, TestApp, TestAppBuilder};
+pub use client::{Client, form};
+pub use engine::Engine;
+pub use ledger::{Ledger, Verdict};
+pub use load::Load;
+pub use patience::{PATIENCE, eventually};
+pub use place::Place;
+pub use program::{Program, Run};
+pub use proxy::Proxy;
+pub use refresh_race::{RaceOutcome, refresh_race};
+pub use server::Server;
+
+/// The password of everybody whom tests create: long, and neither common nor made of context words.
+pub const PASSWORD: &str = "violet kayak under 37 bridges";

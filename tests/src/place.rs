@@ -1,0 +1,175 @@
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use crate::Engine;
+
+/// Where one installation keeps everything. It is gone with the value.
+pub struct Place {
+    engine: Engine,
+    folder: TempDir,
+    database: Option<Database>,
+}
+
+struct Database {
+    /// The superuser's address of the server's maintenance database.
+    server: String,
+    name: String,
+}
+
+/// Plain roles of a throwaway server on loopback: the owner of the tables, and whom the control plane connects as.
+const ROLES: [&str; 2] = ["stylobate_tests_owner", "stylobate_tests_app"];
+
+impl Place {
+    /// An empty place.
+    ///
+    /// # Panics
+    /// When PostgreSQL is wanted and `STYLOBATE_TEST_POSTGRES_URL` does not lead to it as a superuser.
+    pub async fn new(engine: Engine) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Database::create().await),
+        };
+        Self { engine, folder, database }
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// A folder for the data and anything else of a test.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What a program has to be told to work here.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = BTreeMap::from([("DATA_DIR".to_owned(), self.data().display().to_string())]);
+        if let Some(database) = &self.database {
+            environment.insert("DATABASE_URL".into(), database.url(Some(ROLES[1]), None));
+            environment.insert("DATABASE_MIGRATION_URL".into(), database.url(Some(ROLES[0]), None));
+        }
+        environment
+    }
+
+    /// As [`environment`](Self::environment), with the database behind `port` of loopback.
+    #[must_use]
+    pub fn environment_through(&self, port: u16) -> BTreeMap<String, String> {
+        let mut environment = self.environment();
+        if let Some(database) = &self.database {
+            environment.insert("DATABASE_URL".into(), database.url(Some(ROLES[1]), Some(port)));
+            environment.insert("DATABASE_MIGRATION_URL".into(), database.url(Some(ROLES[0]), Some(port)));
+        }
+        environment
+    }
+
+    /// Host and port of the PostgreSQL server.
+    #[must_use]
+    pub fn postgres_address(&self) -> Option<String> {
+        self.database.as_ref().map(|database| split(&database.server).1.to_owned())
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Runs statements behind the program's back: as a superuser on PostgreSQL, in the file on SQLite.
+    ///
+    /// # Panics
+    /// When one fails.
+    pub async fn sql(&self, statements: &str) {
+        let text = AssertSqlSafe(statements.to_owned());
+        match &self.database {
+            Some(database) => {
+                let mut connection =
+                    PgConnection::connect(&database.url(None, None)).await.expect("PostgreSQL");
+                sqlx::raw_sql(text).execute(&mut connection).await.expect(statements);
+            }
+            None => {
+                let options = SqliteConnectOptions::new()
+                    .filename(self.data().join("control-plane.db"))
+                    .busy_timeout(crate::PATIENCE);
+                let mut connection = SqliteConnection::connect_with(&options).await.expect("the SQLite file");
+                sqlx::raw_sql(text).execute(&mut connection).await.expect(statements);
+                connection.close().await.expect("the file to close");
+            }
+        }
+    }
+
+    /// An id as a literal of this engine's SQL.
+    #[must_use]
+    pub fn id(&self, id: uuid::Uuid) -> String {
+        match self.engine {
+            Engine::Postgres => format!("'{id}'::uuid"),
+            Engine::Sqlite => format!("X'{}'", id.simple()),
+        }
+    }
+}
+
+impl Database {
+    async fn create() -> Self {
+        let server = std::env::var("STYLOBATE_TEST_POSTGRES_URL").unwrap_or_else(|_| {
+            panic!(
+                "STYLOBATE_TEST_POSTGRES_URL is not set: run `cargo xtask test`, or `cargo xtask services up`"
+            )
+        });
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("stylobate_b{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut admin = PgConnection::connect(&server).await.expect("the PostgreSQL server to answer");
+        for role in ROLES {
+            // Creating a role twice at once fails with a unique violation in the catalogue; either way it is there.
+            let create = format!("CREATE ROLE {role} LOGIN PASSWORD '{role}' NOSUPERUSER NOBYPASSRLS");
+            let _ = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await;
+        }
+        for statement in [
+            format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+            format!("CREATE DATABASE {name} OWNER {}", ROLES[0]),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await.expect("a fresh database");
+        }
+        admin.close().await.expect("the connection to close");
+        Self { server, name }
+    }
+
+    fn url(&self, role: Option<&str>, port: Option<u16>) -> String {
+        let (superuser, address) = split(&self.server);
+        let credentials = role.map_or(superuser.to_owned(), |role| format!("{role}:{role}"));
+        let address = port.map_or(address.to_owned(), |port| format!("127.0.0.1:{port}"));
+        format!("postgres://{credentials}@{address}/{}", self.name)
+    }
+}
+
+/// Credentials and address of `postgres://credentials@address/database?options`.
+fn split(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").expect("a database address").1;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    authority.rsplit_once('@').expect("credentials in the database address")
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A destructor cannot wait on the test's own runtime.
+        let cleaner = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                if let Ok(mut admin) = PgConnection::connect(&server).await {
+                    let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                    let _ = sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await;
+                }
+            });
+        });
+        let _ = cleaner.join();
+    }
+}
