@@ -1,0 +1,241 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Request, header};
+use stylobate_core::{Actor, BoxFuture, Credential, Principal, Problem, RequestContext};
+use tower::{Layer, Service};
+use tracing::Span;
+
+use crate::{ApiError, Arrival, future::AnswerFuture};
+
+mod presented;
+
+pub use presented::{Presented, SessionCookie};
+
+/// How many characters of `User-Agent` are kept: real ones stay below, and audit rows stay small.
+const USER_AGENT_CHARS_MAX: usize = 512;
+
+/// Why a credential proves nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialRefused {
+    /// It is malformed, unknown, expired or revoked. Which of them is nobody's business.
+    #[error("the credential is not valid")]
+    Invalid,
+    /// It cannot be judged at the moment.
+    #[error("credentials cannot be judged at the moment")]
+    Unavailable,
+}
+
+impl CredentialRefused {
+    /// The stable code of this situation.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid => "unauthenticated",
+            Self::Unavailable => "auth_unavailable",
+        }
+    }
+}
+
+impl From<CredentialRefused> for ApiError {
+    fn from(refused: CredentialRefused) -> Self {
+        match refused {
+            CredentialRefused::Invalid => Self::invalid_token(),
+            CredentialRefused::Unavailable => {
+                let problem = Problem::new(503, "auth_unavailable")
+                    .detail("Credentials cannot be judged at the moment.");
+                problem.retry_after(1).into()
+            }
+        }
+    }
+}
+
+/// Turns what a request presents into who acts.
+///
+/// `stylobate_auth::Auth` is one; a service with credentials of its own writes another.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Decides without waiting, when it can; `None` sends the caller to [`authenticate`](Self::authenticate).
+    fn authenticate_now(&self, presented: Presented<'_>) -> Option<Result<Principal, CredentialRefused>> {
+        let _ = presented;
+        None
+    }
+
+    /// Decides.
+    ///
+    /// The future fails with [`CredentialRefused`] when the credential proves nobody.
+    fn authenticate<'a>(
+        &'a self,
+        presented: Presented<'a>,
+    ) -> BoxFuture<'a, Result<Principal, CredentialRefused>>;
+}
+
+/// Finds out who acts: bearer token or session cookie become the principal of the request's
+/// [`RequestContext`](stylobate_core::RequestContext), together with the address, user agent and request id from the edge.
+///
+/// 1. Nothing presented: the principal is anonymous.
+/// 2. `Authorization` goes before the cookie; it is explicit, and browsers do not attach it by themselves.
+/// 3. Two `Authorization` headers, or two session cookies, are two opinions: 400 `ambiguous_credential`.
+/// 4. A credential that is refused makes the principal anonymous and is remembered: whoever asks for a principal (the
+///    [`PermissionGuardLayer`](crate::PermissionGuardLayer), [`CurrentPrincipal`](crate::CurrentPrincipal)) answers 401
+///    with `error="invalid_token"`, or 503 when credentials cannot be judged. Public routes work all the same, so that an
+///    expired token does not lock its owner out of signing in.
+///
+/// The layer protects nothing by itself; the guard does.
+#[derive(Clone)]
+pub struct AuthenticateLayer {
+    authenticator: Arc<dyn Authenticator>,
+    cookie: SessionCookie,
+}
+
+impl AuthenticateLayer {
+    /// Asks `authenticator`.
+    #[must_use]
+    pub fn new(authenticator: Arc<dyn Authenticator>) -> Self {
+        Self { authenticator, cookie: SessionCookie::default() }
+    }
+
+    /// Chooses the session cookie. Default: `__Host-session`.
+    #[must_use]
+    pub fn with_cookie(mut self, cookie: SessionCookie) -> Self {
+        self.cookie = cookie;
+        self
+    }
+}
+
+impl<S> Layer<S> for AuthenticateLayer {
+    type Service = Authenticate<S>;
+
+    fn layer(&self, inner: S) -> Authenticate<S> {
+        Authenticate { inner, authenticator: Arc::clone(&self.authenticator), cookie: self.cookie }
+    }
+}
+
+impl fmt::Debug for AuthenticateLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticateLayer").field("cookie", &self.cookie).finish_non_exhaustive()
+    }
+}
+
+/// The service of [`AuthenticateLayer`].
+#[derive(Clone)]
+pub struct Authenticate<S> {
+    inner: S,
+    authenticator: Arc<dyn Authenticator>,
+    cookie: SessionCookie,
+}
+
+impl<S, B> Service<Request<B>> for Authenticate<S>
+where
+    S: Service<Request<B>> + Clone + Send + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = AnswerFuture<S::Future, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let presented = match self.cookie.presented(request.headers()) {
+            Ok(presented) => presented,
+            Err(error) => return AnswerFuture::refused(error),
+        };
+        let decided = match presented {
+            Presented::Nothing => Ok(Principal::anonymous()),
+            Presented::Unknown => Err(CredentialRefused::Invalid),
+            credential => match self.authenticator.authenticate_now(credential) {
+                Some(decided) => decided,
+                None => {
+                    let credential = credential.to_owned();
+                    return self.later(credential, request);
+                }
+            },
+        };
+        introduce(&mut request, decided);
+        AnswerFuture::inner(self.inner.call(request))
+    }
+}
+
+impl<S> Authenticate<S> {
+    fn later<B>(
+        &mut self,
+        credential: presented::OwnedCredential,
+        mut request: Request<B>,
+    ) -> AnswerFuture<S::Future, S::Error>
+    where
+        S: Service<Request<B>> + Clone + Send + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send,
+        B: Send + 'static,
+    {
+        let authenticator = Arc::clone(&self.authenticator);
+        // The service that was polled ready goes with the request, its clone stays.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        AnswerFuture::later(Box::pin(async move {
+            let decided = authenticator.authenticate(credential.as_presented()).await;
+            introduce(&mut request, decided);
+            inner.call(request).await.map(IntoResponse::into_response)
+        }))
+    }
+}
+
+/// A credential that was presented and refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused(pub(crate) CredentialRefused);
+
+/// Writes who acts into the request and onto its span.
+fn introduce<B>(request: &mut Request<B>, decided: Result<Principal, CredentialRefused>) {
+    let principal = decided.unwrap_or_else(|refused| {
+        tracing::info!(code = refused.code(), "a credential was refused");
+        request.extensions_mut().insert(Refused(refused));
+        Principal::anonymous()
+    });
+    if principal.is_authenticated() {
+        let span = Span::current();
+        if let Some(tenant) = principal.tenant {
+            span.record("tenant", tracing::field::display(tenant));
+        }
+        if let Some(actor) = Actor::from(&principal).id {
+            span.record("actor", actor.as_str());
+        }
+    }
+    let arrival = request.extensions().get::<Arrival>();
+    let context = RequestContext {
+        principal,
+        request_id: arrival.map(|arrival| arrival.request_id),
+        address: arrival.and_then(|arrival| arrival.client.ip),
+        user_agent: user_agent(request.headers()),
+        process: None,
+    };
+    request.extensions_mut().insert(Arc::new(context));
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    // `to_str` lets visible ASCII through only, so bytes are characters.
+    text.get(..text.len().min(USER_AGENT_CHARS_MAX)).map(str::to_owned)
+}
+
+/// What the principal of `request` presented; nothing when nobody has looked yet.
+pub(crate) fn credential<B>(request: &Request<B>) -> Credential {
+    request
+        .extensions()
+        .get::<Arc<RequestContext>>()
+        .map_or(Credential::None, |context| context.principal.credential)
+}
+
+impl<S: fmt::Debug> fmt::Debug for Authenticate<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticate").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

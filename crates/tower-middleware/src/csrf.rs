@@ -1,0 +1,158 @@
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use axum::response::IntoResponse;
+use http::{HeaderMap, HeaderName, Method, Request, Response, header};
+use stylobate_core::{Credential, Problem};
+use tower::{Layer, Service};
+use tower_http::csrf::CsrfLayer as CrossOriginLayer;
+
+use crate::{ApiError, Error, Origin, authenticate, future::AnswerFuture};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Refuses requests that another site made the browser send (SECURITY A21): 403 `csrf`.
+///
+/// 1. Only credentials that browsers attach by themselves are in danger: requests without a session cookie pass, unless
+///    the layer is [`for_forms`](Self::for_forms).
+/// 2. `GET`, `HEAD` and `OPTIONS` pass; they change nothing.
+/// 3. What is left is judged by tower-http's [`CsrfLayer`](tower_http::csrf::CsrfLayer): `Sec-Fetch-Site`, then `Origin`
+///    against the host and the trusted origins.
+/// 4. A request with neither header is refused as well: every browser that sends our cookies sends one of them.
+///
+/// Attach it inside authentication. A proxy that rewrites `Host` makes the public origin a trusted one to be listed here.
+#[derive(Clone)]
+pub struct CsrfLayer {
+    judge: Judge,
+    always: bool,
+}
+
+/// tower-http's layer around a service that does nothing: its answer is the verdict.
+type Judge = CrossOriginLayer;
+
+impl CsrfLayer {
+    /// Trusts `origins` in addition to the service's own host.
+    ///
+    /// # Errors
+    /// [`Error::OriginInvalid`] for an origin whose host is not in its ASCII form.
+    pub fn new<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> Result<Self, Error> {
+        let mut judge = CrossOriginLayer::new();
+        for origin in origins {
+            let invalid = |_| Error::OriginInvalid { origin: origin.to_string() };
+            judge = judge.add_trusted_origin(origin.as_str()).map_err(invalid)?;
+        }
+        Ok(Self { judge, always: false })
+    }
+
+    /// Judges every request, with or without a cookie: for HTML forms that sign somebody in, which another site could
+    /// send in the visitor's place.
+    #[must_use]
+    pub fn for_forms(mut self) -> Self {
+        self.always = true;
+        self
+    }
+
+    fn check<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
+        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let in_danger = || self.always || authenticate::credential(request) == Credential::Cookie;
+        if safe || !in_danger() {
+            return Ok(());
+        }
+        let refused = |detail: &str| Err(Problem::new(403, "csrf").detail(detail).into());
+        let headers = request.headers();
+        let given = |name: &HeaderName| headers.get(name).is_some_and(|value| !value.is_empty());
+        if !given(&SEC_FETCH_SITE) && !given(&header::ORIGIN) {
+            return refused("A request with a session cookie must carry `Origin` or `Sec-Fetch-Site`.");
+        }
+        // Two lines of one header are two opinions, and the judge reads only the first.
+        if [&SEC_FETCH_SITE, &header::ORIGIN, &header::HOST].iter().any(|name| count(headers, name) > 1) {
+            return refused("The request names its origin twice.");
+        }
+        if self.judge(request) { Ok(()) } else { refused("The request comes from another site.") }
+    }
+
+    fn judge<B>(&self, request: &Request<B>) -> bool {
+        let mut head = Request::new(());
+        *head.method_mut() = request.method().clone();
+        *head.uri_mut() = request.uri().clone();
+        for name in [SEC_FETCH_SITE, header::ORIGIN, header::HOST] {
+            if let Some(value) = request.headers().get(&name) {
+                head.headers_mut().insert(name, value.clone());
+            }
+        }
+        let verdict = pin!(self.judge.layer(Pass).call(head));
+        // Both the judge and what it guards answer at once; an answer that would have to wait is no.
+        matches!(verdict.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(answer)) if answer.status().is_success())
+    }
+}
+
+fn count(headers: &HeaderMap, name: &HeaderName) -> usize {
+    headers.get_all(name).iter().count()
+}
+
+#[derive(Clone)]
+struct Pass;
+
+impl Service<Request<()>> for Pass {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(())))
+    }
+}
+
+impl fmt::Debug for CsrfLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CsrfLayer").field("always", &self.always).finish_non_exhaustive()
+    }
+}
+
+/// The service of [`CsrfLayer`].
+#[derive(Debug, Clone)]
+pub struct Csrf<S> {
+    inner: S,
+    layer: CsrfLayer,
+}
+
+impl<S> Layer<S> for CsrfLayer {
+    type Service = Csrf<S>;
+
+    fn layer(&self, inner: S) -> Csrf<S> {
+        Csrf { inner, layer: self.clone() }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Csrf<S>
+where
+    S: Service<Request<B>>,
+    S::Response: IntoResponse,
+{
+    type Response = axum::response::Response;
+    type Error = S::Error;
+    type Future = AnswerFuture<S::Future, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.layer.check(&request) {
+            Ok(()) => AnswerFuture::inner(self.inner.call(request)),
+            Err(error) => {
+                tracing::info!(code = "csrf", "refused a cross-site request");
+                AnswerFuture::refused(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+use std::error::Error as StdError;
+
+use stylobate_core::Problem;
+
+use crate::api_error::log_cause;
+
+/// What one error code looks like to callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProblemRow {
+    /// The code that the error itself has.
+    pub code: &'static str,
+    /// The status it is answered with.
+    pub status: u16,
+    /// The code that callers see. Several inner situations may look alike from outside, on purpose.
+    pub shown: &'static str,
+    /// The sentence that callers see. Fixed, so that no value and no inside gets out.
+    pub detail: &'static str,
+}
+
+/// An error that callers may see as a problem.
+pub trait IntoProblem {
+    /// What callers see of it. Causes of 500 and 503 are logged here, once.
+    fn into_problem(self) -> Problem;
+}
+
+/// The problem for an error code: the row of [`PROBLEMS`], or 500 `internal`.
+#[must_use]
+pub fn problem_for(code: &str) -> Problem {
+    match PROBLEMS.iter().find(|row| row.code == code) {
+        Some(row) => Problem::new(row.status, row.shown).detail(row.detail),
+        None => Problem::internal(),
+    }
+}
+
+/// The problem for an error; an outage asks the caller to come back, and its cause is logged.
+pub(crate) fn problem_of(code: &'static str, error: &(dyn StdError + 'static)) -> Problem {
+    let problem = problem_for(code);
+    if problem.status >= 500 {
+        log_cause(code, error);
+    }
+    if problem.status == 503 { problem.retry_after(1) } else { problem }
+}
+
+const fn row(code: &'static str, status: u16, shown: &'static str, detail: &'static str) -> ProblemRow {
+    ProblemRow { code, status, shown, detail }
+}
+
+/// A situation that callers see under its own code.
+const fn open(code: &'static str, status: u16, detail: &'static str) -> ProblemRow {
+    row(code, status, code, detail)
+}
+
+/// A situation that looks like a missing row.
+const fn hidden(code: &'static str) -> ProblemRow {
+    row(code, 404, "not_found", "There is no such resource.")
+}
+
+/// Something the service needs is away; which is for the operator.
+const fn outage(code: &'static str) -> ProblemRow {
+    row(code, 503, "unavailable", "The service cannot do this at the moment.")
+}
+
+/// A defect or a broken installation; what it is stands in the log.
+const fn inside(code: &'static str) -> ProblemRow {
+    row(code, 500, "internal", "The request could not be completed.")
+}
+
+/// A field that the form of the request does not allow.
+const fn form(code: &'static str) -> ProblemRow {
+    row(code, 422, "validation", "The request does not have the expected form.")
+}
+
+/// The one table from error codes to statuses, sorted by code. A code that is not here is answered as 500 `internal`.
+///
+/// `docs/errors.md` is generated from it.
+pub const PROBLEMS: &[ProblemRow] = &[
+    open("already_assigned", 409, "The role is assigned already."),
+    open("already_attached", 409, "The permission is attached already."),
+    open("ambiguous_credential", 400, "The request presents more than one credential of a kind."),
+    open("auth_unavailable", 503, "Credentials cannot be judged at the moment."),
+    open("bad_host", 400, "The request names no host, or more than one."),
+    open("bad_request", 400, "The request is not understood."),
+    open("body_broken", 400, "The body ended before it was complete."),
+    open("body_timeout", 408, "The body did not arrive in time."),
+    open("body_too_large", 413, "The body is larger than this route accepts."),
+    open("csrf", 403, "The request comes from another site."),
+    form("cursor_invalid"),
+    row("db_bad_row", 500, "internal", "The request could not be completed."),
+    outage("db_busy"),
+    row("db_constraint", 409, "conflict", "The request contradicts what is stored."),
+    inside("db_engine"),
+    inside("db_forbidden"),
+    inside("db_irreversible"),
+    inside("db_migrate"),
+    hidden("db_not_found"),
+    inside("db_participant"),
+    outage("db_read_only"),
+    row("db_refused", 409, "conflict", "The request contradicts what is stored."),
+    outage("db_serialization"),
+    inside("db_statement"),
+    outage("db_timeout"),
+    outage("db_unavailable"),
+    inside("db_unclaimed_events"),
+    inside("db_url"),
+    open("declared", 409, "This is declared by the program and cannot be changed here."),
+    inside("default_org_mismatch"),
+    open("duplicate_parameter", 400, "A parameter is given more than once."),
+    hidden("foreign_tenant"),
+    open("internal", 500, "The request could not be completed."),
+    form("invalid_cursor"),
+    form("invalid_filter"),
+    open("malformed_json", 400, "The body is not JSON."),
+    open("method_not_allowed", 405, "The resource does not support this method."),
+    open("misdirected_request", 421, "The service does not answer for this host."),
+    open("not_found", 404, "There is no such resource."),
+    open("org_code_taken", 409, "Another organisation has this code."),
+    hidden("org_not_found"),
+    outage("password_hash_malformed"),
+    open("permission_denied", 403, "A permission is required."),
+    open("permission_key_taken", 409, "A permission of this key exists."),
+    open("platform_owned", 403, "This belongs to the platform."),
+    open("policy_unavailable", 503, "Permissions cannot be decided at the moment."),
+    open("request_timeout", 503, "The request took too long."),
+    open("role_name_taken", 409, "A role of this name exists."),
+    inside("row_invalid"),
+    open("stale", 409, "The row has changed since it was read."),
+    open("tenant_required", 403, "The caller acts for no organisation."),
+    open("unauthenticated", 401, "A valid credential is required."),
+    open("unavailable", 503, "The service cannot do this at the moment."),
+    open("unsupported_media_type", 415, "The body must be `application/json`, uncompressed."),
+    open("validation", 422, "The request does not have the expected form."),
+];

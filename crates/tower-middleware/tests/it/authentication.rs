@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use axum::{Router, body::Body, routing::get};
+use http::request::Builder;
+use stylobate_tower_middleware::{
+    AuthenticateLayer, Context, CurrentPrincipal, SessionCookie, TrustedProxies,
+};
+use tower::ServiceBuilder;
+
+use crate::support::{Known, ada, edge, from_peer, platform, problem, request, router, send, text};
+
+fn app() -> Router {
+    platform([
+        ("/me", get(async |who: CurrentPrincipal| format!("{:?} {:?}", who.person_id(), who.credential))),
+        ("/maybe", get(async |who: Option<CurrentPrincipal>| who.is_some().to_string())),
+        (
+            "/context",
+            get(async |context: Context| {
+                format!(
+                    "{:?} {:?} {}",
+                    context.principal.person_id(),
+                    context.address,
+                    context.request_id.is_some()
+                )
+            }),
+        ),
+    ])
+}
+
+async fn asked(path: &str, add: impl FnOnce(Builder) -> Builder) -> axum::response::Response {
+    send(app(), add(request("GET", path)).body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn bearer_tokens_and_session_cookies_become_the_principal() {
+    let by_token = asked("/me", |request| request.header("authorization", "Bearer ada")).await;
+    assert_eq!(text(by_token).await, format!("{:?} Bearer", Some(ada())));
+    let after_waiting = asked("/me", |request| request.header("authorization", "bearer slow")).await;
+    assert_eq!(text(after_waiting).await, format!("{:?} Bearer", Some(ada())));
+    let by_cookie = asked("/me", |request| request.header("cookie", "a=b; __Host-session=ada")).await;
+    assert_eq!(text(by_cookie).await, format!("{:?} Cookie", Some(ada())));
+}
+
+#[tokio::test]
+async fn nobody_is_asked_to_prove_who_it_is() {
+    let response = asked("/me", |request| request).await;
+    assert_eq!(response.headers()["www-authenticate"], "Bearer");
+    assert_eq!(problem(response).await["code"], "unauthenticated");
+    assert_eq!(text(asked("/maybe", |request| request).await).await, "false");
+}
+
+#[tokio::test]
+async fn a_bad_credential_is_named_as_bad_and_does_not_close_public_routes() {
+    for bad in ["Bearer stale", "Basic dXNlcjpwYXNz", "Bearer", "ada"] {
+        let response = asked("/me", |request| request.header("authorization", bad)).await;
+        assert_eq!(response.headers()["www-authenticate"], r#"Bearer error="invalid_token""#, "{bad}");
+        assert_eq!(problem(response).await["code"], "unauthenticated");
+        let public = asked("/maybe", |request| request.header("authorization", bad)).await;
+        assert_eq!(text(public).await, "false");
+    }
+    // An explicit header is not rescued by a cookie.
+    let both = |request: Builder| {
+        request.header("authorization", "Bearer stale").header("cookie", "__Host-session=ada")
+    };
+    assert_eq!(asked("/me", both).await.status(), 401);
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_judged_are_503() {
+    let response = asked("/me", |request| request.header("authorization", "Bearer away")).await;
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(problem(response).await["code"], "auth_unavailable");
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_refused() {
+    let twice = |request: Builder| {
+        request.header("authorization", "Bearer ada").header("authorization", "Bearer grace")
+    };
+    assert_eq!(problem(asked("/maybe", twice).await).await["code"], "ambiguous_credential");
+}
+
+#[tokio::test]
+async fn the_plain_cookie_counts_only_where_it_was_chosen() {
+    let plain = |request: Builder| request.header("cookie", "session=ada");
+    assert_eq!(asked("/me", plain).await.status(), 401);
+    let layers = ServiceBuilder::new()
+        .layer(edge())
+        .layer(AuthenticateLayer::new(Arc::new(Known)).with_cookie(SessionCookie::Loopback));
+    let app = router([("/me", get(async |_who: CurrentPrincipal| "in"))]).layer(layers);
+    assert_eq!(send(app, plain(request("GET", "/me")).body(Body::empty()).unwrap()).await.status(), 200);
+}
+
+#[tokio::test]
+async fn services_learn_where_the_caller_is() {
+    let layers = ServiceBuilder::new()
+        .layer(edge().with_proxies(TrustedProxies::parse(["10.0.0.1"]).unwrap()))
+        .layer(AuthenticateLayer::new(Arc::new(Known)));
+    let app = router([(
+        "/",
+        get(async |context: Context| {
+            let agent = context.user_agent.as_deref().unwrap_or_default().len();
+            format!("{} {agent} {}", context.address.unwrap(), context.request_id.unwrap())
+        }),
+    )])
+    .layer(layers);
+    let request =
+        request("GET", "/").header("x-forwarded-for", "192.0.2.7").header("user-agent", "x".repeat(2_000));
+    let response = send(app, from_peer(request.body(Body::empty()).unwrap(), "10.0.0.1:5")).await;
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(text(response).await, format!("192.0.2.7 512 {id}"));
+}
+
+#[tokio::test]
+async fn without_layers_the_context_is_anonymous_and_nobody_is_signed_in() {
+    let app = router([
+        ("/context", get(async |context: Context| context.principal.is_authenticated().to_string())),
+        ("/me", get(async |_who: CurrentPrincipal| "in")),
+    ]);
+    let ask = |path| send(app.clone(), request("GET", path).body(Body::empty()).unwrap());
+    assert_eq!(text(ask("/context").await).await, "false");
+    assert_eq!(ask("/me").await.status(), 401);
+}
