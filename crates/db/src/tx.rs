@@ -50,6 +50,13 @@ impl Tx {
         self.pending.audit.push(event);
     }
 
+    /// Replaces the audit events buffered so far by one that says it all: for a caller that composes several stores into
+    /// what is one change to its users.
+    pub fn audit_instead(&mut self, event: AuditEvent) {
+        self.pending.audit.clear();
+        self.pending.audit.push(event);
+    }
+
     /// Buffers a domain event, to be published once the change has committed.
     pub fn emit(&mut self, event: DomainEvent) {
         self.pending.events.push(event);

@@ -94,3 +94,14 @@ async fn hooks_run_after_a_commit_and_only_then(db: TestDb) {
     }
     assert_eq!(ran.load(Ordering::SeqCst), 1);
 }
+
+both_engines!(one_event_may_stand_for_those_of_several_stores, &[&NOTES]);
+async fn one_event_may_stand_for_those_of_several_stores(db: TestDb) {
+    let handle = db.open(&[Arc::new(Counting::default()) as Arc<dyn Participant>]).await;
+    let mut tx = handle.begin(Scope::Platform("test")).await.unwrap();
+    tx.audit(event());
+    tx.audit(event());
+    tx.audit_instead(event());
+    tx.commit().await.unwrap();
+    assert_eq!(value(&handle, "SELECT value FROM counters WHERE id = 1").await, 1);
+}
