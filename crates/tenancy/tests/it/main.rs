@@ -11,5 +11,4 @@
 mod default_org;
 mod fixture;
 mod members;
-
 mod schema;
