@@ -10,7 +10,7 @@
 //! 3. A password is at least 15 characters long where it is the only factor, 8 where it is one of several (NIST SP 800-63B-4
 //!    §3.1.1.2). Configuration raises these, never lowers them. Common passwords and words of the account are refused; rules about
 //!    which kinds of characters a password must hold do not exist.
-//! 4. Hashing runs on blocking threads, at most as many at once as there are permits; the others wait in order of arrival, for a
+//! 4. Hashing runs on threads of its own, at most as many at once as there are permits; the others wait in order of arrival, for a
 //!    bounded time and in bounded number, and the rest is told to come back ([`PasswordError::Busy`], 503 with `Retry-After`).
 //! 5. An unknown account costs what a known one costs ([`PasswordHasher::verify_dummy`]).
 //!
@@ -33,9 +33,9 @@
 //! Deployment: memory for hashing is permits × memory cost (by default cores × 19 MiB) and is given back after 30 s without use. A
 //! container whose CPU quota is lower than the machine's core count should set the permits itself.
 
-mod admission;
 mod common;
 mod context;
+mod crew;
 mod error;
 mod hasher;
 mod memory;

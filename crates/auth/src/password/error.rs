@@ -44,13 +44,13 @@ pub enum PasswordError {
         /// The passes it asks for.
         passes: u32,
     },
-    /// The memory for the hash could not be had.
-    #[error("out of memory for password hashing")]
-    OutOfMemory,
+    /// The system has no memory or no thread left for the hash.
+    #[error("no memory or thread left for password hashing")]
+    Exhausted,
     /// The system gave no random bytes for a salt.
     #[error("the system gave no random bytes")]
     Randomness,
-    /// The runtime is shutting down, or the hash panicked.
+    /// The hash panicked.
     #[error("the password hash was stopped")]
     Stopped,
 }
@@ -66,7 +66,7 @@ impl PasswordError {
             Self::ParamsOutOfRange { .. } => "password_params_out_of_range",
             Self::MalformedHash => "password_hash_malformed",
             Self::HashTooCostly { .. } => "password_hash_too_costly",
-            Self::OutOfMemory => "password_hashing_out_of_memory",
+            Self::Exhausted => "password_hashing_exhausted",
             Self::Randomness => "password_randomness",
             Self::Stopped => "password_hashing_stopped",
         }

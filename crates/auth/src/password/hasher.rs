@@ -1,14 +1,14 @@
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, Salt};
-use argon2::{Algorithm, Argon2, Block, Version};
+use argon2::{Algorithm, Argon2, Version};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::admission::Admission;
-use super::memory::BlockPool;
+use super::crew::{Crew, Limits};
+use super::memory::Memory;
 use super::{HashParams, Password, PasswordError, PasswordHash};
 
 /// How much a [`PasswordHasher`] may use.
@@ -111,35 +111,39 @@ impl Verdict {
 pub struct HasherStats {
     /// Permits in all.
     pub permits: u32,
-    /// Permits in use. A hash that needs a multiple of the usual memory uses as many.
+    /// Permits in use. A stored hash that needs a multiple of the usual memory uses as many.
     pub permits_in_use: u32,
-    /// Callers waiting for a permit.
+    /// Callers whose hash has not started.
     pub waiting: usize,
     /// Callers refused since the start.
     pub refused: u64,
     /// Hashes computed since the start.
     pub computed: u64,
-    /// Bytes of memory kept for the next hash.
-    pub kept_bytes: usize,
+    /// Bytes of Argon2 memory, in use or kept for the next hash.
+    pub held_bytes: usize,
 }
 
-/// Hashes and verifies passwords, on blocking threads and within bounds.
+/// Hashes and verifies passwords, on threads of its own and within bounds.
 ///
-/// Clones share permits, queue and memory: make one for the process. Its futures need a tokio runtime with time enabled. Dropping a
-/// future that waits frees its place; dropping one whose hash has started lets the hash finish, and its permit is held until then.
-#[derive(Debug, Clone)]
+/// Clones share permits, queue and memory: make one for the process. Its futures need a tokio runtime with time enabled, any one.
+/// Dropping a future whose hash has not started frees its place; a hash that has started ends, and holds its permit until then.
+#[derive(Clone)]
 pub struct PasswordHasher {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     params: HashParams,
     stored_memory_kib_max: u32,
     stored_work_max: u64,
-    admission: Admission,
-    pool: Arc<BlockPool>,
-    computed: AtomicU64,
+    crew: Crew<Request, Result<Output, PasswordError>>,
+}
+
+/// One run of Argon2id.
+struct Request {
+    password: Password,
+    params: argon2::Params,
+    salt: Salt,
 }
 
 impl Default for PasswordHasher {
@@ -157,15 +161,9 @@ impl PasswordHasher {
         let stored_memory_kib_max = stored_memory_kib_max.max(params.memory_kib());
         let stored_work_max =
             (u64::from(stored_memory_kib_max) * 4).max(work(params.memory_kib(), params.passes()));
-        let inner = Inner {
-            params,
-            stored_memory_kib_max,
-            stored_work_max,
-            admission: Admission::new(permits, waiting_max, wait_max),
-            pool: BlockPool::new(params.memory_kib() as usize, idle_after),
-            computed: AtomicU64::new(0),
-        };
-        Self { inner: Arc::new(inner) }
+        let kept_blocks = params.memory_kib() as usize;
+        let crew = Crew::new(Limits { permits, waiting_max, wait_max, idle_after, kept_blocks }, argon2id);
+        Self { inner: Arc::new(Inner { params, stored_memory_kib_max, stored_work_max, crew }) }
     }
 
     /// Hashes a password with a new salt.
@@ -173,7 +171,13 @@ impl PasswordHasher {
     /// # Errors
     /// [`PasswordError::Busy`] when the queue is full or the wait too long; otherwise what the system refuses.
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, PasswordError> {
-        self.run(1, move |inner| inner.hash(&password)).await
+        let mut salt = [0; HashParams::SALT_BYTES];
+        SystemRandom::new().fill(&mut salt).map_err(|_| PasswordError::Randomness)?;
+        let salt = Salt::new(&salt).map_err(|_| PasswordError::MalformedHash)?;
+        let params = self.inner.params;
+        let request = Request { password, params: params.argon2()?, salt };
+        let output = self.inner.crew.run(1, request).await??;
+        Ok(PasswordHash::from_parts(params, salt, output))
     }
 
     /// Compares a password with a stored hash.
@@ -183,8 +187,13 @@ impl PasswordHasher {
     /// asks for more than the options allow.
     pub async fn verify(&self, password: Password, stored: &PasswordHash) -> Result<Verdict, PasswordError> {
         let permits = self.inner.permits_for(stored)?;
-        let stored = stored.clone();
-        self.run(permits, move |inner| inner.verify(&password, &stored)).await
+        let request = Request { password, params: stored.argon2()?, salt: stored.salt() };
+        let output = self.inner.crew.run(permits, request).await??;
+        if stored.has_output(&output) {
+            Ok(Verdict::Match { needs_rehash: stored.needs_rehash(&self.inner.params) })
+        } else {
+            Ok(Verdict::Mismatch)
+        }
     }
 
     /// Does the work of [`Self::verify`] for an account that does not exist or has no password, with the parameters of new hashes,
@@ -193,12 +202,10 @@ impl PasswordHasher {
     /// # Errors
     /// As [`Self::verify`] under the same load; answer them the same way.
     pub async fn verify_dummy(&self, password: Password) -> Result<Verdict, PasswordError> {
-        self.run(1, move |inner| {
-            // Nobody knows a password for this hash, but the verdict does not rest on that.
-            let dummy = inner.hash_with(&[0; HashParams::SALT_BYTES], &[0; HashParams::OUTPUT_BYTES])?;
-            inner.verify(&password, &dummy).map(|_| Verdict::Mismatch)
-        })
-        .await
+        let salt = Salt::new(&[0; HashParams::SALT_BYTES]).map_err(|_| PasswordError::MalformedHash)?;
+        let request = Request { password, params: self.inner.params.argon2()?, salt };
+        self.inner.crew.run(1, request).await??;
+        Ok(Verdict::Mismatch)
     }
 
     /// The cost of new hashes.
@@ -210,83 +217,29 @@ impl PasswordHasher {
     /// What it is doing now, for metrics.
     #[must_use]
     pub fn stats(&self) -> HasherStats {
-        let inner = &self.inner;
+        let crew = &self.inner.crew;
+        let now = crew.activity();
         HasherStats {
-            permits: inner.admission.permits(),
-            permits_in_use: inner.admission.permits_in_use(),
-            waiting: inner.admission.waiting(),
-            refused: inner.admission.refused(),
-            computed: inner.computed.load(Ordering::Relaxed),
-            kept_bytes: inner.pool.kept_bytes(),
+            permits: crew.limits().permits.get(),
+            permits_in_use: now.permits_in_use,
+            waiting: now.waiting,
+            refused: now.refused,
+            computed: now.finished,
+            held_bytes: now.held_bytes,
         }
     }
+}
 
-    async fn run<T: Send + 'static>(
-        &self,
-        permits: u32,
-        job: impl FnOnce(&Inner) -> Result<T, PasswordError> + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        let permit = self.inner.admission.admit(permits).await?;
-        let inner = Arc::clone(&self.inner);
-        let running = tokio::task::spawn_blocking(move || {
-            let result = job(&inner);
-            drop(permit);
-            result
-        });
-        running.await.unwrap_or_else(|cause| {
-            if cause.is_panic() {
-                tracing::error!("a password hash panicked");
-            }
-            Err(PasswordError::Stopped)
-        })
+impl fmt::Debug for PasswordHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordHasher")
+            .field("params", &self.params())
+            .field("stats", &self.stats())
+            .finish()
     }
 }
 
 impl Inner {
-    fn hash(&self, password: &Password) -> Result<PasswordHash, PasswordError> {
-        let mut salt = [0; HashParams::SALT_BYTES];
-        SystemRandom::new().fill(&mut salt).map_err(|_| PasswordError::Randomness)?;
-        let mut output = [0; HashParams::OUTPUT_BYTES];
-        let (memory_kib, passes) = (self.params.memory_kib(), self.params.passes());
-        let params = argon2::Params::new(memory_kib, passes, HashParams::LANES, Some(output.len()))
-            .map_err(|_| PasswordError::ParamsOutOfRange { memory_kib, passes })?;
-        self.argon2id(params, password, &salt, &mut output)?;
-        self.hash_with(&salt, &output)
-    }
-
-    fn hash_with(&self, salt: &[u8], output: &[u8]) -> Result<PasswordHash, PasswordError> {
-        let salt = Salt::new(salt).map_err(|_| PasswordError::MalformedHash)?;
-        let output = Output::new(output).map_err(|_| PasswordError::MalformedHash)?;
-        Ok(PasswordHash::from_parts(self.params, salt, output))
-    }
-
-    fn verify(&self, password: &Password, stored: &PasswordHash) -> Result<Verdict, PasswordError> {
-        // `Output` holds 64 bytes at most.
-        let mut buffer = [0; Output::MAX_LENGTH];
-        let output = buffer.get_mut(..stored.output_bytes()).ok_or(PasswordError::MalformedHash)?;
-        self.argon2id(stored.argon2_params()?, password, stored.salt(), output)?;
-        if stored.has_output(output) {
-            Ok(Verdict::Match { needs_rehash: stored.needs_rehash(&self.params) })
-        } else {
-            Ok(Verdict::Mismatch)
-        }
-    }
-
-    fn argon2id(
-        &self,
-        params: argon2::Params,
-        password: &Password,
-        salt: &[u8],
-        output: &mut [u8],
-    ) -> Result<(), PasswordError> {
-        let memory = self.pool.lend(params.block_count())?;
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(password.expose_secret().as_bytes(), salt, output, memory)
-            .map_err(|_| PasswordError::MalformedHash)?;
-        self.computed.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
     /// How many permits the memory of a stored hash is worth.
     fn permits_for(&self, stored: &PasswordHash) -> Result<u32, PasswordError> {
         let (memory_kib, passes) = (stored.memory_kib(), stored.passes());
@@ -302,4 +255,16 @@ fn work(memory_kib: u32, passes: u32) -> u64 {
     u64::from(memory_kib) * u64::from(passes)
 }
 
-const _: () = assert!(Block::SIZE == 1024, "a KiB is a block");
+/// RFC 9106 §3, version 0x13. The length of the output stands in the parameters.
+fn argon2id(request: Request, memory: &mut Memory<'_>) -> Result<Output, PasswordError> {
+    let Request { password, params, salt } = request;
+    let blocks = memory.blocks(params.block_count())?;
+    let bytes = params.output_len().unwrap_or(HashParams::OUTPUT_BYTES);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..bytes).ok_or(PasswordError::MalformedHash)?;
+    argon2
+        .hash_password_into_with_memory(password.expose_secret().as_bytes(), &salt, output, blocks)
+        .map_err(|_| PasswordError::MalformedHash)?;
+    Output::new(output).map_err(|_| PasswordError::MalformedHash)
+}

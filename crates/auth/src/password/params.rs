@@ -51,6 +51,13 @@ impl HashParams {
     pub fn passes(&self) -> u32 {
         self.passes
     }
+
+    /// The parameters as the algorithm takes them, with the length of the output.
+    pub(super) fn argon2(&self) -> Result<argon2::Params, PasswordError> {
+        let Self { memory_kib, passes } = *self;
+        argon2::Params::new(memory_kib, passes, Self::LANES, Some(Self::OUTPUT_BYTES))
+            .map_err(|_| PasswordError::ParamsOutOfRange { memory_kib, passes })
+    }
 }
 
 impl Default for HashParams {

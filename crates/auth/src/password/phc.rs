@@ -57,22 +57,19 @@ impl PasswordHash {
         self.passes
     }
 
-    pub(super) fn salt(&self) -> &[u8] {
-        &self.salt
+    pub(super) fn salt(&self) -> Salt {
+        self.salt
     }
 
-    pub(super) fn argon2_params(&self) -> Result<argon2::Params, PasswordError> {
+    /// The parameters as the algorithm takes them, with the length of the output.
+    pub(super) fn argon2(&self) -> Result<argon2::Params, PasswordError> {
         argon2::Params::new(self.memory_kib, self.passes, self.lanes, Some(self.output.len()))
             .map_err(|_| PasswordError::MalformedHash)
     }
 
-    pub(super) fn output_bytes(&self) -> usize {
-        self.output.len()
-    }
-
-    /// Compares in constant time (`Output` does).
-    pub(super) fn has_output(&self, computed: &[u8]) -> bool {
-        Output::new(computed).is_ok_and(|computed| computed == self.output)
+    /// Compares in constant time: `Output` is built so.
+    pub(super) fn has_output(&self, computed: &Output) -> bool {
+        self.output == *computed
     }
 }
 
