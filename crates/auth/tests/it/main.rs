@@ -7,4 +7,6 @@
     reason = "tests"
 )]
 
+mod key;
 mod password;
+mod token;

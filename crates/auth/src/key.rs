@@ -1,0 +1,47 @@
+//! Signing keys: what a token is signed and checked with.
+//!
+//! 1. A key carries exactly one algorithm. A token's `alg` is only ever compared with it and never chooses anything
+//!    (RFC 8725 §3.1), so a public key can not be taken for an HMAC secret.
+//! 2. Keys are parsed and checked once, when they are made; a weak key is an error and not a warning.
+//! 3. A [`KeySet`] is an immutable snapshot; [`Keys`] is the handle through which all parts of a process see the
+//!    present one. Looking a key up is one map access: a `kid` never becomes a path, a query or an address.
+//! 4. The key ring (feature `sql`) keeps generated keys in the database, sealed by the key-encryption key, so that any
+//!    number of processes agree. Keys supplied by an operator stay in the configuration.
+
+mod algorithm;
+mod der;
+mod error;
+mod kid;
+mod pem;
+mod public;
+#[cfg(feature = "sql")]
+mod ring_store;
+mod secret;
+#[cfg(feature = "sql")]
+mod secrets;
+mod set;
+mod signing;
+
+pub use algorithm::SigningAlgorithm;
+pub use error::KeyError;
+pub use kid::Kid;
+pub use public::VerifyingKey;
+#[cfg(feature = "sql")]
+pub use ring_store::{KeyRing, KeyRingConfig};
+pub use secret::PlatformSecret;
+#[cfg(feature = "sql")]
+pub use secrets::SealedSecrets;
+pub use set::{KeySet, Keys};
+pub use signing::SigningKey;
+
+/// The shortest HMAC secret: as long as the digest it keys (RFC 7518 §3.2).
+pub(crate) const HMAC_SECRET_BYTES_MIN: usize = 32;
+
+/// Fills `N` bytes from the system's source of randomness.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {
+    use ring::rand::SecureRandom as _;
+
+    let mut bytes = [0; N];
+    ring::rand::SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::RandomnessUnavailable)?;
+    Ok(bytes)
+}

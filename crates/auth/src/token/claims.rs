@@ -1,0 +1,272 @@
+use std::{str::FromStr, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use stylobate_core::{
+    Assurance, AuthenticatorAssurance, Credential, PersonId, Principal, SessionId, TenantId, TokenId,
+};
+
+use super::{TokenConfig, TokenError};
+
+/// What an access token says. It holds no secret: anybody who sees a token can read it.
+///
+/// [`Signer::claims`](super::Signer::claims) makes them with issuer, audience and times filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessClaims {
+    /// `iss`: who issued the token.
+    pub issuer: String,
+    /// `aud`: whom it is for; at least one.
+    pub audience: Vec<String>,
+    /// `sub`: the person who acts.
+    pub person: PersonId,
+    /// `sid`: the session it was issued in; revoking the session revokes the token.
+    pub session: SessionId,
+    /// `jti`: names the token.
+    pub id: TokenId,
+    /// `org_id`: the tenant on whose behalf.
+    pub tenant: Option<TenantId>,
+    /// `iat`: when it was issued. Times in a token are whole seconds; fractions are cut off.
+    pub issued_at: DateTime<Utc>,
+    /// `exp`: from when on it is refused.
+    pub expires_at: DateTime<Utc>,
+    /// `nbf`: from when on it is good, when that is not `iat`.
+    pub not_before: Option<DateTime<Utc>>,
+    /// `auth_time`, `amr` and `acr` (`aal1` to `aal3`; anything else counts as `aal1`): how and when the person was
+    /// authenticated, which renewing a token does not change.
+    pub assurance: Assurance,
+    /// `scope`: what the token may be used for. `None` sets no limit, an empty list allows nothing (RFC 6749 §3.3).
+    pub scopes: Option<Vec<String>>,
+    /// `epoch`: the person's credential epoch; tokens of an earlier one are void. Not negative.
+    pub epoch: i64,
+    /// `act.sub`: who really acts, during an impersonation (RFC 8693 §4.1).
+    pub impersonator: Option<PersonId>,
+}
+
+/// The claims as they stand in the token.
+#[derive(Serialize)]
+struct Wire<'a> {
+    iss: &'a str,
+    aud: WireAudience<'a>,
+    sub: PersonId,
+    sid: SessionId,
+    jti: TokenId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org_id: Option<TenantId>,
+    iat: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    amr: &'a [String],
+    acr: AuthenticatorAssurance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    epoch: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<WireActor>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WireAudience<'a> {
+    One(&'a str),
+    Many(&'a [String]),
+}
+
+#[derive(Serialize)]
+struct WireActor {
+    sub: PersonId,
+}
+
+impl AccessClaims {
+    /// Reads the claims of a token whose signature is good.
+    pub(super) fn from_json(claims: &Map<String, Value>) -> Result<Self, TokenError> {
+        let claims = Reader(claims);
+        Ok(Self {
+            issuer: claims.text("iss")?.to_owned(),
+            audience: claims.audience()?,
+            person: claims.id("sub")?,
+            session: claims.id("sid")?,
+            id: claims.id("jti")?,
+            tenant: claims.optional("org_id", Reader::id)?,
+            issued_at: claims.time("iat")?,
+            expires_at: claims.time("exp")?,
+            not_before: claims.optional("nbf", Reader::time)?,
+            assurance: Assurance {
+                amr: claims.optional("amr", Reader::texts)?.unwrap_or_default(),
+                aal: claims.optional("acr", Reader::text)?.map(assurance_level).unwrap_or_default(),
+                auth_time: claims.optional("auth_time", Reader::time)?,
+            },
+            scopes: claims.optional("scope", Reader::scopes)?,
+            epoch: claims.integer("epoch")?,
+            impersonator: claims.optional("act", Reader::actor)?,
+        })
+    }
+
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, TokenError> {
+        let wire = Wire {
+            iss: &self.issuer,
+            aud: match self.audience.as_slice() {
+                [one] => WireAudience::One(one),
+                many => WireAudience::Many(many),
+            },
+            sub: self.person,
+            sid: self.session,
+            jti: self.id,
+            org_id: self.tenant,
+            iat: self.issued_at.timestamp(),
+            exp: self.expires_at.timestamp(),
+            nbf: self.not_before.map(|time| time.timestamp()),
+            auth_time: self.assurance.auth_time.map(|time| time.timestamp()),
+            amr: &self.assurance.amr,
+            acr: self.assurance.aal,
+            scope: self.scopes.as_ref().map(|scopes| scopes.join(" ")),
+            epoch: self.epoch,
+            act: self.impersonator.map(|sub| WireActor { sub }),
+        };
+        serde_json::to_vec(&wire).map_err(|_| TokenError::Malformed)
+    }
+
+    /// Holds everything but the present time against the configuration.
+    pub(super) fn check(&self, config: &TokenConfig) -> Result<(), TokenError> {
+        if self.issuer != config.issuer {
+            return Err(TokenError::IssuerRefused);
+        }
+        if !self.audience.contains(&config.audience) {
+            return Err(TokenError::AudienceRefused);
+        }
+        if self.epoch < 0 {
+            return Err(TokenError::ClaimInvalid("epoch"));
+        }
+        if !self.scopes.iter().flatten().all(|scope| is_scope(scope)) {
+            return Err(TokenError::ClaimInvalid("scope"));
+        }
+        let lifetime = self.expires_at.signed_duration_since(self.issued_at);
+        if lifetime <= TimeDelta::zero() {
+            return Err(TokenError::ClaimInvalid("exp"));
+        }
+        if lifetime > delta(config.lifetime) {
+            return Err(TokenError::LifetimeRefused);
+        }
+        if self
+            .assurance
+            .auth_time
+            .is_some_and(|time| time.signed_duration_since(self.issued_at) > delta(config.leeway))
+        {
+            return Err(TokenError::ClaimInvalid("auth_time"));
+        }
+        Ok(())
+    }
+
+    /// Holds the times against the present one. A remembered token passes here again at each use.
+    pub(super) fn check_times(&self, now: DateTime<Utc>, leeway: Duration) -> Result<(), TokenError> {
+        let leeway = delta(leeway);
+        // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted.
+        if now.signed_duration_since(self.expires_at) >= leeway {
+            return Err(TokenError::Expired);
+        }
+        // A token from the future would outlive the longest lifetime without breaking it.
+        let from = self.not_before.map_or(self.issued_at, |time| time.max(self.issued_at));
+        if from.signed_duration_since(now) > leeway {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+impl From<&AccessClaims> for Principal {
+    fn from(claims: &AccessClaims) -> Self {
+        Self {
+            tenant: claims.tenant,
+            session: Some(claims.session),
+            scopes: claims.scopes.clone(),
+            assurance: claims.assurance.clone(),
+            impersonator: claims.impersonator,
+            credential: Credential::Bearer,
+            ..Self::person(claims.person)
+        }
+    }
+}
+
+/// Configured durations are bounded by a day.
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+/// Anything unknown is the lowest level: a claim may never raise what it does not name.
+fn assurance_level(acr: &str) -> AuthenticatorAssurance {
+    match acr {
+        "aal3" => AuthenticatorAssurance::Aal3,
+        "aal2" => AuthenticatorAssurance::Aal2,
+        _ => AuthenticatorAssurance::Aal1,
+    }
+}
+
+/// One scope-token of RFC 6749 §3.3: printable ASCII but space, `"` and `\`.
+fn is_scope(scope: &str) -> bool {
+    !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
+
+/// Reads claims one by one: each is missing, of the right type, or an error. `null` is a value of the wrong type, and
+/// numbers that stand for times are integers in JSON too.
+struct Reader<'a>(&'a Map<String, Value>);
+
+impl<'a> Reader<'a> {
+    fn optional<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&Self, &'static str) -> Result<T, TokenError>,
+    ) -> Result<Option<T>, TokenError> {
+        if self.0.contains_key(name) { read(self, name).map(Some) } else { Ok(None) }
+    }
+
+    fn value(&self, name: &'static str) -> Result<&'a Value, TokenError> {
+        self.0.get(name).ok_or(TokenError::ClaimMissing(name))
+    }
+
+    fn text(&self, name: &'static str) -> Result<&'a str, TokenError> {
+        self.value(name)?.as_str().ok_or(TokenError::ClaimInvalid(name))
+    }
+
+    fn id<T: FromStr>(&self, name: &'static str) -> Result<T, TokenError> {
+        self.text(name)?.parse().map_err(|_| TokenError::ClaimInvalid(name))
+    }
+
+    fn integer(&self, name: &'static str) -> Result<i64, TokenError> {
+        let number = self.value(name)?.as_i64();
+        number.filter(|number| *number >= 0).ok_or(TokenError::ClaimInvalid(name))
+    }
+
+    fn time(&self, name: &'static str) -> Result<DateTime<Utc>, TokenError> {
+        DateTime::from_timestamp(self.integer(name)?, 0).ok_or(TokenError::ClaimInvalid(name))
+    }
+
+    fn texts(&self, name: &'static str) -> Result<Vec<String>, TokenError> {
+        let items = self.value(name)?.as_array().ok_or(TokenError::ClaimInvalid(name))?;
+        let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+        texts.collect::<Option<_>>().ok_or(TokenError::ClaimInvalid(name))
+    }
+
+    fn audience(&self) -> Result<Vec<String>, TokenError> {
+        match self.value("aud")? {
+            Value::String(one) => Ok(vec![one.clone()]),
+            _ => self.texts("aud"),
+        }
+    }
+
+    fn scopes(&self, name: &'static str) -> Result<Vec<String>, TokenError> {
+        let text = self.text(name)?;
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(text.split(' ').map(str::to_owned).collect())
+    }
+
+    fn actor(&self, name: &'static str) -> Result<PersonId, TokenError> {
+        let actor = self.value(name)?.as_object().ok_or(TokenError::ClaimInvalid(name))?;
+        Reader(actor).id("sub").map_err(|_| TokenError::ClaimInvalid(name))
+    }
+}

@@ -1,0 +1,100 @@
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use stylobate_core::Principal;
+
+use super::{AccessClaims, TokenConfig, TokenConfigProblems, TokenError, cache::TokenCache, jws::Unverified};
+use crate::{Keys, Kid};
+
+/// A token that passed every check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedToken {
+    /// What it says.
+    pub claims: AccessClaims,
+    /// Who acts, made from the claims.
+    pub principal: Principal,
+    /// The key that signed it.
+    pub kid: Kid,
+}
+
+impl VerifiedToken {
+    /// From when on the token is refused (leeway aside).
+    #[must_use]
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.claims.expires_at
+    }
+}
+
+/// Checks access tokens. Cheap to clone; clones share what they remember.
+#[derive(Clone)]
+pub struct Verifier {
+    keys: Keys,
+    config: Arc<TokenConfig>,
+    cache: Arc<TokenCache>,
+}
+
+impl Verifier {
+    /// Accepts tokens of the keys in `keys`, as they are at the time of each check.
+    ///
+    /// # Errors
+    /// Everything that is wrong with `config`.
+    pub fn new(keys: Keys, config: TokenConfig) -> Result<Self, TokenConfigProblems> {
+        config.validate()?;
+        let cache = Arc::new(TokenCache::new(config.cache_entries));
+        Ok(Self { keys, config: Arc::new(config), cache })
+    }
+
+    /// Checks `token` at the time `now`. Whether its session or subject has been revoked is not in it, and is the
+    /// caller's next question.
+    ///
+    /// # Errors
+    /// Why it is refused. None of it is for the caller's eyes, who learns `unauthenticated` whatever it was.
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<VerifiedToken>, TokenError> {
+        // Before the digest: what is too long costs nothing.
+        if token.len() > super::TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLong);
+        }
+        let snapshot = self.keys.load();
+        let digest = TokenCache::digest(token);
+        if let Some(known) = self.cache.find(&digest, snapshot.generation) {
+            return match known.claims.check_times(now, self.config.leeway) {
+                Ok(()) => Ok(known),
+                Err(refusal) => {
+                    self.cache.remove(&digest);
+                    Err(refusal)
+                }
+            };
+        }
+        let unverified = Unverified::parse(token)?;
+        let key = snapshot.set.find(unverified.kid()?).ok_or(TokenError::KeyUnknown)?;
+        let claims = AccessClaims::from_json(&unverified.verify(key)?)?;
+        claims.check(&self.config)?;
+        claims.check_times(now, self.config.leeway)?;
+        let principal = Principal::from(&claims);
+        let verified = Arc::new(VerifiedToken { claims, principal, kid: key.kid().clone() });
+        self.cache.insert(digest, snapshot.generation, Arc::clone(&verified));
+        Ok(verified)
+    }
+
+    /// How tokens are checked.
+    #[must_use]
+    pub fn config(&self) -> &TokenConfig {
+        &self.config
+    }
+
+    /// How many tokens are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.cache.len()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("config", &self.config)
+            .field("remembered", &self.remembered())
+            .finish_non_exhaustive()
+    }
+}
