@@ -12,6 +12,8 @@ use tracing::Span;
 
 use crate::{ApiError, Arrival, future::AnswerFuture};
 
+#[cfg(feature = "sql")]
+mod by_auth;
 mod presented;
 
 pub use presented::{Presented, SessionCookie};

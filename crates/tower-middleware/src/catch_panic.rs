@@ -19,6 +19,14 @@ use crate::ApiError;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CatchPanicLayer;
 
+impl CatchPanicLayer {
+    /// Catches panics.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
 /// The service of [`CatchPanicLayer`].
 #[derive(Debug, Clone)]
 pub struct CatchPanic<S>(S);

@@ -8,6 +8,7 @@ mod catch_panic;
 mod client_address;
 mod content_policy;
 mod cors;
+mod crate_errors;
 mod csrf;
 mod edge;
 mod error;

@@ -58,9 +58,9 @@ impl OwnedCredential {
 pub enum SessionCookie {
     /// `__Host-session`: browsers take it only over TLS, for the whole host and no other (RFC 6265bis §4.1.3.2). The default.
     #[default]
-    Secure,
+    Host,
     /// `session`, without `Secure`: for plain http on loopback only.
-    Loopback,
+    Plain,
 }
 
 impl SessionCookie {
@@ -68,8 +68,8 @@ impl SessionCookie {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Secure => "__Host-session",
-            Self::Loopback => "session",
+            Self::Host => "__Host-session",
+            Self::Plain => "session",
         }
     }
 
@@ -120,7 +120,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        match SessionCookie::Secure.presented(&headers) {
+        match SessionCookie::Host.presented(&headers) {
             Ok(Presented::Bearer(token)) => Ok(format!("bearer {token}")),
             Ok(Presented::Session(token)) => Ok(format!("session {token}")),
             Ok(other) => Ok(format!("{other:?}")),

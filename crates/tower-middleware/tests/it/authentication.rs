@@ -86,7 +86,7 @@ async fn the_plain_cookie_counts_only_where_it_was_chosen() {
     assert_eq!(asked("/me", plain).await.status(), 401);
     let layers = ServiceBuilder::new()
         .layer(edge())
-        .layer(AuthenticateLayer::new(Arc::new(Known)).with_cookie(SessionCookie::Loopback));
+        .layer(AuthenticateLayer::new(Arc::new(Known)).with_cookie(SessionCookie::Plain));
     let app = router([("/me", get(async |_who: CurrentPrincipal| "in"))]).layer(layers);
     assert_eq!(send(app, plain(request("GET", "/me")).body(Body::empty()).unwrap()).await.status(), 200);
 }

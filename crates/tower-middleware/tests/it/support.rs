@@ -65,7 +65,7 @@ impl Authenticator for Known {
 }
 
 pub(crate) fn authenticate() -> AuthenticateLayer {
-    AuthenticateLayer::new(Arc::new(Known)).with_cookie(SessionCookie::Secure)
+    AuthenticateLayer::new(Arc::new(Known)).with_cookie(SessionCookie::Host)
 }
 
 /// An engine in which Ada may read people and nobody may do anything else.
