@@ -65,6 +65,37 @@ async fn a_look_loads_what_changed_and_nothing_else(db: TestDb) {
 }
 both_engines!(a_look_loads_what_changed_and_nothing_else, SETS);
 
+async fn own_changes_count_at_once_however_many_happen(db: TestDb) {
+    // A11: a load that began before a change must not be taken for one that contains it.
+    let world = World::new(db).await;
+    let role = world.role_with("reader", "user.read").await;
+    // Not loaded yet: the first loads and the first changes run into each other.
+    let rbac = rbac(stylobate_db::Db::clone(&world.db), &world.clock);
+    let mut tasks = Vec::new();
+    for _ in 0..16 {
+        let (rbac, context, person) = (rbac.clone(), world.in_a(), world.person());
+        tasks.push(tokio::spawn(async move {
+            let principal = Principal::person(person).in_tenant(context.principal.tenant.unwrap());
+            let may = async || {
+                if let Some(loading) = rbac.prepare(principal.tenant) {
+                    loading.await.unwrap();
+                }
+                rbac.check(&principal, "user.read").is_allowed()
+            };
+            for _ in 0..4 {
+                rbac.assign(&context, person, role.id).await.unwrap();
+                assert!(may().await);
+                rbac.unassign(&context, person, role.id).await.unwrap();
+                assert!(!may().await);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+both_engines!(own_changes_count_at_once_however_many_happen, SETS);
+
 async fn many_requests_load_one_tenant_once(db: TestDb) {
     let world = World::new(db).await;
     let mut tasks = Vec::new();

@@ -155,7 +155,9 @@ fn expected(catalogue: &Catalogue, rows: &Rows, principal: &Principal, name: &st
                 catalogue.permissions().iter().filter(|one| self::names(one).contains(&key)).count() <= 1
             }
         };
-        if rows.permissions.iter().any(|row| !row.1 && means_only_this(KEYS[row.0])) {
+        // A tenant's row neither gives nor takes what belongs to the platform.
+        let switched_off = |row: &&(usize, bool, bool)| !row.1 && (row.2 || !is_platform);
+        if rows.permissions.iter().filter(switched_off).any(|row| means_only_this(KEYS[row.0])) {
             return false;
         }
         let Some(subject) = Assignee::of(&principal.subject) else { return false };

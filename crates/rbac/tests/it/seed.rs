@@ -92,3 +92,13 @@ async fn many_processes_seed_at_once(db: TestDb) {
     assert_eq!(roles.items.len(), 5);
 }
 both_engines!(many_processes_seed_at_once, SETS);
+
+#[tokio::test]
+async fn the_tables_go_and_come_back() {
+    let db = TestDb::sqlite(SETS).await;
+    stylobate_db::migrate_to(&db, SETS, 0).await.unwrap();
+    let left = "SELECT count(*) FROM sqlite_schema WHERE name IN ('roles', 'permissions', 'policy_epochs')";
+    assert_eq!(db.read().await.unwrap().q(left).scalar::<i64>().await.unwrap(), 0);
+    stylobate_db::migrate(&db, SETS).await.unwrap();
+    assert_eq!(db.read().await.unwrap().q(left).scalar::<i64>().await.unwrap(), 3);
+}
