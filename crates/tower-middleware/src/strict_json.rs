@@ -34,6 +34,18 @@ const READ_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StrictJson<T>(pub T);
 
+impl<T: DeserializeOwned> StrictJson<T> {
+    /// Reads a value that was put together from a body, for example by a merge patch, as strictly as a body.
+    ///
+    /// # Errors
+    /// 422 `validation` with the field that is unknown, missing or mistyped.
+    pub fn from_value(value: Value) -> Result<T, ApiError> {
+        serde_path_to_error::deserialize(value).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
+            ApiError::fields(vec![field_problem(error.path(), &error.inner().to_string())])
+        })
+    }
+}
+
 impl<T, S> FromRequest<S> for StrictJson<T>
 where
     T: DeserializeOwned,

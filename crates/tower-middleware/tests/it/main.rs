@@ -17,3 +17,5 @@ mod problems;
 mod spoof;
 mod strict;
 mod support;
+#[cfg(feature = "sql")]
+mod with_auth;

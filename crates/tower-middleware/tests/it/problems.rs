@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
-use stylobate_tower_middleware::{PROBLEMS, problem_for};
+use axum::{body::Body, routing::post};
+use serde::Deserialize;
+use stylobate_tower_middleware::{PROBLEMS, StrictJson, TrustedProxies, problem_for};
+use tower::Layer;
+
+use crate::support::{edge, from_peer, request, router, send, text};
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -93,4 +98,42 @@ fn the_docs_page_is_the_table() {
         fs::write(&path, page()).unwrap();
     }
     assert_eq!(fs::read_to_string(path).unwrap(), page(), "run with UPDATE_DOCS=1");
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only read by serde")]
+struct Role {
+    name: String,
+}
+
+#[tokio::test]
+async fn a_problem_looks_exactly_like_this() {
+    let app = router([("/roles", post(async |_role: StrictJson<Role>| "done"))]);
+    let layer = edge().with_proxies(TrustedProxies::parse(["10.0.0.1"]).unwrap());
+    let request = request("POST", "/roles")
+        .header("content-type", "application/json")
+        .header("x-request-id", "0193a1b2-0000-7000-8000-000000000001");
+    let request = from_peer(request.body(Body::from(r#"{"name":7}"#)).unwrap(), "10.0.0.1:1");
+    let response = send(layer.layer(app), request).await;
+    let mut lines = vec![response.status().to_string()];
+    lines.extend(
+        response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())),
+    );
+    lines[1..].sort();
+    lines.push(text(response).await);
+    let golden = r#"422 Unprocessable Entity
+cache-control: no-store
+content-security-policy: default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'
+content-type: application/problem+json
+cross-origin-embedder-policy: require-corp
+cross-origin-opener-policy: same-origin
+cross-origin-resource-policy: same-origin
+permissions-policy: camera=(), geolocation=(), microphone=(), payment=(), usb=()
+referrer-policy: no-referrer
+x-content-type-options: nosniff
+x-frame-options: DENY
+x-request-id: 0193a1b2-0000-7000-8000-000000000001
+{"type":"urn:stylobate:problem:validation","title":"Unprocessable Content","status":422,"code":"validation","detail":"The request does not have the expected form.","request_id":"0193a1b2-0000-7000-8000-000000000001","errors":[{"field":"name","code":"invalid_type","message":"expected a string"}]}"#;
+    assert_eq!(lines.join("\n"), golden);
 }
