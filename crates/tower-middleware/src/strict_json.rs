@@ -40,9 +40,11 @@ impl<T: DeserializeOwned> StrictJson<T> {
     /// # Errors
     /// 422 `validation` with the field that is unknown, missing or mistyped.
     pub fn from_value(value: Value) -> Result<T, ApiError> {
-        serde_path_to_error::deserialize(value).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
-            ApiError::fields(vec![field_problem(error.path(), &error.inner().to_string())])
-        })
+        serde_path_to_error::deserialize(value).map_err(
+            |error: serde_path_to_error::Error<serde_json::Error>| {
+                ApiError::fields(vec![field_problem(error.path(), &error.inner().to_string())])
+            },
+        )
     }
 }
 

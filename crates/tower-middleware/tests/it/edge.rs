@@ -100,7 +100,6 @@ async fn pages_choose_their_policy() {
 
 #[tokio::test]
 async fn a_panic_is_one_broken_answer() {
-    #[expect(clippy::unused_async, reason = "a handler")]
     async fn late() -> &'static str {
         panic!("canary: password=hunter2")
     }
