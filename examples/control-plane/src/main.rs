@@ -1,2 +1,48 @@
-//! placeholder
-fn main() {}
+//! The reference control plane: `serve`, and the commands an operator runs beside it.
+
+mod access;
+mod admin;
+mod app;
+mod audit;
+mod commands;
+mod lock;
+mod ops;
+mod people;
+mod router;
+mod schema;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use stylobate::StartError;
+
+use crate::commands::{Arguments, Failed};
+
+fn main() -> ExitCode {
+    // Variables that are set win over the file, so a missing or partial file is no problem.
+    let _ = dotenvy::dotenv();
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return failed(&Failed::Start(StartError::Io { what: "no runtime".to_owned(), source: error }));
+        }
+    };
+    match runtime.block_on(commands::run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Says on standard error what went wrong, from the outermost cause to the innermost.
+#[expect(clippy::print_stderr, reason = "this is the program's last word to its operator")]
+fn failed(error: &Failed) -> ExitCode {
+    eprintln!("control-plane: {} ({})", error, error.code());
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,41 @@
+//! The identity flows, each a set of routes that can be mounted by itself.
+
+mod login;
+mod me;
+mod password;
+mod sessions;
+
+use std::sync::Arc;
+
+use stylobate_auth::Auth;
+use stylobate_db::Db;
+use stylobate_tenancy::Tenancy;
+
+pub use login::{login_routes, logout_routes, refresh_routes};
+pub use me::{me_routes, whoami_routes};
+pub use password::password_routes;
+pub use sessions::session_routes;
+
+/// What the flows work with.
+#[derive(Clone)]
+pub struct Flows {
+    /// Sign-in, sessions and tokens.
+    pub auth: Auth,
+    /// Who belongs to which organisation.
+    pub tenancy: Arc<Tenancy>,
+    /// Where memberships are read from at sign-in.
+    pub db: Db,
+}
+
+const TAG: &str = "auth";
+
+/// Every flow of this crate.
+#[must_use]
+pub fn identity_routes(flows: &Flows) -> crate::Routes {
+    login_routes(flows)
+        .and(refresh_routes(flows))
+        .and(logout_routes(flows))
+        .and(whoami_routes())
+        .and(password_routes(flows))
+        .and(session_routes(flows))
+}

@@ -1,0 +1,35 @@
+use axum::{extract::State, http::StatusCode};
+use serde::Deserialize;
+use stylobate_auth::Password;
+use stylobate_tower_middleware::{ApiResult, Context, Permission, StrictJson};
+use utoipa::ToSchema;
+
+use super::{Flows, TAG};
+use crate::{Route, Routes};
+
+/// `POST /auth/password-change`: a new password, for whoever knows the present one. Ends every other session.
+#[must_use]
+pub fn password_routes(flows: &Flows) -> Routes {
+    let route = Route::post("/auth/password-change", Permission::Authenticated)
+        .tag(TAG)
+        .summary("Changes the password");
+    Routes::new().add(route.body::<PasswordChangeInput>().answers(204, None), flows, change)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PasswordChangeInput {
+    current_password: String,
+    new_password: String,
+}
+
+async fn change(
+    State(flows): State<Flows>,
+    context: Context,
+    StrictJson(input): StrictJson<PasswordChangeInput>,
+) -> ApiResult<StatusCode> {
+    let current = Password::new(input.current_password)?;
+    let new = Password::new(input.new_password)?;
+    flows.auth.change_password(&context, current, new).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,17 @@
+//! Mountable axum routers, one per flow, with permission and OpenAPI document on every route.
+
+mod flows;
+mod operations;
+mod paths;
+mod routes;
+
+pub use flows::{
+    Flows, identity_routes, login_routes, logout_routes, me_routes, password_routes, refresh_routes,
+    session_routes, whoami_routes,
+};
+#[cfg(feature = "metrics")]
+pub use operations::{MetricsAccess, metrics_routes};
+pub use operations::{health_routes, pool_routes};
+pub use paths::{Alias, PathFuture, PathService, PathTable, PathTableInvalid};
+pub use routes::{ApiInfo, Route, RouteRow, Routes};
+pub use stylobate_tower_middleware::Permission;

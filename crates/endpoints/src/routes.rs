@@ -1,0 +1,84 @@
+//! The only way to add a route: what it answers to, who may call it, and how it is documented, in one place.
+
+mod document;
+mod route;
+
+use axum::{Router, handler::Handler, routing::MethodRouter};
+use stylobate_tower_middleware::{Permission, PermissionGuardLayer, method_not_allowed, not_found};
+
+pub use document::ApiInfo;
+pub use route::{Route, RouteRow};
+
+/// A set of routes. It becomes an axum router, an OpenAPI document and the rows of a test matrix, so the three cannot
+/// disagree.
+#[derive(Default)]
+pub struct Routes {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    route: Route,
+    handler: MethodRouter,
+}
+
+impl Routes {
+    /// No routes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `route`, answered by `handler` with `state`.
+    #[must_use]
+    pub fn add<H, T, S>(mut self, route: Route, state: &S, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        let filter = route.method_filter();
+        let handler = MethodRouter::new().on(filter, handler).with_state(state.clone());
+        self.entries.push(Entry { route, handler });
+        self
+    }
+
+    /// Adds all routes of `other`.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.entries.extend(other.entries);
+        self
+    }
+
+    /// What is there, in the order it was added.
+    #[must_use]
+    pub fn rows(&self) -> Vec<RouteRow> {
+        self.entries.iter().map(|entry| entry.route.row()).collect()
+    }
+
+    /// The distinct path templates.
+    #[must_use]
+    pub fn templates(&self) -> Vec<&'static str> {
+        let mut templates: Vec<_> = self.entries.iter().map(|entry| entry.route.path()).collect();
+        templates.sort_unstable();
+        templates.dedup();
+        templates
+    }
+
+    /// The OpenAPI 3.1 document.
+    #[must_use]
+    pub fn document(&self, info: &ApiInfo) -> utoipa::openapi::OpenApi {
+        document::document(info, self.entries.iter().map(|entry| &entry.route))
+    }
+
+    /// Makes the router. `guard` gives each route the layer that lets only permitted principals through; it is asked about
+    /// the route's permission, never about the path of a request.
+    #[expect(clippy::disallowed_methods, reason = "this is what the lint points to")]
+    pub fn into_router(self, guard: impl Fn(Permission) -> PermissionGuardLayer) -> Router {
+        let mut router = Router::new();
+        for entry in self.entries {
+            let guarded = entry.handler.route_layer(guard(entry.route.permission()));
+            router = router.route(entry.route.path(), guarded);
+        }
+        router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+    }
+}

@@ -1,0 +1,108 @@
+//! The OpenAPI document of a set of routes.
+
+use http::Method;
+use utoipa::openapi::{
+    Components, ComponentsBuilder, Content, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder,
+    PathItem, PathsBuilder, Ref, ResponseBuilder,
+    path::OperationBuilder,
+    schema::{ArrayBuilder, Type},
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+};
+
+use stylobate_tower_middleware::Permission;
+
+use super::Route;
+
+/// What the document says about the API as a whole.
+#[derive(Debug, Clone)]
+pub struct ApiInfo {
+    /// Its name.
+    pub title: String,
+    /// Its version.
+    pub version: String,
+}
+
+const BEARER: &str = "bearer";
+
+pub(super) fn document<'a>(info: &ApiInfo, routes: impl Iterator<Item = &'a Route>) -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let mut components = components();
+    for route in routes {
+        let mut operation =
+            OperationBuilder::from(route.operation.clone()).operation_id(Some(operation_id(route)));
+        match route.permission() {
+            Permission::Public(reason) => {
+                operation = operation.description(Some(format!("Public: {reason}.")))
+            }
+            Permission::Authenticated => {
+                operation = operation.security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
+            }
+            Permission::Key(key) => {
+                operation = operation
+                    .security(SecurityRequirement::new(BEARER, Vec::<String>::new()))
+                    .description(Some(format!("Needs the permission `{key}`.")));
+            }
+        }
+        let problem = ResponseBuilder::new()
+            .description("Refused or failed (RFC 9457)")
+            .content("application/problem+json", Content::new(Some(Ref::from_schema_name("Problem"))));
+        let operation = operation.response("default", problem.build()).build();
+        paths = paths.path(route.path(), PathItem::new(http_method(route.method()), operation));
+        for (name, schema) in &route.schemas {
+            components = components.schema(name.clone(), schema.clone());
+        }
+    }
+    OpenApiBuilder::new()
+        .info(InfoBuilder::new().title(info.title.clone()).version(info.version.clone()).build())
+        .paths(paths.build())
+        .components(Some(components.build()))
+        .build()
+}
+
+fn components() -> ComponentsBuilder {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let number = || ObjectBuilder::new().schema_type(Type::Integer);
+    let field = ObjectBuilder::new()
+        .property("field", text())
+        .property("code", text())
+        .property("message", text())
+        .required("field")
+        .required("code")
+        .required("message");
+    let problem = ObjectBuilder::new()
+        .property("type", text())
+        .property("title", text())
+        .property("status", number())
+        .property("code", text())
+        .property("detail", text())
+        .property("request_id", text())
+        .property("errors", ArrayBuilder::new().items(field))
+        .required("type")
+        .required("title")
+        .required("status")
+        .required("code");
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    ComponentsBuilder::from(Components::new())
+        .schema("Problem", problem.build())
+        .security_scheme(BEARER, SecurityScheme::Http(bearer))
+}
+
+fn http_method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}
+
+/// `get_roles_id_permissions` for `GET /roles/{id}/permissions`.
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method().as_str().to_ascii_lowercase();
+    for part in route.path().split(['/', '{', '}', '-', '.']).filter(|part| !part.is_empty()) {
+        id.push('_');
+        id.push_str(part);
+    }
+    id
+}

@@ -1,0 +1,212 @@
+use axum::routing::MethodFilter;
+use http::Method;
+use stylobate_tower_middleware::Permission;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{
+        Content, Ref, RefOr, Required, ResponseBuilder, Schema,
+        path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
+        schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type},
+    },
+};
+
+/// One route: method, path template, permission, and its documentation.
+pub struct Route {
+    method: Method,
+    path: &'static str,
+    permission: Permission,
+    is_deprecated: bool,
+    pub(super) operation: Operation,
+    pub(super) schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+/// A row of the test matrix.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RouteRow {
+    /// The method.
+    pub method: String,
+    /// The path template.
+    pub path: &'static str,
+    /// The permission: `public: <reason>`, `authenticated` or a key.
+    pub permission: String,
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident => $method:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(path: &'static str, permission: Permission) -> Self {
+            Self::new(Method::$method, path, permission)
+        }
+    )*};
+}
+
+impl Route {
+    fn new(method: Method, path: &'static str, permission: Permission) -> Self {
+        let parameters =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| {
+                let id = ObjectBuilder::new().schema_type(Type::String).format(Some(
+                    utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Uuid),
+                ));
+                Parameter::from(
+                    ParameterBuilder::new()
+                        .name(name)
+                        .parameter_in(ParameterIn::Path)
+                        .required(Required::True)
+                        .schema(Some(id.build())),
+                )
+            });
+        let operation = OperationBuilder::new().parameters(Some(parameters.collect::<Vec<_>>())).build();
+        Self { method, path, permission, is_deprecated: false, operation, schemas: Vec::new() }
+    }
+
+    methods! {
+        /// A `GET` route; it also answers `HEAD`.
+        get => GET,
+        /// A `POST` route.
+        post => POST,
+        /// A `PUT` route.
+        put => PUT,
+        /// A `PATCH` route.
+        patch => PATCH,
+        /// A `DELETE` route.
+        delete => DELETE,
+    }
+
+    /// What it does, in one line.
+    #[must_use]
+    pub fn summary(mut self, text: &'static str) -> Self {
+        self = self.documented(|operation| operation.summary(Some(text)));
+        self
+    }
+
+    /// Under which heading it is documented.
+    #[must_use]
+    pub fn tag(mut self, tag: &'static str) -> Self {
+        self = self.documented(|operation| operation.tag(tag));
+        self
+    }
+
+    /// It still answers, but another route is the one to use.
+    #[must_use]
+    pub fn deprecated(mut self) -> Self {
+        self.is_deprecated = true;
+        self = self.documented(|operation| operation.deprecated(Some(utoipa::openapi::Deprecated::True)));
+        self
+    }
+
+    /// It takes a JSON body of type `T`.
+    #[must_use]
+    pub fn body<T: ToSchema>(mut self) -> Self {
+        let content = Content::new(Some(self.refer::<T>()));
+        let body =
+            RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+        self = self.documented(|operation| operation.request_body(Some(body.build())));
+        self
+    }
+
+    /// It takes the query parameters of `T`.
+    #[must_use]
+    pub fn query<T: IntoParams>(mut self) -> Self {
+        for parameter in T::into_params(|| Some(ParameterIn::Query)) {
+            self = self.documented(|operation| operation.parameter(parameter));
+        }
+        self
+    }
+
+    /// It answers `status` with a JSON body of type `T`.
+    #[must_use]
+    pub fn returns<T: ToSchema>(mut self, status: u16) -> Self {
+        let content = Content::new(Some(self.refer::<T>()));
+        let response =
+            ResponseBuilder::new().description(describe(status)).content("application/json", content);
+        self = self.documented(|operation| operation.response(status.to_string(), response.build()));
+        self
+    }
+
+    /// It answers 200 with a page of `T`.
+    #[must_use]
+    pub fn returns_page<T: ToSchema>(mut self) -> Self {
+        let text = |nullable: bool| {
+            let mut types = vec![Type::String];
+            if nullable {
+                types.push(Type::Null);
+            }
+            ObjectBuilder::new().schema_type(SchemaType::from_iter(types))
+        };
+        let item = self.refer::<T>();
+        let page = ObjectBuilder::new()
+            .property("items", ArrayBuilder::new().items(item))
+            .required("items")
+            .property("next_cursor", text(true))
+            .required("next_cursor")
+            .property("total", ObjectBuilder::new().schema_type(Type::Integer));
+        let response = ResponseBuilder::new()
+            .description("A page of the list")
+            .content("application/json", Content::new(Some(page.build())));
+        self = self.documented(|operation| operation.response("200", response.build()));
+        self
+    }
+
+    /// It answers `status` with something that is not JSON, or with nothing when `media_type` is `None`.
+    #[must_use]
+    pub fn answers(mut self, status: u16, media_type: Option<&'static str>) -> Self {
+        let mut response = ResponseBuilder::new().description(describe(status));
+        if let Some(media_type) = media_type {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            response = response.content(media_type, Content::new(Some(text.build())));
+        }
+        self = self.documented(|operation| operation.response(status.to_string(), response.build()));
+        self
+    }
+
+    fn refer<T: ToSchema>(&mut self) -> RefOr<Schema> {
+        let name = T::name().into_owned();
+        self.schemas.push((name.clone(), T::schema()));
+        T::schemas(&mut self.schemas);
+        RefOr::Ref(Ref::from_schema_name(name))
+    }
+
+    fn documented(mut self, change: impl FnOnce(OperationBuilder) -> OperationBuilder) -> Self {
+        self.operation = change(OperationBuilder::from(self.operation)).build();
+        self
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    pub(super) fn permission(&self) -> Permission {
+        self.permission
+    }
+
+    pub(super) fn row(&self) -> RouteRow {
+        let permission = match self.permission {
+            Permission::Public(reason) => format!("public: {reason}"),
+            Permission::Authenticated => "authenticated".to_owned(),
+            Permission::Key(key) => key.to_owned(),
+        };
+        RouteRow { method: self.method.to_string(), path: self.path, permission }
+    }
+
+    pub(super) fn method_filter(&self) -> MethodFilter {
+        // The constructors make no others.
+        MethodFilter::try_from(self.method.clone()).unwrap_or(MethodFilter::GET)
+    }
+}
+
+fn describe(status: u16) -> &'static str {
+    match status {
+        200 => "Done",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "Done, nothing to return",
+        303 => "See the page named by Location",
+        _ => "Answered",
+    }
+}

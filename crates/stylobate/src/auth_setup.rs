@@ -1,0 +1,61 @@
+//! From the operator's settings to the service that signs people in.
+
+use std::sync::Arc;
+
+use stylobate_auth::{Auth, AuthConfig, AuthError, LocalSealer, SigningAlgorithm};
+use stylobate_core::{AuditSink, Clock};
+use stylobate_db::Db;
+
+use crate::{SettingProblem, Settings, SettingsInvalid, StartError, TokenSigning};
+
+pub(crate) async fn auth(
+    settings: &Settings,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    sealer: Arc<LocalSealer>,
+    audit: &Arc<dyn AuditSink>,
+) -> Result<Auth, StartError> {
+    let builder = Auth::builder(db, config(settings), sealer, Arc::clone(audit)).clock(Arc::clone(clock));
+    builder.build().await.map_err(|error| match error {
+        AuthError::Config(problems) => {
+            let problems = problems
+                .0
+                .into_iter()
+                .map(|problem| SettingProblem { name: problem.field.to_owned(), problem: problem.message });
+            StartError::Settings(SettingsInvalid { problems: problems.collect() })
+        }
+        AuthError::Key(error) => StartError::Key(error),
+        AuthError::Db(error) => StartError::Db(error),
+        other => StartError::Auth(Box::new(other)),
+    })
+}
+
+fn config(settings: &Settings) -> AuthConfig {
+    let minutes = |duration: std::time::Duration| u32::try_from(duration.as_secs() / 60).unwrap_or(u32::MAX);
+    let issuer = settings.issuer.clone().unwrap_or_else(|| match &settings.public_url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("http://{}", settings.bind_address),
+    });
+    let mut config = AuthConfig {
+        audience: settings.audience.clone().unwrap_or_else(|| issuer.clone()),
+        issuer,
+        access_ttl_minutes: minutes(settings.access_ttl),
+        refresh_ttl_days: minutes(settings.refresh_ttl) / (24 * 60),
+        login_attempt_limit: settings.login_attempts_max,
+        login_lockout_minutes: minutes(settings.login_lockout),
+        password_min_length: u32::from(settings.password_chars_min),
+        ..AuthConfig::default()
+    };
+    match &settings.signing {
+        TokenSigning::Generated => {}
+        TokenSigning::Secret(secret) => {
+            config.algorithm = SigningAlgorithm::Hs256;
+            config.secret = Some(secret.clone());
+        }
+        TokenSigning::Rsa(pem) => {
+            config.algorithm = SigningAlgorithm::Rs256;
+            config.private_key = Some(pem.clone());
+        }
+    }
+    config
+}

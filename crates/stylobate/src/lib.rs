@@ -1,0 +1,50 @@
+#![doc = include_str!("../README.md")]
+
+mod auth_setup;
+mod error;
+mod extensions;
+mod platform;
+mod router;
+#[cfg(feature = "server")]
+mod server;
+mod settings;
+
+pub use error::StartError;
+pub use extensions::Extensions;
+pub use platform::{Platform, PlatformBuilder, migration_sets};
+pub use router::Paths;
+#[cfg(feature = "server")]
+pub use server::serve;
+pub use settings::{
+    Environment, Setting, SettingProblem, Settings, SettingsInvalid, Source, SourceKind, TokenSigning,
+    settings_table,
+};
+
+pub use axum;
+pub use stylobate_audit as audit;
+pub use stylobate_auth as auth;
+pub use stylobate_core as core;
+pub use stylobate_db as db;
+pub use stylobate_endpoints as endpoints;
+pub use stylobate_observability as observability;
+pub use stylobate_rbac as rbac;
+pub use stylobate_tenancy as tenancy;
+pub use stylobate_tower_middleware as middleware;
+
+/// The version of the platform.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The optional parts that are compiled in.
+#[must_use]
+pub fn features() -> &'static [&'static str] {
+    &[
+        #[cfg(feature = "metrics")]
+        "metrics",
+        #[cfg(feature = "postgres")]
+        "postgres",
+        #[cfg(feature = "server")]
+        "server",
+        #[cfg(feature = "sqlite")]
+        "sqlite",
+    ]
+}

@@ -1,0 +1,393 @@
+use std::{path::Path, sync::Arc};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use stylobate_audit::AuditLog;
+use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
+use stylobate_core::{AuditSink, Clock, RequestContext, SystemClock, TenantId};
+use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
+#[cfg(feature = "metrics")]
+use stylobate_observability::{Build, Metrics};
+use stylobate_observability::{HealthRegistry, Shutdown};
+use stylobate_rbac::{Catalogue, Rbac, default_catalogue};
+use stylobate_tenancy::{DefaultOrg, Tenancy, TenancyConfig, TenancyMode};
+
+use crate::{
+    Environment, Extensions, SettingProblem, Settings, SettingsInvalid, StartError,
+    extensions::ExtensionsDraft,
+};
+
+/// The tables that the platform's crates own, in the order they are made.
+#[must_use]
+pub fn migration_sets() -> Vec<&'static MigrationSet> {
+    vec![
+        &stylobate_db::MIGRATIONS,
+        &stylobate_auth::MIGRATIONS,
+        &stylobate_tenancy::MIGRATIONS,
+        &stylobate_rbac::MIGRATIONS,
+        &stylobate_audit::MIGRATIONS,
+    ]
+}
+
+/// Everything a service stands on, as plain handles. Clone it freely.
+#[derive(Clone)]
+pub struct Platform {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    db: Db,
+    auth: Auth,
+    rbac: Rbac,
+    tenancy: Arc<Tenancy>,
+    default_org: TenantId,
+    audit_log: AuditLog,
+    audit_sink: Arc<dyn AuditSink>,
+    health: Arc<HealthRegistry>,
+    #[cfg(feature = "metrics")]
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+    extensions: Extensions,
+}
+
+impl Platform {
+    /// A platform from the process environment.
+    ///
+    /// # Errors
+    /// [`StartError`], whose message says what to change.
+    pub async fn from_env() -> Result<Self, StartError> {
+        Self::builder(Settings::from_env()?).start().await
+    }
+
+    /// A platform from the process environment, where every short name may have `prefix` in front.
+    ///
+    /// # Errors
+    /// [`StartError`], whose message says what to change.
+    pub async fn from_env_prefix(prefix: &str) -> Result<Self, StartError> {
+        Self::builder(Settings::from_env_prefix(prefix)?).start().await
+    }
+
+    /// Begins to put a platform together.
+    #[must_use]
+    pub fn builder(settings: Settings) -> PlatformBuilder {
+        PlatformBuilder {
+            settings,
+            clock: Arc::new(SystemClock),
+            migrations: migration_sets(),
+            catalogue: None,
+            extensions: ExtensionsDraft::default(),
+            shutdown: Shutdown::default(),
+        }
+    }
+
+    /// What the operator set.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.parts.settings
+    }
+
+    /// Where the present comes from.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.parts.clock
+    }
+
+    /// The database; its transactions write their audit events.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.parts.db
+    }
+
+    /// Sign-in, sessions and tokens.
+    #[must_use]
+    pub fn auth(&self) -> &Auth {
+        &self.parts.auth
+    }
+
+    /// Roles and permissions.
+    #[must_use]
+    pub fn rbac(&self) -> &Rbac {
+        &self.parts.rbac
+    }
+
+    /// Organisations and memberships.
+    #[must_use]
+    pub fn tenancy(&self) -> &Arc<Tenancy> {
+        &self.parts.tenancy
+    }
+
+    /// The organisation that every installation has.
+    #[must_use]
+    pub fn default_org(&self) -> TenantId {
+        self.parts.default_org
+    }
+
+    /// The audit trail, to read.
+    #[must_use]
+    pub fn audit_log(&self) -> &AuditLog {
+        &self.parts.audit_log
+    }
+
+    /// The audit trail, for facts without a change.
+    #[must_use]
+    pub fn audit_sink(&self) -> &Arc<dyn AuditSink> {
+        &self.parts.audit_sink
+    }
+
+    /// Whether the service can do its work.
+    #[must_use]
+    pub fn health(&self) -> &Arc<HealthRegistry> {
+        &self.parts.health
+    }
+
+    /// What the service measures.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.parts.metrics
+    }
+
+    /// When the service ends.
+    #[must_use]
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.parts.shutdown
+    }
+
+    /// The value of type `T` that the service added, if any.
+    #[must_use]
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.parts.extensions.get()
+    }
+
+    /// Serves `router` on the address of the settings until a signal or [`Shutdown::begin`], then lets running requests
+    /// end for at most 30 s.
+    ///
+    /// # Errors
+    /// [`StartError::Io`] when the address cannot be listened on.
+    #[cfg(feature = "server")]
+    pub async fn serve(&self, router: axum::Router) -> Result<(), StartError> {
+        let address = self.settings().bind_address;
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Io { what: format!("cannot listen on {address}"), source })?;
+        self.shutdown().on_signals()?;
+        crate::serve(listener, router, self.shutdown()).await;
+        self.end().await;
+        Ok(())
+    }
+
+    /// Waits for what still runs and closes the database.
+    pub async fn end(&self) {
+        self.shutdown().begin();
+        let drained = self.shutdown().wait().await;
+        tracing::info!(left = drained.left, "drained");
+        self.db().close().await;
+    }
+}
+
+/// Puts a [`Platform`] together.
+pub struct PlatformBuilder {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    migrations: Vec<&'static MigrationSet>,
+    catalogue: Option<Catalogue>,
+    extensions: ExtensionsDraft,
+    shutdown: Shutdown,
+}
+
+impl PlatformBuilder {
+    /// Takes the time from `clock` instead of the system.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Also makes the tables of `set`.
+    #[must_use]
+    pub fn migrations(mut self, set: &'static MigrationSet) -> Self {
+        self.migrations.push(set);
+        self
+    }
+
+    /// Knows these permissions and roles instead of [`default_catalogue`].
+    #[must_use]
+    pub fn catalogue(mut self, catalogue: Catalogue) -> Self {
+        self.catalogue = Some(catalogue);
+        self
+    }
+
+    /// Carries `value`, to be had back by its type from [`Platform::extension`].
+    #[must_use]
+    pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Connects, migrates, opens the keys, makes the default organisation and the default roles, and starts what runs in
+    /// the background.
+    ///
+    /// # Errors
+    /// [`StartError`], whose message says what to change.
+    pub async fn start(self) -> Result<Platform, StartError> {
+        let Self { settings, clock, migrations, catalogue, extensions, shutdown } = self;
+        make_data_dir(&settings)?;
+        let options = DbOptions { connections_max: settings.database_connections, ..DbOptions::default() };
+        migrate_as_owner(&settings, &options, &migrations).await?;
+        let writer = Arc::new(stylobate_audit::Writer::new(Arc::clone(&clock)));
+        let db = Db::builder(settings.database_url.expose_secret(), options)
+            .participant(Arc::clone(&writer) as Arc<dyn stylobate_db::Participant>)
+            // Nobody subscribes yet: events are for the outbox that a later version brings.
+            .without_events()
+            .connect()
+            .await?;
+        refuse_superuser(&settings, &db).await?;
+        let audit_sink: Arc<dyn AuditSink> = Arc::new(stylobate_audit::Sink::new(db.clone(), writer));
+        let sealer = Arc::new(LocalSealer::new(&key_encryption_key(&settings)?));
+        let auth = crate::auth_setup::auth(&settings, &db, &clock, sealer, &audit_sink).await?;
+        let tenancy = Arc::new(Tenancy::new(Arc::clone(&clock)));
+        let catalogue = match catalogue {
+            Some(catalogue) => catalogue,
+            None => default_catalogue(),
+        };
+        let rbac = Rbac::new(db.clone(), Arc::clone(&clock), Arc::new(catalogue));
+        let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
+        let health = HealthRegistry::new()
+            .with_shutdown(&shutdown)
+            .register(Arc::new(DatabaseHealth::new(db.clone())));
+        let parts = Parts {
+            #[cfg(feature = "metrics")]
+            metrics: Arc::new(Metrics::new(
+                Build { service: "stylobate", version: crate::VERSION },
+                clock.as_ref(),
+            )?),
+            audit_log: AuditLog::new(db.clone(), Arc::clone(&clock)),
+            health: Arc::new(health),
+            extensions: extensions.finish(),
+            settings,
+            clock,
+            db,
+            auth,
+            rbac,
+            tenancy,
+            default_org,
+            audit_sink,
+            shutdown,
+        };
+        let platform = Platform { parts: Arc::new(parts) };
+        platform.run_in_background();
+        Ok(platform)
+    }
+}
+
+impl Platform {
+    /// What has to go on beside requests: following what other processes revoke and grant, and cleaning up.
+    fn run_in_background(&self) {
+        let (rbac, draining) = (self.rbac().clone(), self.shutdown().token());
+        self.shutdown().spawn(async move { rbac.run(draining.cancelled()).await });
+        let (auth, draining) = (self.auth().clone(), self.shutdown().token());
+        self.shutdown().spawn(async move { auth.run(draining.cancelled()).await });
+    }
+}
+
+fn make_data_dir(settings: &Settings) -> Result<(), StartError> {
+    std::fs::create_dir_all(&settings.data_dir).map_err(|source| StartError::Io {
+        what: format!("the folder `{}` cannot be made", settings.data_dir.display()),
+        source,
+    })
+}
+
+/// Migrates as the owner of the tables, and lets the server's own role work on them.
+async fn migrate_as_owner(
+    settings: &Settings,
+    options: &DbOptions,
+    sets: &[&'static MigrationSet],
+) -> Result<(), StartError> {
+    let url = settings.database_migration_url.as_ref().unwrap_or(&settings.database_url);
+    let owner_options = DbOptions { connections_max: 2, ..options.clone() };
+    let owner = Db::connect(url.expose_secret(), owner_options).await?;
+    let done = async {
+        migrate(&owner, sets).await?;
+        if let Some(role) = other_role(settings) {
+            owner.grant(sets, &role).await?;
+        }
+        Ok::<_, stylobate_db::Error>(())
+    };
+    let done = done.await;
+    owner.close().await;
+    Ok(done?)
+}
+
+/// The role that the server connects as, when it is not the owner.
+fn other_role(settings: &Settings) -> Option<String> {
+    let user = |url: &SecretString| {
+        let url: url::Url = url.expose_secret().parse().ok()?;
+        Some(url.username().to_owned()).filter(|user| !user.is_empty())
+    };
+    let owner = user(settings.database_migration_url.as_ref()?)?;
+    user(&settings.database_url).filter(|role| *role != owner)
+}
+
+// A34
+async fn refuse_superuser(settings: &Settings, db: &Db) -> Result<(), StartError> {
+    if !settings.is_production() || db.engine() != Engine::Postgres {
+        return Ok(());
+    }
+    let sql = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
+    if db.read().await?.q(sql).scalar::<bool>().await? {
+        let problem = "the role is a superuser or bypasses row-level security".to_owned();
+        return Err(weak("DATABASE_URL", problem));
+    }
+    Ok(())
+}
+
+fn weak(name: &str, problem: String) -> StartError {
+    let problems = vec![SettingProblem { name: name.to_owned(), problem }];
+    StartError::Settings(SettingsInvalid { problems })
+}
+
+fn key_encryption_key(settings: &Settings) -> Result<KeyEncryptionKey, StartError> {
+    Ok(match &settings.key_encryption_key {
+        Some(text) => KeyEncryptionKey::from_text(text.expose_secret())?,
+        None => {
+            debug_assert!(settings.environment != Environment::Production, "the settings refuse this");
+            KeyEncryptionKey::from_file_or_generate(Path::new(&settings.data_dir).join("kek").as_path())?
+        }
+    })
+}
+
+async fn make_defaults(
+    settings: &Settings,
+    db: &Db,
+    tenancy: &Tenancy,
+    rbac: &Rbac,
+) -> Result<TenantId, StartError> {
+    let context = RequestContext::system("start");
+    let wanted = default_org(settings)?;
+    let org = db
+        .transact(Scope::Platform("default organisation"), async |tx| {
+            tenancy.ensure_default_org(tx, &context, &wanted).await
+        })
+        .await?;
+    rbac.seed(&context, Some(org.id)).await?;
+    Ok(org.id)
+}
+
+fn default_org(settings: &Settings) -> Result<DefaultOrg, StartError> {
+    let mut config = TenancyConfig::default();
+    config.mode = if settings.multi_tenant { TenancyMode::Multi } else { TenancyMode::Single };
+    config.default_org.id = settings.default_org_id.map(TenantId::from_uuid);
+    config.default_org.code =
+        settings.default_org_code.parse().map_err(|error| weak("DEFAULT_ORG_SLUG", format!("{error}")))?;
+    config.default_org.name =
+        settings.default_org_name.parse().map_err(|error| weak("DEFAULT_ORG_NAME", format!("{error}")))?;
+    config.validate().map_err(|problems| {
+        let problems = problems.iter().map(|problem| SettingProblem {
+            name: problem.field.to_owned(),
+            problem: problem.problem.to_owned(),
+        });
+        StartError::Settings(SettingsInvalid { problems: problems.collect() })
+    })?;
+    Ok(config.default_org)
+}

@@ -1,0 +1,104 @@
+//! The layers around the routes, in the order a request meets them.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, extract::DefaultBodyLimit};
+use stylobate_endpoints::{Alias, PathTable, Routes};
+use stylobate_tower_middleware::{
+    AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, CsrfLayer, EdgeLayer, Hsts, Origin,
+    PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer, TrustedProxies, cors_layer,
+};
+use tower::ServiceBuilder;
+
+use crate::{Platform, StartError};
+
+/// Under which prefixes and other names routes answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Paths {
+    /// Prefixes under which every route answers too: `/api`.
+    pub prefixes: &'static [&'static str],
+    /// Other names of routes.
+    pub aliases: &'static [Alias],
+}
+
+/// Largest body of a request: profiles and settings are far smaller, uploads have routes of their own.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Platform {
+    /// Makes the router: every route behind its permission, all of them behind the layers.
+    ///
+    /// A request meets, in this order: the path table; client address, request id, span, metrics and security headers; CORS;
+    /// the handler of panics; time and size limits; authentication; protection against cross-site requests (cookies only);
+    /// the route's permission; the handler.
+    ///
+    /// # Errors
+    /// [`StartError::Paths`] when `paths` contradicts itself or the routes.
+    pub fn router(&self, routes: Routes, paths: Paths) -> Result<Router, StartError> {
+        let table = PathTable::new(&routes.templates(), paths.prefixes, paths.aliases)?;
+        let authorizer: Arc<dyn stylobate_rbac::Authorizer> = Arc::new(self.rbac().clone());
+        let sink = Arc::clone(self.audit_sink());
+        let router = routes.into_router(|permission| {
+            PermissionGuardLayer::require(Arc::clone(&authorizer), permission).with_audit(Arc::clone(&sink))
+        });
+        let origins = self.origins()?;
+        let layers = ServiceBuilder::new()
+            .layer(self.edge()?)
+            .layer(cors_layer(&origins))
+            .layer(CatchPanicLayer::new())
+            .layer(TimeLimitLayer::new(REQUEST_TIMEOUT))
+            .layer(BodyLimitLayer::new(BODY_BYTES_MAX))
+            .layer(AuthenticateLayer::new(Arc::new(self.auth().clone())).with_cookie(self.session_cookie()))
+            .layer(CsrfLayer::new(&origins)?)
+            // Ours answers with a problem and counts chunked bodies as well.
+            .layer(DefaultBodyLimit::disable());
+        let routed = router.layer(layers);
+        // A path is rewritten before it is routed, so the table stands around the router and not inside it.
+        Ok(Router::new().fallback_service(tower::Layer::layer(&table, routed)))
+    }
+
+    /// Lets `router` know who calls: requests carry their `Principal` and `RequestContext`.
+    ///
+    /// For routers that were not made by [`router`](Self::router); each handler has to ask for permission itself.
+    #[must_use]
+    pub fn with_auth(&self, router: Router) -> Router {
+        router.layer(AuthenticateLayer::new(Arc::new(self.auth().clone())).with_cookie(self.session_cookie()))
+    }
+
+    /// Gives `router` request ids, spans, metrics and security headers.
+    ///
+    /// # Errors
+    /// [`StartError::Middleware`] when the settings do not fit the layers.
+    pub fn with_observability(&self, router: Router) -> Result<Router, StartError> {
+        Ok(router.layer(self.edge()?))
+    }
+
+    fn edge(&self) -> Result<EdgeLayer, StartError> {
+        let settings = self.settings();
+        let entries: Vec<String> = settings.trusted_proxies.iter().map(ToString::to_string).collect();
+        let mut proxies = TrustedProxies::parse(entries.iter().map(String::as_str))?;
+        if let Some(hops) = settings.proxies_max {
+            proxies = proxies.with_hops_max(usize::from(hops));
+        }
+        let mut headers = SecurityHeaders::default();
+        if settings.hsts {
+            headers = headers.with_hsts(Hsts::Always);
+        }
+        let edge = EdgeLayer::new(Arc::clone(self.clock())).with_proxies(proxies).with_headers(headers);
+        #[cfg(feature = "metrics")]
+        let edge = edge.with_metrics(self.metrics().http().clone());
+        Ok(edge)
+    }
+
+    fn origins(&self) -> Result<Vec<Origin>, StartError> {
+        let parsed = self.settings().cors_origins.iter().map(|origin| origin.parse::<Origin>());
+        Ok(parsed.collect::<Result<_, _>>()?)
+    }
+
+    fn session_cookie(&self) -> SessionCookie {
+        // Browsers refuse the `__Host-` prefix over plain http.
+        let is_https = self.settings().public_url.as_ref().is_some_and(|url| url.scheme() == "https");
+        if is_https { SessionCookie::Host } else { SessionCookie::Plain }
+    }
+}

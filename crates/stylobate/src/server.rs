@@ -1,0 +1,116 @@
+//! Serving a router over HTTP/1.1 and HTTP/2 with limits on what a connection may cost.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::ConnectInfo};
+use hyper::Request;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use stylobate_observability::Shutdown;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tower::Service as _;
+
+/// Most bytes of a request's head: 16 KiB holds the largest token beside ordinary headers.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most header fields of a request.
+const HEADERS_MAX: usize = 100;
+/// How long the head of a request may take to arrive; slower senders only hold connections.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most connections at once: each costs a few tens of KiB and a file descriptor.
+const CONNECTIONS_MAX: usize = 10_000;
+
+/// Serves `router` on `listener` until `shutdown` begins, then lets running requests end.
+///
+/// Requests carry the peer's address as [`ConnectInfo<SocketAddr>`].
+pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = connections();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.draining() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or a connection that was gone before it was taken: both pass.
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a connection could not be accepted"
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (connections, router) = (connections.clone(), router.clone());
+        let draining = shutdown.token();
+        shutdown.spawn(async move {
+            serve_connection(&connections, stream, peer, router, async move { draining.cancelled().await })
+                .await;
+            drop(place);
+        });
+    }
+}
+
+fn connections() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(100)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(HEAD_TIMEOUT);
+    builder
+}
+
+async fn serve_connection(
+    connections: &auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    draining: impl Future<Output = ()>,
+) {
+    // Answers are small: waiting for more bytes only adds latency.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY was refused");
+    }
+    let service = tower::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let mut router = router.clone();
+        async move {
+            let router =
+                <Router as tower::ServiceExt<Request<hyper::body::Incoming>>>::ready(&mut router).await?;
+            router.call(request).await
+        }
+    });
+    let service = TowerToHyperService::new(service);
+    let connection = connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut draining = std::pin::pin!(draining);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.as_mut() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // What clients do to their connections is not our failure.
+        tracing::debug!(error = &*error, "a connection ended early");
+    }
+}

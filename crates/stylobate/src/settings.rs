@@ -1,0 +1,176 @@
+//! What an operator can set, where each value came from, and everything that is wrong with it at once.
+
+mod parse;
+mod source;
+mod table;
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+
+pub use source::{Source, SourceKind};
+pub use table::{Setting, settings_table};
+
+/// Where the platform runs: decides how strict the start is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Environment {
+    /// A developer's machine. The default.
+    #[default]
+    Development,
+    /// A test run.
+    Test,
+    /// Serving people: weak or contradictory values stop the start.
+    Production,
+}
+
+/// How access tokens are signed.
+#[derive(Debug, Clone, Default)]
+pub enum TokenSigning {
+    /// EdDSA with keys the platform makes and rotates itself, sealed in the database. The default.
+    #[default]
+    Generated,
+    /// HMAC with a secret of at least 32 bytes that verifiers share.
+    Secret(SecretString),
+    /// RS256 with the operator's RSA key (PEM).
+    Rsa(SecretString),
+}
+
+/// Everything an operator can set. Made from the environment by [`Settings::from_env`]; the names, defaults and ranges
+/// are in [`settings_table`] and `docs/configuration.md`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it runs.
+    pub environment: Environment,
+    /// Where it listens.
+    pub bind_address: SocketAddr,
+    /// The address people know it by; links are built from it and from nothing else.
+    pub public_url: Option<url::Url>,
+    /// Where it keeps files.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database_url: SecretString,
+    /// The database as the owner of its tables; the same as `database_url` unless set.
+    pub database_migration_url: Option<SecretString>,
+    /// Most database connections at once.
+    pub database_connections: u32,
+    /// The key-encryption key itself, instead of the file in `data_dir`.
+    pub key_encryption_key: Option<SecretString>,
+    /// How access tokens are signed.
+    pub signing: TokenSigning,
+    /// The issuer in access tokens.
+    pub issuer: Option<String>,
+    /// The audience in access tokens.
+    pub audience: Option<String>,
+    /// How long an access token is good for.
+    pub access_ttl: Duration,
+    /// How long a session can be refreshed.
+    pub refresh_ttl: Duration,
+    /// After how long without use a session ends.
+    pub session_idle: Option<Duration>,
+    /// After how many wrong passwords an account waits.
+    pub login_attempts_max: u32,
+    /// How long it waits.
+    pub login_lockout: Duration,
+    /// The fewest characters of a password.
+    pub password_chars_min: u16,
+    /// Whether there are several organisations.
+    pub multi_tenant: bool,
+    /// The organisation that every installation has.
+    pub default_org_id: Option<uuid::Uuid>,
+    /// Its code, the short name in addresses.
+    pub default_org_code: String,
+    /// Its name.
+    pub default_org_name: String,
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<String>,
+    /// Networks whose forwarding headers are believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// How many proxies in a row are believed at most.
+    pub proxies_max: Option<u8>,
+    /// Whether `Strict-Transport-Security` is sent.
+    pub hsts: bool,
+    /// The token that scrapers of `/metrics` present.
+    pub metrics_token: Option<SecretString>,
+    /// Whether the API documents are open to everybody.
+    pub docs_public: bool,
+    /// What is logged, in the syntax of `tracing-subscriber`.
+    pub log_level: String,
+    /// Whether logs are JSON.
+    pub log_json: bool,
+    sources: Vec<Source>,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct SettingsInvalid {
+    /// One entry per wrong value.
+    pub problems: Vec<SettingProblem>,
+}
+
+/// What is wrong with one setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingProblem {
+    /// The name it was set by, or its canonical name.
+    pub name: String,
+    /// What is wrong. Never repeats a secret.
+    pub problem: String,
+}
+
+impl fmt::Display for SettingsInvalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problems", self.problems.len())?;
+        for SettingProblem { name, problem } in &self.problems {
+            write!(f, "\n  {name}: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Reads the process environment: canonical names `STYLOBATE_<SECTION>__<KEY>`, their short aliases, and files in
+    /// `/run/secrets` called like either.
+    ///
+    /// # Errors
+    /// [`SettingsInvalid`] with every problem at once.
+    pub fn from_env() -> Result<Self, SettingsInvalid> {
+        Self::from_env_prefix("")
+    }
+
+    /// As [`from_env`](Self::from_env), and every short name may also be spelled with `prefix` in front; the prefixed
+    /// spelling wins.
+    ///
+    /// # Errors
+    /// [`SettingsInvalid`] with every problem at once.
+    pub fn from_env_prefix(prefix: &str) -> Result<Self, SettingsInvalid> {
+        Self::from_pairs(
+            prefix,
+            std::env::vars_os().filter_map(|(name, value)| {
+                // A value that is not Unicode cannot be meant for us.
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            }),
+        )
+    }
+
+    /// Reads name and value pairs instead of the process environment.
+    ///
+    /// # Errors
+    /// [`SettingsInvalid`] with every problem at once.
+    pub fn from_pairs(
+        prefix: &str,
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsInvalid> {
+        parse::parse(source::Values::new(prefix, pairs))
+    }
+
+    /// The settings that were given, and where each came from.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Whether it serves people.
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        self.environment == Environment::Production
+    }
+}

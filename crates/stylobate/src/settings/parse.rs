@@ -1,0 +1,500 @@
+//! From text to types, each value once.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
+
+use super::{Environment, Settings, SettingsInvalid, TokenSigning, source::Values, table};
+
+/// The seeds counted 8 or 12; NIST SP 800-63B-4 §3.1.1.2 asks for 15 where the password is the only factor.
+const PASSWORD_CHARS_MIN: u16 = 15;
+
+pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
+    let environment = environment(&mut values);
+    let is_production = environment == Environment::Production;
+    let bind_address =
+        parsed(&mut values, table::BIND_ADDRESS, "127.0.0.1:8001", "is not an address with a port");
+    let data_dir = text(&values, table::DATA_DIR).unwrap_or_else(|| "./data".to_owned());
+    let database_url = text(&values, table::DATABASE_URL)
+        .map_or_else(|| format!("sqlite://{data_dir}/control-plane.db"), |url| normalised_database_url(&url));
+    let migration_url = text(&values, table::DATABASE_MIGRATION_URL).map(|url| normalised_database_url(&url));
+    let settings = Settings {
+        environment,
+        bind_address: bind_address.unwrap_or_else(|| ([127, 0, 0, 1], 8001).into()),
+        public_url: public_url(&mut values),
+        data_dir: data_dir.into(),
+        database_url: SecretString::from(database_url),
+        database_migration_url: migration_url.map(SecretString::from),
+        database_connections: number(&mut values, table::DATABASE_CONNECTIONS, 16, 1..=500),
+        key_encryption_key: secret(&values, table::KEY_ENCRYPTION_KEY),
+        signing: signing(&mut values),
+        issuer: text(&values, table::JWT_ISSUER),
+        audience: text(&values, table::JWT_AUDIENCE),
+        access_ttl: Duration::from_secs(60 * number::<u64>(&mut values, table::ACCESS_TTL, 15, 1..=60)),
+        refresh_ttl: Duration::from_secs(
+            86_400 * number::<u64>(&mut values, table::REFRESH_TTL, 30, 1..=365),
+        ),
+        session_idle: optional_number(&mut values, table::SESSION_IDLE, 1..=43_200)
+            .map(|minutes| Duration::from_secs(60 * minutes)),
+        login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=100),
+        login_lockout: Duration::from_secs(
+            60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),
+        ),
+        password_chars_min: password_min(&mut values),
+        multi_tenant: tenancy_mode(&mut values),
+        default_org_id: optional(&mut values, table::DEFAULT_ORG_ID, "is not a UUID"),
+        default_org_code: text(&values, table::DEFAULT_ORG_CODE).unwrap_or_else(|| "default".to_owned()),
+        default_org_name: text(&values, table::DEFAULT_ORG_NAME)
+            .unwrap_or_else(|| "Default organisation".to_owned()),
+        cors_origins: cors_origins(&mut values, environment),
+        trusted_proxies: trusted_proxies(&mut values),
+        proxies_max: optional_number(&mut values, table::PROXIES_COUNT, 0..=16),
+        hsts: flag(&mut values, table::HSTS, is_production),
+        metrics_token: metrics_token(&mut values),
+        docs_public: flag(&mut values, table::DOCS_PUBLIC, !is_production),
+        log_level: text(&values, table::LOG_LEVEL).unwrap_or_else(|| "info".to_owned()).to_lowercase(),
+        log_json: log_json(&mut values, is_production),
+        sources: Vec::new(),
+    };
+    refuse_weak_production(&mut values, &settings);
+    if values.problems.is_empty() {
+        Ok(Settings { sources: values.into_sources(), ..settings })
+    } else {
+        Err(SettingsInvalid { problems: values.problems })
+    }
+}
+
+// A34
+fn refuse_weak_production(values: &mut Values, settings: &Settings) {
+    if !settings.is_production() {
+        return;
+    }
+    if settings.key_encryption_key.is_none() {
+        let name = values.name(table::KEY_ENCRYPTION_KEY);
+        values.problem(name, "production needs an explicit key-encryption key");
+    }
+    if settings.metrics_token.is_none() {
+        let name = values.name(table::METRICS_TOKEN);
+        values.problem(name, "production needs a token for `/metrics`");
+    }
+    let name = values.name(table::PUBLIC_URL);
+    match &settings.public_url {
+        None => values.problem(name, "production needs the public address"),
+        Some(url) if url.scheme() != "https" => values.problem(name, "production needs an https address"),
+        Some(_) => {}
+    }
+    if !settings.bind_address.ip().is_loopback() && settings.trusted_proxies.is_empty() {
+        let name = values.name(table::TRUSTED_PROXIES);
+        values.problem(name, "production on a public address needs the proxies that terminate TLS");
+    }
+    let url = secrecy::ExposeSecret::expose_secret(&settings.database_url);
+    if url.starts_with("postgres") {
+        let migration = settings.database_migration_url.as_ref().map(secrecy::ExposeSecret::expose_secret);
+        if migration.is_none_or(|migration| migration == url) {
+            let name = values.name(table::DATABASE_MIGRATION_URL);
+            values.problem(name, "production needs another role for migrations than for the server");
+        }
+    }
+    if settings.cors_origins.iter().any(|origin| origin.starts_with("http://")) {
+        let name = values.name(table::CORS_ORIGINS);
+        values.problem(name, "production allows only https origins");
+    }
+}
+
+fn text(values: &Values, key: &'static str) -> Option<String> {
+    values.get(key).map(|(_, value)| value.trim().to_owned())
+}
+
+fn secret(values: &Values, key: &'static str) -> Option<SecretString> {
+    values.get(key).map(|(_, value)| SecretString::from(value.to_owned()))
+}
+
+fn parsed<T: FromStr>(values: &mut Values, key: &'static str, default: &str, problem: &str) -> Option<T> {
+    let text = text(values, key).unwrap_or_else(|| default.to_owned());
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        let name = values.name(key);
+        values.problem(name, problem);
+    }
+    parsed
+}
+
+fn optional<T: FromStr>(values: &mut Values, key: &'static str, problem: &str) -> Option<T> {
+    let text = text(values, key)?;
+    parsed(values, key, &text, problem)
+}
+
+fn optional_number<T>(values: &mut Values, key: &'static str, range: RangeInclusive<T>) -> Option<T>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let text = text(values, key)?;
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    if number.is_none() {
+        let name = values.name(key);
+        values.problem(name, format!("is not a whole number from {} to {}", range.start(), range.end()));
+    }
+    number
+}
+
+fn number<T>(values: &mut Values, key: &'static str, default: T, range: RangeInclusive<T>) -> T
+where
+    T: FromStr + PartialOrd + Display,
+{
+    optional_number(values, key, range).unwrap_or(default)
+}
+
+fn flag(values: &mut Values, key: &'static str, default: bool) -> bool {
+    let Some(text) = text(values, key) else { return default };
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => true,
+        "false" | "0" | "no" | "off" => false,
+        _ => {
+            let name = values.name(key);
+            values.problem(name, "is neither `true` nor `false`");
+            default
+        }
+    }
+}
+
+fn environment(values: &mut Values) -> Environment {
+    match text(values, table::ENVIRONMENT).unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "development" | "dev" | "local" => Environment::Development,
+        "test" | "testing" => Environment::Test,
+        // Names that nobody would use for less than the real thing are treated as it.
+        "production" | "prod" | "staging" => Environment::Production,
+        _ => {
+            let name = values.name(table::ENVIRONMENT);
+            values.problem(name, "is none of `development`, `test`, `production`");
+            Environment::Production
+        }
+    }
+}
+
+fn public_url(values: &mut Values) -> Option<url::Url> {
+    let url: url::Url = optional(values, table::PUBLIC_URL, "is not an address")?;
+    let is_sound =
+        matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty();
+    if !is_sound || url.query().is_some() || url.fragment().is_some() {
+        let name = values.name(table::PUBLIC_URL);
+        values.problem(name, "is not a plain http or https address");
+        return None;
+    }
+    Some(url)
+}
+
+/// The driver suffixes of SQLAlchemy mean nothing here.
+fn normalised_database_url(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    match scheme.split('+').next() {
+        Some("postgres" | "postgresql") => format!("postgres://{rest}"),
+        // Three slashes are how SQLAlchemy spells a relative path.
+        Some("sqlite") if scheme.contains('+') => {
+            format!("sqlite://{}", rest.strip_prefix('/').unwrap_or(rest))
+        }
+        _ => url.to_owned(),
+    }
+}
+
+fn signing(values: &mut Values) -> TokenSigning {
+    let algorithm = text(values, table::JWT_ALGORITHM);
+    let secret_given = values.get(table::JWT_SECRET).is_some();
+    let key_given =
+        values.get(table::JWT_PRIVATE_KEY).is_some() || values.get(table::JWT_PRIVATE_KEY_PATH).is_some();
+    match algorithm.as_deref() {
+        None if secret_given && key_given => {
+            let name = values.name(table::JWT_ALGORITHM);
+            values.problem(name, "both a secret and a private key are given: say which one signs");
+            TokenSigning::Generated
+        }
+        None if secret_given => hmac(values),
+        None if key_given => rsa(values),
+        None | Some("EdDSA") => {
+            for key in [table::JWT_SECRET, table::JWT_PRIVATE_KEY, table::JWT_PRIVATE_KEY_PATH] {
+                if values.get(key).is_some() {
+                    let name = values.name(key);
+                    values.problem(name, "EdDSA signs with generated keys and uses no other");
+                }
+            }
+            TokenSigning::Generated
+        }
+        Some("HS256") => hmac(values),
+        Some("RS256") => rsa(values),
+        Some(_) => {
+            let name = values.name(table::JWT_ALGORITHM);
+            values.problem(name, "is none of `EdDSA`, `HS256`, `RS256`");
+            TokenSigning::Generated
+        }
+    }
+}
+
+fn hmac(values: &mut Values) -> TokenSigning {
+    let name = values.name(table::JWT_SECRET);
+    let Some((_, value)) = values.get(table::JWT_SECRET) else {
+        values.problem(name, "HS256 needs a secret");
+        return TokenSigning::Generated;
+    };
+    let value = value.to_owned();
+    // RFC 7518 §3.2: a key at least as long as the hash. A repeated character is long, but not a secret.
+    let distinct = value.bytes().collect::<std::collections::BTreeSet<_>>().len();
+    if value.len() < 32 {
+        values.problem(name, "is shorter than 32 bytes");
+    } else if distinct < 8 {
+        values.problem(name, "repeats too few characters to be a secret");
+    }
+    TokenSigning::Secret(SecretString::from(value))
+}
+
+fn rsa(values: &mut Values) -> TokenSigning {
+    let name = values.name(table::JWT_PRIVATE_KEY);
+    if let Some((_, pem)) = values.get(table::JWT_PRIVATE_KEY) {
+        return TokenSigning::Rsa(SecretString::from(pem.replace("\\n", "\n")));
+    }
+    if let Some(path) = text(values, table::JWT_PRIVATE_KEY_PATH) {
+        match std::fs::read_to_string(path) {
+            Ok(pem) => return TokenSigning::Rsa(SecretString::from(pem)),
+            Err(error) => {
+                let name = values.name(table::JWT_PRIVATE_KEY_PATH);
+                values.problem(name, format!("the file cannot be read: {}", error.kind()));
+            }
+        }
+    } else {
+        values.problem(name, "RS256 needs a private key");
+    }
+    TokenSigning::Generated
+}
+
+fn password_min(values: &mut Values) -> u16 {
+    // The seeds' own defaults (8, 12) are below ours: they are read, and our minimum stays.
+    number(values, table::PASSWORD_MIN, PASSWORD_CHARS_MIN, 1..=128).max(PASSWORD_CHARS_MIN)
+}
+
+fn tenancy_mode(values: &mut Values) -> bool {
+    match text(values, table::TENANCY_MODE).as_deref() {
+        None | Some("single") => false,
+        Some("multi") => true,
+        Some(_) => {
+            let name = values.name(table::TENANCY_MODE);
+            values.problem(name, "is neither `single` nor `multi`");
+            false
+        }
+    }
+}
+
+/// A comma list, or a JSON list of strings.
+fn list(values: &mut Values, key: &'static str) -> Option<Vec<String>> {
+    let text = text(values, key)?;
+    if text.starts_with('[') {
+        let parsed: Result<Vec<String>, _> = serde_json::from_str(&text);
+        if parsed.is_err() {
+            let name = values.name(key);
+            values.problem(name, "is not a JSON list of strings");
+        }
+        return parsed.ok();
+    }
+    Some(text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect())
+}
+
+fn cors_origins(values: &mut Values, environment: Environment) -> Vec<String> {
+    let Some(origins) = list(values, table::CORS_ORIGINS) else {
+        let default = (environment == Environment::Development).then(|| "http://localhost:3000".to_owned());
+        return default.into_iter().collect();
+    };
+    let name = values.name(table::CORS_ORIGINS);
+    for origin in &origins {
+        let is_origin =
+            origin.parse::<url::Url>().is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        if !is_origin {
+            values.problem(
+                name.clone(),
+                "lists something that is not an exact origin such as `https://app.example.org`",
+            );
+        }
+    }
+    origins
+}
+
+fn trusted_proxies(values: &mut Values) -> Vec<ipnet::IpNet> {
+    let name = values.name(table::TRUSTED_PROXIES);
+    let mut networks = Vec::new();
+    for item in list(values, table::TRUSTED_PROXIES).unwrap_or_default() {
+        let network =
+            item.parse().ok().or_else(|| item.parse().ok().map(|address: std::net::IpAddr| address.into()));
+        match network {
+            Some(network) => {
+                let network: ipnet::IpNet = network;
+                if network.prefix_len() == 0 {
+                    values.problem(name.clone(), "trusts every address, so anybody could forge the client's");
+                }
+                networks.push(network);
+            }
+            None => values.problem(name.clone(), "lists something that is neither an address nor a network"),
+        }
+    }
+    networks
+}
+
+fn metrics_token(values: &mut Values) -> Option<SecretString> {
+    let token = secret(values, table::METRICS_TOKEN)?;
+    if secrecy::ExposeSecret::expose_secret(&token).len() < 16 {
+        let name = values.name(table::METRICS_TOKEN);
+        values.problem(name, "is shorter than 16 characters");
+    }
+    Some(token)
+}
+
+fn log_json(values: &mut Values, is_production: bool) -> bool {
+    match text(values, table::LOG_FORMAT).as_deref() {
+        None => is_production,
+        Some("json") => true,
+        Some("pretty" | "text") => false,
+        Some(_) => {
+            let name = values.name(table::LOG_FORMAT);
+            values.problem(name, "is neither `pretty` nor `json`");
+            is_production
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<Settings, SettingsInvalid> {
+        Settings::from_pairs("", pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
+        let problems = settings(pairs).unwrap_err().problems;
+        problems.into_iter().map(|problem| problem.name).collect()
+    }
+
+    #[test]
+    fn an_empty_environment_gives_the_documented_defaults() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.bind_address.to_string(), "127.0.0.1:8001");
+        assert_eq!(settings.database_url.expose_secret(), "sqlite://./data/control-plane.db");
+        assert_eq!((settings.access_ttl.as_secs(), settings.refresh_ttl.as_secs()), (900, 2_592_000));
+        assert!(matches!(settings.signing, TokenSigning::Generated));
+        assert!(settings.trusted_proxies.is_empty());
+    }
+
+    // A34
+    #[test]
+    fn production_names_everything_that_is_weak_at_once() {
+        let found = problems(&[
+            ("APP_ENV", "production"),
+            ("BIND_ADDR", "0.0.0.0:80"),
+            ("JWT_SECRET", "change-me"),
+            ("DATABASE_URL", "postgres://app@db/app"),
+            ("CORS_ORIGINS", "http://app.example.org"),
+        ]);
+        for name in [
+            "JWT_SECRET",
+            "KEY_ENCRYPTION_KEY",
+            "METRICS_TOKEN",
+            "PUBLIC_URL",
+            "TRUSTED_PROXIES",
+            "DATABASE_MIGRATION_URL",
+            "CORS_ORIGINS",
+        ] {
+            assert!(found.iter().any(|one| one == name), "{name} is missing in {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_canonical_name_wins_over_aliases_and_remembers_its_source() {
+        let settings =
+            settings(&[("STYLOBATE_AUTH__ACCESS_TTL_MINUTES", "5"), ("JWT_ACCESS_TTL_MINUTES", "9")])
+                .unwrap();
+        assert_eq!(settings.access_ttl.as_secs(), 300);
+        assert_eq!(settings.sources()[0].name, "STYLOBATE_AUTH__ACCESS_TTL_MINUTES");
+    }
+
+    #[test]
+    fn an_unknown_canonical_name_is_refused() {
+        assert_eq!(problems(&[("STYLOBATE_AUTH__TYPO", "1")]), ["STYLOBATE_AUTH__TYPO"]);
+        assert!(settings(&[("STYLOBATE_TEST_REDIS_URL", "redis://x")]).is_ok());
+    }
+
+    #[test]
+    fn a_message_never_repeats_a_secret() {
+        let error = settings(&[("JWT_SECRET", "canary"), ("METRICS_TOKEN", "canary")]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"));
+        let debug = format!("{:?}", settings(&[("DATABASE_URL", "postgres://u:canary@h/d")]).unwrap());
+        assert!(!debug.contains("canary"), "{debug}");
+    }
+
+    #[test]
+    fn references_are_followed_or_stop_the_start() {
+        let followed = settings(&[("METRICS_TOKEN", "env://OTHER"), ("OTHER", "0123456789abcdef")]).unwrap();
+        assert_eq!(followed.metrics_token.unwrap().expose_secret(), "0123456789abcdef");
+        assert_eq!(problems(&[("METRICS_TOKEN", "env://MISSING")]), ["METRICS_TOKEN"]);
+        assert_eq!(problems(&[("METRICS_TOKEN", "openbao://secret/app#token")]), ["METRICS_TOKEN"]);
+        assert_eq!(problems(&[("METRICS_TOKEN", "file:///nowhere/at/all")]), ["METRICS_TOKEN"]);
+    }
+
+    #[test]
+    fn database_addresses_of_other_systems_are_understood() {
+        for (given, read) in [
+            ("postgresql+psycopg://u@h/d", "postgres://u@h/d"),
+            ("postgresql+asyncpg://u@h/d", "postgres://u@h/d"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("sqlite+aiosqlite:///app.db", "sqlite://app.db"),
+        ] {
+            assert_eq!(normalised_database_url(given), read, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_network_of_everybody_is_refused() {
+        for wildcard in ["0.0.0.0/0", "::/0", "10.0.0.0/8, 0.0.0.0/0"] {
+            assert_eq!(problems(&[("TRUSTED_PROXIES", wildcard)]), ["TRUSTED_PROXIES"], "{wildcard}");
+        }
+        assert_eq!(settings(&[("TRUSTED_PROXIES", "10.0.0.0/8,::1")]).unwrap().trusted_proxies.len(), 2);
+    }
+
+    #[test]
+    fn lists_may_be_json_or_commas() {
+        let json = settings(&[("ALLOWED_ORIGINS", r#"["https://a.example","https://b.example"]"#)]).unwrap();
+        let commas = settings(&[("CORS_ORIGINS", "https://a.example, https://b.example")]).unwrap();
+        assert_eq!(json.cors_origins, commas.cors_origins);
+        assert_eq!(problems(&[("CORS_ORIGINS", "*")]), ["CORS_ORIGINS"]);
+        assert_eq!(problems(&[("CORS_ORIGINS", "https://a.example/")]), ["CORS_ORIGINS"]);
+    }
+
+    #[test]
+    fn the_password_minimum_may_be_raised_and_not_lowered() {
+        assert_eq!(settings(&[("DEFAULT_PASSWORD_MIN_LENGTH", "8")]).unwrap().password_chars_min, 15);
+        assert_eq!(settings(&[("DEFAULT_PASSWORD_MIN_LENGTH", "20")]).unwrap().password_chars_min, 20);
+    }
+
+    #[test]
+    fn numbers_outside_their_range_are_refused() {
+        for (name, value) in [
+            ("JWT_ACCESS_TTL_MINUTES", "0"),
+            ("JWT_ACCESS_TTL_MINUTES", "1440"),
+            ("LOGIN_ATTEMPT_LIMIT", "many"),
+        ] {
+            assert_eq!(problems(&[(name, value)]), [name], "{value}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_the_services_library_are_read_with_its_prefix() {
+        let pairs = [
+            ("DOTMAC_JWT_SECRET_KEY", "0123456789abcdefghijklmnopqrstuv"),
+            ("DOTMAC_JWT_ALGORITHM", "HS256"),
+            ("DOTMAC_JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "30"),
+            ("DOTMAC_JWT_REFRESH_TOKEN_EXPIRE_DAYS", "7"),
+            ("DOTMAC_LOG_LEVEL", "DEBUG"),
+        ];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Settings::from_pairs("DOTMAC_", pairs).unwrap();
+        assert!(matches!(settings.signing, TokenSigning::Secret(_)));
+        assert_eq!((settings.access_ttl.as_secs(), settings.refresh_ttl.as_secs()), (1_800, 604_800));
+        assert_eq!(settings.log_level, "debug");
+    }
+}

@@ -1,0 +1,138 @@
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    SettingProblem,
+    table::{PREFIX, Setting, settings_table},
+};
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceKind {
+    /// An environment variable, or a line of `.env`.
+    Variable,
+    /// A file in `/run/secrets`.
+    SecretFile,
+    /// A value that refers elsewhere (`file://…`, `env://…`).
+    Reference,
+}
+
+/// A setting that was given, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The canonical key.
+    pub key: &'static str,
+    /// The name that was used.
+    pub name: String,
+    /// Where the value came from.
+    pub kind: SourceKind,
+}
+
+/// The values given for the table's settings, each with its source.
+pub(super) struct Values {
+    values: BTreeMap<&'static str, (Source, String)>,
+    pub(super) problems: Vec<SettingProblem>,
+}
+
+/// Where container platforms mount secrets as files.
+const SECRETS_DIR: &str = "/run/secrets";
+
+impl Values {
+    pub(super) fn new(prefix: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let given: BTreeMap<String, String> = pairs.into_iter().collect();
+        let mut this = Self { values: BTreeMap::new(), problems: Vec::new() };
+        this.refuse_unknown(&given);
+        for setting in settings_table() {
+            this.read(setting, prefix, &given);
+        }
+        this
+    }
+
+    pub(super) fn problem(&mut self, name: impl Into<String>, problem: impl Into<String>) {
+        self.problems.push(SettingProblem { name: name.into(), problem: problem.into() });
+    }
+
+    /// The value and the name it was given by.
+    pub(super) fn get(&self, key: &'static str) -> Option<(&str, &str)> {
+        self.values.get(key).map(|(source, value)| (source.name.as_str(), value.as_str()))
+    }
+
+    /// The name an operator would look for: the one used, or the documented one.
+    pub(super) fn name(&self, key: &'static str) -> String {
+        if let Some((name, _)) = self.get(key) {
+            return name.to_owned();
+        }
+        let setting = settings_table().iter().find(|setting| setting.key == key);
+        setting
+            .and_then(|setting| setting.aliases.first())
+            .map_or_else(|| key.to_owned(), |alias| (*alias).to_owned())
+    }
+
+    pub(super) fn into_sources(self) -> Vec<Source> {
+        self.values.into_values().map(|(source, _)| source).collect()
+    }
+
+    fn refuse_unknown(&mut self, given: &BTreeMap<String, String>) {
+        for name in given.keys() {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            // Variables of our own developer tools share the prefix, but have no section.
+            let is_setting = key.contains("__");
+            if is_setting && !settings_table().iter().any(|setting| setting.key == key) {
+                self.problem(name, "there is no such setting");
+            }
+        }
+    }
+
+    fn read(&mut self, setting: &'static Setting, prefix: &str, given: &BTreeMap<String, String>) {
+        let canonical = setting.name();
+        let mut names = vec![canonical];
+        if !prefix.is_empty() {
+            names.extend(setting.aliases.iter().map(|alias| format!("{prefix}{alias}")));
+        }
+        names.extend(setting.aliases.iter().map(|alias| (*alias).to_owned()));
+        let variable = names.iter().find_map(|name| {
+            // An empty variable is how many tools spell "not set".
+            let value = given.get(name).filter(|value| !value.is_empty())?;
+            Some((name.clone(), value.clone(), SourceKind::Variable))
+        });
+        let found = variable.or_else(|| {
+            names.iter().find_map(|name| {
+                let path = Path::new(SECRETS_DIR).join(name);
+                let value = std::fs::read_to_string(path).ok()?;
+                Some((name.clone(), value.trim_end_matches(['\n', '\r']).to_owned(), SourceKind::SecretFile))
+            })
+        });
+        let Some((name, value, kind)) = found else { return };
+        match resolve(&value, given) {
+            Ok(Some(value)) => {
+                self.values.insert(
+                    setting.key,
+                    (Source { key: setting.key, name, kind: SourceKind::Reference }, value),
+                );
+            }
+            Ok(None) => {
+                self.values.insert(setting.key, (Source { key: setting.key, name, kind }, value));
+            }
+            Err(problem) => self.problem(name, problem),
+        }
+    }
+}
+
+/// Follows a reference one step. An unresolved one stops the start: the text of a reference is never a value.
+fn resolve(value: &str, given: &BTreeMap<String, String>) -> Result<Option<String>, String> {
+    if let Some(path) = value.strip_prefix("file://") {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("the file it refers to cannot be read: {}", error.kind()))?;
+        return Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()));
+    }
+    if let Some(name) = value.strip_prefix("env://") {
+        return given
+            .get(name)
+            .cloned()
+            .map(Some)
+            .ok_or_else(|| format!("it refers to `{name}`, which is not set"));
+    }
+    if ["openbao://", "bao://", "vault://"].iter().any(|scheme| value.starts_with(scheme)) {
+        return Err("this build cannot read from OpenBao".to_owned());
+    }
+    Ok(None)
+}

@@ -1,0 +1,94 @@
+/// One thing an operator can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// `SECTION__KEY`; the canonical name puts `STYLOBATE_` in front.
+    pub key: &'static str,
+    /// Short names that mean the same; the first is the one documentation uses.
+    pub aliases: &'static [&'static str],
+    /// What it holds when it is not set.
+    pub default: &'static str,
+    /// Meaning, unit and range.
+    pub doc: &'static str,
+    /// Whether its value must never be shown.
+    pub is_secret: bool,
+}
+
+impl Setting {
+    /// The canonical name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{PREFIX}{}", self.key)
+    }
+}
+
+pub(super) const PREFIX: &str = "STYLOBATE_";
+
+macro_rules! table {
+    ($($(#[$secret:ident])? $constant:ident = $key:literal [$($alias:literal),*] ($default:literal) $doc:literal;)*) => {
+        $(pub(super) const $constant: &str = $key;)*
+
+        /// Everything an operator can set.
+        #[must_use]
+        pub fn settings_table() -> &'static [Setting] {
+            &[$(Setting {
+                key: $key,
+                aliases: &[$($alias),*],
+                default: $default,
+                doc: $doc,
+                is_secret: table!(@secret $($secret)?),
+            }),*]
+        }
+    };
+    (@secret secret) => { true };
+    (@secret) => { false };
+}
+
+table! {
+    ENVIRONMENT = "SERVER__ENVIRONMENT" ["APP_ENV", "ENVIRONMENT"] ("development") "Where it runs: `development`, `test` or `production`. Production refuses weak or contradictory values.";
+    BIND_ADDRESS = "SERVER__BIND_ADDRESS" ["BIND_ADDR"] ("127.0.0.1:8001") "Where it listens, address and port.";
+    PUBLIC_URL = "SERVER__PUBLIC_URL" ["PUBLIC_URL", "APP_URL"] ("http://<bind address>") "The address people know it by. Links are built from it, never from request headers.";
+    DATA_DIR = "SERVER__DATA_DIR" ["DATA_DIR"] ("./data") "Folder for the embedded database and the key file.";
+    #[secret] DATABASE_URL = "DATABASE__URL" ["DATABASE_URL"] ("sqlite://<data dir>/control-plane.db") "`postgres://…` or `sqlite://path`. SQLAlchemy spellings (`postgresql+psycopg://`) are understood.";
+    #[secret] DATABASE_MIGRATION_URL = "DATABASE__MIGRATION_URL" ["DATABASE_MIGRATION_URL"] ("the same") "The same database as the owner of its tables, for migrations. Must differ in production on PostgreSQL.";
+    DATABASE_CONNECTIONS = "DATABASE__CONNECTIONS_MAX" ["DB_POOL_SIZE"] ("16") "Most connections at once, 1 to 500.";
+    #[secret] KEY_ENCRYPTION_KEY = "KEYS__ENCRYPTION_KEY" ["KEY_ENCRYPTION_KEY"] ("made at first start, in <data dir>/kek") "The key that seals all others: 32 bytes in base64 or hex. Production refuses a generated one.";
+    JWT_ALGORITHM = "AUTH__JWT_ALGORITHM" ["JWT_ALGORITHM", "JWT_ALGORITHMS"] ("EdDSA") "How access tokens are signed: `EdDSA` with generated keys, `HS256` with JWT_SECRET, `RS256` with JWT_PRIVATE_KEY.";
+    #[secret] JWT_SECRET = "AUTH__JWT_SECRET" ["JWT_SECRET", "JWT_SECRET_KEY"] ("none") "The shared secret for HS256, at least 32 bytes.";
+    #[secret] JWT_PRIVATE_KEY = "AUTH__JWT_PRIVATE_KEY" ["JWT_PRIVATE_KEY"] ("none") "The RSA key for RS256 as PEM; `\\n` may stand for line ends.";
+    JWT_PRIVATE_KEY_PATH = "AUTH__JWT_PRIVATE_KEY_PATH" ["JWT_PRIVATE_KEY_PATH"] ("none") "A file with the RSA key for RS256.";
+    JWT_ISSUER = "AUTH__JWT_ISSUER" ["JWT_ISSUER"] ("the public URL") "The issuer in access tokens.";
+    JWT_AUDIENCE = "AUTH__JWT_AUDIENCE" ["JWT_AUDIENCE"] ("the issuer") "The audience in access tokens.";
+    ACCESS_TTL = "AUTH__ACCESS_TTL_MINUTES" ["JWT_ACCESS_TTL_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES"] ("15") "How long an access token is good for, 1 to 60 minutes.";
+    REFRESH_TTL = "AUTH__REFRESH_TTL_DAYS" ["JWT_REFRESH_TTL_DAYS", "JWT_REFRESH_TOKEN_EXPIRE_DAYS"] ("30") "How long a session can be refreshed, 1 to 365 days.";
+    SESSION_IDLE = "AUTH__SESSION_IDLE_MINUTES" ["SESSION_TIMEOUT_MINUTES"] ("none") "After how many minutes without use a session ends, 1 to 43200.";
+    LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords an account waits, 1 to 100.";
+    LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long it waits, 1 to 1440 minutes.";
+    PASSWORD_MIN = "AUTH__PASSWORD_CHARS_MIN" ["DEFAULT_PASSWORD_MIN_LENGTH"] ("15") "The fewest characters of a password; may raise the minimum of 15, up to 128.";
+    TENANCY_MODE = "TENANCY__MODE" ["TENANCY_MODE"] ("single") "`single` or `multi` organisations.";
+    DEFAULT_ORG_ID = "TENANCY__DEFAULT_ORG_ID" ["DEFAULT_ORG_ID"] ("made at first start") "The id of the organisation that every installation has, a UUID.";
+    DEFAULT_ORG_CODE = "TENANCY__DEFAULT_ORG_CODE" ["DEFAULT_ORG_SLUG", "DEFAULT_ORG_CODE"] ("default") "Its code: 1 to 64 of a-z, 0-9, - and _.";
+    DEFAULT_ORG_NAME = "TENANCY__DEFAULT_ORG_NAME" ["DEFAULT_ORG_NAME"] ("Default organisation") "Its name.";
+    CORS_ORIGINS = "HTTP__CORS_ORIGINS" ["CORS_ORIGINS", "ALLOWED_ORIGINS"] ("http://localhost:3000 in development, none otherwise") "Origins that browsers may call from: a comma or JSON list, compared exactly.";
+    TRUSTED_PROXIES = "HTTP__TRUSTED_PROXIES" ["TRUSTED_PROXIES", "TRUSTED_PROXY_IPS", "TRUSTED_PROXY_CIDRS"] ("none") "Addresses or networks whose forwarding headers are believed: a comma list.";
+    PROXIES_COUNT = "HTTP__PROXIES_MAX" ["PROXIES_COUNT"] ("no limit among TRUSTED_PROXIES") "How many proxies in a row are believed at most; applies only to peers in TRUSTED_PROXIES.";
+    HSTS = "HTTP__HSTS" ["ENABLE_HSTS"] ("true in production") "Whether `Strict-Transport-Security` is sent.";
+    #[secret] METRICS_TOKEN = "OBSERVABILITY__METRICS_TOKEN" ["METRICS_TOKEN"] ("none: loopback only") "The bearer token that scrapers of `/metrics` present, at least 16 characters. Production wants one.";
+    DOCS_PUBLIC = "HTTP__DOCS_PUBLIC" ["DOCS_PUBLIC"] ("true outside production") "Whether the API documents are open to everybody; otherwise they need `docs.read`.";
+    LOG_LEVEL = "OBSERVABILITY__LOG_LEVEL" ["LOG_LEVEL"] ("info") "What is logged: a level, or directives such as `info,stylobate_db=debug`.";
+    LOG_FORMAT = "OBSERVABILITY__LOG_FORMAT" ["LOG_FORMAT"] ("pretty; json in production") "`pretty` or `json`.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_means_one_thing() {
+        let mut names: Vec<&str> =
+            settings_table().iter().flat_map(|one| one.aliases.iter().copied().chain([one.key])).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,195 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use stylobate::rbac;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// A role as callers see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RoleView {
+    id: Uuid,
+    name: String,
+    description: Option<String>,
+    is_active: bool,
+    /// Whether it belongs to the platform and not to the tenant, so that the tenant cannot change it.
+    is_platform: bool,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<rbac::Role> for RoleView {
+    fn from(role: rbac::Role) -> Self {
+        Self {
+            id: role.id.as_uuid(),
+            name: role.name,
+            description: role.description,
+            is_active: role.is_active,
+            is_platform: role.tenant_id.is_none(),
+            version: role.version,
+            created_at: role.created_at,
+            updated_at: role.updated_at,
+        }
+    }
+}
+
+/// A permission as callers see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PermissionView {
+    id: Uuid,
+    key: String,
+    description: Option<String>,
+    is_active: bool,
+    /// Whether it belongs to the platform's catalogue, so that the tenant cannot change it.
+    is_platform: bool,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<rbac::Permission> for PermissionView {
+    fn from(permission: rbac::Permission) -> Self {
+        Self {
+            id: permission.id.as_uuid(),
+            key: permission.key,
+            description: permission.description,
+            is_active: permission.is_active,
+            is_platform: permission.tenant_id.is_none(),
+            version: permission.version,
+            created_at: permission.created_at,
+            updated_at: permission.updated_at,
+        }
+    }
+}
+
+/// The link between a role and a permission.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RolePermissionView {
+    id: Uuid,
+    role_id: Uuid,
+    permission_id: Uuid,
+    created_at: DateTime<Utc>,
+}
+
+impl From<rbac::RolePermission> for RolePermissionView {
+    fn from(link: rbac::RolePermission) -> Self {
+        Self {
+            id: link.id.as_uuid(),
+            role_id: link.role_id.as_uuid(),
+            permission_id: link.permission_id.as_uuid(),
+            created_at: link.created_at,
+        }
+    }
+}
+
+/// The assignment of a role to a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PersonRoleView {
+    id: Uuid,
+    person_id: Uuid,
+    role_id: Uuid,
+    assigned_at: DateTime<Utc>,
+}
+
+impl From<rbac::RoleAssignment> for PersonRoleView {
+    fn from(link: rbac::RoleAssignment) -> Self {
+        Self {
+            id: link.id.as_uuid(),
+            person_id: link.assignee.id,
+            role_id: link.role_id.as_uuid(),
+            assigned_at: link.assigned_at,
+        }
+    }
+}
+
+fn active() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleInput {
+    /// Unique in the tenant, whatever the case: 1 to 80 printable ASCII characters.
+    pub(super) name: String,
+    /// At most 500 characters.
+    #[serde(default)]
+    pub(super) description: Option<String>,
+    #[serde(default = "active")]
+    pub(super) is_active: bool,
+    /// The version that was read; another one in the database refuses the change. Only when changing.
+    #[serde(default)]
+    pub(super) version: Option<i64>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RolePatch {
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    /// `null` takes it away.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) description: Option<Option<String>>,
+    #[serde(default)]
+    pub(super) is_active: Option<bool>,
+    /// The version that was read; another one in the database refuses the change.
+    #[serde(default)]
+    pub(super) version: Option<i64>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PermissionInput {
+    /// Segments of a-z, 0-9, `_` and `-` joined by `.` or `:`: `reports.read`.
+    pub(super) key: String,
+    /// At most 500 characters.
+    #[serde(default)]
+    pub(super) description: Option<String>,
+    #[serde(default = "active")]
+    pub(super) is_active: bool,
+    /// The version that was read; another one in the database refuses the change. Only when changing.
+    #[serde(default)]
+    pub(super) version: Option<i64>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PermissionPatch {
+    #[serde(default)]
+    pub(super) key: Option<String>,
+    /// `null` takes it away.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) description: Option<Option<String>>,
+    #[serde(default)]
+    pub(super) is_active: Option<bool>,
+    /// The version that was read; another one in the database refuses the change.
+    #[serde(default)]
+    pub(super) version: Option<i64>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AttachInput {
+    pub(super) permission_id: Uuid,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssignInput {
+    pub(super) role_id: Uuid,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListFilter {
+    /// Only active or only inactive ones.
+    pub(super) is_active: Option<bool>,
+    /// Only those with this text in their name.
+    pub(super) search: Option<String>,
+}
+
+/// Tells a field that is `null` from one that is not there.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

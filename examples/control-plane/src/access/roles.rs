@@ -1,0 +1,310 @@
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use stylobate::{
+    core::{Page, PermissionId, PersonId, RoleId},
+    db::Scope,
+    endpoints::{Permission, Route, Routes},
+    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, StrictJson},
+    rbac::{NewRole, PermissionOrder, PermissionQuery, RoleOrder, RoleQuery, RoleUpdate},
+};
+
+use super::{
+    Access,
+    model::{
+        AssignInput, AttachInput, ListFilter, PermissionView, PersonRoleView, RoleInput, RolePatch,
+        RolePermissionView, RoleView,
+    },
+};
+
+const TAG: &str = "roles";
+const READ: Permission = Permission::Key("role.read");
+
+pub(super) fn routes(access: &Access) -> Routes {
+    let key = Permission::Key;
+    Routes::new()
+        .add(
+            Route::get("/roles", READ)
+                .tag(TAG)
+                .summary("Lists roles")
+                .query::<ListFilter>()
+                .returns_page::<RoleView>(),
+            access,
+            list,
+        )
+        .add(
+            Route::post("/roles", key("role.create"))
+                .tag(TAG)
+                .summary("Makes a role")
+                .body::<RoleInput>()
+                .returns::<RoleView>(201),
+            access,
+            create,
+        )
+        .add(
+            Route::get("/roles/{id}", READ).tag(TAG).summary("Reads a role").returns::<RoleView>(200),
+            access,
+            get,
+        )
+        .add(
+            Route::patch("/roles/{id}", key("role.update"))
+                .tag(TAG)
+                .summary("Changes fields of a role")
+                .body::<RolePatch>()
+                .returns::<RoleView>(200),
+            access,
+            patch,
+        )
+        .add(
+            Route::put("/roles/{id}", key("role.update"))
+                .tag(TAG)
+                .summary("Replaces a role")
+                .body::<RoleInput>()
+                .returns::<RoleView>(200),
+            access,
+            put,
+        )
+        .add(
+            Route::delete("/roles/{id}", key("role.delete"))
+                .tag(TAG)
+                .summary("Removes a role")
+                .answers(204, None),
+            access,
+            delete,
+        )
+        .and(links(access))
+}
+
+fn links(access: &Access) -> Routes {
+    let key = Permission::Key;
+    Routes::new()
+        .add(
+            Route::get("/roles/{id}/permissions", READ)
+                .tag(TAG)
+                .summary("Lists the permissions of a role")
+                .returns_page::<PermissionView>(),
+            access,
+            list_permissions,
+        )
+        .add(
+            Route::post("/roles/{id}/permissions", key("role.perm.assign"))
+                .tag(TAG)
+                .summary("Attaches a permission to a role")
+                .body::<AttachInput>()
+                .returns::<RolePermissionView>(201),
+            access,
+            attach,
+        )
+        .add(
+            Route::delete("/roles/{id}/permissions/{permission_id}", key("role.perm.revoke"))
+                .tag(TAG)
+                .summary("Detaches a permission from a role")
+                .answers(204, None),
+            access,
+            detach,
+        )
+        .add(
+            Route::get("/people/{id}/roles", READ)
+                .tag(TAG)
+                .summary("Lists the roles of a person")
+                .returns_page::<RoleView>(),
+            access,
+            list_of_person,
+        )
+        .add(
+            Route::post("/people/{id}/roles", key("role.assign"))
+                .tag(TAG)
+                .summary("Assigns a role to a person")
+                .body::<AssignInput>()
+                .returns::<PersonRoleView>(201),
+            access,
+            assign,
+        )
+        .add(
+            Route::delete("/people/{id}/roles/{role_id}", key("role.revoke"))
+                .tag(TAG)
+                .summary("Takes a role from a person")
+                .answers(204, None),
+            access,
+            unassign,
+        )
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    #[default]
+    Name,
+    CreatedAt,
+}
+
+type Query = ListQuery<ListFilter, Order>;
+
+fn role_query(query: Query) -> RoleQuery {
+    RoleQuery {
+        is_active: query.filter.is_active,
+        search: query.filter.search,
+        order_by: match query.page.order_by {
+            Order::Name => RoleOrder::Name,
+            Order::CreatedAt => RoleOrder::CreatedAt,
+        },
+        direction: query.page.order_dir.unwrap_or_default(),
+        limit: query.page.limit,
+        cursor: query.page.cursor,
+        with_total: query.page.include_total,
+    }
+}
+
+async fn list(
+    State(access): State<Access>,
+    context: Context,
+    query: Query,
+) -> ApiResult<Json<Page<RoleView>>> {
+    let page = access.rbac.list_roles(&context, &role_query(query)).await?;
+    Ok(Json(page.map(RoleView::from)))
+}
+
+async fn create(
+    State(access): State<Access>,
+    context: Context,
+    StrictJson(input): StrictJson<RoleInput>,
+) -> ApiResult<(StatusCode, Json<RoleView>)> {
+    let new = NewRole { name: input.name, description: input.description, is_active: input.is_active };
+    let role = access.rbac.create_role(&context, new).await?;
+    Ok((StatusCode::CREATED, Json(role.into())))
+}
+
+async fn get(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<RoleId>,
+) -> ApiResult<Json<RoleView>> {
+    let role = access.rbac.find_role(&context, id).await?.ok_or_else(ApiError::not_found)?;
+    Ok(Json(role.into()))
+}
+
+async fn patch(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<RoleId>,
+    StrictJson(input): StrictJson<RolePatch>,
+) -> ApiResult<Json<RoleView>> {
+    let update = RoleUpdate {
+        name: input.name,
+        description: input.description,
+        is_active: input.is_active,
+        version: input.version,
+    };
+    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+}
+
+async fn put(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<RoleId>,
+    StrictJson(input): StrictJson<RoleInput>,
+) -> ApiResult<Json<RoleView>> {
+    let update = RoleUpdate {
+        name: Some(input.name),
+        description: Some(input.description),
+        is_active: Some(input.is_active),
+        version: input.version,
+    };
+    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+}
+
+async fn delete(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<RoleId>,
+) -> ApiResult<StatusCode> {
+    access.rbac.delete_role(&context, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_permissions(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<RoleId>,
+    query: Query,
+) -> ApiResult<Json<Page<PermissionView>>> {
+    let query = PermissionQuery {
+        is_active: query.filter.is_active,
+        search: query.filter.search,
+        order_by: match query.page.order_by {
+            Order::Name => PermissionOrder::Key,
+            Order::CreatedAt => PermissionOrder::CreatedAt,
+        },
+        direction: query.page.order_dir.unwrap_or_default(),
+        limit: query.page.limit,
+        cursor: query.page.cursor,
+        with_total: query.page.include_total,
+    };
+    let page = access.rbac.permissions_of(&context, id, &query).await?;
+    Ok(Json(page.map(PermissionView::from)))
+}
+
+async fn attach(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<RoleId>,
+    StrictJson(input): StrictJson<AttachInput>,
+) -> ApiResult<(StatusCode, Json<RolePermissionView>)> {
+    let link = access.rbac.attach(&context, id, PermissionId::from_uuid(input.permission_id)).await?;
+    Ok((StatusCode::CREATED, Json(link.into())))
+}
+
+async fn detach(
+    State(access): State<Access>,
+    context: Context,
+    PathIds(id, permission): PathIds<RoleId, PermissionId>,
+) -> ApiResult<StatusCode> {
+    access.rbac.detach(&context, id, permission).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_of_person(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<PersonId>,
+    query: Query,
+) -> ApiResult<Json<Page<RoleView>>> {
+    access.must_be_member(&context, id).await?;
+    let page = access.rbac.roles_of(&context, id, &role_query(query)).await?;
+    Ok(Json(page.map(RoleView::from)))
+}
+
+async fn assign(
+    State(access): State<Access>,
+    context: Context,
+    PathId(id): PathId<PersonId>,
+    StrictJson(input): StrictJson<AssignInput>,
+) -> ApiResult<(StatusCode, Json<PersonRoleView>)> {
+    access.must_be_member(&context, id).await?;
+    let link = access.rbac.assign(&context, id, RoleId::from_uuid(input.role_id)).await?;
+    Ok((StatusCode::CREATED, Json(link.into())))
+}
+
+async fn unassign(
+    State(access): State<Access>,
+    context: Context,
+    PathIds(id, role): PathIds<PersonId, RoleId>,
+) -> ApiResult<StatusCode> {
+    access.must_be_member(&context, id).await?;
+    access.rbac.unassign(&context, id, role).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Access {
+    /// A person of another tenant answers exactly as a missing one. // A12
+    async fn must_be_member(
+        &self,
+        context: &stylobate::core::RequestContext,
+        person: PersonId,
+    ) -> ApiResult<()> {
+        let tenant = context.principal.tenant.ok_or_else(ApiError::not_found)?;
+        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
+        let is_member = self.tenancy.is_member(&mut tx, tenant, person).await?;
+        tx.rollback().await?;
+        if is_member { Ok(()) } else { Err(ApiError::not_found()) }
+    }
+}

@@ -1,0 +1,114 @@
+//! Administrators of the whole platform, made by commands and by the setup page.
+
+use stylobate::{
+    Platform,
+    auth::{ContextWords, Identifier},
+    core::{PersonId, RequestContext},
+    db::{Scope, Tx},
+    rbac::{RbacError, SUPER_ADMIN},
+};
+
+use crate::people::{Draft, People, PersonInput, Refused, password_of};
+
+/// Who the administrator shall be.
+pub(crate) struct NewAdmin {
+    pub(crate) username: String,
+    pub(crate) email: String,
+    pub(crate) first_name: String,
+    pub(crate) last_name: String,
+    pub(crate) password: String,
+}
+
+impl NewAdmin {
+    fn input(self) -> PersonInput {
+        PersonInput::named(self.first_name, self.last_name, self.email, self.username, self.password)
+    }
+}
+
+/// Makes the administrator, or gives the person who has the name already the roles of one. The password of somebody who
+/// exists stays as it is.
+pub(crate) async fn ensure(
+    platform: &Platform,
+    process: &'static str,
+    new: NewAdmin,
+) -> Result<String, Refused> {
+    let context = RequestContext::system(process);
+    let username = new.username.clone();
+    if let Some(person) = find(platform, &username).await? {
+        let (this, context) = (platform.clone(), context.clone());
+        platform
+            .db()
+            .transact(Scope::Platform(process), async move |tx: &mut Tx| {
+                give_roles(&this, tx, &context, person).await
+            })
+            .await?;
+        return Ok(format!("{username} is an administrator; the password is unchanged"));
+    }
+    let people = people(platform);
+    let draft = people.prepare(new.input()).await?;
+    let this = platform.clone();
+    let make = async move |tx: &mut Tx| make_in(&this, tx, &context, &draft).await;
+    platform.db().transact(Scope::Platform(process), make).await?;
+    Ok(format!("{username} is an administrator"))
+}
+
+/// Gives the administrator a new password, which ends its sessions. Tells whether there is such a person.
+pub(crate) async fn reset(platform: &Platform, new: &NewAdmin) -> Result<bool, Refused> {
+    let Some(person) = find(platform, &new.username).await? else { return Ok(false) };
+    let context = RequestContext::system("seed-admin");
+    let about = ContextWords::new().username(&new.username).email(&new.email);
+    let hash = platform.auth().hash_new_password(&about, password_of(new.password.clone())?).await?;
+    let this = platform.clone();
+    platform
+        .db()
+        .transact(Scope::Platform("seed-admin"), async move |tx: &mut Tx| {
+            this.auth().set_password(tx, &context, person, &hash, false).await?;
+            give_roles(&this, tx, &context, person).await
+        })
+        .await?;
+    Ok(true)
+}
+
+/// Makes the administrator inside the caller's transaction.
+pub(crate) async fn make_in(
+    platform: &Platform,
+    tx: &mut Tx,
+    context: &RequestContext,
+    draft: &Draft,
+) -> Result<PersonId, Refused> {
+    let person = people(platform).create_in(tx, context, platform.default_org(), draft).await?;
+    let id = PersonId::from_uuid(person.id);
+    give_roles(platform, tx, context, id).await?;
+    Ok(id)
+}
+
+pub(crate) fn people(platform: &Platform) -> People {
+    let (db, auth, rbac) = (platform.db().clone(), platform.auth().clone(), platform.rbac().clone());
+    People::new(db, auth, rbac, platform.tenancy().clone())
+}
+
+async fn find(platform: &Platform, name: &str) -> Result<Option<PersonId>, Refused> {
+    let mut reader = platform.db().read().await?;
+    let found = stylobate::auth::People::find_by_identifier(&mut reader, &Identifier::new(name)).await?;
+    Ok(found.map(|person| person.id))
+}
+
+/// The platform's own role, and the one of the default organisation that its members see.
+async fn give_roles(
+    platform: &Platform,
+    tx: &mut Tx,
+    context: &RequestContext,
+    person: PersonId,
+) -> Result<(), Refused> {
+    for (owner, name) in [(None, SUPER_ADMIN), (Some(platform.default_org()), "admin")] {
+        let rbac = platform.rbac();
+        let Some(role) = rbac.role_named(tx, owner, name).await? else { continue };
+        let (rbac, context) = (rbac.clone(), context.clone());
+        let assign = async move |tx: &mut Tx| rbac.assign_in(tx, &context, owner, person, role.id).await;
+        match tx.nested(assign).await {
+            Ok(_) | Err(RbacError::AlreadyAssigned) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

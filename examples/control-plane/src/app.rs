@@ -1,0 +1,60 @@
+//! Puts the product together.
+
+use std::io::Write as _;
+
+use stylobate::{Paths, Platform, Settings, StartError, serve as serve_connections};
+use tokio::net::TcpListener;
+
+use crate::{commands::Failed, ops, router, schema::OWN, setup};
+
+pub(crate) async fn platform(settings: Settings) -> Result<Platform, StartError> {
+    Platform::builder(settings).migrations(&OWN).start().await
+}
+
+/// Serves until a signal arrives and everything that runs has ended.
+pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {
+    let address = settings.bind_address;
+    // Listening first: whoever waits for the address can connect as soon as the rest is ready.
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Io { what: format!("cannot listen on {address}"), source })?;
+    settings.bind_address = listener.local_addr()?;
+    let platform = platform(settings).await?;
+    platform.shutdown().on_signals().map_err(StartError::from)?;
+    let app = platform.router(router::routes(&platform), paths())?;
+    let base = base_url(&platform);
+    say(&format!("listening on http://{}", platform.settings().bind_address))?;
+    if let Some(token) = setup::open(&platform).await? {
+        say(&format!("create the first administrator: {base}/setup?token={token}"))?;
+    }
+    serve_connections(listener, app, platform.shutdown()).await;
+    platform.end().await;
+    Ok(())
+}
+
+fn base_url(platform: &Platform) -> String {
+    let settings = platform.settings();
+    match &settings.public_url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("http://{}", settings.bind_address),
+    }
+}
+
+/// The API document. The routes need what they work with, so it is made on a throwaway database.
+pub(crate) async fn document() -> Result<String, Failed> {
+    let folder = std::env::temp_dir().join(format!("control-plane-openapi-{}", std::process::id()));
+    let pairs = [("DATA_DIR".to_owned(), folder.display().to_string())];
+    let platform = platform(Settings::from_pairs("", pairs).map_err(StartError::from)?).await?;
+    let document = router::routes(&platform).document(&ops::api_info()).to_pretty_json().unwrap_or_default();
+    platform.end().await;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(document)
+}
+
+fn paths() -> Paths {
+    Paths { prefixes: router::PREFIXES, aliases: router::ALIASES }
+}
+
+fn say(line: &str) -> Result<(), Failed> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}

@@ -1,0 +1,252 @@
+//! The subcommands.
+
+use std::io::Write as _;
+
+use clap::{Args, Parser, Subcommand};
+use stylobate::{
+    Platform, Settings, StartError,
+    db::{Db, DbOptions, MigrationState, migrate, migrate_to, migration_states},
+    middleware::ApiError,
+    observability::{LogConfig, LogFormat, init_logging},
+};
+
+use crate::{
+    admin::{self, NewAdmin},
+    app, lock,
+    people::Refused,
+    schema::migration_sets,
+};
+
+/// The control plane.
+#[derive(Parser)]
+#[command(name = "control-plane", version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the API and the pages (the default).
+    Serve,
+    /// Brings the database to the newest version, or to the one named.
+    Migrate(Migrate),
+    /// Makes an administrator of the whole platform. Does nothing when the person is there already.
+    Createsuperuser(CreateSuperuser),
+    /// Makes the administrator `--username`, or with `--force-reset` gives it a new password.
+    SeedAdmin(SeedAdmin),
+    /// Brings the catalogue's permissions and the default roles into the database.
+    SeedRbac,
+    /// Prints the API document.
+    Openapi,
+}
+
+#[derive(Args)]
+struct Migrate {
+    /// Shows what is applied and what is missing, and changes nothing.
+    #[arg(long, conflicts_with = "to")]
+    status: bool,
+    /// The version (YYYYMMDDhhmmss) to go to; newer migrations are undone.
+    #[arg(long)]
+    to: Option<i64>,
+}
+
+#[derive(Args)]
+struct CreateSuperuser {
+    #[arg(long)]
+    username: Option<String>,
+    #[arg(long)]
+    email: Option<String>,
+    #[arg(long, default_value = "Platform")]
+    first_name: String,
+    #[arg(long, default_value = "Administrator")]
+    last_name: String,
+    /// Asked for when left out, so that it stays out of the shell's history.
+    #[arg(long)]
+    password: Option<String>,
+    /// Asks nothing; what is missing is an error.
+    #[arg(long)]
+    no_input: bool,
+}
+
+#[derive(Args)]
+struct SeedAdmin {
+    #[arg(long)]
+    username: String,
+    #[arg(long)]
+    email: Option<String>,
+    #[arg(long, default_value = "Platform")]
+    first_name: String,
+    #[arg(long, default_value = "Administrator")]
+    last_name: String,
+    /// Asked for when left out.
+    #[arg(long)]
+    password: Option<String>,
+    /// Gives an administrator that exists this password.
+    #[arg(long)]
+    force_reset: bool,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    #[error("{0}")]
+    Start(#[source] StartError),
+    #[error("another server or worker uses this SQLite database")]
+    SqliteSingleServer,
+    #[error("the database did not do it")]
+    Db(#[from] stylobate::db::Error),
+    #[error("{0}")]
+    Refused(String, String),
+    #[error("`--{0}` is missing")]
+    Missing(&'static str),
+    #[error("the terminal cannot be used")]
+    Terminal(#[from] std::io::Error),
+}
+
+impl Failed {
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Start(error) => error.code(),
+            Self::SqliteSingleServer => "sqlite_single_server",
+            Self::Db(error) => error.code(),
+            Self::Refused(code, _) => code,
+            Self::Missing(_) => "argument_missing",
+            Self::Terminal(_) => "terminal",
+        }
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        let error = ApiError::from(refused);
+        let problem = error.problem();
+        let fields = problem.errors.iter().map(|field| format!("\n  {}: {}", field.field, field.message));
+        let text = problem.detail.clone().unwrap_or_default() + &fields.collect::<String>();
+        Self::Refused(problem.code.to_string(), text)
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failed> {
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve().await,
+        Command::Migrate(arguments) => migrate_database(arguments).await,
+        Command::Createsuperuser(arguments) => create_superuser(arguments).await,
+        Command::SeedAdmin(arguments) => seed_admin(arguments).await,
+        Command::SeedRbac => {
+            with_platform(async |_| Ok("permissions and default roles are there".to_owned())).await
+        }
+        Command::Openapi => print(&app::document().await?),
+    }
+}
+
+fn settings() -> Result<Settings, Failed> {
+    Ok(Settings::from_env().map_err(StartError::from)?)
+}
+
+async fn serve() -> Result<(), Failed> {
+    let settings = settings()?;
+    let format = if settings.log_json { LogFormat::Json } else { LogFormat::Pretty };
+    init_logging(&LogConfig { format, filter: settings.log_level.clone(), ..LogConfig::default() })
+        .map_err(StartError::from)?;
+    let _lock = lock::hold(&settings)?;
+    app::serve(settings).await
+}
+
+/// Starts the platform for a short command, and ends it in order.
+async fn with_platform(work: impl AsyncFnOnce(&Platform) -> Result<String, Failed>) -> Result<(), Failed> {
+    let platform = app::platform(settings()?).await?;
+    let done = work(&platform).await;
+    platform.end().await;
+    print(&done?)
+}
+
+async fn migrate_database(arguments: Migrate) -> Result<(), Failed> {
+    use secrecy::ExposeSecret as _;
+
+    let settings = settings()?;
+    std::fs::create_dir_all(&settings.data_dir)?;
+    let url = settings.database_migration_url.as_ref().unwrap_or(&settings.database_url);
+    let db = Db::connect(url.expose_secret(), DbOptions::default()).await?;
+    let sets = migration_sets();
+    match arguments.to {
+        Some(version) => migrate_to(&db, &sets, version).await?,
+        None if !arguments.status => migrate(&db, &sets).await?,
+        None => {}
+    }
+    let states = migration_states(&db, &sets).await?;
+    db.close().await;
+    let line = |state: &MigrationState| {
+        let mark = if state.is_applied { "applied" } else { "missing" };
+        let name = if state.name.is_empty() { "(of a newer version)" } else { state.name };
+        format!("{mark}  {:<14} {} {name}", state.set, state.version)
+    };
+    print(&states.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+async fn create_superuser(arguments: CreateSuperuser) -> Result<(), Failed> {
+    let ask = !arguments.no_input;
+    let username = answer("username", arguments.username, ask)?;
+    let email = answer("email", arguments.email, ask)?;
+    let password = hidden(arguments.password, ask)?;
+    let new = NewAdmin {
+        username,
+        email,
+        first_name: arguments.first_name,
+        last_name: arguments.last_name,
+        password,
+    };
+    with_platform(async |platform| Ok(admin::ensure(platform, "createsuperuser", new).await?)).await
+}
+
+async fn seed_admin(arguments: SeedAdmin) -> Result<(), Failed> {
+    let email = arguments.email.unwrap_or_else(|| format!("{}@localhost.localdomain", arguments.username));
+    let password = hidden(arguments.password, true)?;
+    let new = NewAdmin {
+        username: arguments.username,
+        email,
+        first_name: arguments.first_name,
+        last_name: arguments.last_name,
+        password,
+    };
+    with_platform(async |platform| {
+        if arguments.force_reset && admin::reset(platform, &new).await? {
+            return Ok(format!("{} has the new password", new.username));
+        }
+        Ok(admin::ensure(platform, "seed-admin", new).await?)
+    })
+    .await
+}
+
+fn answer(name: &'static str, given: Option<String>, ask: bool) -> Result<String, Failed> {
+    match given {
+        Some(given) => Ok(given),
+        None if ask => {
+            let mut out = std::io::stdout();
+            write!(out, "{name}: ")?;
+            out.flush()?;
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line)?;
+            Ok(line.trim().to_owned())
+        }
+        None => Err(Failed::Missing(name)),
+    }
+}
+
+fn hidden(given: Option<String>, ask: bool) -> Result<String, Failed> {
+    match given {
+        Some(given) => Ok(given),
+        None if ask => Ok(rpassword::prompt_password("password: ")?),
+        None => Err(Failed::Missing("password")),
+    }
+}
+
+fn print(text: &str) -> Result<(), Failed> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}

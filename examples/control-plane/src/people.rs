@@ -1,0 +1,10 @@
+//! People: who they are is the auth crate's, what is known about them is ours, and a tenant sees its members.
+
+mod me;
+mod model;
+pub(crate) mod routes;
+mod service;
+mod store;
+
+pub(crate) use model::PersonInput;
+pub(crate) use service::{Draft, People, Refused, password_of};

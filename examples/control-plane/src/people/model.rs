@@ -1,0 +1,373 @@
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use stylobate::core::{FieldProblem, Problem};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Whether a person takes part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    #[default]
+    Active,
+    Inactive,
+    Archived,
+}
+
+impl Status {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Archived => "archived",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Self {
+        match text {
+            "inactive" => Self::Inactive,
+            "archived" => Self::Archived,
+            _ => Self::Active,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Gender {
+    #[default]
+    Unknown,
+    Female,
+    Male,
+    NonBinary,
+    Other,
+}
+
+impl Gender {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Female => "female",
+            Self::Male => "male",
+            Self::NonBinary => "non_binary",
+            Self::Other => "other",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Self {
+        match text {
+            "female" => Self::Female,
+            "male" => Self::Male,
+            "non_binary" => Self::NonBinary,
+            "other" => Self::Other,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What is known about a person beyond who it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub(crate) struct Profile {
+    pub(crate) first_name: String,
+    pub(crate) last_name: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) avatar_url: Option<String>,
+    pub(crate) bio: Option<String>,
+    pub(crate) phone: Option<String>,
+    pub(crate) date_of_birth: Option<NaiveDate>,
+    pub(crate) gender: Gender,
+    pub(crate) preferred_contact_method: Option<String>,
+    pub(crate) locale: Option<String>,
+    pub(crate) timezone: Option<String>,
+    pub(crate) address_line1: Option<String>,
+    pub(crate) address_line2: Option<String>,
+    pub(crate) city: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) postal_code: Option<String>,
+    pub(crate) country_code: Option<String>,
+    pub(crate) marketing_opt_in: bool,
+    pub(crate) notes: Option<String>,
+    pub(crate) metadata: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// A person as callers see it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct PersonView {
+    pub(crate) id: Uuid,
+    pub(crate) username: Option<String>,
+    pub(crate) email: String,
+    pub(crate) email_verified: bool,
+    #[serde(flatten)]
+    pub(crate) profile: Profile,
+    pub(crate) status: Status,
+    pub(crate) is_active: bool,
+    pub(crate) must_change_password: bool,
+    pub(crate) version: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+/// A person to be made, or all of what a person shall be.
+///
+/// `PATCH` is a JSON merge patch (RFC 7386) on this shape.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonInput {
+    pub(crate) first_name: String,
+    pub(crate) last_name: String,
+    pub(crate) email: String,
+    /// A name to sign in with beside the e-mail address.
+    #[serde(default)]
+    pub(crate) username: Option<String>,
+    /// A first password, which the person has to change. Without one the person cannot sign in yet. Only when making one.
+    #[serde(default, skip_serializing)]
+    pub(crate) password: Option<String>,
+    #[serde(default)]
+    pub(crate) email_verified: bool,
+    #[serde(default)]
+    pub(crate) display_name: Option<String>,
+    #[serde(default)]
+    pub(crate) avatar_url: Option<String>,
+    #[serde(default)]
+    pub(crate) bio: Option<String>,
+    #[serde(default)]
+    pub(crate) phone: Option<String>,
+    #[serde(default)]
+    pub(crate) date_of_birth: Option<NaiveDate>,
+    #[serde(default)]
+    pub(crate) gender: Gender,
+    #[serde(default)]
+    pub(crate) preferred_contact_method: Option<String>,
+    #[serde(default)]
+    pub(crate) locale: Option<String>,
+    #[serde(default)]
+    pub(crate) timezone: Option<String>,
+    #[serde(default)]
+    pub(crate) address_line1: Option<String>,
+    #[serde(default)]
+    pub(crate) address_line2: Option<String>,
+    #[serde(default)]
+    pub(crate) city: Option<String>,
+    #[serde(default)]
+    pub(crate) region: Option<String>,
+    #[serde(default)]
+    pub(crate) postal_code: Option<String>,
+    #[serde(default)]
+    pub(crate) country_code: Option<String>,
+    #[serde(default)]
+    pub(crate) status: Option<Status>,
+    #[serde(default)]
+    pub(crate) is_active: Option<bool>,
+    #[serde(default)]
+    pub(crate) marketing_opt_in: bool,
+    #[serde(default)]
+    pub(crate) notes: Option<String>,
+    #[serde(default, alias = "metadata_")]
+    pub(crate) metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The version that was read; another one in the database refuses the change.
+    #[serde(default, skip_serializing)]
+    pub(crate) version: Option<i64>,
+}
+
+/// Longest text of an ordinary field, in characters; names and addresses of real people stay far below.
+const TEXT_CHARS_MAX: usize = 255;
+const LONG_TEXT_CHARS_MAX: usize = 4_000;
+/// Largest `metadata`, as JSON.
+const METADATA_BYTES_MAX: usize = 16 * 1024;
+const CONTACT_METHODS: [&str; 4] = ["email", "phone", "sms", "push"];
+
+impl PersonInput {
+    /// A person of whom only name, identifiers and password are known.
+    pub(crate) fn named(
+        first_name: String,
+        last_name: String,
+        email: String,
+        username: String,
+        password: String,
+    ) -> Self {
+        Self {
+            first_name,
+            last_name,
+            email,
+            username: Some(username),
+            password: Some(password),
+            email_verified: false,
+            display_name: None,
+            avatar_url: None,
+            bio: None,
+            phone: None,
+            date_of_birth: None,
+            gender: Gender::Unknown,
+            preferred_contact_method: None,
+            locale: None,
+            timezone: None,
+            address_line1: None,
+            address_line2: None,
+            city: None,
+            region: None,
+            postal_code: None,
+            country_code: None,
+            status: None,
+            is_active: None,
+            marketing_opt_in: false,
+            notes: None,
+            metadata: None,
+            version: None,
+        }
+    }
+
+    /// The status asked for; `is_active` alone means active or inactive.
+    ///
+    /// # Errors
+    /// 422 when the two contradict each other.
+    pub(super) fn wanted_status(&self) -> Result<Option<Status>, Problem> {
+        match (self.status, self.is_active) {
+            (Some(status), Some(is_active)) if (status == Status::Active) != is_active => {
+                Err(invalid(vec![FieldProblem::new("is_active", "contradiction", "contradicts `status`")]))
+            }
+            (Some(status), _) => Ok(Some(status)),
+            (None, Some(true)) => Ok(Some(Status::Active)),
+            (None, Some(false)) => Ok(Some(Status::Inactive)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The profile part, held to its rules.
+    ///
+    /// # Errors
+    /// 422 with every field that breaks one.
+    pub(super) fn profile(&self) -> Result<Profile, Problem> {
+        let mut problems = Vec::new();
+        for (field, value) in [("first_name", &self.first_name), ("last_name", &self.last_name)] {
+            if value.trim().is_empty() {
+                problems.push(FieldProblem::new(field, "required", "is missing"));
+            }
+            check_text(field, value, TEXT_CHARS_MAX, &mut problems);
+        }
+        for (field, value, chars_max) in [
+            ("display_name", &self.display_name, TEXT_CHARS_MAX),
+            ("avatar_url", &self.avatar_url, 2_048),
+            ("bio", &self.bio, LONG_TEXT_CHARS_MAX),
+            ("phone", &self.phone, 40),
+            ("preferred_contact_method", &self.preferred_contact_method, 20),
+            ("locale", &self.locale, 35),
+            ("timezone", &self.timezone, 64),
+            ("address_line1", &self.address_line1, TEXT_CHARS_MAX),
+            ("address_line2", &self.address_line2, TEXT_CHARS_MAX),
+            ("city", &self.city, TEXT_CHARS_MAX),
+            ("region", &self.region, TEXT_CHARS_MAX),
+            ("postal_code", &self.postal_code, 20),
+            ("notes", &self.notes, LONG_TEXT_CHARS_MAX),
+        ] {
+            if let Some(value) = value {
+                check_text(field, value, chars_max, &mut problems);
+            }
+        }
+        self.check_forms(&mut problems);
+        if problems.is_empty() { Ok(self.to_profile()) } else { Err(invalid(problems)) }
+    }
+
+    fn check_forms(&self, problems: &mut Vec<FieldProblem>) {
+        let mut wrong = |field, message: &str| problems.push(FieldProblem::new(field, "invalid", message));
+        if self
+            .phone
+            .as_ref()
+            .is_some_and(|phone| !phone.chars().all(|c| c.is_ascii_digit() || "+-() .x".contains(c)))
+        {
+            wrong("phone", "has characters other than digits and + - ( ) . x");
+        }
+        if self
+            .country_code
+            .as_ref()
+            .is_some_and(|code| code.len() != 2 || !code.bytes().all(|b| b.is_ascii_uppercase()))
+        {
+            wrong("country_code", "is not two capital letters (ISO 3166-1 alpha-2)");
+        }
+        if self.preferred_contact_method.as_deref().is_some_and(|method| !CONTACT_METHODS.contains(&method)) {
+            wrong("preferred_contact_method", "is none of `email`, `phone`, `sms`, `push`");
+        }
+        if self.avatar_url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with('/')) {
+            wrong("avatar_url", "is neither an https address nor a path");
+        }
+        let metadata = self.metadata.as_ref().and_then(|metadata| serde_json::to_string(metadata).ok());
+        if metadata.is_some_and(|json| json.len() > METADATA_BYTES_MAX) {
+            problems.push(FieldProblem::new("metadata", "too_long", "is larger than 16 KiB"));
+        }
+    }
+
+    fn to_profile(&self) -> Profile {
+        Profile {
+            first_name: self.first_name.clone(),
+            last_name: self.last_name.clone(),
+            display_name: self.display_name.clone(),
+            avatar_url: self.avatar_url.clone(),
+            bio: self.bio.clone(),
+            phone: self.phone.clone(),
+            date_of_birth: self.date_of_birth,
+            gender: self.gender,
+            preferred_contact_method: self.preferred_contact_method.clone(),
+            locale: self.locale.clone(),
+            timezone: self.timezone.clone(),
+            address_line1: self.address_line1.clone(),
+            address_line2: self.address_line2.clone(),
+            city: self.city.clone(),
+            region: self.region.clone(),
+            postal_code: self.postal_code.clone(),
+            country_code: self.country_code.clone(),
+            marketing_opt_in: self.marketing_opt_in,
+            notes: self.notes.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
+}
+
+impl From<&PersonView> for PersonInput {
+    fn from(view: &PersonView) -> Self {
+        let profile = view.profile.clone();
+        Self {
+            first_name: profile.first_name,
+            last_name: profile.last_name,
+            email: view.email.clone(),
+            username: view.username.clone(),
+            password: None,
+            email_verified: view.email_verified,
+            display_name: profile.display_name,
+            avatar_url: profile.avatar_url,
+            bio: profile.bio,
+            phone: profile.phone,
+            date_of_birth: profile.date_of_birth,
+            gender: profile.gender,
+            preferred_contact_method: profile.preferred_contact_method,
+            locale: profile.locale,
+            timezone: profile.timezone,
+            address_line1: profile.address_line1,
+            address_line2: profile.address_line2,
+            city: profile.city,
+            region: profile.region,
+            postal_code: profile.postal_code,
+            country_code: profile.country_code,
+            status: None,
+            is_active: None,
+            marketing_opt_in: profile.marketing_opt_in,
+            notes: profile.notes,
+            metadata: profile.metadata,
+            version: None,
+        }
+    }
+}
+
+fn check_text(field: &'static str, value: &str, chars_max: usize, problems: &mut Vec<FieldProblem>) {
+    if value.chars().count() > chars_max {
+        problems.push(FieldProblem::new(field, "too_long", format!("has more than {chars_max} characters")));
+    }
+    if value.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\r' | '\t')) {
+        problems.push(FieldProblem::new(field, "invalid", "has control characters"));
+    }
+}
+
+pub(super) fn invalid(errors: Vec<FieldProblem>) -> Problem {
+    let mut problem = Problem::new(422, "validation").detail("Some fields are not as they should be.");
+    problem.errors = errors;
+    problem
+}

@@ -1,0 +1,184 @@
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use stylobate::{
+    core::{Direction, Page, PersonId},
+    endpoints::{Permission, Route, Routes},
+    middleware::{ApiResult, Context, ListQuery, PathId, StrictJson},
+};
+use utoipa::IntoParams;
+
+use super::{
+    me,
+    model::{PersonInput, PersonView, Status},
+    service::{ListRequest, People, Refused, tenant_of},
+};
+
+const TAG: &str = "people";
+const READ: Permission = Permission::Key("user.read");
+const UPDATE: Permission = Permission::Key("user.update");
+
+pub(crate) fn routes(people: &People) -> Routes {
+    Routes::new()
+        .add(
+            Route::get("/people", READ)
+                .tag(TAG)
+                .summary("Lists the people of the organisation, in the order they joined")
+                .query::<PeopleFilter>()
+                .returns_page::<PersonView>(),
+            people,
+            list,
+        )
+        .add(
+            Route::post("/people", Permission::Key("user.create"))
+                .tag(TAG)
+                .summary("Makes a person")
+                .body::<PersonInput>()
+                .returns::<PersonView>(201),
+            people,
+            create,
+        )
+        .add(
+            Route::get("/people/{id}", READ).tag(TAG).summary("Reads a person").returns::<PersonView>(200),
+            people,
+            get,
+        )
+        .add(
+            Route::patch("/people/{id}", UPDATE)
+                .tag(TAG)
+                .summary("Changes fields of a person (JSON merge patch)")
+                .body::<PersonInput>()
+                .returns::<PersonView>(200),
+            people,
+            patch,
+        )
+        .add(
+            Route::put("/people/{id}", UPDATE)
+                .tag(TAG)
+                .summary("Replaces a person")
+                .body::<PersonInput>()
+                .returns::<PersonView>(200),
+            people,
+            put,
+        )
+        .add(
+            Route::delete("/people/{id}", Permission::Key("user.delete"))
+                .tag(TAG)
+                .summary("Removes a person")
+                .answers(204, None),
+            people,
+            delete,
+        )
+        .and(me::routes(people))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct PeopleFilter {
+    /// Only the person with this address.
+    email: Option<String>,
+    /// Only people of this status.
+    #[param(inline)]
+    status: Option<Status>,
+    /// Only people who take part, or who do not.
+    is_active: Option<bool>,
+    /// Only people with this text in name, user name or address.
+    search: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    #[default]
+    CreatedAt,
+}
+
+async fn list(
+    State(people): State<People>,
+    context: Context,
+    query: ListQuery<PeopleFilter, Order>,
+) -> ApiResult<Json<Page<PersonView>>> {
+    let Order::CreatedAt = query.page.order_by;
+    let request = ListRequest {
+        email: query.filter.email,
+        status: query.filter.status,
+        is_active: query.filter.is_active,
+        search: query.filter.search,
+        direction: query.page.order_dir.unwrap_or(Direction::Asc),
+        limit: query.page.limit,
+        cursor: query.page.cursor,
+        with_total: query.page.include_total,
+    };
+    Ok(Json(people.list(&context, request).await?))
+}
+
+async fn create(
+    State(people): State<People>,
+    context: Context,
+    StrictJson(input): StrictJson<PersonInput>,
+) -> ApiResult<(StatusCode, Json<PersonView>)> {
+    let tenant = tenant_of(&context)?;
+    Ok((StatusCode::CREATED, Json(people.create(&context, tenant, input).await?)))
+}
+
+async fn get(
+    State(people): State<People>,
+    context: Context,
+    PathId(id): PathId<PersonId>,
+) -> ApiResult<Json<PersonView>> {
+    Ok(Json(people.find(&context, id).await?))
+}
+
+async fn patch(
+    State(people): State<People>,
+    context: Context,
+    PathId(id): PathId<PersonId>,
+    StrictJson(patch): StrictJson<Map<String, Value>>,
+) -> ApiResult<Json<PersonView>> {
+    let changed = people.change(&context, id, move |before| merged(before, &patch)).await?;
+    Ok(Json(changed))
+}
+
+async fn put(
+    State(people): State<People>,
+    context: Context,
+    PathId(id): PathId<PersonId>,
+    StrictJson(input): StrictJson<PersonInput>,
+) -> ApiResult<Json<PersonView>> {
+    Ok(Json(people.change(&context, id, move |_| Ok(input.clone())).await?))
+}
+
+async fn delete(
+    State(people): State<People>,
+    context: Context,
+    PathId(id): PathId<PersonId>,
+) -> ApiResult<StatusCode> {
+    people.delete(&context, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A JSON merge patch (RFC 7386) on the shape of `PUT`: what is not named stays, `null` takes away.
+pub(super) fn merged(before: &PersonView, patch: &Map<String, Value>) -> Result<PersonInput, Refused> {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(PersonInput::from(before)) else {
+        return Err(stylobate::core::Problem::internal().into());
+    };
+    for (name, value) in patch {
+        match (value, fields.get_mut(name)) {
+            // Metadata is the one nested object: its members merge as well.
+            (Value::Object(changes), Some(Value::Object(known))) => {
+                for (key, change) in changes {
+                    if change.is_null() {
+                        known.remove(key)
+                    } else {
+                        known.insert(key.clone(), change.clone())
+                    };
+                }
+            }
+            (value, _) => {
+                fields.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    StrictJson::<PersonInput>::from_value(Value::Object(fields))
+        .map_err(|error| error.problem().clone().into())
+}

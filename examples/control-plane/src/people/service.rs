@@ -1,0 +1,387 @@
+//! What can be done with people: each is one transaction over the tables of three owners, and one audit event.
+
+use std::sync::Arc;
+
+use stylobate::{
+    auth::{
+        Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError, PersonChange,
+        PersonStatus, Username,
+    },
+    core::{AuditEvent, Direction, Page, PageLimit, PersonId, Principal, Problem, RequestContext, TenantId},
+    db::{self, Db, Scope, TransactError, Tx},
+    middleware::{ApiError, IntoProblem},
+    rbac::{Rbac, RbacError},
+    tenancy::{self, Tenancy},
+};
+
+use super::{
+    model::{PersonInput, PersonView, Profile, Status, invalid},
+    store::{self, Filter},
+};
+
+/// People of the caller's organisation.
+#[derive(Clone)]
+pub(crate) struct People {
+    db: Db,
+    auth: Auth,
+    rbac: Rbac,
+    tenancy: Arc<Tenancy>,
+}
+
+/// Why something about people was refused.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Problem(Box<Problem>),
+    Db(db::Error),
+    People(PeopleError),
+    Auth(AuthError),
+    Rbac(RbacError),
+    Tenancy(tenancy::Error),
+}
+
+macro_rules! refused_from {
+    ($($variant:ident($error:ty)),* $(,)?) => {$(
+        impl From<$error> for Refused {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+
+refused_from!(Db(db::Error), People(PeopleError), Auth(AuthError), Rbac(RbacError), Tenancy(tenancy::Error));
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl TransactError for Refused {
+    fn as_db(&self) -> Option<&db::Error> {
+        match self {
+            Self::Problem(_) => None,
+            Self::Db(error) => Some(error),
+            Self::People(error) => error.as_db(),
+            Self::Auth(error) => error.as_db(),
+            Self::Rbac(error) => error.as_db(),
+            Self::Tenancy(error) => error.as_db(),
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Problem(problem) => (*problem).into(),
+            Refused::Db(error) => error.into_problem().into(),
+            Refused::People(error) => error.into_problem().into(),
+            Refused::Auth(error) => error.into_problem().into(),
+            Refused::Rbac(error) => error.into_problem().into(),
+            Refused::Tenancy(error) => error.into_problem().into(),
+        }
+    }
+}
+
+/// What a list of people asks for.
+pub(super) struct ListRequest {
+    pub(super) email: Option<String>,
+    pub(super) status: Option<Status>,
+    pub(super) is_active: Option<bool>,
+    pub(super) search: Option<String>,
+    pub(super) direction: Direction,
+    pub(super) limit: PageLimit,
+    pub(super) cursor: Option<String>,
+    pub(super) with_total: bool,
+}
+
+/// A person to be made, checked and hashed.
+pub(crate) struct Draft {
+    identity: Identity,
+    profile: Profile,
+    status: Status,
+    email_verified: bool,
+    hash: Option<PasswordHash>,
+}
+
+/// The identifiers of a person, parsed.
+struct Identity {
+    username: Option<Username>,
+    email: Email,
+}
+
+impl Identity {
+    fn parse(input: &PersonInput) -> Result<Self, Problem> {
+        let mut problems = Vec::new();
+        let mut wrong = |field: &'static str, error: stylobate::auth::IdentifierError| {
+            problems.push(stylobate::core::FieldProblem::new(field, error.code(), error.to_string()));
+        };
+        let email = Email::parse(&input.email).map_err(|error| wrong("email", error)).ok();
+        let username = input.username.as_deref().filter(|name| !name.is_empty());
+        let username =
+            username.and_then(|name| Username::parse(name).map_err(|error| wrong("username", error)).ok());
+        match email {
+            Some(email) if problems.is_empty() => Ok(Self { username, email }),
+            _ => Err(invalid(problems)),
+        }
+    }
+}
+
+impl Identity {
+    /// What a password must not be made of.
+    fn context_words(&self) -> ContextWords {
+        let words = ContextWords::new().email(self.email.as_str());
+        match &self.username {
+            Some(username) => words.username(username.as_str()),
+            None => words,
+        }
+    }
+}
+
+pub(crate) fn password_of(text: String) -> Result<Password, Problem> {
+    Password::new(text).map_err(|_| field("password", "is longer than 1024 bytes"))
+}
+
+impl People {
+    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac, tenancy: Arc<Tenancy>) -> Self {
+        Self { db, auth, rbac, tenancy }
+    }
+
+    /// Makes a person who belongs to `tenant`, the caller's organisation.
+    pub(crate) async fn create(
+        &self,
+        context: &RequestContext,
+        tenant: TenantId,
+        input: PersonInput,
+    ) -> Result<PersonView, Refused> {
+        let draft = self.prepare(input).await?;
+        let (this, context) = (self.clone(), context.clone());
+        self.db
+            .transact(Scope::Tenant(tenant), async move |tx: &mut Tx| {
+                this.create_in(tx, &context, tenant, &draft).await
+            })
+            .await
+    }
+
+    /// Does the part of making a person that needs no database. Hashing takes a core for tens of milliseconds: it is done
+    /// before a connection is held.
+    pub(crate) async fn prepare(&self, input: PersonInput) -> Result<Draft, Refused> {
+        let identity = Identity::parse(&input)?;
+        let profile = input.profile()?;
+        let status = input.wanted_status()?.unwrap_or_default();
+        let hash = match input.password {
+            Some(password) => {
+                let about = identity.context_words();
+                Some(self.auth.hash_new_password(&about, password_of(password)?).await?)
+            }
+            None => None,
+        };
+        Ok(Draft { identity, profile, status, email_verified: input.email_verified, hash })
+    }
+
+    /// The rest of making a person, inside the caller's transaction.
+    pub(crate) async fn create_in(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        draft: &Draft,
+    ) -> Result<PersonView, Refused> {
+        let new = NewPerson {
+            username: draft.identity.username.clone(),
+            email: draft.identity.email.clone(),
+            email_verified: draft.email_verified,
+            must_change_password: false,
+        };
+        let person = self.auth.people().insert(tx, context, new).await?;
+        if let Some(hash) = &draft.hash {
+            self.auth.set_password(tx, context, person.id, hash, false).await?;
+        }
+        let search_key = store::search_key(&draft.profile, person.username.as_deref(), &person.email);
+        store::put_profile(tx, person.id, &draft.profile, draft.status, search_key).await?;
+        self.tenancy.add_member(tx, context, tenant, person.id).await?;
+        if draft.status != Status::Active {
+            self.auth.people().set_status(tx, context, person.id, PersonStatus::Disabled).await?;
+        }
+        let view = read(tx, tenant, person.id).await?;
+        tx.audit_instead(event(context, "person.create", tenant, person.id).change(None::<()>, Some(&view)));
+        Ok(view)
+    }
+
+    pub(super) async fn list(
+        &self,
+        context: &RequestContext,
+        request: ListRequest,
+    ) -> Result<Page<PersonView>, Refused> {
+        let tenant = tenant_of(context)?;
+        let keyset = store::keyset(request.direction, request.limit, request.cursor.as_deref())
+            .map_err(|_| field("cursor", "does not belong to this list"))?;
+        let filter = Filter {
+            // An address that cannot exist matches nobody, as one that does not.
+            email_key: request.email.map(|email| {
+                Email::parse(&email).map_or_else(|_| email.to_lowercase(), |email| email.key().to_owned())
+            }),
+            status: request.status,
+            is_active: request.is_active,
+            search: request.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
+        };
+        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
+        let mut page = store::list_members(&mut tx, tenant, &filter, &keyset).await?;
+        if request.with_total {
+            page.total = Some(store::count_members(&mut tx, tenant, &filter).await?);
+        }
+        tx.rollback().await?;
+        Ok(page)
+    }
+
+    pub(super) async fn find(&self, context: &RequestContext, id: PersonId) -> Result<PersonView, Refused> {
+        let tenant = tenant_of(context)?;
+        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
+        let found = store::find_member(&mut tx, tenant, id).await?;
+        tx.rollback().await?;
+        found.ok_or_else(|| Problem::not_found().into())
+    }
+
+    pub(super) async fn find_self(&self, principal: &Principal) -> Result<PersonView, Refused> {
+        let id = principal.person_id().ok_or_else(Problem::not_found)?;
+        let mut reader = self.db.read().await?;
+        store::find_self(&mut reader, id).await?.ok_or_else(|| Problem::not_found().into())
+    }
+
+    /// Changes a member of the caller's organisation into what `change` makes of it. When the row changed since it was
+    /// read, the caller has to look again.
+    pub(super) async fn change(
+        &self,
+        context: &RequestContext,
+        id: PersonId,
+        change: impl Fn(&PersonView) -> Result<PersonInput, Refused> + Send + Sync,
+    ) -> Result<PersonView, Refused> {
+        let tenant = tenant_of(context)?;
+        let is_shared = self.is_shared(id).await?;
+        let (this, context) = (self.clone(), context.clone());
+        self.db
+            .transact(Scope::Tenant(tenant), async move |tx: &mut Tx| {
+                let (this, context) = (&this, &context);
+                let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
+                let input = change(&before)?;
+                if input.password.is_some() {
+                    return Err(field("password", "is changed by its owner, at /auth/password-change").into());
+                }
+                let identity = Identity::parse(&input)?;
+                let profile = input.profile()?;
+                let status = input.wanted_status()?.unwrap_or(before.status);
+                let version = input.version.unwrap_or(before.version);
+                if is_shared && (touches_identity(&before, &identity, &input) || status != before.status) {
+                    return Err(shared().into());
+                }
+                let identifiers = PersonChange {
+                    username: Some(identity.username),
+                    email: Some(identity.email),
+                    email_verified: Some(input.email_verified),
+                    must_change_password: None,
+                };
+                let person = this.auth.people().update(tx, context, id, version, identifiers).await?;
+                let person = if person.version == version {
+                    // Only the profile changes: whoever read the same version has to look again all the same.
+                    this.auth.people().touch(tx, id, version).await?
+                } else {
+                    person
+                };
+                if (status == Status::Active) != (before.status == Status::Active) {
+                    let wanted =
+                        if status == Status::Active { PersonStatus::Active } else { PersonStatus::Disabled };
+                    this.auth.people().set_status(tx, context, id, wanted).await?;
+                }
+                let search_key = store::search_key(&profile, person.username.as_deref(), &person.email);
+                store::put_profile(tx, id, &profile, status, search_key).await?;
+                let after = read(tx, tenant, id).await?;
+                tx.audit_instead(
+                    event(context, "person.update", tenant, id).change(Some(&before), Some(&after)),
+                );
+                Ok(after)
+            })
+            .await
+    }
+
+    /// Removes a member of the caller's organisation with everything that is kept about the person.
+    pub(super) async fn delete(&self, context: &RequestContext, id: PersonId) -> Result<(), Refused> {
+        let tenant = tenant_of(context)?;
+        if context.principal.person_id() == Some(id) {
+            return Err(Problem::new(409, "own_account")
+                .detail("Nobody removes the account that is signed in.")
+                .into());
+        }
+        if self.is_shared(id).await? {
+            return self.leave(context, tenant, id).await;
+        }
+        let (this, context) = (self.clone(), context.clone());
+        self.db
+            .transact(Scope::Platform("remove a person"), async move |tx: &mut Tx| {
+                let (this, context) = (&this, &context);
+                let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
+                this.rbac.remove_subject_everywhere(tx, context, id).await?;
+                this.tenancy.remove_person(tx, context, id).await?;
+                store::delete_profile(tx, id).await?;
+                this.auth.people().delete(tx, context, id).await?;
+                tx.audit_instead(
+                    event(context, "person.delete", tenant, id).change(Some(&before), None::<()>),
+                );
+                Ok(())
+            })
+            .await
+    }
+}
+
+impl People {
+    /// Whether the person belongs to several organisations. One of them then decides about the membership, and not about
+    /// who the person is: whoever may change an address could take over the account in the others.
+    async fn is_shared(&self, id: PersonId) -> Result<bool, Refused> {
+        let mut tx = self.db.begin_read(Scope::Platform("memberships of a person")).await?;
+        let memberships = self.tenancy.memberships_of(&mut tx, id).await?;
+        tx.rollback().await?;
+        Ok(memberships.len() > 1)
+    }
+
+    async fn leave(&self, context: &RequestContext, tenant: TenantId, id: PersonId) -> Result<(), Refused> {
+        let (this, context) = (self.clone(), context.clone());
+        self.db
+            .transact(Scope::Tenant(tenant), async move |tx: &mut Tx| {
+                let (this, context) = (&this, &context);
+                let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
+                this.rbac.remove_subject(tx, context, tenant, id).await?;
+                this.tenancy.remove_member(tx, context, tenant, id).await?;
+                tx.audit_instead(
+                    event(context, "member.remove", tenant, id).change(Some(&before), None::<()>),
+                );
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn touches_identity(before: &PersonView, identity: &Identity, input: &PersonInput) -> bool {
+    identity.email.as_str() != before.email
+        || identity.username.as_ref().map(Username::as_str) != before.username.as_deref()
+        || input.email_verified != before.email_verified
+}
+
+fn shared() -> Problem {
+    let detail = "The person belongs to other organisations as well: only the person changes name, address and status.";
+    Problem::new(403, "shared_person").detail(detail)
+}
+
+async fn read(tx: &mut Tx, tenant: TenantId, id: PersonId) -> Result<PersonView, Refused> {
+    Ok(store::find_member(tx, tenant, id).await?.ok_or(db::Error::NotFound)?)
+}
+
+fn event(context: &RequestContext, action: &'static str, tenant: TenantId, id: PersonId) -> AuditEvent {
+    AuditEvent::new(context, action, "person").on(id).in_tenant(Some(tenant))
+}
+
+pub(super) fn tenant_of(context: &RequestContext) -> Result<TenantId, Refused> {
+    context.principal.tenant.ok_or_else(|| Problem::not_found().into())
+}
+
+pub(super) fn field(name: &'static str, message: &'static str) -> Problem {
+    invalid(vec![stylobate::core::FieldProblem::new(name, "invalid", message)])
+}

@@ -1,0 +1,242 @@
+//! Reads join what three owners keep about a person; writes touch only the profile, which is ours.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use stylobate::{
+    core::{Direction, Page, PageLimit, PersonId, TenantId},
+    db::{Conn, Error, Keyset, KeysetKey, SqlBuilder, Tx},
+};
+use uuid::Uuid;
+
+use super::model::{Gender, PersonView, Profile, Status};
+
+/// What a list of people is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Filter {
+    /// The folded address.
+    pub(super) email_key: Option<String>,
+    pub(super) status: Option<Status>,
+    pub(super) is_active: Option<bool>,
+    /// Folded text to find in names and addresses.
+    pub(super) search: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct PersonRow {
+    id: Uuid,
+    username: Option<String>,
+    email: String,
+    email_verified: bool,
+    must_change_password: bool,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    joined_at: DateTime<Utc>,
+    first_name: String,
+    last_name: String,
+    display_name: Option<String>,
+    avatar_url: Option<String>,
+    bio: Option<String>,
+    phone: Option<String>,
+    date_of_birth: Option<String>,
+    gender: String,
+    preferred_contact_method: Option<String>,
+    locale: Option<String>,
+    timezone: Option<String>,
+    address_line1: Option<String>,
+    address_line2: Option<String>,
+    city: Option<String>,
+    region: Option<String>,
+    postal_code: Option<String>,
+    country_code: Option<String>,
+    status: String,
+    marketing_opt_in: bool,
+    notes: Option<String>,
+    metadata: Option<String>,
+}
+
+/// Members of a tenant; the membership is what row-level security guards.
+const SELECT_MEMBERS: &str = "SELECT p.id, p.username, p.email, p.email_verified, p.must_change_password, p.version, \
+    p.created_at, p.updated_at, m.created_at AS joined_at, f.first_name, f.last_name, f.display_name, f.avatar_url, \
+    f.bio, f.phone, f.date_of_birth, f.gender, f.preferred_contact_method, f.locale, f.timezone, f.address_line1, \
+    f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.status, f.marketing_opt_in, f.notes, \
+    f.metadata FROM memberships m JOIN people p ON p.id = m.person_id JOIN person_profiles f ON f.person_id = p.id \
+    WHERE m.tenant_id = ";
+
+/// One's own row, whatever the tenant.
+const SELECT_SELF: &str = "SELECT p.id, p.username, p.email, p.email_verified, p.must_change_password, p.version, \
+    p.created_at, p.updated_at, p.created_at AS joined_at, f.first_name, f.last_name, f.display_name, f.avatar_url, \
+    f.bio, f.phone, f.date_of_birth, f.gender, f.preferred_contact_method, f.locale, f.timezone, f.address_line1, \
+    f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.status, f.marketing_opt_in, f.notes, \
+    f.metadata FROM people p JOIN person_profiles f ON f.person_id = p.id WHERE p.id = $1";
+
+impl From<PersonRow> for PersonView {
+    fn from(row: PersonRow) -> Self {
+        let status = Status::parse(&row.status);
+        Self {
+            id: row.id,
+            username: row.username,
+            email: row.email,
+            email_verified: row.email_verified,
+            must_change_password: row.must_change_password,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            status,
+            is_active: status == Status::Active,
+            profile: Profile {
+                first_name: row.first_name,
+                last_name: row.last_name,
+                display_name: row.display_name,
+                avatar_url: row.avatar_url,
+                bio: row.bio,
+                phone: row.phone,
+                date_of_birth: row.date_of_birth.and_then(|date| date.parse::<NaiveDate>().ok()),
+                gender: Gender::parse(&row.gender),
+                preferred_contact_method: row.preferred_contact_method,
+                locale: row.locale,
+                timezone: row.timezone,
+                address_line1: row.address_line1,
+                address_line2: row.address_line2,
+                city: row.city,
+                region: row.region,
+                postal_code: row.postal_code,
+                country_code: row.country_code,
+                marketing_opt_in: row.marketing_opt_in,
+                notes: row.notes,
+                metadata: row.metadata.and_then(|json| serde_json::from_str(&json).ok()),
+            },
+        }
+    }
+}
+
+pub(super) async fn find_member(
+    conn: &mut Conn,
+    tenant: TenantId,
+    person: PersonId,
+) -> Result<Option<PersonView>, Error> {
+    let mut sql = conn.builder(SELECT_MEMBERS);
+    sql.value(tenant.as_uuid()).push(" AND m.person_id = ").value(person.as_uuid());
+    Ok(conn.q_build(sql).opt::<PersonRow>().await?.map(PersonView::from))
+}
+
+pub(super) async fn find_self(conn: &mut Conn, person: PersonId) -> Result<Option<PersonView>, Error> {
+    Ok(conn.q(SELECT_SELF).bind(person.as_uuid()).opt::<PersonRow>().await?.map(PersonView::from))
+}
+
+pub(super) async fn list_members(
+    conn: &mut Conn,
+    tenant: TenantId,
+    filter: &Filter,
+    keyset: &Keyset,
+) -> Result<Page<PersonView>, Error> {
+    let mut sql = conn.builder(SELECT_MEMBERS);
+    sql.value(tenant.as_uuid());
+    push_filter(&mut sql, filter);
+    keyset.push(&mut sql);
+    let rows: Vec<PersonRow> = conn.q_build(sql).all().await?;
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.joined_at), row.id));
+    Ok(page.map(PersonView::from))
+}
+
+/// How many rows a count looks at before it gives up: nobody reads a larger number.
+const COUNT_MAX: i64 = 10_000;
+
+pub(super) async fn count_members(conn: &mut Conn, tenant: TenantId, filter: &Filter) -> Result<u64, Error> {
+    let mut sql = conn.builder(
+        "SELECT count(*) FROM (SELECT m.person_id FROM memberships m JOIN people p ON p.id = m.person_id \
+         JOIN person_profiles f ON f.person_id = p.id WHERE m.tenant_id = ",
+    );
+    sql.value(tenant.as_uuid());
+    push_filter(&mut sql, filter);
+    sql.push(" LIMIT ").value(COUNT_MAX).push(") counted");
+    let count: i64 = conn.q_build(sql).scalar().await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+fn push_filter(sql: &mut SqlBuilder, filter: &Filter) {
+    if let Some(email_key) = &filter.email_key {
+        sql.push(" AND p.email_key = ").value(email_key.clone());
+    }
+    if let Some(status) = filter.status {
+        sql.push(" AND f.status = ").value(status.as_str());
+    }
+    match filter.is_active {
+        Some(true) => drop(sql.push(" AND f.status = 'active'")),
+        Some(false) => drop(sql.push(" AND f.status <> 'active'")),
+        None => {}
+    }
+    if let Some(search) = &filter.search {
+        let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        sql.push(" AND f.search_key LIKE ").value(format!("%{escaped}%")).push(" ESCAPE '\\'");
+    }
+}
+
+pub(super) fn keyset(
+    direction: Direction,
+    limit: PageLimit,
+    cursor: Option<&str>,
+) -> Result<Keyset, stylobate::core::CursorInvalid> {
+    Keyset::new("created_at", "m.created_at", "m.person_id", true, direction, limit, cursor)
+}
+
+/// What `search_key` holds for a person.
+pub(super) fn search_key(profile: &Profile, username: Option<&str>, email: &str) -> String {
+    let display = profile.display_name.as_deref().unwrap_or_default();
+    let username = username.unwrap_or_default();
+    format!("{} {} {display} {username} {email}", profile.first_name, profile.last_name).to_lowercase()
+}
+
+/// Writes the profile of `person`, new or not.
+pub(super) async fn put_profile(
+    tx: &mut Tx,
+    person: PersonId,
+    profile: &Profile,
+    status: Status,
+    search_key: String,
+) -> Result<(), Error> {
+    let metadata = profile.metadata.as_ref().and_then(|metadata| serde_json::to_string(metadata).ok());
+    tx.q("INSERT INTO person_profiles (person_id, first_name, last_name, display_name, avatar_url, bio, phone, \
+          date_of_birth, gender, preferred_contact_method, locale, timezone, address_line1, address_line2, city, \
+          region, postal_code, country_code, status, marketing_opt_in, notes, metadata, search_key) \
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) \
+          ON CONFLICT (person_id) DO UPDATE SET first_name = excluded.first_name, last_name = excluded.last_name, \
+          display_name = excluded.display_name, avatar_url = excluded.avatar_url, bio = excluded.bio, \
+          phone = excluded.phone, date_of_birth = excluded.date_of_birth, gender = excluded.gender, \
+          preferred_contact_method = excluded.preferred_contact_method, locale = excluded.locale, \
+          timezone = excluded.timezone, address_line1 = excluded.address_line1, \
+          address_line2 = excluded.address_line2, city = excluded.city, region = excluded.region, \
+          postal_code = excluded.postal_code, country_code = excluded.country_code, status = excluded.status, \
+          marketing_opt_in = excluded.marketing_opt_in, notes = excluded.notes, metadata = excluded.metadata, \
+          search_key = excluded.search_key")
+        .bind(person.as_uuid())
+        .bind(profile.first_name.clone())
+        .bind(profile.last_name.clone())
+        .bind(profile.display_name.clone())
+        .bind(profile.avatar_url.clone())
+        .bind(profile.bio.clone())
+        .bind(profile.phone.clone())
+        .bind(profile.date_of_birth.map(|date| date.to_string()))
+        .bind(profile.gender.as_str())
+        .bind(profile.preferred_contact_method.clone())
+        .bind(profile.locale.clone())
+        .bind(profile.timezone.clone())
+        .bind(profile.address_line1.clone())
+        .bind(profile.address_line2.clone())
+        .bind(profile.city.clone())
+        .bind(profile.region.clone())
+        .bind(profile.postal_code.clone())
+        .bind(profile.country_code.clone())
+        .bind(status.as_str())
+        .bind(profile.marketing_opt_in)
+        .bind(profile.notes.clone())
+        .bind(metadata)
+        .bind(search_key)
+        .run()
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn delete_profile(tx: &mut Tx, person: PersonId) -> Result<(), Error> {
+    tx.q("DELETE FROM person_profiles WHERE person_id = $1").bind(person.as_uuid()).run().await?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The table of routes and of the names they answer to.
+
+use stylobate::{
+    Platform,
+    endpoints::{
+        Alias, Flows, MetricsAccess, Routes, health_routes, identity_routes, metrics_routes, pool_routes,
+    },
+};
+
+use crate::{access, admin, audit, ops, people, setup};
+
+/// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
+pub(crate) const PREFIXES: &[&str] = &["/api", "/api/v1"];
+
+/// Names that the replaced systems use for routes of ours.
+pub(crate) const ALIASES: &[Alias] = &[
+    Alias { path: "/auth/me/sessions", canonical: "/auth/sessions" },
+    Alias { path: "/auth/me/sessions/{id}", canonical: "/auth/sessions/{id}" },
+    Alias { path: "/auth/me/password", canonical: "/auth/password-change" },
+    Alias { path: "/rbac/roles", canonical: "/roles" },
+    Alias { path: "/rbac/roles/{id}", canonical: "/roles/{id}" },
+    Alias { path: "/rbac/permissions", canonical: "/permissions" },
+    Alias { path: "/rbac/permissions/{id}", canonical: "/permissions/{id}" },
+    Alias { path: "/audit/export", canonical: "/audit-events/export" },
+    Alias { path: "/v1/audit/logs", canonical: "/audit-events" },
+    Alias { path: "/healthz", canonical: "/health" },
+    Alias { path: "/readyz", canonical: "/health/ready" },
+    Alias { path: "/metrics/prometheus", canonical: "/metrics" },
+    Alias { path: "/swagger-redirect", canonical: "/docs" },
+];
+
+pub(crate) fn routes(platform: &Platform) -> Routes {
+    let flows = Flows {
+        auth: platform.auth().clone(),
+        tenancy: platform.tenancy().clone(),
+        db: platform.db().clone(),
+    };
+    let scrape = match &platform.settings().metrics_token {
+        Some(token) => MetricsAccess::Token(token.clone()),
+        None => MetricsAccess::Loopback,
+    };
+    let routes = identity_routes(&flows)
+        .and(people::routes::routes(&admin::people(platform)))
+        .and(access::routes(platform.rbac().clone(), platform.tenancy().clone(), platform.db().clone()))
+        .and(audit::routes(platform.audit_log()))
+        .and(health_routes(platform.health().clone()))
+        .and(pool_routes(platform.db().clone()))
+        .and(metrics_routes(platform.metrics().clone(), scrape))
+        .and(ops::version_routes())
+        .and(setup::routes(platform));
+    ops::with_documents(routes, platform.settings().docs_public)
+}

@@ -1,0 +1,14 @@
+use stylobate::db::{MigrationSet, migration_set};
+
+migration_set! {
+    /// The control plane's own tables.
+    pub(crate) OWN = "control_plane";
+    "20261121000001_person_profiles",
+}
+
+/// Every set of the product, in the order they apply.
+pub(crate) fn migration_sets() -> Vec<&'static MigrationSet> {
+    let mut sets = stylobate::migration_sets();
+    sets.push(&OWN);
+    sets
+}
