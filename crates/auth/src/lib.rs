@@ -1,12 +1,62 @@
 //! Passwords, access tokens, sessions, refresh families and login throttling for Rust services.
+//!
+//! A *person* signs in with a *credential*, so far a password, and so begins a *session*. The session has an *access
+//! token* (a signed JWT of minutes that services check without asking anybody) and a *refresh token* (a secret, good for
+//! one renewal) whose successive generations are a *family*. A *revocation* makes access tokens stop before they
+//! expire. The *credential epoch* of a person counts up when everything issued before has to stop.
+//!
+//! What needs no database works without one: [`PasswordHasher`] and [`PasswordPolicy`], [`Signer`] and [`Verifier`], the
+//! decisions [`Family::judge`], [`Counter`] and [`SessionLife`]. With the feature `postgres` or `sqlite`, `Auth` is the
+//! whole service:
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # async fn example(
+//! #     db: stylobate_db::Db,
+//! #     audit: std::sync::Arc<dyn stylobate_core::AuditSink>,
+//! #     ctx: stylobate_core::RequestContext,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use stylobate_auth::{Auth, AuthConfig, KeyEncryptionKey, LocalSealer, Password};
+//!
+//! let key = KeyEncryptionKey::from_file_or_generate("data/kek".as_ref())?;
+//! let auth = Auth::builder(&db, AuthConfig::default(), Arc::new(LocalSealer::new(&key)), audit).build().await?;
+//! let background = auth.clone();
+//! tokio::spawn(async move { background.run(std::future::pending()).await });
+//!
+//! let person = auth.verify_login(&ctx, "ada@example.org", Password::new("correct horse battery")?).await?;
+//! let tokens = auth.start_session(&ctx, &person, None).await?;
+//! let token = auth.authenticate(&tokens.access_token)?;
+//! assert_eq!(token.principal.person_id(), Some(person.id()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each module says its rules at its head: `people` (names), `throttle` (guessing), `session`, `refresh` (families),
+//! `revocation`, `password`, `key`, `token` and `seal`.
 
+mod config;
+#[cfg(feature = "sql")]
+mod credential;
 mod key;
 mod password;
+mod people;
+mod pepper;
+mod refresh;
+mod revocation;
 #[cfg(feature = "sql")]
 mod schema;
 mod seal;
+#[cfg(feature = "sql")]
+mod service;
+mod session;
+#[cfg(feature = "sql")]
+mod setup_token;
+mod throttle;
 mod token;
 
+pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
 pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey};
 #[cfg(feature = "sql")]
 pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
@@ -14,10 +64,25 @@ pub use password::{
     ContextWords, HashParams, HasherOptions, HasherStats, Password, PasswordError, PasswordHash,
     PasswordHasher, PasswordPolicy, PolicyViolation, Verdict,
 };
+pub use people::{Email, Identifier, IdentifierError, Username};
+#[cfg(feature = "sql")]
+pub use people::{NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
+pub use refresh::{Family, Presented, RefreshStep, RefreshToken};
+pub use revocation::{Revocation, Revocations};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
 pub use seal::{KeyEncryptionKey, LocalSealer};
+#[cfg(feature = "sql")]
+pub use service::{Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson};
+#[cfg(feature = "sql")]
+pub use session::Session;
+pub use session::{SessionLife, SessionState};
+pub use throttle::{Counter, ThrottleConfig};
 pub use token::{
     AccessClaims, Signer, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError, VerifiedToken,
     Verifier,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

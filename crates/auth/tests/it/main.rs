@@ -9,4 +9,5 @@
 
 mod key;
 mod password;
+mod service;
 mod token;

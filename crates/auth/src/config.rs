@@ -1,0 +1,292 @@
+use std::{fmt, time::Duration};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+use crate::{SigningAlgorithm, ThrottleConfig, TokenConfig};
+
+/// How people sign in, and what they are given.
+///
+/// Every field has a default. Unknown fields are refused. [`validate`](Self::validate) names everything that is wrong
+/// at once; [`Auth`](crate::Auth) calls it and does not start on a problem.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// `iss` of access tokens: who issues them. Default `stylobate`; in production an `https://` address.
+    pub issuer: String,
+    /// `aud` of access tokens: whom they are for. Default `stylobate`.
+    pub audience: String,
+    /// How long an access token lives, in minutes; 1 to 60, default 15.
+    pub access_ttl_minutes: u32,
+    /// How long a session can be renewed by refresh tokens, in days, however often it is; 1 to 365, default 30.
+    pub refresh_ttl_days: u32,
+    /// How many verified tokens a process remembers; 1 to 1,000,000, default 10,000, roughly 1 KiB each.
+    pub token_cache_entries: usize,
+    /// How many sessions a person has at once; the oldest makes room for the next. 1 to 1,000, default 20.
+    pub sessions_max: u32,
+    /// Failed logins in a row until an account is locked; 1 to 20, default 5.
+    pub login_attempt_limit: u32,
+    /// How long the first such lock lasts, in minutes; 1 to 1,440, default 15. Each further round lasts twice as long.
+    pub login_lockout_minutes: u32,
+    /// Failed logins of one address within the lockout time, until it is locked as well; 1 to 10,000, default 100.
+    pub login_address_limit: u32,
+    /// The least characters of a new password that is the only factor; 15 to 64, default 15.
+    pub password_min_length: u32,
+    /// What access tokens are signed with; default `EdDSA`. With `secret` or `private_key` it says what those are for.
+    #[serde(deserialize_with = "algorithm")]
+    pub algorithm: SigningAlgorithm,
+    /// The secret of `HS256`, at least 32 bytes. Without it and `private_key`, keys are generated (EdDSA) and kept in
+    /// the database, sealed.
+    #[serde(deserialize_with = "secret")]
+    pub secret: Option<SecretString>,
+    /// The private key of `EdDSA`, `RS256` or `PS256`, as PEM. `\n` may stand for line breaks.
+    #[serde(deserialize_with = "secret")]
+    pub private_key: Option<SecretString>,
+    /// A public key whose tokens are accepted as well, as PEM: the one that signed before.
+    pub public_key: Option<String>,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            issuer: "stylobate".to_owned(),
+            audience: "stylobate".to_owned(),
+            access_ttl_minutes: 15,
+            refresh_ttl_days: 30,
+            token_cache_entries: 10_000,
+            sessions_max: 20,
+            login_attempt_limit: 5,
+            login_lockout_minutes: 15,
+            login_address_limit: 100,
+            password_min_length: 15,
+            algorithm: SigningAlgorithm::EdDsa,
+            secret: None,
+            private_key: None,
+            public_key: None,
+        }
+    }
+}
+
+/// What is wrong with one value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it. Never repeats a secret.
+    pub message: String,
+}
+
+/// Everything that is wrong with an [`AuthConfig`]; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblems(pub Vec<ConfigProblem>);
+
+impl fmt::Display for ConfigProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}`{}` {}", problem.field, problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigProblems {}
+
+impl AuthConfig {
+    /// Checks all values.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn validate(&self) -> Result<(), ConfigProblems> {
+        problems_or_ok(self.problems())
+    }
+
+    /// Checks all values as production needs them: the issuer is an `https://` address, too.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn validate_for_production(&self) -> Result<(), ConfigProblems> {
+        let mut problems = self.problems();
+        if !self.issuer.strip_prefix("https://").is_some_and(|host| !host.is_empty()) {
+            problems.push(problem("issuer", "must be an https:// address in production"));
+        }
+        problems_or_ok(problems)
+    }
+
+    fn problems(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        for (field, text) in [("issuer", &self.issuer), ("audience", &self.audience)] {
+            if !(1..=255).contains(&text.len()) {
+                problems.push(problem(field, "needs 1 to 255 bytes"));
+            }
+        }
+        let ranges = [
+            ("access_ttl_minutes", u64::from(self.access_ttl_minutes), 1, 60),
+            ("refresh_ttl_days", u64::from(self.refresh_ttl_days), 1, 365),
+            ("token_cache_entries", self.token_cache_entries as u64, 1, 1_000_000),
+            ("sessions_max", u64::from(self.sessions_max), 1, 1_000),
+            ("login_attempt_limit", u64::from(self.login_attempt_limit), 1, 20),
+            ("login_lockout_minutes", u64::from(self.login_lockout_minutes), 1, 1_440),
+            ("login_address_limit", u64::from(self.login_address_limit), 1, 10_000),
+            ("password_min_length", u64::from(self.password_min_length), 15, 64),
+        ];
+        for (field, value, min, max) in ranges {
+            if !(min..=max).contains(&value) {
+                problems.push(problem(field, format!("is `{value}`, outside {min} to {max}")));
+            }
+        }
+        problems.extend(self.key_problems());
+        problems
+    }
+
+    /// Values that contradict each other are refused instead of one being ignored: whoever sets a secret believes that
+    /// it is used.
+    fn key_problems(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        let is_hmac = self.algorithm == SigningAlgorithm::Hs256;
+        match (is_hmac, &self.secret) {
+            (true, None) => problems.push(problem("secret", "is missing: HS256 needs one")),
+            (false, Some(_)) => problems.push(problem("secret", "is set, but the algorithm does not use one")),
+            _ => {}
+        }
+        match (&self.private_key, self.algorithm) {
+            (Some(_), SigningAlgorithm::Hs256) => {
+                problems.push(problem("private_key", "is set, but HS256 does not use one"));
+            }
+            (None, SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256) => {
+                problems.push(problem("private_key", "is missing: only EdDSA keys are generated"));
+            }
+            _ => {}
+        }
+        if self.public_key.is_some() && self.private_key.is_none() {
+            problems.push(problem("public_key", "is set without a private key"));
+        }
+        if let Err(error) = self.operator_keys() {
+            let field = if is_hmac { "secret" } else { "private_key" };
+            problems.push(problem(field, format!("is not usable: {error}")));
+        }
+        problems
+    }
+
+    /// The keys that the operator supplies, if any.
+    pub(crate) fn operator_keys(&self) -> Result<Option<crate::KeySet>, crate::KeyError> {
+        use secrecy::ExposeSecret as _;
+
+        use crate::{KeySet, SigningKey, VerifyingKey};
+
+        if let (SigningAlgorithm::Hs256, Some(secret)) = (self.algorithm, &self.secret) {
+            return Ok(Some(KeySet::signing_with(SigningKey::hs256(secret.expose_secret().as_bytes())?)));
+        }
+        let Some(private_key) = self.private_key.as_ref().filter(|_| self.algorithm != SigningAlgorithm::Hs256) else {
+            return Ok(None);
+        };
+        let set = KeySet::signing_with(SigningKey::from_pem(self.algorithm, private_key.expose_secret())?);
+        match &self.public_key {
+            Some(pem) => {
+                let key = VerifyingKey::from_pem(self.algorithm, pem)?;
+                // The public half of the signing key is what most operators put here: it is accepted anyway.
+                if set.find(key.kid().as_str()).is_some() { Ok(Some(set)) } else { set.also_accepting(key).map(Some) }
+            }
+            None => Ok(Some(set)),
+        }
+    }
+
+    pub(crate) fn token_config(&self) -> TokenConfig {
+        TokenConfig {
+            lifetime: Duration::from_secs(u64::from(self.access_ttl_minutes) * 60),
+            cache_entries: self.token_cache_entries,
+            ..TokenConfig::new(self.issuer.clone(), self.audience.clone())
+        }
+    }
+
+    pub(crate) fn throttle_config(&self) -> ThrottleConfig {
+        let lockout = Duration::from_secs(u64::from(self.login_lockout_minutes) * 60);
+        ThrottleConfig {
+            account_failures_max: self.login_attempt_limit,
+            lockout,
+            address_failures_max: self.login_address_limit,
+            address_window: lockout,
+        }
+    }
+
+    pub(crate) fn refresh_ttl(&self) -> Duration {
+        Duration::from_secs(u64::from(self.refresh_ttl_days) * 24 * 60 * 60)
+    }
+}
+
+fn problem(field: &'static str, message: impl Into<String>) -> ConfigProblem {
+    ConfigProblem { field, message: message.into() }
+}
+
+fn problems_or_ok(problems: Vec<ConfigProblem>) -> Result<(), ConfigProblems> {
+    if problems.is_empty() { Ok(()) } else { Err(ConfigProblems(problems)) }
+}
+
+fn algorithm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SigningAlgorithm, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(config: &AuthConfig) -> Vec<&'static str> {
+        config.validate().map_or_else(|problems| problems.0.iter().map(|one| one.field).collect(), |()| Vec::new())
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(AuthConfig::default().validate(), Ok(()));
+        let read: AuthConfig = serde_json::from_str("{}").unwrap();
+        assert_eq!(read.access_ttl_minutes, 15);
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        // A34
+        let config = AuthConfig {
+            issuer: String::new(),
+            access_ttl_minutes: 61,
+            login_attempt_limit: 0,
+            password_min_length: 8,
+            algorithm: SigningAlgorithm::Rs256,
+            secret: Some("0123456789abcdef0123456789abcdef".into()),
+            ..AuthConfig::default()
+        };
+        let expected =
+            ["issuer", "access_ttl_minutes", "login_attempt_limit", "password_min_length", "secret", "private_key"];
+        assert_eq!(fields(&config), expected);
+        assert!(!config.validate().unwrap_err().to_string().contains("0123456789"));
+        assert!(!format!("{config:?}").contains("0123456789"));
+    }
+
+    #[test]
+    fn production_needs_an_https_issuer() {
+        // A34
+        let plain = AuthConfig { issuer: "http://id.example.test".into(), ..AuthConfig::default() };
+        assert_eq!(plain.validate(), Ok(()));
+        assert_eq!(plain.validate_for_production().unwrap_err().0[0].field, "issuer");
+    }
+
+    #[test]
+    fn a_short_or_contradictory_secret_is_refused() {
+        // A7
+        let hmac = AuthConfig { algorithm: SigningAlgorithm::Hs256, ..AuthConfig::default() };
+        assert_eq!(fields(&hmac), ["secret"]);
+        assert_eq!(fields(&AuthConfig { secret: Some("short".into()), ..hmac.clone() }), ["secret"]);
+        let sound = "0123456789abcdef0123456789abcdef";
+        assert_eq!(fields(&AuthConfig { secret: Some(sound.into()), ..hmac }), Vec::<&str>::new());
+        assert_eq!(fields(&AuthConfig { secret: Some(sound.into()), ..AuthConfig::default() }), ["secret"]);
+    }
+
+    #[test]
+    fn unknown_fields_and_algorithms_are_refused() {
+        assert!(serde_json::from_str::<AuthConfig>(r#"{"access_ttl": 5}"#).is_err());
+        assert!(serde_json::from_str::<AuthConfig>(r#"{"algorithm": "none"}"#).is_err());
+        assert!(serde_json::from_str::<AuthConfig>(r#"{"algorithm": "RS256"}"#).is_ok());
+    }
+}

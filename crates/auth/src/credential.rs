@@ -1,0 +1,52 @@
+//! Credentials: what a person proves themselves with. So far a password; its hash is the row.
+
+use chrono::{DateTime, Utc};
+use stylobate_core::PersonId;
+use stylobate_db::{Conn, Error, Tx};
+
+use crate::PasswordHash;
+
+/// Reads the stored text of a person's password hash.
+pub(crate) async fn find_password(conn: &mut Conn, person: PersonId) -> Result<Option<String>, Error> {
+    conn.q("SELECT hash FROM credentials WHERE person_id = $1 AND kind = 'password'")
+        .bind(person.as_uuid())
+        .scalar_opt()
+        .await
+}
+
+/// Sets a person's password hash, whether or not there was one.
+pub(crate) async fn put_password(
+    tx: &mut Tx,
+    person: PersonId,
+    hash: &PasswordHash,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    tx.q("INSERT INTO credentials (person_id, kind, hash, updated_at) VALUES ($1, 'password', $2, $3) \
+          ON CONFLICT (person_id, kind) DO UPDATE SET hash = excluded.hash, updated_at = excluded.updated_at")
+        .bind(person.as_uuid())
+        .bind(hash.expose_phc().to_owned())
+        .bind(now)
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Replaces a hash by one of the same password with other parameters, unless the password has been changed meanwhile.
+pub(crate) async fn rehash_password(
+    tx: &mut Tx,
+    person: PersonId,
+    old: &PasswordHash,
+    new: &PasswordHash,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let rows = tx
+        .q("UPDATE credentials SET hash = $1, updated_at = $2 \
+            WHERE person_id = $3 AND kind = 'password' AND hash = $4")
+        .bind(new.expose_phc().to_owned())
+        .bind(now)
+        .bind(person.as_uuid())
+        .bind(old.expose_phc().to_owned())
+        .run()
+        .await?;
+    Ok(rows == 1)
+}

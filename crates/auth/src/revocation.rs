@@ -1,0 +1,20 @@
+//! Revocation: making access tokens stop before they expire.
+//!
+//! 1. A revocation names a *session* (all its tokens are over) or a *subject* with a credential epoch (its tokens of
+//!    earlier epochs are over). It is a row, written in the transaction that ends the session or raises the epoch, and
+//!    kept until the last token it concerns has run out.
+//! 2. Each process holds the live ones in memory. Its own are there when the transaction has committed; those of other
+//!    processes arrive with the next read of the latest rows, at least twice a second.
+//! 3. Checking a token asks memory alone. When the last successful read is older than [`Revocations::STALE_AFTER`],
+//!    memory is not trusted any more: the caller reads the session row, and when that fails refuses to decide.
+//!
+//! Deployment: rows are found by the time their writer put on them, in a window of 30 s. Clocks of the processes may
+//! disagree by as much, minus the longest transaction.
+
+mod live;
+#[cfg(feature = "sql")]
+mod store;
+
+pub use live::{Revocation, Revocations};
+#[cfg(feature = "sql")]
+pub(crate) use store::{Row, find_all_live, find_since, insert, sweep};

@@ -1,0 +1,79 @@
+use chrono::{DateTime, Utc};
+use stylobate_core::{PersonId, SessionId};
+use stylobate_db::{Conn, Error, Tx};
+use uuid::Uuid;
+
+use super::{Revocation, Revocations};
+
+/// A live row: what was revoked, and until when that matters.
+pub(crate) type Row = (Revocation, DateTime<Utc>);
+
+type Columns = (String, Uuid, Option<i64>, DateTime<Utc>);
+
+/// Writes a revocation, and adds it to `live` once the transaction has committed.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    live: &Revocations,
+    revocation: Revocation,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (kind, id, epoch) = match revocation {
+        Revocation::Session(id) => ("session", id.as_uuid(), None),
+        Revocation::Subject(id, epoch) => ("subject", id.as_uuid(), Some(epoch)),
+    };
+    // `created_at` moves with the row, so that other processes find a subject's second revocation as well.
+    tx.q("INSERT INTO revocations (kind, id, epoch, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) \
+          ON CONFLICT (kind, id) DO UPDATE \
+          SET epoch = excluded.epoch, created_at = excluded.created_at, expires_at = excluded.expires_at")
+        .bind(kind)
+        .bind(id)
+        .bind(epoch)
+        .bind(now)
+        .bind(expires_at)
+        .run()
+        .await?;
+    let live = live.clone();
+    tx.on_commit(move || live.add(revocation, expires_at));
+    Ok(())
+}
+
+/// Reads every revocation that still concerns a token.
+pub(crate) async fn find_all_live(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Row>, Error> {
+    let rows = conn
+        .q("SELECT kind, id, epoch, expires_at FROM revocations WHERE expires_at > $1")
+        .bind(now)
+        .all::<Columns>()
+        .await?;
+    rows.into_iter().map(row).collect()
+}
+
+/// Reads the revocations written since `since`.
+pub(crate) async fn find_since(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<Row>, Error> {
+    let rows = conn
+        .q("SELECT kind, id, epoch, expires_at FROM revocations WHERE created_at >= $1")
+        .bind(since)
+        .all::<Columns>()
+        .await?;
+    rows.into_iter().map(row).collect()
+}
+
+/// Deletes up to `rows_max` revocations that concern no token any more.
+pub(crate) async fn sweep(tx: &mut Tx, now: DateTime<Utc>, rows_max: i64) -> Result<u64, Error> {
+    tx.q("DELETE FROM revocations WHERE (kind, id) IN \
+          (SELECT kind, id FROM revocations WHERE expires_at <= $1 LIMIT $2)")
+        .bind(now)
+        .bind(rows_max)
+        .run()
+        .await
+}
+
+fn row((kind, id, epoch, expires_at): Columns) -> Result<Row, Error> {
+    let revocation = match (kind.as_str(), epoch) {
+        ("session", _) => Revocation::Session(SessionId::from_uuid(id)),
+        ("subject", Some(epoch)) => Revocation::Subject(PersonId::from_uuid(id), epoch),
+        // A kind of a newer version: its writer's processes know it, this one cannot honour it and must not go on.
+        _ => return Err(Error::BadRow { column: "revocations.kind".into(), source: kind.into() }),
+    };
+    Ok((revocation, expires_at))
+}

@@ -1,0 +1,115 @@
+//! The service: signing in and out, over the stores and decisions of the other modules.
+
+mod authenticate;
+mod background;
+mod builder;
+mod error;
+mod login;
+mod password;
+mod refresh;
+mod session;
+mod setup;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use stylobate_core::{AuditEvent, AuditSink, Clock};
+use stylobate_db::{Db, Scope};
+
+use crate::{
+    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, Signer, ThrottleConfig, Verifier,
+    pepper::Pepper,
+};
+
+pub use builder::AuthBuilder;
+pub use error::{AuthError, AuthenticateError};
+pub use login::VerifiedPerson;
+pub use session::TokenPair;
+pub use setup::SetupToken;
+
+/// These tables are read before any tenant is known.
+const SCOPE: Scope = Scope::Platform("sign-in");
+
+/// Signs people in and out, renews and checks their tokens. Clone it freely, all clones are one service.
+///
+/// Make it with [`Auth::builder`], and let [`Auth::run`] run beside the server.
+#[derive(Clone)]
+pub struct Auth {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    audit: Arc<dyn AuditSink>,
+    config: AuthConfig,
+    throttle: ThrottleConfig,
+    policy: PasswordPolicy,
+    hasher: PasswordHasher,
+    pepper: Pepper,
+    keys: Keys,
+    /// Absent when the operator supplies the keys.
+    key_ring: Option<KeyRing>,
+    signer: Signer,
+    verifier: Verifier,
+    revocations: Revocations,
+    people: People,
+    /// How long an access token can still be accepted after it was issued: its lifetime and the clocks' disagreement.
+    access_ttl: Duration,
+}
+
+impl Auth {
+    /// The people it signs in.
+    #[must_use]
+    pub fn people(&self) -> &People {
+        &self.inner.people
+    }
+
+    /// What has been revoked, as this process knows it.
+    #[must_use]
+    pub fn revocations(&self) -> &Revocations {
+        &self.inner.revocations
+    }
+
+    /// The keys that sign and verify access tokens.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    /// What hashes passwords, for its statistics.
+    #[must_use]
+    pub fn hasher(&self) -> &PasswordHasher {
+        &self.inner.hasher
+    }
+
+    /// How it is configured.
+    #[must_use]
+    pub fn config(&self) -> &AuthConfig {
+        &self.inner.config
+    }
+
+    /// What a new password has to fulfil.
+    #[must_use]
+    pub fn password_policy(&self) -> &PasswordPolicy {
+        &self.inner.policy
+    }
+
+    /// Records a fact without a change. That it cannot be recorded does not change the answer, which is a refusal
+    /// anyway.
+    async fn record(&self, event: AuditEvent) {
+        let action = event.action;
+        if let Err(error) = self.inner.audit.record(event).await {
+            tracing::error!(action, error = &error as &dyn std::error::Error, "an audit event could not be stored");
+        }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("db", &self.inner.db)
+            .field("config", &self.inner.config)
+            .field("revocations", &self.inner.revocations)
+            .finish_non_exhaustive()
+    }
+}

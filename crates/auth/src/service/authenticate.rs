@@ -1,0 +1,49 @@
+use std::sync::Arc;
+
+use super::{Auth, AuthenticateError};
+use crate::{VerifiedToken, session};
+
+impl Auth {
+    /// Checks an access token against keys, time and the revocations in memory: no waiting, no database, and for a
+    /// remembered token no allocation.
+    ///
+    /// # Errors
+    /// [`AuthenticateError::Stale`] when memory cannot tell; call [`authenticate_slow`](Self::authenticate_slow) then.
+    /// [`AuthenticateError::Refused`] and [`AuthenticateError::Revoked`] are final.
+    pub fn authenticate(&self, bearer: &str) -> Result<Arc<VerifiedToken>, AuthenticateError> {
+        let token = self.verify(bearer)?;
+        if self.inner.revocations.is_fresh() { Ok(token) } else { Err(AuthenticateError::Stale) }
+    }
+
+    /// Checks an access token as [`authenticate`](Self::authenticate) does, and reads the session row when memory
+    /// cannot tell.
+    ///
+    /// # Errors
+    /// [`AuthenticateError::Refused`], [`AuthenticateError::Revoked`]; [`AuthenticateError::Unavailable`] when the row
+    /// cannot be read.
+    pub async fn authenticate_slow(&self, bearer: &str) -> Result<Arc<VerifiedToken>, AuthenticateError> {
+        let token = self.verify(bearer)?;
+        if self.inner.revocations.is_fresh() {
+            return Ok(token);
+        }
+        let (session, person) = (token.claims.session, token.claims.person);
+        let now = self.inner.clock.now();
+        let mut conn = self.inner.db.read().await.map_err(AuthenticateError::Unavailable)?;
+        match session::is_alive(&mut conn, session, person, now).await {
+            Ok(true) => Ok(token),
+            Ok(false) => Err(AuthenticateError::Revoked),
+            Err(error) => Err(AuthenticateError::Unavailable(error)),
+        }
+    }
+
+    /// What is in memory may refuse even when it is stale; it just may not accept.
+    fn verify(&self, bearer: &str) -> Result<Arc<VerifiedToken>, AuthenticateError> {
+        let token =
+            self.inner.verifier.verify(bearer, self.inner.clock.now()).map_err(AuthenticateError::Refused)?;
+        let claims = &token.claims;
+        if self.inner.revocations.is_revoked(claims.session, claims.person, claims.epoch) {
+            return Err(AuthenticateError::Revoked);
+        }
+        Ok(token)
+    }
+}

@@ -1,0 +1,133 @@
+use std::{
+    future::Future,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use chrono::TimeDelta;
+use stylobate_db::{Error, Tx};
+
+use super::{Auth, AuthError, SCOPE};
+use crate::{revocation, session, setup_token, throttle};
+
+/// Between two reads of the latest revocations. With a read of up to 200 ms they arrive twice a second.
+const POLL_EVERY: Duration = Duration::from_millis(300);
+/// How far back a read looks: rows appear when their transaction commits, which is later than the time on them.
+const LOOK_BACK: TimeDelta = TimeDelta::seconds(30);
+/// After this long without a successful read, rows may have been missed, and all live ones are read again.
+const RELOAD_AFTER: Duration = Duration::from_secs(15);
+/// Between two sweeps, and between two reads of the key ring.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
+/// Rows that one statement of a sweep deletes: few milliseconds, so that nobody waits for it.
+const SWEEP_ROWS: i64 = 500;
+
+impl Auth {
+    /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
+    /// second and the key ring once a minute, and deletes what has run out. Run it as one task beside the server.
+    ///
+    /// Without it everything stays correct, only slower: every token costs a read of its session row.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        // The first read is a whole one: time may have passed since the service was built.
+        let mut last_read = None::<Instant>;
+        let mut last_housekeeping = Instant::now();
+        let mut is_failing = false;
+        while tokio::time::timeout(POLL_EVERY, shutdown.as_mut()).await.is_err() {
+            let began = Instant::now();
+            let reload = last_read.is_none_or(|read| began.duration_since(read) > RELOAD_AFTER);
+            let read = if reload { self.load_revocations().await } else { self.poll_revocations().await };
+            match read {
+                Ok(()) => {
+                    last_read = Some(began);
+                    if is_failing {
+                        tracing::info!("revocations are read again");
+                    }
+                    is_failing = false;
+                }
+                // Once per outage: the poll repeats three times a second.
+                Err(error) if !is_failing => {
+                    is_failing = true;
+                    tracing::warn!(code = error.code(), "revocations cannot be read: sessions are checked one by one");
+                }
+                Err(_) => {}
+            }
+            if last_housekeeping.elapsed() >= HOUSEKEEPING_EVERY {
+                last_housekeeping = Instant::now();
+                self.keep_house().await;
+            }
+        }
+    }
+
+    /// Reads all live revocations.
+    pub(super) async fn load_revocations(&self) -> Result<(), Error> {
+        let began = Instant::now();
+        let mut conn = self.inner.db.read().await?;
+        let rows = revocation::find_all_live(&mut conn, self.inner.clock.now()).await?;
+        self.take_in(rows, began);
+        Ok(())
+    }
+
+    /// Reads the latest revocations.
+    async fn poll_revocations(&self) -> Result<(), Error> {
+        let began = Instant::now();
+        let now = self.inner.clock.now();
+        let mut conn = self.inner.db.read().await?;
+        let rows = revocation::find_since(&mut conn, now - LOOK_BACK).await?;
+        self.take_in(rows, began);
+        Ok(())
+    }
+
+    fn take_in(&self, rows: Vec<revocation::Row>, began: Instant) {
+        for (revocation, expires_at) in rows {
+            self.inner.revocations.add(revocation, expires_at);
+        }
+        self.inner.revocations.mark_read(began);
+    }
+
+    async fn keep_house(&self) {
+        self.inner.revocations.forget_expired(self.inner.clock.now());
+        if let Some(ring) = &self.inner.key_ring
+            && let Err(error) = ring.reload().await
+        {
+            tracing::warn!(code = error.code(), "the key ring could not be read; the present keys stay");
+        }
+        match self.sweep().await {
+            Ok(0) => {}
+            Ok(rows) => tracing::debug!(rows, "swept what had run out"),
+            Err(error) => tracing::warn!(code = error.code(), "what had run out could not be swept"),
+        }
+    }
+
+    /// Deletes sessions, revocations, login counters and set-up links that have run out, in small transactions.
+    /// Returns how many rows. [`run`](Self::run) does it once a minute.
+    ///
+    /// # Errors
+    /// What the database reports; what was deleted until then stays deleted.
+    pub async fn sweep(&self) -> Result<u64, AuthError> {
+        let now = self.inner.clock.now();
+        let mut total = 0;
+        loop {
+            let rows = self
+                .inner
+                .db
+                .transact(SCOPE, async move |tx: &mut Tx| {
+                    let mut most = session::delete_expired(tx, now, SWEEP_ROWS).await?;
+                    let mut sum = most;
+                    for rows in [
+                        revocation::sweep(tx, now, SWEEP_ROWS).await?,
+                        throttle::sweep(tx, now, SWEEP_ROWS).await?,
+                        setup_token::sweep(tx, now).await?,
+                    ] {
+                        most = most.max(rows);
+                        sum += rows;
+                    }
+                    Ok::<_, AuthError>((most, sum))
+                })
+                .await?;
+            total += rows.1;
+            if rows.0 < SWEEP_ROWS.unsigned_abs() {
+                return Ok(total);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use std::{fmt, sync::Arc};
+
+use stylobate_core::{AuditSink, Clock, Sealer, SystemClock};
+use stylobate_db::Db;
+
+use super::{Auth, AuthError, Inner};
+use crate::{
+    AuthConfig, ConfigProblem, ConfigProblems, KeyRing, KeyRingConfig, Keys, PasswordHasher, PasswordPolicy, People,
+    Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
+};
+
+/// Puts an [`Auth`] together.
+#[must_use = "nothing is made before `build`"]
+pub struct AuthBuilder {
+    db: Db,
+    config: AuthConfig,
+    sealer: Arc<dyn Sealer>,
+    audit: Arc<dyn AuditSink>,
+    clock: Arc<dyn Clock>,
+    hasher: Option<PasswordHasher>,
+}
+
+impl Auth {
+    /// Begins to put the service together: on `db`, whose tables [`MIGRATIONS`](crate::MIGRATIONS) makes; with
+    /// `sealer` for generated keys; with `audit` for failed logins.
+    pub fn builder(db: &Db, config: AuthConfig, sealer: Arc<dyn Sealer>, audit: Arc<dyn AuditSink>) -> AuthBuilder {
+        AuthBuilder { db: db.clone(), config, sealer, audit, clock: Arc::new(SystemClock), hasher: None }
+    }
+}
+
+impl AuthBuilder {
+    /// Where the present comes from. Default: the system's clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What hashes passwords. Default: a hasher of its own, with the defaults.
+    pub fn hasher(mut self, hasher: PasswordHasher) -> Self {
+        self.hasher = Some(hasher);
+        self
+    }
+
+    /// Loads or makes the keys, and loads the revocations. The service is ready then.
+    ///
+    /// # Errors
+    /// [`AuthError::Config`] names everything that is wrong; [`AuthError::Key`] when the sealer does not open the
+    /// stored keys (`kek_mismatch`); [`AuthError::Db`] for the database.
+    pub async fn build(self) -> Result<Auth, AuthError> {
+        let Self { db, config, sealer, audit, clock, hasher } = self;
+        config.validate()?;
+        let tokens = config.token_config();
+        let problem = |field, message: String| ConfigProblems(vec![ConfigProblem { field, message }]);
+        let policy = PasswordPolicy::alone()
+            .min_chars(usize::try_from(config.password_min_length).unwrap_or(usize::MAX))
+            .map_err(|error| problem("password_min_length", error.to_string()))?;
+
+        let secrets = SealedSecrets::new(&db, Arc::clone(&sealer), Arc::clone(&clock));
+        let pepper = Pepper::new(&secrets.get_or_create("auth_pepper").await?);
+        let (keys, key_ring) = match config.operator_keys()? {
+            Some(set) => (Keys::new(set), None),
+            None => {
+                let ring_config = KeyRingConfig::for_tokens(&tokens);
+                let ring = KeyRing::open(&db, sealer, Arc::clone(&clock), ring_config).await?;
+                (ring.keys().clone(), Some(ring))
+            }
+        };
+        let unsound = |error: crate::TokenConfigProblems| problem("access tokens", error.to_string());
+        let signer = Signer::new(keys.clone(), tokens.clone()).map_err(unsound)?;
+        let verifier = Verifier::new(keys.clone(), tokens.clone()).map_err(unsound)?;
+
+        let revocations = Revocations::new();
+        let access_ttl = tokens.lifetime + 2 * tokens.leeway;
+        let people = People::new(revocations.clone(), Arc::clone(&clock), access_ttl);
+        let inner = Inner {
+            throttle: config.throttle_config(),
+            policy,
+            hasher: hasher.unwrap_or_default(),
+            pepper,
+            keys,
+            key_ring,
+            signer,
+            verifier,
+            revocations,
+            people,
+            access_ttl,
+            db,
+            clock,
+            audit,
+            config,
+        };
+        let auth = Auth { inner: Arc::new(inner) };
+        auth.load_revocations().await?;
+        Ok(auth)
+    }
+}
+
+impl fmt::Debug for AuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthBuilder").field("db", &self.db).field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use stylobate_db::{Error, TransactError};
+
+use crate::{ConfigProblems, KeyError, PasswordError, PeopleError, PolicyViolation, TokenError};
+
+/// Signing in, or something around it, was refused or did not work.
+///
+/// The first group answers the caller, the second is the operator's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// No person with this name and password may sign in. It is the same for unknown names, wrong passwords, persons
+    /// without a password and disabled ones.
+    #[error("the username or password is wrong")]
+    InvalidCredentials,
+    /// The account or the address has failed too often.
+    #[error("too many failed logins")]
+    Throttled {
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
+    /// More passwords are being checked than there is room for. Nothing was counted against anybody.
+    #[error("too many passwords are being checked")]
+    Busy {
+        /// When trying again makes sense.
+        retry_after: Duration,
+    },
+    /// The password was right, and has to be changed before a session can begin.
+    #[error("the password has to be changed first")]
+    MustChangePassword,
+    /// The new password does not fulfil the policy.
+    #[error("the new password is refused")]
+    PasswordRefused(Vec<PolicyViolation>),
+    /// The new password is the old one.
+    #[error("the new password is the present one")]
+    PasswordUnchanged,
+    /// The refresh token is not ours, has run out, or its session is over.
+    #[error("the refresh token is not valid")]
+    RefreshInvalid,
+    /// The refresh token had been redeemed before. Its session has been ended.
+    #[error("the refresh token was used twice")]
+    RefreshReused,
+    /// The refresh token has just been redeemed by another request; nothing was ended.
+    #[error("the refresh token is being redeemed by another request")]
+    RefreshInProgress,
+    /// The caller has no such session.
+    #[error("there is no such session")]
+    SessionNotFound,
+    /// The caller is not a person, and only persons have sessions and passwords.
+    #[error("only a person can do this")]
+    NotAPerson,
+    /// The set-up link is wrong, used, or too old, or there is somebody already.
+    #[error("the set-up link is not valid")]
+    SetupTokenInvalid,
+
+    /// The configuration is wrong.
+    #[error("the configuration of sign-in is wrong: {0}")]
+    Config(#[source] ConfigProblems),
+    /// A person could not be read or changed.
+    #[error("the person could not be changed")]
+    People(#[source] PeopleError),
+    /// A password could not be hashed.
+    #[error("the password could not be hashed")]
+    Password(#[source] PasswordError),
+    /// A token could not be issued.
+    #[error("the token could not be issued")]
+    Token(#[source] TokenError),
+    /// Keys or secrets could not be had.
+    #[error("the keys could not be used")]
+    Key(#[source] KeyError),
+    /// The database could not do it.
+    #[error("the database could not be used")]
+    Db(#[source] Error),
+}
+
+impl AuthError {
+    /// The stable code of the situation.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::Throttled { .. } => "login_throttled",
+            Self::Busy { .. } => "password_hashing_busy",
+            Self::MustChangePassword => "must_change_password",
+            Self::PasswordRefused(_) => "password_refused",
+            Self::PasswordUnchanged => "password_unchanged",
+            Self::RefreshInvalid => "refresh_invalid",
+            Self::RefreshReused => "refresh_reused",
+            Self::RefreshInProgress => "refresh_in_progress",
+            Self::SessionNotFound => "session_not_found",
+            Self::NotAPerson => "not_a_person",
+            Self::SetupTokenInvalid => "setup_token_invalid",
+            Self::Config(_) => "auth_config",
+            Self::People(error) => error.code(),
+            Self::Password(error) => error.code(),
+            Self::Token(error) => error.code(),
+            Self::Key(error) => error.code(),
+            Self::Db(error) => error.code(),
+        }
+    }
+
+    /// The database error inside, when there is one.
+    fn db(&self) -> Option<&Error> {
+        match self {
+            Self::Db(error) | Self::People(PeopleError::Db(error)) | Self::Key(KeyError::Db(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the database could not do its work at all, so that trying later makes sense (503).
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.db().is_some_and(Error::is_outage)
+    }
+}
+
+impl TransactError for AuthError {
+    fn as_db(&self) -> Option<&Error> {
+        self.db()
+    }
+}
+
+impl From<Error> for AuthError {
+    fn from(error: Error) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<PeopleError> for AuthError {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::Db(error) => Self::Db(error),
+            other => Self::People(other),
+        }
+    }
+}
+
+impl From<KeyError> for AuthError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+impl From<TokenError> for AuthError {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<PasswordError> for AuthError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy { retry_after } => Self::Busy { retry_after },
+            other => Self::Password(other),
+        }
+    }
+}
+
+impl From<ConfigProblems> for AuthError {
+    fn from(problems: ConfigProblems) -> Self {
+        Self::Config(problems)
+    }
+}
+
+/// An access token was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthenticateError {
+    /// The token itself is not good. Why is for logs alone.
+    #[error("the access token is refused")]
+    Refused(#[source] TokenError),
+    /// The token was good; its session is over, or everything issued to its person was voided.
+    #[error("the access token is revoked")]
+    Revoked,
+    /// Memory does not know the latest revocations: ask [`Auth::authenticate_slow`](crate::Auth::authenticate_slow).
+    /// Never returned by it.
+    #[error("the revocations in memory are stale")]
+    Stale,
+    /// Whether the session is over could not be found out. Answer 503.
+    #[error("the session could not be checked")]
+    Unavailable(#[source] Error),
+}
+
+impl AuthenticateError {
+    /// The stable code of the situation.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.code(),
+            Self::Revoked => "token_revoked",
+            Self::Stale => "revocations_stale",
+            Self::Unavailable(_) => "auth_unavailable",
+        }
+    }
+}

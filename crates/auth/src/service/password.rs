@@ -1,0 +1,138 @@
+use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
+use stylobate_db::Tx;
+
+use super::{
+    Auth, AuthError, SCOPE, VerifiedPerson,
+    login::Counted,
+    session::caller,
+};
+use crate::{
+    ContextWords, Password, PasswordHash, PeopleError, Person, credential, people,
+    session::{self, EndReason},
+    throttle::{self, CounterKey},
+};
+
+impl Auth {
+    /// Changes the caller's password: the present one is asked again, and all other sessions end.
+    ///
+    /// # Errors
+    /// [`AuthError::InvalidCredentials`] and [`AuthError::Throttled`] as at sign-in, and counted with it;
+    /// [`AuthError::PasswordRefused`], [`AuthError::PasswordUnchanged`], [`AuthError::NotAPerson`],
+    /// [`AuthError::Busy`], [`AuthError::Db`].
+    pub async fn change_password(
+        &self,
+        ctx: &RequestContext,
+        current: Password,
+        new: Password,
+    ) -> Result<(), AuthError> {
+        let id = caller(ctx)?;
+        let mut conn = self.inner.db.read().await?;
+        let person = people::find(&mut conn, id).await?;
+        let stored = credential::find_password(&mut conn, id).await?;
+        drop(conn);
+        let counted = Counted {
+            account: CounterKey::Person(id),
+            address: ctx.address.map(CounterKey::address),
+        };
+        let matches = self.check_password(&counted, person.as_ref(), current.clone(), stored).await?;
+        let Some(person) = person.filter(|_| matches) else {
+            return Err(self.password_failed(ctx, &counted, "auth.password_change_failed").await);
+        };
+        if current.expose_secret() == new.expose_secret() {
+            return Err(AuthError::PasswordUnchanged);
+        }
+        let hash = self.hash_new_password(&person.context_words(), new).await?;
+        self.store_password(ctx, person, hash, ctx.principal.session).await
+    }
+
+    /// Sets a new password for somebody who has just signed in with one that has to be changed. All sessions end; sign in
+    /// again with the new one.
+    ///
+    /// # Errors
+    /// [`AuthError::PasswordRefused`], [`AuthError::PasswordUnchanged`]; [`AuthError::InvalidCredentials`] when the
+    /// person was changed since; [`AuthError::Busy`], [`AuthError::Db`].
+    pub async fn replace_password(
+        &self,
+        ctx: &RequestContext,
+        verified: &VerifiedPerson,
+        new: Password,
+    ) -> Result<(), AuthError> {
+        let mut conn = self.inner.db.read().await?;
+        let stored = credential::find_password(&mut conn, verified.id()).await?;
+        drop(conn);
+        if let Some(stored) = stored.and_then(|text| text.parse::<PasswordHash>().ok())
+            && self.inner.hasher.verify(new.clone(), &stored).await?.is_match()
+        {
+            return Err(AuthError::PasswordUnchanged);
+        }
+        let hash = self.hash_new_password(&verified.person.context_words(), new).await?;
+        self.store_password(ctx, verified.person.clone(), hash, None).await
+    }
+
+    /// Holds a new password against the policy and hashes it: before the transaction that sets it, because hashing takes
+    /// long and SQLite has one writer.
+    ///
+    /// # Errors
+    /// [`AuthError::PasswordRefused`] with all violations, [`AuthError::Busy`].
+    pub async fn hash_new_password(
+        &self,
+        about: &ContextWords,
+        password: Password,
+    ) -> Result<PasswordHash, AuthError> {
+        self.inner.policy.check(&password, about).map_err(AuthError::PasswordRefused)?;
+        Ok(self.inner.hasher.hash(password).await?)
+    }
+
+    /// Sets a person's password, as administrators and commands do: all sessions end, everything issued before is void,
+    /// a lock is lifted. `must_change` makes the person choose another at the next sign-in.
+    ///
+    /// # Errors
+    /// [`AuthError::People`] with [`PeopleError::NotFound`], [`AuthError::Db`].
+    pub async fn set_password(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        id: PersonId,
+        hash: &PasswordHash,
+        must_change: bool,
+    ) -> Result<(), AuthError> {
+        let person = people::lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
+        let now = self.inner.clock.now();
+        credential::put_password(tx, id, hash, now).await?;
+        let epoch = people::raise_epoch(tx, &person, must_change, now).await?;
+        self.inner.people.void_all(tx, id, epoch, EndReason::PasswordChange).await?;
+        throttle::clear(tx, id).await?;
+        let event = AuditEvent::new(ctx, "auth.password_set", "person").on(id);
+        tx.audit(event.with("must_change_password", must_change));
+        Ok(())
+    }
+
+    /// Stores what a person chose themselves; `keep` goes on.
+    async fn store_password(
+        &self,
+        ctx: &RequestContext,
+        person: Person,
+        hash: PasswordHash,
+        keep: Option<SessionId>,
+    ) -> Result<(), AuthError> {
+        let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
+        let store = async move |tx: &mut Tx| {
+            // Whoever was disabled, or got another password, while this one was hashed is not changed any more.
+            let present = people::lock(tx, person.id).await?;
+            let epoch_is_same = |present: &Person| present.credential_epoch == person.credential_epoch;
+            let Some(present) = present.filter(Person::is_active).filter(epoch_is_same) else {
+                return Err(AuthError::InvalidCredentials);
+            };
+            credential::put_password(tx, person.id, &hash, now).await?;
+            let epoch = people::raise_epoch(tx, &present, false, now).await?;
+            let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
+            if let Some(keep) = keep {
+                session::move_to_epoch(tx, keep, epoch).await?;
+            }
+            let event = AuditEvent::new(&ctx, "auth.password_change", "person").on(person.id);
+            tx.audit(event.with("sessions_ended", ended.len()));
+            Ok(())
+        };
+        self.inner.db.transact(SCOPE, store).await
+    }
+}

@@ -1,0 +1,263 @@
+use std::{fmt, time::Duration};
+
+use chrono::{DateTime, Utc};
+use stylobate_core::{
+    Actor, ActorKind, Assurance, AuditEvent, PersonId, RequestContext, SessionId, TenantId,
+};
+use stylobate_db::Tx;
+
+use super::{Auth, AuthError, SCOPE, VerifiedPerson};
+use crate::{
+    RefreshToken, Session, people, refresh,
+    session::{self, EndReason, NewSession},
+};
+
+/// What a client gets at sign-in and at each renewal. `Debug` shows no token.
+#[derive(Clone)]
+pub struct TokenPair {
+    /// The access token, for the `Authorization` header.
+    pub access_token: String,
+    /// The refresh token, good for one renewal.
+    pub refresh_token: String,
+    /// How long the access token lives from now on, in whole seconds.
+    pub expires_in: Duration,
+    /// The session they belong to.
+    pub session_id: SessionId,
+}
+
+impl fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenPair")
+            .field("session_id", &self.session_id)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an access token is made from.
+pub(super) struct Grant {
+    pub(super) person: PersonId,
+    pub(super) session: SessionId,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) epoch: i64,
+    pub(super) assurance: Assurance,
+    /// When the session ends; no token outlives it.
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+impl Auth {
+    /// Begins a new session for somebody who has just signed in, acting for `tenant`. Above the limit of parallel
+    /// sessions the oldest end.
+    ///
+    /// # Errors
+    /// [`AuthError::MustChangePassword`]; [`AuthError::InvalidCredentials`] when the person was disabled, or the
+    /// password changed, since it was checked; [`AuthError::Db`], [`AuthError::Token`].
+    pub async fn start_session(
+        &self,
+        ctx: &RequestContext,
+        verified: &VerifiedPerson,
+        tenant: Option<TenantId>,
+    ) -> Result<TokenPair, AuthError> {
+        if verified.must_change_password() {
+            return Err(AuthError::MustChangePassword);
+        }
+        let now = self.inner.clock.now();
+        let grant = Grant {
+            person: verified.id(),
+            session: SessionId::new(now),
+            tenant,
+            epoch: verified.person.credential_epoch,
+            assurance: verified.assurance(),
+            expires_at: now + self.inner.config.refresh_ttl(),
+        };
+        let token = RefreshToken::issue(&self.inner.pepper, grant.session, 0)?;
+        let pair = self.token_pair(&grant, &token, now)?;
+        let (auth, ctx, verified, hash) = (self.clone(), ctx.clone(), verified.clone(), token.hash());
+        let begin = async move |tx: &mut Tx| auth.begin_session(tx, &ctx, &verified, &grant, hash, now).await;
+        self.inner.db.transact(SCOPE, begin).await?;
+        Ok(pair)
+    }
+
+    async fn begin_session(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        verified: &VerifiedPerson,
+        grant: &Grant,
+        hash: [u8; 32],
+        now: DateTime<Utc>,
+    ) -> Result<(), AuthError> {
+        // Locks the row: a disable that comes later waits and then finds this session among those to end.
+        let person = people::lock(tx, grant.person).await?;
+        if !person.is_some_and(|person| person.is_active() && person.credential_epoch == grant.epoch) {
+            return Err(AuthError::InvalidCredentials);
+        }
+        let live = session::find_live_ids(tx, grant.person, now).await?;
+        let sessions_max = usize::try_from(self.inner.config.sessions_max).unwrap_or(usize::MAX);
+        let too_many = (live.len() + 1).saturating_sub(sessions_max);
+        for oldest in live.into_iter().take(too_many) {
+            self.end_session(tx, oldest, EndReason::SessionLimit, now).await?;
+        }
+        let new = NewSession {
+            id: grant.session,
+            person: grant.person,
+            tenant: grant.tenant,
+            epoch: grant.epoch,
+            amr: &verified.amr,
+            auth_time: verified.auth_time,
+            address: ctx.address,
+            user_agent: ctx.user_agent.as_deref(),
+            now,
+            expires_at: grant.expires_at,
+        };
+        session::insert(tx, &new).await?;
+        refresh::insert(tx, grant.session, hash, now, grant.expires_at).await?;
+        let mut event = AuditEvent::new(ctx, "auth.login", "session").on(grant.session).in_tenant(grant.tenant);
+        event.actor = Actor { kind: ActorKind::User, id: Some(grant.person.to_string()) };
+        event.session_id = Some(grant.session);
+        if too_many > 0 {
+            event = event.with("sessions_ended", too_many);
+        }
+        tx.audit(event);
+        Ok(())
+    }
+
+    /// Signs an access token, and puts it beside its refresh token.
+    pub(super) fn token_pair(
+        &self,
+        grant: &Grant,
+        token: &RefreshToken,
+        now: DateTime<Utc>,
+    ) -> Result<TokenPair, AuthError> {
+        let mut claims =
+            self.inner.signer.claims(grant.person, grant.session, grant.epoch, grant.assurance.clone(), now);
+        claims.tenant = grant.tenant;
+        claims.expires_at = claims.expires_at.min(grant.expires_at);
+        let left = claims.expires_at.signed_duration_since(now).num_seconds();
+        Ok(TokenPair {
+            access_token: self.inner.signer.issue(&claims)?,
+            refresh_token: token.expose_secret().to_owned(),
+            expires_in: Duration::from_secs(u64::try_from(left).unwrap_or(0)),
+            session_id: grant.session,
+        })
+    }
+
+    pub(super) async fn end_session(
+        &self,
+        tx: &mut Tx,
+        id: SessionId,
+        reason: EndReason,
+        now: DateTime<Utc>,
+    ) -> Result<bool, AuthError> {
+        Ok(session::end(tx, &self.inner.revocations, id, reason, now, self.inner.access_ttl).await?)
+    }
+
+    /// Ends the session of the caller's credential. Ending one that is over changes nothing.
+    ///
+    /// # Errors
+    /// [`AuthError::Db`].
+    pub async fn logout(&self, ctx: &RequestContext) -> Result<(), AuthError> {
+        match ctx.principal.session {
+            Some(id) => self.logout_session(ctx, id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the session of a refresh token, also when the token itself has been redeemed: whoever holds it is the owner,
+    /// or a thief whose session should end. Any other text changes nothing and is no error (RFC 7009 §2.2).
+    ///
+    /// # Errors
+    /// [`AuthError::Db`].
+    pub async fn logout_refresh_token(&self, ctx: &RequestContext, token: &str) -> Result<(), AuthError> {
+        match RefreshToken::parse(&self.inner.pepper, token) {
+            Some(token) => self.logout_session(ctx, token.session()).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn logout_session(&self, ctx: &RequestContext, id: SessionId) -> Result<(), AuthError> {
+        let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
+        let end = async move |tx: &mut Tx| {
+            let owner = session::find_owner(tx, id).await?;
+            if let Some(owner) = owner
+                && auth.end_session(tx, id, EndReason::Logout, now).await?
+            {
+                let mut event = AuditEvent::new(&ctx, "auth.logout", "session").on(id);
+                event.actor = Actor { kind: ActorKind::User, id: Some(owner.to_string()) };
+                event.session_id = Some(id);
+                tx.audit(event);
+            }
+            Ok::<_, AuthError>(())
+        };
+        self.inner.db.transact(SCOPE, end).await
+    }
+
+    /// The caller's live sessions, oldest first.
+    ///
+    /// # Errors
+    /// [`AuthError::NotAPerson`], [`AuthError::Db`].
+    pub async fn list_sessions(&self, ctx: &RequestContext) -> Result<Vec<Session>, AuthError> {
+        let person = caller(ctx)?;
+        let mut conn = self.inner.db.read().await?;
+        Ok(session::list_live(&mut conn, person, ctx.principal.session, self.inner.clock.now()).await?)
+    }
+
+    /// Ends one of the caller's sessions.
+    ///
+    /// # Errors
+    /// [`AuthError::SessionNotFound`] when it is over, was never there, or is somebody else's; [`AuthError::NotAPerson`],
+    /// [`AuthError::Db`].
+    pub async fn revoke_session(&self, ctx: &RequestContext, id: SessionId) -> Result<(), AuthError> {
+        let person = caller(ctx)?;
+        let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
+        let end = async move |tx: &mut Tx| {
+            let is_own = session::find_owner(tx, id).await? == Some(person);
+            if !is_own || !auth.end_session(tx, id, EndReason::Revoked, now).await? {
+                return Err(AuthError::SessionNotFound);
+            }
+            tx.audit(AuditEvent::new(&ctx, "session.revoke", "session").on(id));
+            Ok(())
+        };
+        self.inner.db.transact(SCOPE, end).await
+    }
+
+    /// Ends the caller's sessions but the one that asks. Returns how many.
+    ///
+    /// # Errors
+    /// [`AuthError::NotAPerson`], [`AuthError::Db`].
+    pub async fn revoke_other_sessions(&self, ctx: &RequestContext) -> Result<usize, AuthError> {
+        let person = caller(ctx)?;
+        let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
+        let end = async move |tx: &mut Tx| {
+            // A session that begins at the same moment comes before or after this as a whole.
+            people::lock(tx, person).await?;
+            let current = ctx.principal.session;
+            let ended = auth.end_sessions(tx, person, current, EndReason::Revoked, now).await?;
+            for id in &ended {
+                tx.audit(AuditEvent::new(&ctx, "session.revoke", "session").on(id));
+            }
+            Ok::<_, AuthError>(ended.len())
+        };
+        self.inner.db.transact(SCOPE, end).await
+    }
+
+    pub(super) async fn end_sessions(
+        &self,
+        tx: &mut Tx,
+        person: PersonId,
+        except: Option<SessionId>,
+        reason: EndReason,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SessionId>, AuthError> {
+        let (live, ttl) = (&self.inner.revocations, self.inner.access_ttl);
+        Ok(session::end_all(tx, live, person, except, reason, now, ttl).await?)
+    }
+}
+
+/// The person who asks by themselves: sessions and passwords are not managed with API keys.
+pub(super) fn caller(ctx: &RequestContext) -> Result<PersonId, AuthError> {
+    match ctx.principal.subject {
+        stylobate_core::Subject::Person { id } => Ok(id),
+        _ => Err(AuthError::NotAPerson),
+    }
+}

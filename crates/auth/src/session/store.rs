@@ -1,0 +1,277 @@
+use std::{net::IpAddr, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use stylobate_core::{PersonId, SessionId, TenantId};
+use stylobate_db::{Conn, Error, Tx};
+use uuid::Uuid;
+
+use super::{SessionLife, SessionState};
+use crate::{Revocation, Revocations, revocation};
+
+/// A live session, as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Session {
+    /// Its public id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub person_id: PersonId,
+    /// For which tenant it was begun.
+    pub tenant_id: Option<TenantId>,
+    /// How the person signed in (RFC 8176).
+    pub amr: Vec<String>,
+    /// When the person last proved who they are.
+    pub auth_time: DateTime<Utc>,
+    /// From where it was begun.
+    pub address: Option<IpAddr>,
+    /// With which program it was begun.
+    pub user_agent: Option<String>,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it was last renewed.
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends in any case.
+    pub expires_at: DateTime<Utc>,
+    /// Whether it is the one that asks.
+    pub is_current: bool,
+}
+
+/// Why a session was ended, as its row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndReason {
+    Logout,
+    Revoked,
+    RefreshReuse,
+    SessionLimit,
+    PasswordChange,
+    PersonDisabled,
+    PersonDeleted,
+}
+
+impl EndReason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::Revoked => "revoked",
+            Self::RefreshReuse => "refresh_reuse",
+            Self::SessionLimit => "session_limit",
+            Self::PasswordChange => "password_change",
+            Self::PersonDisabled => "person_disabled",
+            Self::PersonDeleted => "person_deleted",
+        }
+    }
+}
+
+/// What a session begins with.
+pub(crate) struct NewSession<'a> {
+    pub(crate) id: SessionId,
+    pub(crate) person: PersonId,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) epoch: i64,
+    pub(crate) amr: &'a [String],
+    pub(crate) auth_time: DateTime<Utc>,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) user_agent: Option<&'a str>,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    id: Uuid,
+    person_id: Uuid,
+    tenant_id: Option<Uuid>,
+    amr: String,
+    auth_time: DateTime<Utc>,
+    address: Option<String>,
+    user_agent: Option<String>,
+    created_at: DateTime<Utc>,
+    last_seen_at: DateTime<Utc>,
+    rotated_at: Option<DateTime<Utc>>,
+    idle_expires_at: Option<DateTime<Utc>>,
+    expires_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl SessionRow {
+    fn life(&self) -> SessionLife {
+        SessionLife {
+            idle_expires_at: self.idle_expires_at,
+            expires_at: self.expires_at,
+            ended_at: self.ended_at,
+        }
+    }
+
+    fn into_session(self, current: Option<SessionId>) -> Session {
+        let id = SessionId::from_uuid(self.id);
+        Session {
+            id,
+            person_id: PersonId::from_uuid(self.person_id),
+            tenant_id: self.tenant_id.map(TenantId::from_uuid),
+            amr: methods(&self.amr),
+            auth_time: self.auth_time,
+            address: self.address.and_then(|text| text.parse().ok()),
+            user_agent: self.user_agent,
+            created_at: self.created_at,
+            // A refresh writes its family alone; that is when the session was last seen.
+            last_seen_at: self.rotated_at.unwrap_or(self.last_seen_at).max(self.last_seen_at),
+            expires_at: self.expires_at,
+            is_current: current == Some(id),
+        }
+    }
+}
+
+/// Authentication methods out of the column, in which blanks separate them.
+pub(crate) fn methods(amr: &str) -> Vec<String> {
+    amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect()
+}
+
+/// Begins a session.
+pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<(), Error> {
+    tx.q("INSERT INTO sessions (id, person_id, tenant_id, credential_epoch, amr, auth_time, address, user_agent, \
+                                created_at, last_seen_at, expires_at) \
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)")
+        .bind(new.id.as_uuid())
+        .bind(new.person.as_uuid())
+        .bind(new.tenant.map(|tenant| tenant.as_uuid()))
+        .bind(new.epoch)
+        .bind(new.amr.join(" "))
+        .bind(new.auth_time)
+        .bind(new.address.map(|address| address.to_string()))
+        .bind(new.user_agent.map(stored_text))
+        .bind(new.now)
+        .bind(new.expires_at)
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// PostgreSQL refuses NUL in text, and a header has no business with more than a line.
+fn stored_text(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(512).collect()
+}
+
+/// The live sessions of `person`, oldest first. The limit on parallel sessions bounds how many.
+pub(crate) async fn list_live(
+    conn: &mut Conn,
+    person: PersonId,
+    current: Option<SessionId>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Session>, Error> {
+    let rows = conn
+        .q("SELECT s.id, s.person_id, s.tenant_id, s.amr, s.auth_time, s.address, s.user_agent, s.created_at, \
+                   s.last_seen_at, f.rotated_at, s.idle_expires_at, s.expires_at, s.ended_at \
+            FROM sessions s LEFT JOIN refresh_families f ON f.session_id = s.id \
+            WHERE s.person_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
+            ORDER BY s.created_at, s.id")
+        .bind(person.as_uuid())
+        .bind(now)
+        .all::<SessionRow>()
+        .await?;
+    let live = rows.into_iter().filter(|row| row.life().state(now) == SessionState::Live);
+    Ok(live.map(|row| row.into_session(current)).collect())
+}
+
+/// The ids of what [`list_live`] lists.
+pub(crate) async fn find_live_ids(
+    conn: &mut Conn,
+    person: PersonId,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, Error> {
+    let rows = conn
+        .q("SELECT id FROM sessions WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2 \
+            ORDER BY created_at, id")
+        .bind(person.as_uuid())
+        .bind(now)
+        .all::<(Uuid,)>()
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| SessionId::from_uuid(id)).collect())
+}
+
+/// Whose session `id` is, if it has not ended.
+pub(crate) async fn find_owner(conn: &mut Conn, id: SessionId) -> Result<Option<PersonId>, Error> {
+    let owner = conn
+        .q("SELECT person_id FROM sessions WHERE id = $1 AND ended_at IS NULL")
+        .bind(id.as_uuid())
+        .scalar_opt::<Uuid>()
+        .await?;
+    Ok(owner.map(PersonId::from_uuid))
+}
+
+/// Whether the session is alive and its person active: what decides when revocations in memory are stale.
+pub(crate) async fn is_alive(conn: &mut Conn, id: SessionId, person: PersonId, now: DateTime<Utc>) -> Result<bool, Error> {
+    let row = conn
+        .q("SELECT s.idle_expires_at, s.expires_at, s.ended_at \
+            FROM sessions s JOIN people p ON p.id = s.person_id \
+            WHERE s.id = $1 AND s.person_id = $2 AND s.credential_epoch = p.credential_epoch AND p.status = 'active'")
+        .bind(id.as_uuid())
+        .bind(person.as_uuid())
+        .opt::<(Option<DateTime<Utc>>, DateTime<Utc>, Option<DateTime<Utc>>)>()
+        .await?;
+    Ok(row.is_some_and(|(idle_expires_at, expires_at, ended_at)| {
+        SessionLife { idle_expires_at, expires_at, ended_at }.state(now) == SessionState::Live
+    }))
+}
+
+/// Ends a session with its refresh tokens, and revokes its access tokens, which live at most `access_ttl` more.
+/// Returns whether it had not ended before.
+pub(crate) async fn end(
+    tx: &mut Tx,
+    live: &Revocations,
+    id: SessionId,
+    reason: EndReason,
+    now: DateTime<Utc>,
+    access_ttl: Duration,
+) -> Result<bool, Error> {
+    let rows = tx
+        .q("UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL")
+        .bind(now)
+        .bind(reason.as_str())
+        .bind(id.as_uuid())
+        .run()
+        .await?;
+    if rows == 0 {
+        return Ok(false);
+    }
+    tx.q("DELETE FROM refresh_families WHERE session_id = $1").bind(id.as_uuid()).run().await?;
+    revocation::insert(tx, live, Revocation::Session(id), now, now + access_ttl).await?;
+    Ok(true)
+}
+
+/// Ends the sessions of `person` but `except`. Returns those it ended.
+pub(crate) async fn end_all(
+    tx: &mut Tx,
+    live: &Revocations,
+    person: PersonId,
+    except: Option<SessionId>,
+    reason: EndReason,
+    now: DateTime<Utc>,
+    access_ttl: Duration,
+) -> Result<Vec<SessionId>, Error> {
+    let mut ended = Vec::new();
+    for id in find_live_ids(tx, person, now).await? {
+        if Some(id) != except && end(tx, live, id, reason, now, access_ttl).await? {
+            ended.push(id);
+        }
+    }
+    Ok(ended)
+}
+
+/// Lets a session go on in a new credential epoch: the one in which the password was changed.
+pub(crate) async fn move_to_epoch(tx: &mut Tx, id: SessionId, epoch: i64) -> Result<(), Error> {
+    tx.q("UPDATE sessions SET credential_epoch = $1 WHERE id = $2 AND ended_at IS NULL")
+        .bind(epoch)
+        .bind(id.as_uuid())
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Deletes up to `rows_max` sessions past their absolute limit; their families go with them.
+pub(crate) async fn delete_expired(tx: &mut Tx, now: DateTime<Utc>, rows_max: i64) -> Result<u64, Error> {
+    tx.q("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)")
+        .bind(now)
+        .bind(rows_max)
+        .run()
+        .await
+}

@@ -1,0 +1,154 @@
+use std::net::IpAddr;
+
+use stylobate_auth::{AuthConfig, AuthError, HashParams, HasherOptions, MIGRATIONS, PasswordHasher, PersonStatus};
+use stylobate_core::{Outcome, RequestContext};
+use stylobate_db::Tx;
+use stylobate_testkit::{TestDb, both_engines};
+
+use super::{House, PASSWORD, SCOPE, WRONG, code, new_person, nobody, system, typed};
+
+async fn every_spelling_of_a_name_signs_in(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    for name in ["ada", "ADA", "ａｄａ", "ada@example.org", "Ada@Example.ORG"] {
+        let verified = house.auth.verify_login(&nobody(), name, typed(PASSWORD)).await.unwrap();
+        assert_eq!(verified.id(), ada.id, "{name}");
+        assert!(!verified.must_change_password());
+    }
+    // Blanks are not cut off: that would be another alias.
+    for name in [" ada", "ada ", "", "ada\0", "ada@example.org ", &"a".repeat(100_000)] {
+        assert_eq!(house.try_login(name, PASSWORD).await, "invalid_credentials");
+    }
+}
+both_engines!(every_spelling_of_a_name_signs_in, &[&MIGRATIONS]);
+
+// A3, C30
+async fn unknown_wrong_disabled_and_passwordless_look_and_cost_the_same(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let bob = house.person("bob").await;
+    let auth = house.auth.clone();
+    let change = async move |tx: &mut Tx| {
+        auth.people().set_status(tx, &system(), bob.id, PersonStatus::Disabled).await?;
+        auth.people().insert(tx, &system(), new_person("carl")).await
+    };
+    house.db.transact(SCOPE, change).await.unwrap();
+
+    for (name, password) in [("ada", WRONG), ("nemo", WRONG), ("bob", PASSWORD), ("carl", WRONG), ("not\0a name", WRONG)] {
+        let before = (house.auth.hasher().stats().computed, house.audit.count("auth.login_failed"));
+        let refused = house.auth.verify_login(&nobody(), name, typed(password)).await.unwrap_err();
+        assert!(matches!(refused, AuthError::InvalidCredentials), "{name}: {refused:?}");
+        assert_eq!(refused.to_string(), "the username or password is wrong");
+        let after = (house.auth.hasher().stats().computed, house.audit.count("auth.login_failed"));
+        assert_eq!(after, (before.0 + 1, before.1 + 1), "{name}");
+        let event = house.audit.last("auth.login_failed");
+        assert_eq!(event.outcome, Outcome::Failure);
+        assert!(!format!("{event:?}").contains("nemo"), "typed names are not recorded");
+    }
+    assert_eq!(house.count("SELECT count(*) FROM login_counters WHERE failures = 1").await, 5);
+}
+both_engines!(unknown_wrong_disabled_and_passwordless_look_and_cost_the_same, &[&MIGRATIONS]);
+
+// A4, C11
+async fn all_names_of_a_person_count_as_one_account(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    for alias in ["ada", "ADA", "ada@example.org", "ADA@EXAMPLE.ORG", "ａｄａ"] {
+        assert_eq!(house.try_login(alias, WRONG).await, "invalid_credentials", "{alias}");
+    }
+    for alias in ["ada", "Ada@example.org"] {
+        let error = house.auth.verify_login(&nobody(), alias, typed(PASSWORD)).await.unwrap_err();
+        let AuthError::Throttled { retry_after } = error else { panic!("{error:?}") };
+        assert_eq!(retry_after.as_secs(), 15 * 60);
+    }
+    house.wait(15 * 60);
+    assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+    // The success began a new count.
+    for _ in 0..4 {
+        assert_eq!(house.try_login("ada", WRONG).await, "invalid_credentials");
+    }
+    assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+    assert_eq!(house.count("SELECT count(*) FROM login_counters").await, 0);
+}
+both_engines!(all_names_of_a_person_count_as_one_account, &[&MIGRATIONS]);
+
+// A3, A4
+async fn a_name_that_nobody_has_is_locked_like_any_other(db: TestDb) {
+    let house = House::new(db).await;
+    for _ in 0..5 {
+        assert_eq!(house.try_login("Nemo", WRONG).await, "invalid_credentials");
+    }
+    let computed = house.auth.hasher().stats().computed;
+    assert_eq!(house.try_login("nemo", WRONG).await, "login_throttled");
+    assert_eq!(house.auth.hasher().stats().computed, computed, "a locked account costs no hash");
+    assert_eq!(house.try_login("other", WRONG).await, "invalid_credentials");
+}
+both_engines!(a_name_that_nobody_has_is_locked_like_any_other, &[&MIGRATIONS]);
+
+// A4
+async fn parallel_guesses_learn_no_more_than_the_limit(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let auth = house.auth.clone();
+        tries.spawn(async move { code(auth.verify_login(&nobody(), "ada", typed(WRONG)).await) });
+    }
+    let answers = tries.join_all().await;
+    let told = answers.iter().filter(|answer| **answer == "invalid_credentials").count();
+    assert!(told <= 5, "{answers:?}");
+    assert_eq!(house.try_login("ada", PASSWORD).await, "login_throttled");
+    assert_eq!(house.count("SELECT failures FROM login_counters").await, 5);
+}
+both_engines!(parallel_guesses_learn_no_more_than_the_limit, &[&MIGRATIONS]);
+
+async fn an_address_that_tries_many_names_is_locked(db: TestDb) {
+    let house = House::with(db, AuthConfig { login_address_limit: 3, ..AuthConfig::default() }).await;
+    house.person("ada").await;
+    let from = |address: &str| RequestContext { address: Some(address.parse::<IpAddr>().unwrap()), ..nobody() };
+    for name in ["x1", "x2", "x3"] {
+        let failed = house.auth.verify_login(&from("2001:db8::1"), name, typed(WRONG)).await;
+        assert_eq!(code(failed), "invalid_credentials");
+    }
+    // The same network of 64 bits; another one; the other family.
+    for (address, expected) in [("2001:db8::ffff", "login_throttled"), ("2001:db8:0:1::1", "ok"), ("192.0.2.1", "ok")] {
+        let result = house.auth.verify_login(&from(address), "ada", typed(PASSWORD)).await;
+        assert_eq!(code(result), expected, "{address}");
+    }
+    house.wait(15 * 60);
+    assert_eq!(code(house.auth.verify_login(&from("2001:db8::1"), "ada", typed(PASSWORD)).await), "ok");
+}
+both_engines!(an_address_that_tries_many_names_is_locked, &[&MIGRATIONS]);
+
+async fn an_administrator_unlocks(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    for _ in 0..5 {
+        house.try_login("ada", WRONG).await;
+    }
+    assert_eq!(house.try_login("ada", PASSWORD).await, "login_throttled");
+    let auth = house.auth.clone();
+    let unlock = async move |tx: &mut Tx| auth.unlock(tx, &system(), ada.id).await;
+    assert!(house.db.transact(SCOPE, unlock).await.unwrap());
+    assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+    assert_eq!(house.audit.count("auth.unlock"), 1);
+}
+both_engines!(an_administrator_unlocks, &[&MIGRATIONS]);
+
+// A1
+async fn a_hash_with_other_parameters_is_renewed_at_login(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    let other = HashParams::new(20_000, 2).unwrap();
+    let hasher = PasswordHasher::new(HasherOptions::default().params(other));
+    let hash = hasher.hash(typed(PASSWORD)).await.unwrap();
+    let auth = house.auth.clone();
+    let set = async move |tx: &mut Tx| auth.set_password(tx, &system(), ada.id, &hash, false).await;
+    house.db.transact(SCOPE, set).await.unwrap();
+    let sql = "SELECT count(*) FROM credentials WHERE hash LIKE '%m=20000,%'";
+    assert_eq!(house.count(sql).await, 1);
+    assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+    assert_eq!(house.count(sql).await, 0);
+    assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+}
+both_engines!(a_hash_with_other_parameters_is_renewed_at_login, &[&MIGRATIONS]);
