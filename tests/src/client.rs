@@ -33,6 +33,12 @@ impl Client {
         Self { access_token: None, refresh_token: String::new(), ..self.clone() }
     }
 
+    /// The same caller with this access token.
+    #[must_use]
+    pub fn presenting(&self, access_token: &str) -> Self {
+        Self { access_token: Some(access_token.to_owned()), refresh_token: String::new(), ..self.clone() }
+    }
+
     /// The same caller with the tokens of a login or refresh.
     ///
     /// # Panics

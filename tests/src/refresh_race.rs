@@ -12,7 +12,7 @@ pub struct RaceOutcome {
     pub successors: usize,
     /// How many of them could be redeemed afterwards.
     pub live_leaves: usize,
-    /// Answers that are neither a success nor the refusal of a token, as status and count.
+    /// Statuses other than success, the refusal of a token (401) and the news that another request redeems it (409).
     pub strange: Vec<u16>,
 }
 
@@ -30,8 +30,11 @@ pub async fn refresh_race(client: &Client, refresh_token: &str, parallel: usize)
         client.anonymous().post("/auth/refresh", json!({ "refresh_token": token })).await
     };
     let answers = join_all((0..parallel).map(|_| redeem(refresh_token))).await;
-    let strange =
-        answers.iter().map(|answer| answer.status).filter(|status| !matches!(status, 200 | 401)).collect();
+    let strange = answers
+        .iter()
+        .map(|answer| answer.status)
+        .filter(|status| !matches!(status, 200 | 401 | 409))
+        .collect();
     let won = answers.iter().filter(|answer| answer.status == 200);
     let successors: BTreeSet<String> =
         won.filter_map(|answer| answer.json()["refresh_token"].as_str().map(str::to_owned)).collect();

@@ -8,4 +8,11 @@
     reason = "tests"
 )]
 
+mod audit;
+mod auth;
 mod house;
+mod platform;
+mod process;
+mod refusals;
+mod routes;
+mod story;

@@ -1,0 +1,172 @@
+//! The trail: found by filters, exported without harm, one row for every change.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use stylobate_tests::{Answer, Client, Engine, PASSWORD, TestApp, csv_rows};
+
+stylobate_tests::both_engines!(the_trail_is_found_and_exported, every_change_leaves_one_row);
+
+async fn the_trail_is_found_and_exported(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let admin = app.administrator().await;
+    let me = admin.get("/auth/me").await.expect(200)["id"].as_str().unwrap().to_owned();
+    let formulas = ["=1+1", "+SUM(A1)", "-2+3", "@cmd", "=HYPERLINK(\"http://x\",\"y\")"];
+    let mut last = Value::Null;
+    for formula in formulas {
+        let body = json!({ "name": formula, "description": formula });
+        let request = admin.request(Method::POST, "/roles").header("user-agent", formula).json(&body);
+        last = admin.send_raw(request).await.expect(201);
+    }
+
+    let newest = admin.get("/audit-events?action=role.create&limit=1").await.expect(200);
+    let event = newest["items"][0].clone();
+    assert_eq!(event["entity_id"], last["id"]);
+    let id = event["id"].as_str().unwrap();
+    assert_eq!(admin.get(&format!("/audit-events/{id}")).await.expect(200), event);
+
+    let request_id = event["request_id"].as_str().unwrap();
+    let entity = last["id"].as_str().unwrap();
+    for (query, count) in [
+        (format!("request_id={request_id}"), 1),
+        (format!("entity_id={entity}"), 1),
+        (format!("entity_type=role&entity_id={entity}&is_success=true"), 1),
+        (format!("entity_id={entity}&is_success=false"), 0),
+        (format!("entity_id={entity}&outcome=success"), 1),
+        (format!("action=role.create&actor_id={me}"), formulas.len()),
+        (format!("action=role.create&actor_id={me}&actor_type=user"), formulas.len()),
+        (format!("actor_type=api_key&actor_id={me}"), 0),
+        ("action=role.crea".into(), 0),
+        (format!("entity_id={entity}&started_after=2100-01-01T00:00:00Z"), 0),
+        (format!("entity_id={entity}&started_before=2000-01-01T00:00:00Z"), 0),
+        (
+            format!(
+                "entity_id={entity}&started_after=2000-01-01T00:00:00Z&started_before=2100-01-01T00:00:00Z"
+            ),
+            1,
+        ),
+    ] {
+        let found = admin.all(&format!("/audit-events?{query}")).await;
+        assert_eq!(found.len(), count, "{query}");
+    }
+    pages_neither_repeat_nor_skip(&admin).await;
+
+    // C38, A23
+    let export = admin.get("/audit-events/export?action=role.create").await;
+    assert_eq!(export.status, 200, "{export}");
+    assert!(export.header("content-type").unwrap().starts_with("text/csv"), "{export}");
+    assert!(export.header("content-disposition").unwrap().starts_with("attachment"), "{export}");
+    let rows = csv_rows(&export.text);
+    let ours: Vec<_> = rows.iter().filter(|row| row["user"] == me).collect();
+    assert_eq!(ours.len(), formulas.len());
+    for cell in rows.iter().flat_map(|row| row.values()) {
+        assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']), "live cell {cell:?}");
+    }
+    let first_columns = export.text.lines().next().unwrap();
+    assert!(first_columns.starts_with("timestamp,user,action,resource,detail"), "{first_columns}");
+    assert_eq!(csv_rows(&admin.get("/audit-events/export?max_rows=2").await.text).len(), 2);
+    assert_eq!(admin.all("/audit-events?action=audit.export").await.len(), 2, "exports are on record");
+}
+
+async fn pages_neither_repeat_nor_skip(admin: &Client) {
+    let all = admin.all("/audit-events?order_dir=asc").await;
+    let (mut seen, mut next) = (Vec::new(), "/audit-events?order_dir=asc&limit=3".to_owned());
+    loop {
+        let page = admin.get(&next).await.expect(200);
+        seen.extend(page["items"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        next = format!("/audit-events?order_dir=asc&limit=3&cursor={cursor}");
+    }
+    assert_eq!(seen, all);
+    let times: Vec<&str> = all.iter().map(|event| event["occurred_at"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+/// A23: found by the request that caused it.
+async fn every_change_leaves_one_row(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let admin = app.administrator().await;
+    let mut told = Told { admin: admin.clone(), actions: BTreeSet::new() };
+
+    let body = json!({ "first_name": "A", "last_name": "B", "username": "ann", "email": "ann@example.org", "password": PASSWORD });
+    let person = told.one(admin.post("/people", body).await, "person.create").await;
+    let role = told.one(admin.post("/roles", json!({ "name": "r" })).await, "role.create").await;
+    let permission = told.one(admin.post("/permissions", json!({ "key": "p.q" })).await, "perm.create").await;
+    let [person, role, permission] =
+        [person, role, permission].map(|row| row["id"].as_str().unwrap().to_owned());
+
+    let path = format!("/roles/{role}");
+    told.one(admin.patch(&path, json!({ "description": "d" })).await, "role.update").await;
+    told.one(admin.put(&path, json!({ "name": "s" })).await, "role.update").await;
+    let path = format!("/permissions/{permission}");
+    told.one(admin.patch(&path, json!({ "description": "d" })).await, "perm.update").await;
+    told.one(admin.put(&path, json!({ "key": "p.r" })).await, "perm.update").await;
+    let attach = format!("/roles/{role}/permissions");
+    told.one(admin.post(&attach, json!({ "permission_id": permission })).await, "role.perm.assign").await;
+    let assign = format!("/people/{person}/roles");
+    told.one(admin.post(&assign, json!({ "role_id": role })).await, "role.assign").await;
+    told.one(admin.delete(&format!("{assign}/{role}")).await, "role.revoke").await;
+    told.one(admin.delete(&format!("{attach}/{permission}")).await, "role.perm.revoke").await;
+    told.one(admin.delete(&format!("/permissions/{permission}")).await, "perm.delete").await;
+    told.one(admin.delete(&format!("/roles/{role}")).await, "role.delete").await;
+
+    let path = format!("/people/{person}");
+    told.one(admin.patch(&path, json!({ "phone": "+49 30 1" })).await, "person.update").await;
+    // Identifiers, status and profile in one request are one change.
+    let whole = json!({ "first_name": "C", "last_name": "D", "username": "cyd", "email": "cyd@example.org", "is_active": false });
+    told.one(admin.put(&path, whole).await, "person.update").await;
+    told.one(admin.patch(&path, json!({ "is_active": true })).await, "person.update").await;
+    told.one(admin.patch("/auth/me", json!({ "city": "London" })).await, "person.update").await;
+
+    let own = told.unnamed(app.anonymous().try_login("cyd", PASSWORD).await).await;
+    let own = admin.with_tokens(&own);
+    let refresh = json!({ "refresh_token": own.refresh_token });
+    let own = own.with_tokens(&told.unnamed(own.anonymous().post("/auth/refresh", refresh).await).await);
+    let change = json!({ "current_password": PASSWORD, "new_password": "an orchard of 12 pear trees" });
+    told.unnamed(own.post("/auth/password-change", change).await).await;
+    let elsewhere = app.anonymous().login("cyd", "an orchard of 12 pear trees").await;
+    let here = app.anonymous().login("cyd", "an orchard of 12 pear trees").await;
+    told.unnamed(here.delete("/auth/sessions").await).await;
+    elsewhere.get("/auth/me").await.problem(401, "unauthenticated");
+    told.unnamed(here.send(Method::POST, "/auth/logout", None).await).await;
+    told.one(admin.delete(&path).await, "person.delete").await;
+
+    // What was refused changed nothing; the refusal of somebody known is on record, that of a bad form is not.
+    let refused = admin.post("/roles", json!({ "name": "" })).await;
+    assert_eq!(told.rows(&refused).await, Vec::<Value>::new());
+    let trail = Value::from(admin.all("/audit-events").await).to_string();
+    for canary in [PASSWORD, "pear trees", &own.refresh_token, "argon2"] {
+        assert!(!trail.contains(canary), "the trail holds {canary}"); // A24
+    }
+}
+
+/// Looks up what the trail says about an answer.
+struct Told {
+    admin: Client,
+    actions: BTreeSet<String>,
+}
+
+impl Told {
+    async fn rows(&self, answer: &Answer) -> Vec<Value> {
+        let request = answer.header("x-request-id").expect("a request id");
+        self.admin.all(&format!("/audit-events?request_id={request}")).await
+    }
+
+    /// The body of a change that must have left one row.
+    async fn unnamed(&mut self, answer: Answer) -> Value {
+        assert!(answer.is_success(), "{answer}");
+        let rows = self.rows(&answer).await;
+        assert_eq!(rows.len(), 1, "{} left {rows:?}", answer.asked);
+        self.actions.insert(rows[0]["action"].as_str().unwrap().to_owned());
+        if answer.text.is_empty() { Value::Null } else { answer.json() }
+    }
+
+    /// As [`unnamed`](Self::unnamed), with this action.
+    async fn one(&mut self, answer: Answer, action: &str) -> Value {
+        let rows = self.rows(&answer).await;
+        let actions: Vec<&str> = rows.iter().map(|row| row["action"].as_str().unwrap()).collect();
+        assert_eq!(actions, [action], "{} left {rows:?}", answer.asked);
+        self.unnamed(answer).await
+    }
+}

@@ -1,0 +1,246 @@
+//! Every route that the API document names, under every path it is owed.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::Value;
+use stylobate_tests::{Client, Engine, TestApp};
+
+/// A route of the API document.
+struct Row {
+    method: Method,
+    path: String,
+    /// `public: <reason>`, `authenticated` or the permission's key.
+    permission: String,
+}
+
+/// Reads who may call what from the API document, as its readers do.
+async fn rows(client: &Client) -> Vec<Row> {
+    let document = client.get("/openapi.json").await.expect(200);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3."), "{}", document["openapi"]);
+    let mut rows = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
+            let description = operation["description"].as_str().unwrap_or_default();
+            let permission = if let Some(reason) = description.strip_prefix("Public: ") {
+                format!("public: {reason}")
+            } else if let Some(key) = description.strip_prefix("Needs the permission `") {
+                key.split('`').next().unwrap().to_owned()
+            } else {
+                assert!(
+                    operation["security"].is_array(),
+                    "{method} {path} says neither who may call it nor why anybody"
+                );
+                "authenticated".to_owned()
+            };
+            rows.push(Row { method, path: path.clone(), permission });
+        }
+    }
+    rows
+}
+
+fn filled(path: &str) -> String {
+    let parts = path.split('/').map(|part| match part.starts_with('{') {
+        true => "0191e000-0000-7000-8000-000000000001",
+        false => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// A11: deny by default, on every route and for every method.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_has_a_permission_and_keeps_it() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    let admin = app.administrator().await;
+    let nobody = app.person(&admin, "nobody").await.client;
+    let rows = rows(&app.anonymous()).await;
+    assert!(rows.len() > 40, "only {} routes", rows.len());
+    for Row { method, path, permission } in &rows {
+        let (asked, is_public) = (filled(path), permission.starts_with("public: "));
+        if is_public {
+            assert!(permission.len() > "public: ".len() + 5, "{method} {path} is public for no reason");
+            continue;
+        }
+        for client in [app.anonymous(), app.anonymous().presenting("made up")] {
+            client.send(method.clone(), &asked, None).await.problem(401, "unauthenticated");
+        }
+        if permission != "authenticated" {
+            nobody.send(method.clone(), &asked, None).await.problem(403, "permission_denied");
+            let allowed = admin.send(method.clone(), &asked, None).await;
+            assert!(![401, 403, 405, 500].contains(&allowed.status), "{allowed}");
+        }
+    }
+    // Who may do what is for people to review: a change shows in this file.
+    let table: BTreeMap<String, String> =
+        rows.into_iter().map(|row| (format!("{} {}", row.path, row.method), row.permission)).collect();
+    let table: Vec<String> =
+        table.into_iter().map(|(route, permission)| format!("{route}: {permission}")).collect();
+    insta::assert_snapshot!("permissions_of_routes", table.join("\n"));
+}
+
+/// C22: nothing that only looks like a route's path reaches it, and nothing that reaches it dodges its permission.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twisted_paths_open_nothing() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    let admin = app.administrator().await;
+    let nobody = app.person(&admin, "nobody").await.client;
+    for path in [
+        "/health/../people",
+        "/health/%2e%2e/people",
+        "/docs/..%2fpeople",
+        "/people;x=1",
+        "/people/",
+        "//people",
+        "/./people",
+        "/%70eople",
+        "/people%2f",
+        "/people%00",
+        "/PEOPLE",
+        "/api/../people",
+        "/api/v1//people",
+        "/api/v1/api/people",
+        "/people?x=/health",
+        "/auth/me/../../people",
+        "/p\u{e9}ople",
+        "/people%20",
+        "/.//people",
+        "/healthz/people",
+    ] {
+        for client in [app.anonymous(), nobody.clone()] {
+            let answer = client.get(path).await;
+            assert!([400, 401, 403, 404, 422].contains(&answer.status), "{answer}");
+        }
+    }
+    for name in ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-forwarded-prefix"] {
+        let request = app.anonymous().request(Method::GET, "/people").header(name, "/health");
+        app.anonymous().send_raw(request).await.problem(401, "unauthenticated");
+    }
+}
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
+
+/// What the replaced systems answer, as far as this release owes it. They spell it with no prefix, `/api` and `/api/v1`.
+const OWED: &[(Method, &str)] = &[
+    (POST, "/auth/login"),
+    (POST, "/auth/refresh"),
+    (POST, "/auth/logout"),
+    (GET, "/auth/whoami"),
+    (GET, "/auth/me"),
+    (PATCH, "/auth/me"),
+    (PUT, "/auth/me"),
+    (POST, "/auth/password-change"),
+    (GET, "/auth/sessions"),
+    (DELETE, "/auth/sessions"),
+    (DELETE, "/auth/sessions/{id}"),
+    (GET, "/people"),
+    (POST, "/people"),
+    (GET, "/people/{id}"),
+    (PATCH, "/people/{id}"),
+    (PUT, "/people/{id}"),
+    (DELETE, "/people/{id}"),
+    (GET, "/people/{id}/roles"),
+    (POST, "/people/{id}/roles"),
+    (DELETE, "/people/{id}/roles/{role_id}"),
+    (GET, "/roles"),
+    (POST, "/roles"),
+    (GET, "/roles/{id}"),
+    (PATCH, "/roles/{id}"),
+    (PUT, "/roles/{id}"),
+    (DELETE, "/roles/{id}"),
+    (GET, "/roles/{id}/permissions"),
+    (POST, "/roles/{id}/permissions"),
+    (DELETE, "/roles/{id}/permissions/{permission_id}"),
+    (GET, "/permissions"),
+    (POST, "/permissions"),
+    (GET, "/permissions/{id}"),
+    (PATCH, "/permissions/{id}"),
+    (PUT, "/permissions/{id}"),
+    (DELETE, "/permissions/{id}"),
+    (GET, "/audit-events"),
+    (GET, "/audit-events/{id}"),
+    (GET, "/audit-events/export"),
+    (GET, "/health"),
+    (GET, "/health/live"),
+    (GET, "/health/ready"),
+    (GET, "/health/db-pool"),
+    (GET, "/metrics"),
+    (GET, "/version"),
+    (GET, "/openapi.json"),
+    (GET, "/docs"),
+    (GET, "/redoc"),
+];
+
+/// Other spellings of the same; each names its successor.
+const ALIASES: &[(Method, &str, &str)] = &[
+    (GET, "/auth/me/sessions", "/auth/sessions"),
+    (DELETE, "/auth/me/sessions", "/auth/sessions"),
+    (DELETE, "/auth/me/sessions/{id}", "/auth/sessions/{id}"),
+    (POST, "/auth/me/password", "/auth/password-change"),
+    (GET, "/rbac/roles", "/roles"),
+    (POST, "/rbac/roles", "/roles"),
+    (GET, "/rbac/roles/{id}", "/roles/{id}"),
+    (PATCH, "/rbac/roles/{id}", "/roles/{id}"),
+    (DELETE, "/rbac/roles/{id}", "/roles/{id}"),
+    (GET, "/rbac/permissions", "/permissions"),
+    (POST, "/rbac/permissions", "/permissions"),
+    (GET, "/rbac/permissions/{id}", "/permissions/{id}"),
+    (PATCH, "/rbac/permissions/{id}", "/permissions/{id}"),
+    (DELETE, "/rbac/permissions/{id}", "/permissions/{id}"),
+    (GET, "/audit/export", "/audit-events/export"),
+    (GET, "/v1/audit/logs", "/audit-events"),
+    (GET, "/healthz", "/health"),
+    (GET, "/readyz", "/health/ready"),
+    (GET, "/metrics/prometheus", "/metrics"),
+    (GET, "/swagger-redirect", "/docs"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_owed_path_answers_under_every_prefix() {
+    let app = TestApp::builder(Engine::Sqlite).without_administrator().start().await;
+    let anonymous = app.anonymous();
+    let documented = anonymous.get("/openapi.json").await.expect(200);
+    for prefix in ["", "/api", "/api/v1"] {
+        for (method, path) in OWED {
+            let answer = ask(&anonymous, method, &format!("{prefix}{}", filled(path))).await;
+            assert!(answer.0, "{method} {prefix}{path} does not answer: {}", answer.1);
+            assert_eq!(answer.2, (None, None), "{method} {prefix}{path} is deprecated");
+        }
+        for (method, path, successor) in ALIASES {
+            let (is_there, text, marks) = ask(&anonymous, method, &format!("{prefix}{}", filled(path))).await;
+            assert!(is_there, "{method} {prefix}{path} does not answer: {text}");
+            let (deprecation, link) = marks;
+            assert!(deprecation.is_some(), "{method} {prefix}{path} is not marked as deprecated");
+            let link = link.unwrap_or_default();
+            let expected = format!("{}>; rel=\"successor-version\"", filled(successor));
+            assert!(link.ends_with(&expected), "{method} {prefix}{path} names {link}");
+        }
+    }
+    for (method, path) in OWED {
+        let operation = &documented["paths"][path][method.as_str().to_lowercase()];
+        assert!(operation.is_object(), "{method} {path} is not documented");
+    }
+    for (method, path, _) in ALIASES {
+        let operation = &documented["paths"][path][method.as_str().to_lowercase()];
+        assert_eq!(
+            operation["deprecated"],
+            Value::Bool(true),
+            "{method} {path} is not documented as deprecated"
+        );
+    }
+}
+
+/// Whether there is a route, what it said, and what marks a path as deprecated.
+async fn ask(
+    client: &Client,
+    method: &Method,
+    path: &str,
+) -> (bool, String, (Option<String>, Option<String>)) {
+    let answer = client.send(method.clone(), path, None).await;
+    let header = |name| answer.header(name).map(str::to_owned);
+    (![404, 405].contains(&answer.status), answer.to_string(), (header("deprecation"), header("link")))
+}
