@@ -375,13 +375,12 @@ async fn make_defaults(
 }
 
 fn default_org(settings: &Settings) -> Result<DefaultOrg, StartError> {
-    let mut config = TenancyConfig::default();
-    config.mode = if settings.multi_tenant { TenancyMode::Multi } else { TenancyMode::Single };
-    config.default_org.id = settings.default_org_id.map(TenantId::from_uuid);
-    config.default_org.code =
-        settings.default_org_code.parse().map_err(|error| weak("DEFAULT_ORG_SLUG", format!("{error}")))?;
-    config.default_org.name =
-        settings.default_org_name.parse().map_err(|error| weak("DEFAULT_ORG_NAME", format!("{error}")))?;
+    let code = settings.default_org_code.parse().map_err(|error| weak("DEFAULT_ORG_SLUG", format!("{error}")))?;
+    let name = settings.default_org_name.parse().map_err(|error| weak("DEFAULT_ORG_NAME", format!("{error}")))?;
+    let config = TenancyConfig {
+        mode: if settings.multi_tenant { TenancyMode::Multi } else { TenancyMode::Single },
+        default_org: DefaultOrg { id: settings.default_org_id.map(TenantId::from_uuid), code, name },
+    };
     config.validate().map_err(|problems| {
         let problems = problems.iter().map(|problem| SettingProblem {
             name: problem.field.to_owned(),

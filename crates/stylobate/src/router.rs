@@ -61,7 +61,6 @@ impl Platform {
     /// Lets `router` know who calls: requests carry their `Principal` and `RequestContext`.
     ///
     /// For routers that were not made by [`router`](Self::router); each handler has to ask for permission itself.
-    #[must_use]
     pub fn with_auth(&self, router: Router) -> Router {
         router.layer(AuthenticateLayer::new(Arc::new(self.auth().clone())).with_cookie(self.session_cookie()))
     }

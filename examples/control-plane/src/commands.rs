@@ -90,13 +90,13 @@ struct SeedAdmin {
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failed {
-    #[error("{0}")]
-    Start(#[source] StartError),
+    #[error(transparent)]
+    Start(StartError),
     #[error("another server or worker uses this SQLite database")]
     SqliteSingleServer,
     #[error("the database did not do it")]
     Db(#[from] stylobate::db::Error),
-    #[error("{0}")]
+    #[error("{1}")]
     Refused(String, String),
     #[error("`--{0}` is missing")]
     Missing(&'static str),

@@ -4,6 +4,8 @@ use stylobate::core::{FieldProblem, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::service::Refused;
+
 /// Whether a person takes part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -221,10 +223,10 @@ impl PersonInput {
     ///
     /// # Errors
     /// 422 when the two contradict each other.
-    pub(super) fn wanted_status(&self) -> Result<Option<Status>, Problem> {
+    pub(super) fn wanted_status(&self) -> Result<Option<Status>, Refused> {
         match (self.status, self.is_active) {
             (Some(status), Some(is_active)) if (status == Status::Active) != is_active => {
-                Err(invalid(vec![FieldProblem::new("is_active", "contradiction", "contradicts `status`")]))
+                Err(invalid(vec![FieldProblem::new("is_active", "contradiction", "contradicts `status`")]).into())
             }
             (Some(status), _) => Ok(Some(status)),
             (None, Some(true)) => Ok(Some(Status::Active)),
@@ -237,7 +239,7 @@ impl PersonInput {
     ///
     /// # Errors
     /// 422 with every field that breaks one.
-    pub(super) fn profile(&self) -> Result<Profile, Problem> {
+    pub(super) fn profile(&self) -> Result<Profile, Refused> {
         let mut problems = Vec::new();
         for (field, value) in [("first_name", &self.first_name), ("last_name", &self.last_name)] {
             if value.trim().is_empty() {
@@ -265,7 +267,7 @@ impl PersonInput {
             }
         }
         self.check_forms(&mut problems);
-        if problems.is_empty() { Ok(self.to_profile()) } else { Err(invalid(problems)) }
+        if problems.is_empty() { Ok(self.to_profile()) } else { Err(invalid(problems).into()) }
     }
 
     fn check_forms(&self, problems: &mut Vec<FieldProblem>) {

@@ -111,7 +111,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn parse(input: &PersonInput) -> Result<Self, Problem> {
+    fn parse(input: &PersonInput) -> Result<Self, Refused> {
         let mut problems = Vec::new();
         let mut wrong = |field: &'static str, error: stylobate::auth::IdentifierError| {
             problems.push(stylobate::core::FieldProblem::new(field, error.code(), error.to_string()));
@@ -122,7 +122,7 @@ impl Identity {
             username.and_then(|name| Username::parse(name).map_err(|error| wrong("username", error)).ok());
         match email {
             Some(email) if problems.is_empty() => Ok(Self { username, email }),
-            _ => Err(invalid(problems)),
+            _ => Err(invalid(problems).into()),
         }
     }
 }
@@ -138,8 +138,8 @@ impl Identity {
     }
 }
 
-pub(crate) fn password_of(text: String) -> Result<Password, Problem> {
-    Password::new(text).map_err(|_| field("password", "is longer than 1024 bytes"))
+pub(crate) fn password_of(text: String) -> Result<Password, Refused> {
+    Password::new(text).map_err(|_| field("password", "is longer than 1024 bytes").into())
 }
 
 impl People {
