@@ -107,7 +107,7 @@ impl AuthConfig {
     /// Everything that is wrong, at once.
     pub fn validate_for_production(&self) -> Result<(), ConfigProblems> {
         let mut problems = self.problems();
-        if !self.issuer.strip_prefix("https://").is_some_and(|host| !host.is_empty()) {
+        if self.issuer.strip_prefix("https://").is_none_or(str::is_empty) {
             problems.push(problem("issuer", "must be an https:// address in production"));
         }
         problems_or_ok(problems)
@@ -146,7 +146,9 @@ impl AuthConfig {
         let is_hmac = self.algorithm == SigningAlgorithm::Hs256;
         match (is_hmac, &self.secret) {
             (true, None) => problems.push(problem("secret", "is missing: HS256 needs one")),
-            (false, Some(_)) => problems.push(problem("secret", "is set, but the algorithm does not use one")),
+            (false, Some(_)) => {
+                problems.push(problem("secret", "is set, but the algorithm does not use one"))
+            }
             _ => {}
         }
         match (&self.private_key, self.algorithm) {
@@ -177,7 +179,9 @@ impl AuthConfig {
         if let (SigningAlgorithm::Hs256, Some(secret)) = (self.algorithm, &self.secret) {
             return Ok(Some(KeySet::signing_with(SigningKey::hs256(secret.expose_secret().as_bytes())?)));
         }
-        let Some(private_key) = self.private_key.as_ref().filter(|_| self.algorithm != SigningAlgorithm::Hs256) else {
+        let Some(private_key) =
+            self.private_key.as_ref().filter(|_| self.algorithm != SigningAlgorithm::Hs256)
+        else {
             return Ok(None);
         };
         let set = KeySet::signing_with(SigningKey::from_pem(self.algorithm, private_key.expose_secret())?);
@@ -185,7 +189,11 @@ impl AuthConfig {
             Some(pem) => {
                 let key = VerifyingKey::from_pem(self.algorithm, pem)?;
                 // The public half of the signing key is what most operators put here: it is accepted anyway.
-                if set.find(key.kid().as_str()).is_some() { Ok(Some(set)) } else { set.also_accepting(key).map(Some) }
+                if set.find(key.kid().as_str()).is_some() {
+                    Ok(Some(set))
+                } else {
+                    set.also_accepting(key).map(Some)
+                }
             }
             None => Ok(Some(set)),
         }
@@ -235,7 +243,9 @@ mod tests {
     use super::*;
 
     fn fields(config: &AuthConfig) -> Vec<&'static str> {
-        config.validate().map_or_else(|problems| problems.0.iter().map(|one| one.field).collect(), |()| Vec::new())
+        config
+            .validate()
+            .map_or_else(|problems| problems.0.iter().map(|one| one.field).collect(), |()| Vec::new())
     }
 
     #[test]
@@ -257,8 +267,14 @@ mod tests {
             secret: Some("0123456789abcdef0123456789abcdef".into()),
             ..AuthConfig::default()
         };
-        let expected =
-            ["issuer", "access_ttl_minutes", "login_attempt_limit", "password_min_length", "secret", "private_key"];
+        let expected = [
+            "issuer",
+            "access_ttl_minutes",
+            "login_attempt_limit",
+            "password_min_length",
+            "secret",
+            "private_key",
+        ];
         assert_eq!(fields(&config), expected);
         assert!(!config.validate().unwrap_err().to_string().contains("0123456789"));
         assert!(!format!("{config:?}").contains("0123456789"));

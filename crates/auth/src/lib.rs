@@ -36,6 +36,7 @@
 //! Each module says its rules at its head: `people` (names), `throttle` (guessing), `session`, `refresh` (families),
 //! `revocation`, `password`, `key`, `token` and `seal`.
 
+#[cfg(feature = "sql")]
 mod config;
 #[cfg(feature = "sql")]
 mod credential;
@@ -56,6 +57,7 @@ mod setup_token;
 mod throttle;
 mod token;
 
+#[cfg(feature = "sql")]
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
 pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey};
 #[cfg(feature = "sql")]
@@ -64,10 +66,12 @@ pub use password::{
     ContextWords, HashParams, HasherOptions, HasherStats, Password, PasswordError, PasswordHash,
     PasswordHasher, PasswordPolicy, PolicyViolation, Verdict,
 };
-pub use people::{Email, Identifier, IdentifierError, Username};
+pub use people::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]
-pub use people::{NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
-pub use refresh::{Family, Presented, RefreshStep, RefreshToken};
+pub use people::{Identifier, NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
+#[cfg(feature = "sql")]
+pub use refresh::RefreshToken;
+pub use refresh::{Family, Presented, RefreshStep};
 pub use revocation::{Revocation, Revocations};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;

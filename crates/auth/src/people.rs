@@ -9,10 +9,14 @@
 
 mod identifier;
 #[cfg(feature = "sql")]
+mod lookup;
+#[cfg(feature = "sql")]
 mod store;
 
-pub use identifier::{Email, Identifier, IdentifierError, Username};
+pub use identifier::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]
-pub(crate) use store::{find, find_by_identifier, is_empty, lock, raise_epoch};
+pub use lookup::Identifier;
 #[cfg(feature = "sql")]
 pub use store::{NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
+#[cfg(feature = "sql")]
+pub(crate) use store::{find, find_by_identifier, is_empty, lock, raise_epoch};

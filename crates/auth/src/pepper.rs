@@ -1,12 +1,16 @@
+#[cfg(feature = "sql")]
 use ring::hmac;
 
+#[cfg(feature = "sql")]
 use crate::PlatformSecret;
 
 /// Keys the digests of everything that is looked up by digest, so that a copy of the database alone lets nobody test
 /// guesses against it. Each use has a label of its own: a digest of one is never a digest of another.
+#[cfg(feature = "sql")]
 #[derive(Clone)]
 pub(crate) struct Pepper(hmac::Key);
 
+#[cfg(feature = "sql")]
 impl Pepper {
     pub(crate) fn new(secret: &PlatformSecret) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))

@@ -22,9 +22,11 @@
 mod family;
 #[cfg(feature = "sql")]
 mod store;
+#[cfg(feature = "sql")]
 mod token;
 
 pub use family::{Family, Presented, RefreshStep};
 #[cfg(feature = "sql")]
 pub(crate) use store::{FamilyRow, find, insert, rotate};
+#[cfg(feature = "sql")]
 pub use token::RefreshToken;

@@ -16,8 +16,8 @@ use stylobate_core::{AuditEvent, AuditSink, Clock};
 use stylobate_db::{Db, Scope};
 
 use crate::{
-    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, Signer, ThrottleConfig, Verifier,
-    pepper::Pepper,
+    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, Signer, ThrottleConfig,
+    Verifier, pepper::Pepper,
 };
 
 pub use builder::AuthBuilder;
@@ -99,7 +99,11 @@ impl Auth {
     async fn record(&self, event: AuditEvent) {
         let action = event.action;
         if let Err(error) = self.inner.audit.record(event).await {
-            tracing::error!(action, error = &error as &dyn std::error::Error, "an audit event could not be stored");
+            tracing::error!(
+                action,
+                error = &error as &dyn std::error::Error,
+                "an audit event could not be stored"
+            );
         }
     }
 }

@@ -48,7 +48,7 @@ impl IdentifierError {
 ///
 /// RFC 8265 §3.3 (UsernameCaseMapped) folds width, case and composition; NFKC merges the other compatibility forms too,
 /// so that no two names of different people look alike for that reason.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
@@ -158,7 +158,9 @@ impl Email {
                 (1..=63).contains(&label.len())
                     && !label.starts_with('-')
                     && !label.ends_with('-')
-                    && label.chars().all(|c| c == '-' || c.is_alphanumeric() || (!c.is_ascii() && !is_invisible(c)))
+                    && label
+                        .chars()
+                        .all(|c| c == '-' || c.is_alphanumeric() || (!c.is_ascii() && !is_invisible(c)))
             });
             if !local_is_sound || !domain_is_sound {
                 return Err(IdentifierError::NotAnAddress);
@@ -215,63 +217,6 @@ macro_rules! shown_as_typed {
 
 shown_as_typed!(Username, Email);
 
-/// What somebody typed to say who they are: a username or an e-mail address, folded.
-///
-/// Any text is one, so that signing in with nonsense looks like signing in as somebody unknown. There is no `Debug`
-/// of the text: people type passwords into this field.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Identifier {
-    key: String,
-    kind: IdentifierKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IdentifierKind {
-    Username,
-    Email,
-    /// Nobody can be called this.
-    Nobody,
-}
-
-impl Identifier {
-    /// Takes what was typed.
-    #[must_use]
-    pub fn new(typed: &str) -> Self {
-        // Longer texts name nobody; they are cut rather than folded whole, because folding grows them.
-        if typed.len() > Email::BYTES_MAX {
-            let mut end = Email::BYTES_MAX;
-            while !typed.is_char_boundary(end) {
-                end -= 1;
-            }
-            let key = typed.get(..end).unwrap_or_default().to_owned();
-            return Self { key, kind: IdentifierKind::Nobody };
-        }
-        let key = fold(typed);
-        let kind = if Username::parse(typed).is_ok() {
-            IdentifierKind::Username
-        } else if Email::parse(typed).is_ok() {
-            IdentifierKind::Email
-        } else {
-            IdentifierKind::Nobody
-        };
-        Self { key, kind }
-    }
-
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-
-    pub(crate) fn kind(&self) -> IdentifierKind {
-        self.kind
-    }
-}
-
-impl fmt::Debug for Identifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Identifier([redacted])")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -309,7 +254,19 @@ mod tests {
             assert!(Email::parse(sound).is_ok(), "{sound}");
         }
         let long_local = format!("{}@example.org", "a".repeat(65));
-        for unsound in ["ada", "@b", "a@", "a@@b", ".a@b", "a..b@c", "a@-b", "a@b..c", "<a>@b", "a@b>", long_local.as_str()] {
+        for unsound in [
+            "ada",
+            "@b",
+            "a@",
+            "a@@b",
+            ".a@b",
+            "a..b@c",
+            "a@-b",
+            "a@b..c",
+            "<a>@b",
+            "a@b>",
+            long_local.as_str(),
+        ] {
             assert_eq!(Email::parse(unsound), Err(IdentifierError::NotAnAddress), "{unsound}");
         }
     }
@@ -322,12 +279,6 @@ mod tests {
             if Username::parse(&text).is_ok() {
                 prop_assert_eq!(fold(&once), once);
             }
-        }
-
-        #[test]
-        fn any_text_is_an_identifier(text in any::<String>()) {
-            let identifier = Identifier::new(&text);
-            prop_assert!(identifier.key().len() <= 254 * 18);
         }
     }
 }

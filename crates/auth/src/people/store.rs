@@ -6,10 +6,7 @@ use stylobate_core::{AuditEvent, Clock, PersonId, RequestContext};
 use stylobate_db::{Conn, Error, Sql, TransactError, Tx};
 use uuid::Uuid;
 
-use super::{
-    Email, Identifier, Username,
-    identifier::IdentifierKind,
-};
+use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{ContextWords, Revocation, Revocations, revocation, session, session::EndReason};
 
 /// Whether a person may sign in.
@@ -243,7 +240,12 @@ impl People {
     /// # Errors
     /// [`PeopleError::UsernameTaken`], [`PeopleError::EmailTaken`]. On PostgreSQL the transaction is of no further use
     /// then; wrap the call in [`Tx::nested`] to go on.
-    pub async fn insert(&self, tx: &mut Tx, ctx: &RequestContext, new: NewPerson) -> Result<Person, PeopleError> {
+    pub async fn insert(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        new: NewPerson,
+    ) -> Result<Person, PeopleError> {
         let now = self.clock.now();
         let person = Person {
             id: PersonId::new(now),
@@ -270,7 +272,9 @@ impl People {
             .bind(now)
             .run()
             .await?;
-        tx.audit(AuditEvent::new(ctx, "person.create", "person").on(person.id).change(None::<()>, Some(&person)));
+        tx.audit(
+            AuditEvent::new(ctx, "person.create", "person").on(person.id).change(None::<()>, Some(&person)),
+        );
         Ok(person)
     }
 

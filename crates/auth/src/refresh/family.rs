@@ -92,7 +92,10 @@ mod tests {
     #[test]
     fn the_live_token_rotates_until_the_absolute_limit() {
         let family = family(3);
-        assert_eq!(Family::judge(Some(&family), &token(3, 0), at(999)), RefreshStep::Rotate { generation: 4 });
+        assert_eq!(
+            Family::judge(Some(&family), &token(3, 0), at(999)),
+            RefreshStep::Rotate { generation: 4 }
+        );
         assert_eq!(Family::judge(Some(&family), &token(3, 0), at(1_000)), RefreshStep::Expired);
     }
 

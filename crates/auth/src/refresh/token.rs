@@ -6,7 +6,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::Presented;
-use crate::{KeyError, key::random, pepper::{self, Pepper}};
+use crate::{
+    KeyError,
+    key::random,
+    pepper::{self, Pepper},
+};
 
 /// A refresh token in clear: a secret that goes to its client once and is stored nowhere.
 ///

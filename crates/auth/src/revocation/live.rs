@@ -233,13 +233,19 @@ mod tests {
         assert!(revocations.is_fresh());
 
         // As if the read had begun two seconds ago.
-        let aged = Inner { base: Instant::now().checked_sub(Duration::from_secs(2)).unwrap(), ..fresh_inner() };
+        let aged =
+            Inner { base: Instant::now().checked_sub(Duration::from_secs(2)).unwrap(), ..fresh_inner() };
         let aged = Revocations(Arc::new(aged));
         aged.0.read_at.store(1, Ordering::Release);
         assert!(!aged.is_fresh());
     }
 
     fn fresh_inner() -> Inner {
-        Inner { sessions: Shards::new(), subjects: Shards::new(), base: Instant::now(), read_at: AtomicU64::new(0) }
+        Inner {
+            sessions: Shards::new(),
+            subjects: Shards::new(),
+            base: Instant::now(),
+            read_at: AtomicU64::new(0),
+        }
     }
 }

@@ -47,7 +47,10 @@ impl Auth {
                 // Once per outage: the poll repeats three times a second.
                 Err(error) if !is_failing => {
                     is_failing = true;
-                    tracing::warn!(code = error.code(), "revocations cannot be read: sessions are checked one by one");
+                    tracing::warn!(
+                        code = error.code(),
+                        "revocations cannot be read: sessions are checked one by one"
+                    );
                 }
                 Err(_) => {}
             }

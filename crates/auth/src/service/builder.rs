@@ -5,8 +5,8 @@ use stylobate_db::Db;
 
 use super::{Auth, AuthError, Inner};
 use crate::{
-    AuthConfig, ConfigProblem, ConfigProblems, KeyRing, KeyRingConfig, Keys, PasswordHasher, PasswordPolicy, People,
-    Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
+    AuthConfig, ConfigProblem, ConfigProblems, KeyRing, KeyRingConfig, Keys, PasswordHasher, PasswordPolicy,
+    People, Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
 };
 
 /// Puts an [`Auth`] together.
@@ -23,7 +23,12 @@ pub struct AuthBuilder {
 impl Auth {
     /// Begins to put the service together: on `db`, whose tables [`MIGRATIONS`](crate::MIGRATIONS) makes; with
     /// `sealer` for generated keys; with `audit` for failed logins.
-    pub fn builder(db: &Db, config: AuthConfig, sealer: Arc<dyn Sealer>, audit: Arc<dyn AuditSink>) -> AuthBuilder {
+    pub fn builder(
+        db: &Db,
+        config: AuthConfig,
+        sealer: Arc<dyn Sealer>,
+        audit: Arc<dyn AuditSink>,
+    ) -> AuthBuilder {
         AuthBuilder { db: db.clone(), config, sealer, audit, clock: Arc::new(SystemClock), hasher: None }
     }
 }
@@ -97,6 +102,9 @@ impl AuthBuilder {
 
 impl fmt::Debug for AuthBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthBuilder").field("db", &self.db).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("AuthBuilder")
+            .field("db", &self.db)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -103,7 +103,9 @@ impl AuthError {
     /// The database error inside, when there is one.
     fn db(&self) -> Option<&Error> {
         match self {
-            Self::Db(error) | Self::People(PeopleError::Db(error)) | Self::Key(KeyError::Db(error)) => Some(error),
+            Self::Db(error) | Self::People(PeopleError::Db(error)) | Self::Key(KeyError::Db(error)) => {
+                Some(error)
+            }
             _ => None,
         }
     }

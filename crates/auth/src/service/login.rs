@@ -69,7 +69,8 @@ impl Auth {
         let mut conn = self.inner.db.read().await?;
         let person = people::find_by_identifier(&mut conn, &identifier).await?;
         let nobody = PersonId::from_uuid(uuid::Uuid::nil());
-        let stored = credential::find_password(&mut conn, person.as_ref().map_or(nobody, |person| person.id)).await?;
+        let stored =
+            credential::find_password(&mut conn, person.as_ref().map_or(nobody, |person| person.id)).await?;
         drop(conn);
         let account = match &person {
             Some(person) => CounterKey::Person(person.id),
@@ -99,7 +100,9 @@ impl Auth {
         self.standing(counted).await?;
         let stored = stored.and_then(|text| {
             text.parse::<PasswordHash>()
-                .inspect_err(|_| tracing::error!("a stored password hash is malformed; its person cannot sign in"))
+                .inspect_err(|_| {
+                    tracing::error!("a stored password hash is malformed; its person cannot sign in")
+                })
                 .ok()
         });
         let verdict = match &stored {
@@ -127,7 +130,8 @@ impl Auth {
     async fn standing(&self, counted: &Counted) -> Result<Standing, AuthError> {
         let now = self.inner.clock.now();
         let mut conn = self.inner.db.read().await?;
-        let standing = throttle::find_standing(&mut conn, &counted.account, counted.address.as_ref(), now).await?;
+        let standing =
+            throttle::find_standing(&mut conn, &counted.account, counted.address.as_ref(), now).await?;
         match standing.locked_until.map(|until| until.signed_duration_since(now).to_std()) {
             Some(Ok(retry_after)) => Err(AuthError::Throttled { retry_after }),
             _ => Ok(standing),
@@ -192,7 +196,12 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Db`].
-    pub async fn unlock(&self, tx: &mut Tx, ctx: &RequestContext, person: PersonId) -> Result<bool, AuthError> {
+    pub async fn unlock(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        person: PersonId,
+    ) -> Result<bool, AuthError> {
         let was_counted = throttle::clear(tx, person).await?;
         if was_counted {
             tx.audit(AuditEvent::new(ctx, "auth.unlock", "person").on(person));

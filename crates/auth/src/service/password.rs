@@ -1,11 +1,7 @@
 use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
 use stylobate_db::Tx;
 
-use super::{
-    Auth, AuthError, SCOPE, VerifiedPerson,
-    login::Counted,
-    session::caller,
-};
+use super::{Auth, AuthError, SCOPE, VerifiedPerson, login::Counted, session::caller};
 use crate::{
     ContextWords, Password, PasswordHash, PeopleError, Person, credential, people,
     session::{self, EndReason},
@@ -30,10 +26,8 @@ impl Auth {
         let person = people::find(&mut conn, id).await?;
         let stored = credential::find_password(&mut conn, id).await?;
         drop(conn);
-        let counted = Counted {
-            account: CounterKey::Person(id),
-            address: ctx.address.map(CounterKey::address),
-        };
+        let counted =
+            Counted { account: CounterKey::Person(id), address: ctx.address.map(CounterKey::address) };
         let matches = self.check_password(&counted, person.as_ref(), current.clone(), stored).await?;
         let Some(person) = person.filter(|_| matches) else {
             return Err(self.password_failed(ctx, &counted, "auth.password_change_failed").await);

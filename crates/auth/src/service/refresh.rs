@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{
-    Actor, ActorKind, Assurance, AuditEvent, AuthenticatorAssurance, Outcome, PersonId, RequestContext, SessionId,
-    TenantId,
+    Actor, ActorKind, Assurance, AuditEvent, AuthenticatorAssurance, Outcome, PersonId, RequestContext,
+    SessionId, TenantId,
 };
 use stylobate_db::Tx;
 
@@ -38,7 +38,8 @@ impl Auth {
         if session.is_some_and(|asserted| asserted != token.session()) {
             return Err(AuthError::RefreshInvalid);
         }
-        let next = RefreshToken::issue(&self.inner.pepper, token.session(), token.presented().generation + 1)?;
+        let next =
+            RefreshToken::issue(&self.inner.pepper, token.session(), token.presented().generation + 1)?;
         let now = self.inner.clock.now();
         let (auth, ctx, next_hash) = (self.clone(), ctx.clone(), next.hash());
         let renew = async move |tx: &mut Tx| auth.renew(tx, &ctx, &token, next_hash, now).await;
@@ -81,7 +82,11 @@ impl Auth {
                         return Ok(Renewal::Refused);
                     }
                     if refresh::rotate(tx, id, presented.hash, next_hash, now).await? {
-                        return Ok(Renewal::Done(grant(id, &row, family.map_or(now, |family| family.expires_at))));
+                        return Ok(Renewal::Done(grant(
+                            id,
+                            &row,
+                            family.map_or(now, |family| family.expires_at),
+                        )));
                     }
                     // Another request was faster, or ended the session: the row, read again, says which. It cannot be
                     // the same again, since a digest never comes back.

@@ -112,7 +112,8 @@ impl Auth {
         };
         session::insert(tx, &new).await?;
         refresh::insert(tx, grant.session, hash, now, grant.expires_at).await?;
-        let mut event = AuditEvent::new(ctx, "auth.login", "session").on(grant.session).in_tenant(grant.tenant);
+        let mut event =
+            AuditEvent::new(ctx, "auth.login", "session").on(grant.session).in_tenant(grant.tenant);
         event.actor = Actor { kind: ActorKind::User, id: Some(grant.person.to_string()) };
         event.session_id = Some(grant.session);
         if too_many > 0 {

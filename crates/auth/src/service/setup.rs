@@ -39,7 +39,7 @@ impl Auth {
     /// [`AuthError::Db`], [`AuthError::Key`].
     pub async fn create_setup_token(&self) -> Result<Option<SetupToken>, AuthError> {
         let secret = Zeroizing::new(random::<32>()?);
-        let token = SetupToken(Zeroizing::new(URL_SAFE_NO_PAD.encode(&*secret)));
+        let token = SetupToken(Zeroizing::new(URL_SAFE_NO_PAD.encode(*secret)));
         let hash = self.setup_hash(token.expose_secret());
         let now = self.inner.clock.now();
         let made = self
@@ -50,7 +50,11 @@ impl Auth {
                     return Ok::<_, AuthError>(false);
                 }
                 setup_token::put(tx, hash, now, now + OPEN_FOR).await?;
-                tx.audit(AuditEvent::new(&RequestContext::system("setup"), "setup_token.create", "setup_token"));
+                tx.audit(AuditEvent::new(
+                    &RequestContext::system("setup"),
+                    "setup_token.create",
+                    "setup_token",
+                ));
                 Ok(true)
             })
             .await?;

@@ -199,7 +199,12 @@ pub(crate) async fn find_owner(conn: &mut Conn, id: SessionId) -> Result<Option<
 }
 
 /// Whether the session is alive and its person active: what decides when revocations in memory are stale.
-pub(crate) async fn is_alive(conn: &mut Conn, id: SessionId, person: PersonId, now: DateTime<Utc>) -> Result<bool, Error> {
+pub(crate) async fn is_alive(
+    conn: &mut Conn,
+    id: SessionId,
+    person: PersonId,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
     let row = conn
         .q("SELECT s.idle_expires_at, s.expires_at, s.ended_at \
             FROM sessions s JOIN people p ON p.id = s.person_id \

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn tries_during_a_lock_do_not_make_it_longer() {
-        let config = ThrottleConfig { account_failures_max: 1, address_failures_max: 1, ..ThrottleConfig::default() };
+        let config =
+            ThrottleConfig { account_failures_max: 1, address_failures_max: 1, ..ThrottleConfig::default() };
         let locked = Counter::new(at(0)).account_failed(&config, at(0));
         assert_eq!(locked.account_failed(&config, at(60)), locked);
         let locked = Counter::new(at(0)).address_failed(&config, at(0));

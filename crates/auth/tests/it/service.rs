@@ -16,8 +16,8 @@ use std::{
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use stylobate_auth::{
-    Auth, AuthConfig, AuthError, AuthenticateError, Email, KeyEncryptionKey, LocalSealer, NewPerson, Password,
-    PasswordHash, Person, TokenPair, Username, VerifiedToken,
+    Auth, AuthConfig, AuthError, AuthenticateError, Email, KeyEncryptionKey, LocalSealer, NewPerson,
+    Password, PasswordHash, Person, TokenPair, Username, VerifiedToken,
 };
 use stylobate_core::{
     AuditError, AuditEvent, AuditSink, BoxFuture, Principal, RequestContext, Sealer, SessionId,
@@ -115,7 +115,10 @@ impl House {
     }
 
     pub(crate) async fn try_login(&self, identifier: &str, password: &str) -> &'static str {
-        self.auth.verify_login(&nobody(), identifier, typed(password)).await.map_or_else(|error| error.code(), |_| "ok")
+        self.auth
+            .verify_login(&nobody(), identifier, typed(password))
+            .await
+            .map_or_else(|error| error.code(), |_| "ok")
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Result<TokenPair, AuthError> {

@@ -1,6 +1,8 @@
 use std::net::IpAddr;
 
-use stylobate_auth::{AuthConfig, AuthError, HashParams, HasherOptions, MIGRATIONS, PasswordHasher, PersonStatus};
+use stylobate_auth::{
+    AuthConfig, AuthError, HashParams, HasherOptions, MIGRATIONS, PasswordHasher, PersonStatus,
+};
 use stylobate_core::{Outcome, RequestContext};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
@@ -34,7 +36,9 @@ async fn unknown_wrong_disabled_and_passwordless_look_and_cost_the_same(db: Test
     };
     house.db.transact(SCOPE, change).await.unwrap();
 
-    for (name, password) in [("ada", WRONG), ("nemo", WRONG), ("bob", PASSWORD), ("carl", WRONG), ("not\0a name", WRONG)] {
+    for (name, password) in
+        [("ada", WRONG), ("nemo", WRONG), ("bob", PASSWORD), ("carl", WRONG), ("not\0a name", WRONG)]
+    {
         let before = (house.auth.hasher().stats().computed, house.audit.count("auth.login_failed"));
         let refused = house.auth.verify_login(&nobody(), name, typed(password)).await.unwrap_err();
         assert!(matches!(refused, AuthError::InvalidCredentials), "{name}: {refused:?}");
@@ -105,13 +109,16 @@ both_engines!(parallel_guesses_learn_no_more_than_the_limit, &[&MIGRATIONS]);
 async fn an_address_that_tries_many_names_is_locked(db: TestDb) {
     let house = House::with(db, AuthConfig { login_address_limit: 3, ..AuthConfig::default() }).await;
     house.person("ada").await;
-    let from = |address: &str| RequestContext { address: Some(address.parse::<IpAddr>().unwrap()), ..nobody() };
+    let from =
+        |address: &str| RequestContext { address: Some(address.parse::<IpAddr>().unwrap()), ..nobody() };
     for name in ["x1", "x2", "x3"] {
         let failed = house.auth.verify_login(&from("2001:db8::1"), name, typed(WRONG)).await;
         assert_eq!(code(failed), "invalid_credentials");
     }
     // The same network of 64 bits; another one; the other family.
-    for (address, expected) in [("2001:db8::ffff", "login_throttled"), ("2001:db8:0:1::1", "ok"), ("192.0.2.1", "ok")] {
+    for (address, expected) in
+        [("2001:db8::ffff", "login_throttled"), ("2001:db8:0:1::1", "ok"), ("192.0.2.1", "ok")]
+    {
         let result = house.auth.verify_login(&from(address), "ada", typed(PASSWORD)).await;
         assert_eq!(code(result), expected, "{address}");
     }

@@ -54,8 +54,13 @@ async fn weak_and_unchanged_passwords_are_refused(db: TestDb) {
     let ctx = house.as_holder(&own).await;
     let change = async |new: &str| house.auth.change_password(&ctx, typed(PASSWORD), typed(new)).await;
     let Err(AuthError::PasswordRefused(violations)) = change("short").await else { panic!("accepted") };
-    assert!(matches!(violations.as_slice(), [PolicyViolation::TooShort { min_chars: 15 }, ..]), "{violations:?}");
-    let Err(AuthError::PasswordRefused(violations)) = change("lovelace lovelace 1").await else { panic!("accepted") };
+    assert!(
+        matches!(violations.as_slice(), [PolicyViolation::TooShort { min_chars: 15 }, ..]),
+        "{violations:?}"
+    );
+    let Err(AuthError::PasswordRefused(violations)) = change("lovelace lovelace 1").await else {
+        panic!("accepted")
+    };
     assert_eq!(violations, [PolicyViolation::ContextWord]);
     assert_eq!(code(change(PASSWORD).await), "password_unchanged");
     assert_eq!(house.try_login("lovelace", PASSWORD).await, "ok");
@@ -72,7 +77,10 @@ async fn a_password_that_somebody_else_chose_has_to_be_changed_first(db: TestDb)
     assert_eq!(code(same), "password_unchanged");
     house.auth.replace_password(&nobody(), &verified, typed(NEW)).await.unwrap();
     // Once: the verification is of the old password.
-    assert_eq!(code(house.auth.replace_password(&nobody(), &verified, typed(PASSWORD)).await), "invalid_credentials");
+    assert_eq!(
+        code(house.auth.replace_password(&nobody(), &verified, typed(PASSWORD)).await),
+        "invalid_credentials"
+    );
     assert!(house.login("ada", NEW).await.is_ok());
 }
 both_engines!(a_password_that_somebody_else_chose_has_to_be_changed_first, &[&MIGRATIONS]);

@@ -7,7 +7,13 @@ use stylobate_testkit::{TestDb, both_engines};
 
 use super::{House, PASSWORD, SCOPE, is_revoked, new_person, system};
 
-async fn update(auth: &Auth, db: &Db, id: PersonId, version: i64, change: PersonChange) -> Result<Person, PeopleError> {
+async fn update(
+    auth: &Auth,
+    db: &Db,
+    id: PersonId,
+    version: i64,
+    change: PersonChange,
+) -> Result<Person, PeopleError> {
     let auth = auth.clone();
     let update =
         async move |tx: &mut Tx| auth.people().update(tx, &system(), id, version, change.clone()).await;
@@ -30,15 +36,21 @@ async fn names_are_unique_in_every_spelling(db: TestDb) {
         };
         house.db.transact(SCOPE, insert).await
     };
-    let same_name = stylobate_auth::NewPerson { email: Email::parse("other@example.org").unwrap(), ..new_person("ADA") };
+    let same_name =
+        stylobate_auth::NewPerson { email: Email::parse("other@example.org").unwrap(), ..new_person("ADA") };
     assert!(matches!(insert(same_name).await, Err(PeopleError::UsernameTaken)));
-    let same_email = stylobate_auth::NewPerson { email: Email::parse("ADA@example.org").unwrap(), ..new_person("carl") };
+    let same_email =
+        stylobate_auth::NewPerson { email: Email::parse("ADA@example.org").unwrap(), ..new_person("carl") };
     assert!(matches!(insert(same_email).await, Err(PeopleError::EmailTaken)));
     let renaming = update(&house.auth, &house.db, bob.id, 2, renamed("Ada")).await;
     assert!(matches!(renaming, Err(PeopleError::UsernameTaken)), "{renaming:?}");
     // Any number of people have no username.
     for address in ["one@example.org", "two@example.org"] {
-        let person = stylobate_auth::NewPerson { username: None, email: Email::parse(address).unwrap(), ..new_person("x") };
+        let person = stylobate_auth::NewPerson {
+            username: None,
+            email: Email::parse(address).unwrap(),
+            ..new_person("x")
+        };
         assert_eq!(insert(person).await.unwrap().username, None);
     }
     let mut conn = house.db.read().await.unwrap();
@@ -75,10 +87,12 @@ async fn a_new_address_is_not_verified_by_the_old_one(db: TestDb) {
     let change = async |version, change| update(&house.auth, &house.db, id, version, change).await.unwrap();
     let verified = change(2, PersonChange { email_verified: Some(true), ..PersonChange::default() }).await;
     assert!(verified.email_verified);
-    let spelled = PersonChange { email: Some(Email::parse("Ada@Example.org").unwrap()), ..PersonChange::default() };
+    let spelled =
+        PersonChange { email: Some(Email::parse("Ada@Example.org").unwrap()), ..PersonChange::default() };
     let spelled = change(verified.version, spelled).await;
     assert!(spelled.email_verified, "another spelling is the same address");
-    let moved = PersonChange { email: Some(Email::parse("ada@example.net").unwrap()), ..PersonChange::default() };
+    let moved =
+        PersonChange { email: Some(Email::parse("ada@example.net").unwrap()), ..PersonChange::default() };
     let moved = change(spelled.version, moved).await;
     assert!(!moved.email_verified);
     assert_eq!(house.try_login("ADA@example.net", PASSWORD).await, "ok");
@@ -121,7 +135,8 @@ async fn missing_people_are_not_found(db: TestDb) {
     let updated = update(&house.auth, &house.db, id, 1, renamed("ada")).await;
     assert!(matches!(updated, Err(PeopleError::NotFound)));
     let auth = house.auth.clone();
-    let set = async move |tx: &mut Tx| auth.people().set_status(tx, &system(), id, PersonStatus::Disabled).await;
+    let set =
+        async move |tx: &mut Tx| auth.people().set_status(tx, &system(), id, PersonStatus::Disabled).await;
     assert!(matches!(house.db.transact(SCOPE, set).await, Err(PeopleError::NotFound)));
 }
 both_engines!(missing_people_are_not_found, &[&MIGRATIONS]);

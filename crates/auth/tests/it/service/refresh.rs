@@ -115,8 +115,10 @@ async fn of_fifty_parallel_renewals_one_wins(db: TestDb) {
         let results = tasks.join_all().await;
         let mut winners: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
         assert_eq!(winners.len(), 1, "round {round}");
-        let losers_wait =
-            results.iter().filter_map(|result| result.as_ref().err()).all(|error| error.code() == "refresh_in_progress");
+        let losers_wait = results
+            .iter()
+            .filter_map(|result| result.as_ref().err())
+            .all(|error| error.code() == "refresh_in_progress");
         assert!(losers_wait, "round {round}: {results:?}");
         live = winners.remove(0).clone();
         assert_eq!(house.count("SELECT generation FROM refresh_families").await, round + 1);
@@ -144,15 +146,8 @@ async fn the_database_holds_no_token(db: TestDb) {
     let house = House::new(db).await;
     house.person("ada").await;
     let pair = house.login("ada", PASSWORD).await.unwrap();
-    let stored: Vec<u8> = house
-        .db
-        .read()
-        .await
-        .unwrap()
-        .q("SELECT current_hash FROM refresh_families")
-        .scalar()
-        .await
-        .unwrap();
+    let stored: Vec<u8> =
+        house.db.read().await.unwrap().q("SELECT current_hash FROM refresh_families").scalar().await.unwrap();
     assert_eq!(stored.len(), 32);
     assert!(!format!("{pair:?}").contains(&pair.refresh_token[10..30]));
 }

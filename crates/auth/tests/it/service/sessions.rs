@@ -169,8 +169,9 @@ async fn no_session_survives_a_disable_that_races_with_logins(db: TestDb) {
         logins.spawn(async move { auth.start_session(&nobody(), &verified, None).await });
     }
     let auth = house.auth.clone();
-    let disable =
-        async move |tx: &mut Tx| auth.people().set_status(tx, &system(), ada.id, PersonStatus::Disabled).await;
+    let disable = async move |tx: &mut Tx| {
+        auth.people().set_status(tx, &system(), ada.id, PersonStatus::Disabled).await
+    };
     house.db.transact(SCOPE, disable).await.unwrap();
     for pair in logins.join_all().await.into_iter().flatten() {
         assert!(is_revoked(&house.auth, &pair).await);

@@ -1,0 +1,7 @@
+stylobate_db::migration_set! {
+    /// The tables of people, credentials, sessions, revocations, login counters and keys. None of them belongs to a
+    /// tenant.
+    pub MIGRATIONS = "auth";
+    "20261121000001_people_and_sessions",
+    "20261121000002_signing_keys",
+}
