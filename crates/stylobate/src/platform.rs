@@ -375,8 +375,10 @@ async fn make_defaults(
 }
 
 fn default_org(settings: &Settings) -> Result<DefaultOrg, StartError> {
-    let code = settings.default_org_code.parse().map_err(|error| weak("DEFAULT_ORG_SLUG", format!("{error}")))?;
-    let name = settings.default_org_name.parse().map_err(|error| weak("DEFAULT_ORG_NAME", format!("{error}")))?;
+    let code =
+        settings.default_org_code.parse().map_err(|error| weak("DEFAULT_ORG_SLUG", format!("{error}")))?;
+    let name =
+        settings.default_org_name.parse().map_err(|error| weak("DEFAULT_ORG_NAME", format!("{error}")))?;
     let config = TenancyConfig {
         mode: if settings.multi_tenant { TenancyMode::Multi } else { TenancyMode::Single },
         default_org: DefaultOrg { id: settings.default_org_id.map(TenantId::from_uuid), code, name },

@@ -47,6 +47,8 @@ pub struct Settings {
     pub public_url: Option<url::Url>,
     /// Where it keeps files.
     pub data_dir: PathBuf,
+    /// How many threads run requests; one per core unless set.
+    pub worker_threads: Option<usize>,
     /// The database.
     pub database_url: SecretString,
     /// The database as the owner of its tables; the same as `database_url` unless set.
@@ -98,6 +100,7 @@ pub struct Settings {
     /// Whether logs are JSON.
     pub log_json: bool,
     sources: Vec<Source>,
+    ignored: Vec<String>,
 }
 
 /// Everything that is wrong with the settings.
@@ -166,6 +169,12 @@ impl Settings {
     #[must_use]
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// Names that an older system used and this version has no use for: worth a warning.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
     }
 
     /// Whether it serves people.

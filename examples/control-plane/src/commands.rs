@@ -133,44 +133,44 @@ impl From<Refused> for Failed {
     }
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failed> {
+pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), Failed> {
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve().await,
-        Command::Migrate(arguments) => migrate_database(arguments).await,
-        Command::Createsuperuser(arguments) => create_superuser(arguments).await,
-        Command::SeedAdmin(arguments) => seed_admin(arguments).await,
+        Command::Serve => serve(settings).await,
+        Command::Migrate(arguments) => migrate_database(settings, arguments).await,
+        Command::Createsuperuser(arguments) => create_superuser(settings, arguments).await,
+        Command::SeedAdmin(arguments) => seed_admin(settings, arguments).await,
         Command::SeedRbac => {
-            with_platform(async |_| Ok("permissions and default roles are there".to_owned())).await
+            with_platform(settings, async |_| Ok("permissions and default roles are there".to_owned())).await
         }
         Command::Openapi => print(&app::document().await?),
     }
 }
 
-fn settings() -> Result<Settings, Failed> {
-    Ok(Settings::from_env().map_err(StartError::from)?)
-}
-
-async fn serve() -> Result<(), Failed> {
-    let settings = settings()?;
+async fn serve(settings: Settings) -> Result<(), Failed> {
     let format = if settings.log_json { LogFormat::Json } else { LogFormat::Pretty };
     init_logging(&LogConfig { format, filter: settings.log_level.clone(), ..LogConfig::default() })
         .map_err(StartError::from)?;
+    for name in settings.ignored() {
+        tracing::warn!(name, "this setting of an older system is not used");
+    }
     let _lock = lock::hold(&settings)?;
     app::serve(settings).await
 }
 
 /// Starts the platform for a short command, and ends it in order.
-async fn with_platform(work: impl AsyncFnOnce(&Platform) -> Result<String, Failed>) -> Result<(), Failed> {
-    let platform = app::platform(settings()?).await?;
+async fn with_platform(
+    settings: Settings,
+    work: impl AsyncFnOnce(&Platform) -> Result<String, Failed>,
+) -> Result<(), Failed> {
+    let platform = app::platform(settings).await?;
     let done = work(&platform).await;
     platform.end().await;
     print(&done?)
 }
 
-async fn migrate_database(arguments: Migrate) -> Result<(), Failed> {
+async fn migrate_database(settings: Settings, arguments: Migrate) -> Result<(), Failed> {
     use secrecy::ExposeSecret as _;
 
-    let settings = settings()?;
     std::fs::create_dir_all(&settings.data_dir)?;
     let url = settings.database_migration_url.as_ref().unwrap_or(&settings.database_url);
     let db = Db::connect(url.expose_secret(), DbOptions::default()).await?;
@@ -190,7 +190,7 @@ async fn migrate_database(arguments: Migrate) -> Result<(), Failed> {
     print(&states.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
-async fn create_superuser(arguments: CreateSuperuser) -> Result<(), Failed> {
+async fn create_superuser(settings: Settings, arguments: CreateSuperuser) -> Result<(), Failed> {
     let ask = !arguments.no_input;
     let username = answer("username", arguments.username, ask)?;
     let email = answer("email", arguments.email, ask)?;
@@ -202,10 +202,10 @@ async fn create_superuser(arguments: CreateSuperuser) -> Result<(), Failed> {
         last_name: arguments.last_name,
         password,
     };
-    with_platform(async |platform| Ok(admin::ensure(platform, "createsuperuser", new).await?)).await
+    with_platform(settings, async |platform| Ok(admin::ensure(platform, "createsuperuser", new).await?)).await
 }
 
-async fn seed_admin(arguments: SeedAdmin) -> Result<(), Failed> {
+async fn seed_admin(settings: Settings, arguments: SeedAdmin) -> Result<(), Failed> {
     let email = arguments.email.unwrap_or_else(|| format!("{}@localhost.localdomain", arguments.username));
     let password = hidden(arguments.password, true)?;
     let new = NewAdmin {
@@ -215,7 +215,7 @@ async fn seed_admin(arguments: SeedAdmin) -> Result<(), Failed> {
         last_name: arguments.last_name,
         password,
     };
-    with_platform(async |platform| {
+    with_platform(settings, async |platform| {
         if arguments.force_reset && admin::reset(platform, &new).await? {
             return Ok(format!("{} has the new password", new.username));
         }

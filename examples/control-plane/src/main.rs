@@ -15,7 +15,7 @@ mod setup;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use stylobate::StartError;
+use stylobate::{Settings, StartError};
 
 use crate::commands::{Arguments, Failed};
 
@@ -23,13 +23,21 @@ fn main() -> ExitCode {
     // Variables that are set win over the file, so a missing or partial file is no problem.
     let _ = dotenvy::dotenv();
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(error) => return failed(&Failed::Start(error.into())),
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = settings.worker_threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            return failed(&Failed::Start(StartError::Io { what: "no runtime".to_owned(), source: error }));
+        Err(source) => {
+            return failed(&Failed::Start(StartError::Io { what: "no runtime".to_owned(), source }));
         }
     };
-    match runtime.block_on(commands::run(arguments)) {
+    match runtime.block_on(commands::run(arguments, settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -23,6 +23,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         bind_address: bind_address.unwrap_or_else(|| ([127, 0, 0, 1], 8001).into()),
         public_url: public_url(&mut values),
         data_dir: data_dir.into(),
+        worker_threads: optional_number(&mut values, table::WORKER_THREADS, 1..=256),
         database_url: SecretString::from(database_url),
         database_migration_url: migration_url.map(SecretString::from),
         database_connections: number(&mut values, table::DATABASE_CONNECTIONS, 16, 1..=500),
@@ -52,9 +53,10 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         hsts: flag(&mut values, table::HSTS, is_production),
         metrics_token: metrics_token(&mut values),
         docs_public: flag(&mut values, table::DOCS_PUBLIC, !is_production),
-        log_level: text(&values, table::LOG_LEVEL).unwrap_or_else(|| "info".to_owned()).to_lowercase(),
+        log_level: log_level(&values),
         log_json: log_json(&mut values, is_production),
         sources: Vec::new(),
+        ignored: std::mem::take(&mut values.ignored),
     };
     refuse_weak_production(&mut values, &settings);
     if values.problems.is_empty() {
@@ -343,6 +345,17 @@ fn metrics_token(values: &mut Values) -> Option<SecretString> {
     Some(token)
 }
 
+/// Python spells two of the levels otherwise.
+fn log_level(values: &Values) -> String {
+    let text = text(values, table::LOG_LEVEL).unwrap_or_default().to_lowercase();
+    match text.as_str() {
+        "" => "info".to_owned(),
+        "warning" => "warn".to_owned(),
+        "critical" => "error".to_owned(),
+        _ => text,
+    }
+}
+
 fn log_json(values: &mut Values, is_production: bool) -> bool {
     match text(values, table::LOG_FORMAT).as_deref() {
         None => is_production,
@@ -482,19 +495,66 @@ mod tests {
         }
     }
 
+    /// The configuration section of the services library, whole.
+    const SERVICES_LIBRARY: [(&str, &str); 28] = [
+        ("JWT_SECRET_KEY", "0123456789abcdefghijklmnopqrstuv"),
+        ("JWT_ALGORITHM", "HS256"),
+        ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "30"),
+        ("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "7"),
+        ("SESSION_BACKEND", "memory"),
+        ("REDIS_URL", "redis://cache"),
+        ("VAULT_URL", "http://vault"),
+        ("VAULT_TOKEN", "t"),
+        ("VAULT_MOUNT_POINT", "secret"),
+        ("VAULT_NAMESPACE", "n"),
+        ("VAULT_KV_VERSION", "2"),
+        ("VAULT_VERIFY_SSL", "true"),
+        ("SECRETS_BACKEND", "env"),
+        ("SECRETS_TIMEOUT", "5"),
+        ("SECRETS_MAX_RETRIES", "3"),
+        ("SECRETS_AUTO_ROTATION", "false"),
+        ("TENANT_ID", "t1"),
+        ("TENANT_PATH_PREFIX", "tenants"),
+        ("CACHE_BACKEND", "memory"),
+        ("CACHE_TTL", "300"),
+        ("ENCRYPTION_KEY", "k"),
+        ("ENABLE_FIELD_ENCRYPTION", "true"),
+        ("SERVICE_NAME", "svc"),
+        ("OTLP_ENDPOINT", "http://otel"),
+        ("LOG_LEVEL", "DEBUG"),
+        ("CORRELATION_ID_HEADER", "X-Correlation-ID"),
+        ("TRACING_ENABLED", "true"),
+        ("METRICS_ENABLED", "true"),
+    ];
+
     #[test]
-    fn the_names_of_the_services_library_are_read_with_its_prefix() {
-        let pairs = [
-            ("DOTMAC_JWT_SECRET_KEY", "0123456789abcdefghijklmnopqrstuv"),
-            ("DOTMAC_JWT_ALGORITHM", "HS256"),
-            ("DOTMAC_JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "30"),
-            ("DOTMAC_JWT_REFRESH_TOKEN_EXPIRE_DAYS", "7"),
-            ("DOTMAC_LOG_LEVEL", "DEBUG"),
-        ];
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    fn every_name_of_the_services_library_is_read_or_named_as_ignored() {
+        let pairs = SERVICES_LIBRARY.map(|(name, value)| (format!("DOTMAC_{name}"), value.to_owned()));
         let settings = Settings::from_pairs("DOTMAC_", pairs).unwrap();
         assert!(matches!(settings.signing, TokenSigning::Secret(_)));
         assert_eq!((settings.access_ttl.as_secs(), settings.refresh_ttl.as_secs()), (1_800, 604_800));
         assert_eq!(settings.log_level, "debug");
+        let used: Vec<&str> = settings.sources().iter().map(|source| source.name.as_str()).collect();
+        for (name, _) in SERVICES_LIBRARY {
+            let name = format!("DOTMAC_{name}");
+            assert!(used.contains(&name.as_str()) || settings.ignored().contains(&name), "{name} vanished");
+        }
+    }
+
+    #[test]
+    fn names_of_the_auth_microservice_lose_their_prefix_and_compose_the_database() {
+        let settings = settings(&[
+            ("AUTH_MICROSERVICE_DB_HOST", "db"),
+            ("AUTH_MICROSERVICE_DB_PORT", "5433"),
+            ("AUTH_MICROSERVICE_DB_USER", "app"),
+            ("AUTH_MICROSERVICE_DB_PASS", "p@ss/word"),
+            ("AUTH_MICROSERVICE_DB_BASE", "auth"),
+            ("AUTH_MICROSERVICE_LOG_LEVEL", "WARNING"),
+            ("AUTH_MICROSERVICE_CELERY_BROKER_URL", "redis://x"),
+        ])
+        .unwrap();
+        assert_eq!(settings.database_url.expose_secret(), "postgres://app:p%40ss%2Fword@db:5433/auth");
+        assert_eq!(settings.log_level, "warn");
+        assert!(settings.ignored().contains(&"CELERY_BROKER_URL".to_owned()));
     }
 }

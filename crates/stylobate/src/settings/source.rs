@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     SettingProblem,
-    table::{PREFIX, Setting, settings_table},
+    table::{NOT_USED, PREFIX, Setting, settings_table},
 };
 
 /// Where a value came from.
@@ -31,6 +31,58 @@ pub struct Source {
 pub(super) struct Values {
     values: BTreeMap<&'static str, (Source, String)>,
     pub(super) problems: Vec<SettingProblem>,
+    /// Names that an older system used and this version has no use for.
+    pub(super) ignored: Vec<String>,
+}
+
+/// Names of the replaced systems that were given and that this version does not use.
+fn ignored(prefix: &str, given: &BTreeMap<String, String>) -> Vec<String> {
+    let is_ignored = |name: &&String| {
+        let name = name.strip_prefix(prefix).unwrap_or(name);
+        NOT_USED.iter().any(|known| match known.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => *known == name,
+        })
+    };
+    given.keys().filter(is_ignored).cloned().collect()
+}
+
+/// The auth microservice put this in front of every name of its own.
+const MICROSERVICE_PREFIX: &str = "AUTH_MICROSERVICE_";
+
+/// Adds the names that names of the auth microservice stand for; what is given by our own name stays.
+fn known_to_others(mut given: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let theirs: Vec<(String, String)> = given
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(MICROSERVICE_PREFIX)?.to_owned(), value.clone())))
+        .collect();
+    let part = |name: &str, default: &str| {
+        theirs
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or_else(|| default.to_owned(), |(_, value)| value.clone())
+    };
+    if theirs.iter().any(|(name, _)| name == "DB_HOST") {
+        let (user, password) = (part("DB_USER", "auth_microservice"), part("DB_PASS", "auth_microservice"));
+        let (host, port, base) =
+            (part("DB_HOST", "localhost"), part("DB_PORT", "5432"), part("DB_BASE", "admin"));
+        let mut url = url::Url::parse("postgres://localhost").ok();
+        let composed = url.as_mut().and_then(|url| {
+            url.set_host(Some(&host)).ok()?;
+            url.set_port(Some(port.parse().ok()?)).ok()?;
+            url.set_username(&user).ok()?;
+            url.set_password(Some(&password)).ok()?;
+            url.set_path(&base);
+            Some(url.to_string())
+        });
+        if let Some(url) = composed {
+            given.entry("DATABASE_URL".to_owned()).or_insert(url);
+        }
+    }
+    for (name, value) in theirs {
+        given.entry(name).or_insert(value);
+    }
+    given
 }
 
 /// Where container platforms mount secrets as files.
@@ -38,8 +90,9 @@ const SECRETS_DIR: &str = "/run/secrets";
 
 impl Values {
     pub(super) fn new(prefix: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let given: BTreeMap<String, String> = pairs.into_iter().collect();
-        let mut this = Self { values: BTreeMap::new(), problems: Vec::new() };
+        let given = known_to_others(pairs.into_iter().collect());
+        let mut this =
+            Self { values: BTreeMap::new(), problems: Vec::new(), ignored: ignored(prefix, &given) };
         this.refuse_unknown(&given);
         for setting in settings_table() {
             this.read(setting, prefix, &given);

@@ -50,6 +50,7 @@ table! {
     DATA_DIR = "SERVER__DATA_DIR" ["DATA_DIR"] ("./data") "Folder for the embedded database and the key file.";
     #[secret] DATABASE_URL = "DATABASE__URL" ["DATABASE_URL"] ("sqlite://<data dir>/control-plane.db") "`postgres://…` or `sqlite://path`. SQLAlchemy spellings (`postgresql+psycopg://`) are understood.";
     #[secret] DATABASE_MIGRATION_URL = "DATABASE__MIGRATION_URL" ["DATABASE_MIGRATION_URL"] ("the same") "The same database as the owner of its tables, for migrations. Must differ in production on PostgreSQL.";
+    WORKER_THREADS = "SERVER__WORKER_THREADS" ["UVICORN_WORKERS"] ("one per core") "Threads that run requests, 1 to 256. Passwords are hashed on threads of their own.";
     DATABASE_CONNECTIONS = "DATABASE__CONNECTIONS_MAX" ["DB_POOL_SIZE"] ("16") "Most connections at once, 1 to 500.";
     #[secret] KEY_ENCRYPTION_KEY = "KEYS__ENCRYPTION_KEY" ["KEY_ENCRYPTION_KEY"] ("made at first start, in <data dir>/kek") "The key that seals all others: 32 bytes in base64 or hex. Production refuses a generated one.";
     JWT_ALGORITHM = "AUTH__JWT_ALGORITHM" ["JWT_ALGORITHM", "JWT_ALGORITHMS"] ("EdDSA") "How access tokens are signed: `EdDSA` with generated keys, `HS256` with JWT_SECRET, `RS256` with JWT_PRIVATE_KEY.";
@@ -77,6 +78,35 @@ table! {
     LOG_LEVEL = "OBSERVABILITY__LOG_LEVEL" ["LOG_LEVEL"] ("info") "What is logged: a level, or directives such as `info,stylobate_db=debug`.";
     LOG_FORMAT = "OBSERVABILITY__LOG_FORMAT" ["LOG_FORMAT"] ("pretty; json in production") "`pretty` or `json`.";
 }
+
+/// Names that the replaced systems read and that this version has no use for, so that they are named in a warning
+/// instead of vanishing. A `*` stands for any rest.
+pub(super) const NOT_USED: &[&str] = &[
+    "CELERY_*",
+    "SESSION_BACKEND",
+    "REDIS_URL",
+    "VAULT_URL",
+    "VAULT_TOKEN",
+    "VAULT_MOUNT_POINT",
+    "VAULT_NAMESPACE",
+    "VAULT_KV_VERSION",
+    "VAULT_VERIFY_SSL",
+    "SECRETS_BACKEND",
+    "SECRETS_TIMEOUT",
+    "SECRETS_MAX_RETRIES",
+    "SECRETS_AUTO_ROTATION",
+    "TENANT_ID",
+    "TENANT_PATH_PREFIX",
+    "CACHE_BACKEND",
+    "CACHE_TTL",
+    "ENCRYPTION_KEY",
+    "ENABLE_FIELD_ENCRYPTION",
+    "SERVICE_NAME",
+    "OTLP_ENDPOINT",
+    "CORRELATION_ID_HEADER",
+    "TRACING_ENABLED",
+    "METRICS_ENABLED",
+];
 
 #[cfg(test)]
 mod tests {

@@ -47,7 +47,8 @@ fn the_page_lists_every_setting_as_the_table_does() {
 
 #[test]
 fn the_page_names_every_setting_that_production_insists_on() {
-    let weak = [("APP_ENV", "production"), ("BIND_ADDR", "0.0.0.0:80"), ("DATABASE_URL", "postgres://app@db/app")];
+    let weak =
+        [("APP_ENV", "production"), ("BIND_ADDR", "0.0.0.0:80"), ("DATABASE_URL", "postgres://app@db/app")];
     let pairs = weak.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let refused = stylobate::Settings::from_pairs("", pairs).unwrap_err();
     let written = fs::read_to_string(page()).unwrap();

@@ -226,7 +226,8 @@ impl PersonInput {
     pub(super) fn wanted_status(&self) -> Result<Option<Status>, Refused> {
         match (self.status, self.is_active) {
             (Some(status), Some(is_active)) if (status == Status::Active) != is_active => {
-                Err(invalid(vec![FieldProblem::new("is_active", "contradiction", "contradicts `status`")]).into())
+                Err(invalid(vec![FieldProblem::new("is_active", "contradiction", "contradicts `status`")])
+                    .into())
             }
             (Some(status), _) => Ok(Some(status)),
             (None, Some(true)) => Ok(Some(Status::Active)),
