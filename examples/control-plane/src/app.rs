@@ -2,14 +2,23 @@
 
 use std::io::Write as _;
 
-use stylobate::{Paths, Platform, Settings, StartError, serve as serve_connections};
+use stylobate::{
+    Paths, Platform, Settings, StartError,
+    rbac::{PermissionDef, default_catalogue},
+    serve as serve_connections,
+};
 use tokio::net::TcpListener;
 
 use crate::{commands::Failed, ops, router, schema::OWN, setup};
 
 pub(crate) async fn platform(settings: Settings) -> Result<Platform, StartError> {
-    Platform::builder(settings).migrations(&OWN).start().await
+    let catalogue = default_catalogue().extended(PERMISSIONS, [])?;
+    Platform::builder(settings).migrations(&OWN).catalogue(catalogue).start().await
 }
+
+/// What the product knows beside the permissions of the platform's crates.
+const PERMISSIONS: [PermissionDef; 1] =
+    [PermissionDef::new("platform.diagnostics", "Use the diagnostics of development builds").platform()];
 
 /// Serves until a signal arrives and everything that runs has ended.
 pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {

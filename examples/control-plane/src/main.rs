@@ -5,6 +5,8 @@ mod admin;
 mod app;
 mod audit;
 mod commands;
+#[cfg(feature = "dev-endpoints")]
+mod diagnostics;
 mod lock;
 mod ops;
 mod people;

@@ -26,6 +26,10 @@ pub(crate) const ALIASES: &[Alias] = &[
     Alias { path: "/healthz", canonical: "/health" },
     Alias { path: "/readyz", canonical: "/health/ready" },
     Alias { path: "/metrics/prometheus", canonical: "/metrics" },
+    #[cfg(feature = "dev-endpoints")]
+    Alias { path: "/echo/", canonical: "/echo" },
+    #[cfg(feature = "dev-endpoints")]
+    Alias { path: "/redis/", canonical: "/redis" },
     Alias { path: "/swagger-redirect", canonical: "/docs" },
 ];
 
@@ -48,5 +52,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(metrics_routes(platform.metrics().clone(), scrape))
         .and(ops::version_routes())
         .and(setup::routes(platform));
+    #[cfg(feature = "dev-endpoints")]
+    let routes = routes.and(crate::diagnostics::routes(platform.settings()));
     ops::with_documents(routes, platform.settings().docs_public)
 }

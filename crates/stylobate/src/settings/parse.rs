@@ -27,6 +27,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         database_url: SecretString::from(database_url),
         database_migration_url: migration_url.map(SecretString::from),
         database_connections: number(&mut values, table::DATABASE_CONNECTIONS, 16, 1..=500),
+        redis_url: secret(&values, table::REDIS_URL),
         key_encryption_key: secret(&values, table::KEY_ENCRYPTION_KEY),
         signing: signing(&mut values),
         issuer: text(&values, table::JWT_ISSUER),

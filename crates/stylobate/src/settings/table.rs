@@ -52,6 +52,7 @@ table! {
     #[secret] DATABASE_MIGRATION_URL = "DATABASE__MIGRATION_URL" ["DATABASE_MIGRATION_URL"] ("the same") "The same database as the owner of its tables, for migrations. Must differ in production on PostgreSQL.";
     WORKER_THREADS = "SERVER__WORKER_THREADS" ["UVICORN_WORKERS"] ("one per core") "Threads that run requests, 1 to 256. Passwords are hashed on threads of their own.";
     DATABASE_CONNECTIONS = "DATABASE__CONNECTIONS_MAX" ["DB_POOL_SIZE"] ("16") "Most connections at once, 1 to 500.";
+    #[secret] REDIS_URL = "REDIS__URL" ["REDIS_URL"] ("none") "`redis://…` for the diagnostics of development builds; nothing else uses Redis yet.";
     #[secret] KEY_ENCRYPTION_KEY = "KEYS__ENCRYPTION_KEY" ["KEY_ENCRYPTION_KEY"] ("made at first start, in <data dir>/kek") "The key that seals all others: 32 bytes in base64 or hex. Production refuses a generated one.";
     JWT_ALGORITHM = "AUTH__JWT_ALGORITHM" ["JWT_ALGORITHM", "JWT_ALGORITHMS"] ("EdDSA") "How access tokens are signed: `EdDSA` with generated keys, `HS256` with JWT_SECRET, `RS256` with JWT_PRIVATE_KEY.";
     #[secret] JWT_SECRET = "AUTH__JWT_SECRET" ["JWT_SECRET", "JWT_SECRET_KEY"] ("none") "The shared secret for HS256, at least 32 bytes.";
@@ -84,7 +85,6 @@ table! {
 pub(super) const NOT_USED: &[&str] = &[
     "CELERY_*",
     "SESSION_BACKEND",
-    "REDIS_URL",
     "VAULT_URL",
     "VAULT_TOKEN",
     "VAULT_MOUNT_POINT",
