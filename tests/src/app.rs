@@ -31,6 +31,7 @@ pub struct Person {
 pub struct TestAppBuilder {
     engine: Engine,
     environment: Vec<(String, String)>,
+    dotenv: Option<String>,
     has_administrator: bool,
     has_proxy: bool,
 }
@@ -40,6 +41,13 @@ impl TestAppBuilder {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts a `.env` into the folder it is started in.
+    #[must_use]
+    pub fn dotenv(mut self, text: &str) -> Self {
+        self.dotenv = Some(text.to_owned());
         self
     }
 
@@ -63,6 +71,9 @@ impl TestAppBuilder {
     /// When it does not become ready.
     pub async fn start(self) -> TestApp {
         let place = Place::new(self.engine).await;
+        if let Some(text) = self.dotenv {
+            std::fs::write(place.folder().join(".env"), text).expect("the .env to be written");
+        }
         let mut program = Program::at(&place);
         let mut proxy = None;
         if self.has_proxy {
@@ -87,7 +98,13 @@ impl TestApp {
     /// How it begins.
     #[must_use]
     pub fn builder(engine: Engine) -> TestAppBuilder {
-        TestAppBuilder { engine, environment: Vec::new(), has_administrator: true, has_proxy: false }
+        TestAppBuilder {
+            engine,
+            environment: Vec::new(),
+            dotenv: None,
+            has_administrator: true,
+            has_proxy: false,
+        }
     }
 
     /// A running server with an administrator called `admin`.

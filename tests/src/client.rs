@@ -70,7 +70,6 @@ impl Client {
     }
 
     /// A request that is not sent yet.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let base = self.base.lock().expect("no panic holds it").clone();
         let request = self.http.request(method, format!("{base}{path}"));

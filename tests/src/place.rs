@@ -73,6 +73,12 @@ impl Place {
         environment
     }
 
+    /// The PostgreSQL database as somebody who may do everything, which no server should be.
+    #[must_use]
+    pub fn superuser_url(&self) -> Option<String> {
+        self.database.as_ref().map(|database| database.url(None, None))
+    }
+
     /// Host and port of the PostgreSQL server.
     #[must_use]
     pub fn postgres_address(&self) -> Option<String> {

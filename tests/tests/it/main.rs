@@ -10,9 +10,11 @@
 
 mod audit;
 mod auth;
+mod checker;
 mod house;
 mod platform;
 mod process;
 mod refusals;
 mod routes;
+mod settings;
 mod story;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stylobate_tests::{Engine, Ledger, Load, PASSWORD, Place, Program, TestApp, eventually};
+use stylobate_tests::{Engine, Ledger, Load, PASSWORD, TestApp, eventually};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -123,49 +123,6 @@ async fn commands_beside_a_server(engine: Engine) {
         assert!(help.contains(command), "{help}");
     }
     assert!(!program.run(&["fly"]).await.success);
-}
-
-/// A34
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_server_on_one_sqlite_file_stops() {
-    let app = TestApp::builder(Engine::Sqlite).without_administrator().start().await;
-    let second = app.program().run(&["serve"]).await;
-    assert!(!second.success && second.text.contains("sqlite_single_server"), "{}", second.text);
-    app.anonymous().get("/health/ready").await.expect(200);
-}
-
-/// A34: everything that is wrong is named at once, and no value is shown.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn weak_settings_stop_a_production_start() {
-    let place = Place::new(Engine::Sqlite).await;
-    let production = Program::at(&place).without("JWT_ISSUER").env("APP_ENV", "production");
-    let bare = production.run(&["serve"]).await;
-    assert!(!bare.success);
-    for name in ["KEY_ENCRYPTION_KEY", "METRICS_TOKEN", "PUBLIC_URL"] {
-        assert!(bare.text.contains(name), "{name} is not named: {}", bare.text);
-    }
-    let weak = [
-        ("JWT_ALGORITHM", "HS256"),
-        ("JWT_SECRET", "canary-secret"),
-        ("KEY_ENCRYPTION_KEY", "canary-key"),
-        ("METRICS_TOKEN", "canary"),
-        ("PUBLIC_URL", "http://control-plane.example.org"),
-        ("TRUSTED_PROXIES", "0.0.0.0/0"),
-        ("CORS_ORIGINS", "*"),
-        ("LOGIN_ATTEMPT_LIMIT", "0"),
-        ("DEFAULT_PASSWORD_MIN_LENGTH", "4"),
-        ("JWT_ACCESS_TTL_MINUTES", "900"),
-    ];
-    let program = weak.iter().fold(production, |program, (name, value)| program.env(name, *value));
-    let run = program.run(&["serve"]).await;
-    assert!(!run.success);
-    for (name, _) in weak.iter().filter(|(name, _)| *name != "JWT_ALGORITHM") {
-        assert!(run.text.contains(name), "{name} is not named: {}", run.text);
-    }
-    assert!(!run.text.contains("canary"), "{}", run.text);
-    let misspelt = Program::at(&place).env("STYLOBATE_SERVER__COLOUR", "red").run(&["serve"]).await;
-    assert!(!misspelt.success && misspelt.text.contains("STYLOBATE_SERVER__COLOUR"), "{}", misspelt.text);
-    assert!(!place.folder().join("data/control-plane.db").exists(), "a refused start leaves nothing behind");
 }
 
 /// A key that does not open the ring stops the start, and the right one goes on.

@@ -24,7 +24,7 @@ async fn rows(client: &Client) -> Vec<Row> {
             let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
             let description = operation["description"].as_str().unwrap_or_default();
             let permission = if let Some(reason) = description.strip_prefix("Public: ") {
-                format!("public: {reason}")
+                format!("public: {}", reason.trim_end_matches('.'))
             } else if let Some(key) = description.strip_prefix("Needs the permission `") {
                 key.split('`').next().unwrap().to_owned()
             } else {

@@ -44,7 +44,7 @@ impl KillablePostgres {
     pub(crate) async fn start(&self) {
         eventually("PostgreSQL to be started again", async || {
             // Helpers of the killed server hold its memory for a moment; a start ends at once until they are gone.
-            if !self.pid().is_some_and(|pid| test_kill_process(pid).is_ok()) {
+            if self.pid().is_none_or(|pid| test_kill_process(pid).is_err()) {
                 self.start_once();
             }
             PgConnection::connect(&self.url).await.ok().map(drop)
