@@ -450,16 +450,43 @@ pub(crate) async fn find_by_identifier(
     conn: &mut Conn,
     identifier: &Identifier,
 ) -> Result<Option<Person>, Error> {
+    Ok(find_for_login(conn, identifier).await?.map(|(person, _)| person))
+}
+
+#[derive(sqlx::FromRow)]
+struct LoginRow {
+    #[sqlx(flatten)]
+    person: PersonRow,
+    hash: Option<String>,
+}
+
+/// `SELECT` of a whole person and the password hash with a condition.
+macro_rules! select_login {
+    ($condition:literal) => {
+        concat!(
+            "SELECT p.id, p.username, p.email, p.email_verified, p.status, p.must_change_password, \
+             p.credential_epoch, p.version, p.created_at, p.updated_at, c.hash \
+             FROM people p LEFT JOIN credentials c ON c.person_id = p.id AND c.kind = 'password' WHERE ",
+            $condition
+        )
+    };
+}
+
+/// Reads the person with a username or an address, and the stored text of the password hash.
+pub(crate) async fn find_for_login(
+    conn: &mut Conn,
+    identifier: &Identifier,
+) -> Result<Option<(Person, Option<String>)>, Error> {
     let sql = match identifier.kind() {
-        IdentifierKind::Username => select_person!("username_key = $1"),
-        IdentifierKind::Email => select_person!("email_key = $1"),
+        IdentifierKind::Username => select_login!("p.username_key = $1"),
+        IdentifierKind::Email => select_login!("p.email_key = $1"),
         // The query is made all the same, so that nonsense takes as long as a name.
-        IdentifierKind::Nobody => select_person!("email_key = $1 AND 1 = 0"),
+        IdentifierKind::Nobody => select_login!("p.email_key = $1 AND 1 = 0"),
     };
     // PostgreSQL refuses NUL in text; no name contains one.
     let key = identifier.key().replace('\0', "\u{FFFD}");
-    let row = conn.q(sql).bind(key).opt::<PersonRow>().await?;
-    row.map(Person::try_from).transpose()
+    let row = conn.q(sql).bind(key).opt::<LoginRow>().await?;
+    row.map(|row| Ok((Person::try_from(row.person)?, row.hash))).transpose()
 }
 
 /// Reads a person and keeps others from changing it until the transaction ends: logins, changes of status and changes

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{Assurance, AuditEvent, AuthenticatorAssurance, Outcome, PersonId, RequestContext};
-use stylobate_db::Tx;
+use stylobate_db::{Conn, Tx};
 
 use super::{Auth, AuthError, SCOPE};
 use crate::{
@@ -67,17 +67,18 @@ impl Auth {
     ) -> Result<VerifiedPerson, AuthError> {
         let identifier = Identifier::new(identifier);
         let mut conn = self.inner.db.read().await?;
-        let person = people::find_by_identifier(&mut conn, &identifier).await?;
-        let nobody = PersonId::from_uuid(uuid::Uuid::nil());
-        let stored =
-            credential::find_password(&mut conn, person.as_ref().map_or(nobody, |person| person.id)).await?;
-        drop(conn);
+        let (person, stored) = match people::find_for_login(&mut conn, &identifier).await? {
+            Some((person, stored)) => (Some(person), stored),
+            None => (None, None),
+        };
         let account = match &person {
             Some(person) => CounterKey::Person(person.id),
             None => CounterKey::Nobody(self.inner.pepper.digest("login-name", identifier.key().as_bytes())),
         };
         let counted = Counted { account, address: ctx.address.map(CounterKey::address) };
-
+        self.standing(&mut conn, &counted).await?;
+        // Hashing takes long: the connection goes back first.
+        drop(conn);
         let matches = self.check_password(&counted, person.as_ref(), password, stored).await?;
         match person.filter(|_| matches) {
             Some(person) => {
@@ -88,8 +89,8 @@ impl Auth {
         }
     }
 
-    /// Whether `password` is the one of an active person, within the limits of what it is counted against. The caller
-    /// reports `false` with [`password_failed`](Self::password_failed).
+    /// Whether `password` is the one of an active person. Callers have asked [`standing`](Self::standing) before, and
+    /// report `false` with [`password_failed`](Self::password_failed).
     pub(super) async fn check_password(
         &self,
         counted: &Counted,
@@ -97,7 +98,6 @@ impl Auth {
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, AuthError> {
-        self.standing(counted).await?;
         let stored = stored.and_then(|text| {
             text.parse::<PasswordHash>()
                 .inspect_err(|_| {
@@ -116,7 +116,10 @@ impl Auth {
         };
         // Asked again after the hash: of many tries at once, those that end after the lock learn nothing.
         let id = person.id;
-        if self.standing(counted).await?.has_failures {
+        let mut conn = self.inner.db.read().await?;
+        let standing = self.standing(&mut conn, counted).await?;
+        drop(conn);
+        if standing.has_failures {
             let forget = async move |tx: &mut Tx| throttle::clear(tx, id).await;
             self.inner.db.transact(SCOPE, forget).await?;
         }
@@ -127,11 +130,9 @@ impl Auth {
     }
 
     /// Refuses when the account or address is locked.
-    async fn standing(&self, counted: &Counted) -> Result<Standing, AuthError> {
+    pub(super) async fn standing(&self, conn: &mut Conn, counted: &Counted) -> Result<Standing, AuthError> {
         let now = self.inner.clock.now();
-        let mut conn = self.inner.db.read().await?;
-        let standing =
-            throttle::find_standing(&mut conn, &counted.account, counted.address.as_ref(), now).await?;
+        let standing = throttle::find_standing(conn, &counted.account, counted.address.as_ref(), now).await?;
         match standing.locked_until.map(|until| until.signed_duration_since(now).to_std()) {
             Some(Ok(retry_after)) => Err(AuthError::Throttled { retry_after }),
             _ => Ok(standing),

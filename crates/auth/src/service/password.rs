@@ -25,9 +25,10 @@ impl Auth {
         let mut conn = self.inner.db.read().await?;
         let person = people::find(&mut conn, id).await?;
         let stored = credential::find_password(&mut conn, id).await?;
-        drop(conn);
         let counted =
             Counted { account: CounterKey::Person(id), address: ctx.address.map(CounterKey::address) };
+        self.standing(&mut conn, &counted).await?;
+        drop(conn);
         let matches = self.check_password(&counted, person.as_ref(), current.clone(), stored).await?;
         let Some(person) = person.filter(|_| matches) else {
             return Err(self.password_failed(ctx, &counted, "auth.password_change_failed").await);
