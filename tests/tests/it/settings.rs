@@ -71,6 +71,9 @@ async fn sound_settings_start_production() {
     for path in ["/metrics", "/docs", "/redoc", "/openapi.json"] {
         assert_eq!(get(path).await.status(), 401, "{path} is not for everybody");
     }
+    for path in ["/redis", "/redis/"] {
+        assert_eq!(get(path).await.status(), 404, "diagnostics are not for production");
+    }
     let link = server.output().join("\n");
     assert!(link.contains("https://control-plane.example.org/setup?token="), "{link}");
 }
