@@ -6,6 +6,8 @@ mod route;
 use axum::{Router, handler::Handler, routing::MethodRouter};
 use stylobate_tower_middleware::{Permission, PermissionGuardLayer, method_not_allowed, not_found};
 
+use crate::Alias;
+
 pub use document::ApiInfo;
 pub use route::{Route, RouteRow};
 
@@ -64,10 +66,10 @@ impl Routes {
         templates
     }
 
-    /// The OpenAPI 3.1 document.
+    /// The OpenAPI 3.1 document; `aliases` appear in it as deprecated.
     #[must_use]
-    pub fn document(&self, info: &ApiInfo) -> utoipa::openapi::OpenApi {
-        document::document(info, self.entries.iter().map(|entry| &entry.route))
+    pub fn document(&self, info: &ApiInfo, aliases: &[Alias]) -> utoipa::openapi::OpenApi {
+        document::document(info, aliases, self.entries.iter().map(|entry| &entry.route))
     }
 
     /// Makes the router. `guard` gives each route the layer that lets only permitted principals through; it is asked about

@@ -8,7 +8,7 @@ use stylobate::{
     rbac::{RbacError, SUPER_ADMIN},
 };
 
-use crate::people::{Draft, People, PersonInput, Refused, password_of};
+use crate::people::{Draft, People, PersonInput, Refused, first_password, password_of};
 
 /// Who the administrator shall be.
 pub(crate) struct NewAdmin {
@@ -57,7 +57,8 @@ pub(crate) async fn reset(platform: &Platform, new: &NewAdmin) -> Result<bool, R
     let Some(person) = find(platform, &new.username).await? else { return Ok(false) };
     let context = RequestContext::system("seed-admin");
     let about = ContextWords::new().username(&new.username).email(&new.email);
-    let hash = platform.auth().hash_new_password(&about, password_of(new.password.clone())?).await?;
+    let hash = platform.auth().hash_new_password(&about, password_of(new.password.clone())?).await;
+    let hash = hash.map_err(first_password)?;
     let this = platform.clone();
     platform
         .db()

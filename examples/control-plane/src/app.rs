@@ -54,7 +54,10 @@ pub(crate) async fn document() -> Result<String, Failed> {
     let folder = std::env::temp_dir().join(format!("control-plane-openapi-{}", std::process::id()));
     let pairs = [("DATA_DIR".to_owned(), folder.display().to_string())];
     let platform = platform(Settings::from_pairs("", pairs).map_err(StartError::from)?).await?;
-    let document = router::routes(&platform).document(&ops::api_info()).to_pretty_json().unwrap_or_default();
+    let document = router::routes(&platform)
+        .document(&ops::api_info(), router::ALIASES)
+        .to_pretty_json()
+        .unwrap_or_default();
     platform.end().await;
     std::fs::remove_dir_all(&folder)?;
     Ok(document)

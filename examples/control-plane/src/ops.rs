@@ -15,6 +15,8 @@ use stylobate::{
 };
 use utoipa::ToSchema;
 
+use crate::router;
+
 const TAG: &str = "operations";
 
 #[derive(Serialize, ToSchema)]
@@ -72,7 +74,7 @@ pub(crate) fn with_documents(routes: Routes, is_public: bool) -> Routes {
         .add(file("/redoc/redoc.standalone.js", "text/javascript"), &(), async || {
             library("text/javascript", include_bytes!("../assets/redoc/redoc.standalone.js"))
         });
-    let text = routes.document(&api_info()).to_json().unwrap_or_default();
+    let text = routes.document(&api_info(), router::ALIASES).to_json().unwrap_or_default();
     // The cell is new, so this sets it.
     let _ = cell.set(text);
     routes

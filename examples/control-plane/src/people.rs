@@ -7,4 +7,4 @@ mod service;
 mod store;
 
 pub(crate) use model::PersonInput;
-pub(crate) use service::{Draft, People, Refused, password_of};
+pub(crate) use service::{Draft, People, Refused, first_password, password_of};

@@ -234,8 +234,11 @@ impl Auth {
             people::lock(tx, person).await?;
             let current = ctx.principal.session;
             let ended = auth.end_sessions(tx, person, current, EndReason::Revoked, now).await?;
-            for id in &ended {
-                tx.audit(AuditEvent::new(&ctx, "session.revoke", "session").on(id));
+            if !ended.is_empty() {
+                let ids: Vec<String> = ended.iter().map(ToString::to_string).collect();
+                tx.audit(
+                    AuditEvent::new(&ctx, "session.revoke_others", "person").on(person).with("sessions", ids),
+                );
             }
             Ok::<_, AuthError>(ended.len())
         };

@@ -102,8 +102,7 @@ async fn login(
     let password = Password::new(input.password)?;
     let person = flows.auth.verify_login(&context, &input.username, password).await?;
     if person.must_change_password() {
-        let detail =
-            "The password has to be changed before anything else: POST /auth/password-change with both.";
+        let detail = "The password has to be changed before anything else.";
         return Err(Problem::new(428, "must_change_password").detail(detail).into());
     }
     let tenant = flows.tenant_of(person.id(), input.org_code.as_deref()).await?;

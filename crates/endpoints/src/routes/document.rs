@@ -2,8 +2,8 @@
 
 use http::Method;
 use utoipa::openapi::{
-    Components, ComponentsBuilder, Content, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder,
-    PathItem, PathsBuilder, Ref, ResponseBuilder,
+    Components, ComponentsBuilder, Content, Deprecated, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi,
+    OpenApiBuilder, PathItem, PathsBuilder, Ref, ResponseBuilder,
     path::OperationBuilder,
     schema::{ArrayBuilder, Type},
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
@@ -12,6 +12,7 @@ use utoipa::openapi::{
 use stylobate_tower_middleware::Permission;
 
 use super::Route;
+use crate::Alias;
 
 /// What the document says about the API as a whole.
 #[derive(Debug, Clone)]
@@ -24,12 +25,16 @@ pub struct ApiInfo {
 
 const BEARER: &str = "bearer";
 
-pub(super) fn document<'a>(info: &ApiInfo, routes: impl Iterator<Item = &'a Route>) -> OpenApi {
+pub(super) fn document<'a>(
+    info: &ApiInfo,
+    aliases: &[Alias],
+    routes: impl Iterator<Item = &'a Route>,
+) -> OpenApi {
     let mut paths = PathsBuilder::new();
     let mut components = components();
     for route in routes {
-        let mut operation =
-            OperationBuilder::from(route.operation.clone()).operation_id(Some(operation_id(route)));
+        let mut operation = OperationBuilder::from(route.operation.clone())
+            .operation_id(Some(operation_id(route.method(), route.path())));
         match route.permission() {
             Permission::Public(reason) => {
                 operation = operation.description(Some(format!("Public: {reason}.")))
@@ -47,6 +52,13 @@ pub(super) fn document<'a>(info: &ApiInfo, routes: impl Iterator<Item = &'a Rout
             .description("Refused or failed (RFC 9457)")
             .content("application/problem+json", Content::new(Some(Ref::from_schema_name("Problem"))));
         let operation = operation.response("default", problem.build()).build();
+        for alias in aliases.iter().filter(|alias| alias.canonical == route.path()) {
+            let id = operation_id(route.method(), alias.path) + "_alias";
+            let old = OperationBuilder::from(operation.clone())
+                .operation_id(Some(id))
+                .deprecated(Some(Deprecated::True));
+            paths = paths.path(alias.path, PathItem::new(http_method(route.method()), old.build()));
+        }
         paths = paths.path(route.path(), PathItem::new(http_method(route.method()), operation));
         for (name, schema) in &route.schemas {
             components = components.schema(name.clone(), schema.clone());
@@ -98,9 +110,9 @@ fn http_method(method: &Method) -> HttpMethod {
 }
 
 /// `get_roles_id_permissions` for `GET /roles/{id}/permissions`.
-fn operation_id(route: &Route) -> String {
-    let mut id = route.method().as_str().to_ascii_lowercase();
-    for part in route.path().split(['/', '{', '}', '-', '.']).filter(|part| !part.is_empty()) {
+fn operation_id(method: &Method, path: &str) -> String {
+    let mut id = method.as_str().to_ascii_lowercase();
+    for part in path.split(['/', '{', '}', '-', '.']).filter(|part| !part.is_empty()) {
         id.push('_');
         id.push_str(part);
     }

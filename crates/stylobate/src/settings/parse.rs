@@ -28,7 +28,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         database_migration_url: migration_url.map(SecretString::from),
         database_connections: number(&mut values, table::DATABASE_CONNECTIONS, 16, 1..=500),
         redis_url: secret(&values, table::REDIS_URL),
-        key_encryption_key: secret(&values, table::KEY_ENCRYPTION_KEY),
+        key_encryption_key: key_encryption_key(&mut values),
         signing: signing(&mut values),
         issuer: text(&values, table::JWT_ISSUER),
         audience: text(&values, table::JWT_AUDIENCE),
@@ -335,6 +335,17 @@ fn trusted_proxies(values: &mut Values) -> Vec<ipnet::IpNet> {
         }
     }
     networks
+}
+
+fn key_encryption_key(values: &mut Values) -> Option<SecretString> {
+    let text = secret(values, table::KEY_ENCRYPTION_KEY)?;
+    if let Err(error) =
+        stylobate_auth::KeyEncryptionKey::from_text(secrecy::ExposeSecret::expose_secret(&text))
+    {
+        let name = values.name(table::KEY_ENCRYPTION_KEY);
+        values.problem(name, format!("is not usable: {error}"));
+    }
+    Some(text)
 }
 
 fn metrics_token(values: &mut Values) -> Option<SecretString> {

@@ -7,7 +7,10 @@ use stylobate::{
         Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError, PersonChange,
         PersonStatus, Username,
     },
-    core::{AuditEvent, Direction, Page, PageLimit, PersonId, Principal, Problem, RequestContext, TenantId},
+    core::{
+        AuditEvent, Direction, FieldProblem, Page, PageLimit, PersonId, Principal, Problem, RequestContext,
+        TenantId,
+    },
     db::{self, Db, Scope, TransactError, Tx},
     middleware::{ApiError, IntoProblem},
     rbac::{Rbac, RbacError},
@@ -114,7 +117,7 @@ impl Identity {
     fn parse(input: &PersonInput) -> Result<Self, Refused> {
         let mut problems = Vec::new();
         let mut wrong = |field: &'static str, error: stylobate::auth::IdentifierError| {
-            problems.push(stylobate::core::FieldProblem::new(field, error.code(), error.to_string()));
+            problems.push(FieldProblem::new(field, error.code(), error.to_string()));
         };
         let email = Email::parse(&input.email).map_err(|error| wrong("email", error)).ok();
         let username = input.username.as_deref().filter(|name| !name.is_empty());
@@ -136,6 +139,15 @@ impl Identity {
             None => words,
         }
     }
+}
+
+/// Where a person gets its first password the field is called otherwise than where it changes it.
+pub(crate) fn first_password(error: AuthError) -> Refused {
+    let AuthError::PasswordRefused(violations) = error else { return error.into() };
+    let problems = violations
+        .iter()
+        .map(|violation| FieldProblem::new("password", violation.code(), violation.to_string()));
+    invalid(problems.collect()).into()
 }
 
 pub(crate) fn password_of(text: String) -> Result<Password, Refused> {
@@ -172,7 +184,12 @@ impl People {
         let hash = match input.password {
             Some(password) => {
                 let about = identity.context_words();
-                Some(self.auth.hash_new_password(&about, password_of(password)?).await?)
+                Some(
+                    self.auth
+                        .hash_new_password(&about, password_of(password)?)
+                        .await
+                        .map_err(first_password)?,
+                )
             }
             None => None,
         };
@@ -383,5 +400,5 @@ pub(super) fn tenant_of(context: &RequestContext) -> Result<TenantId, Refused> {
 }
 
 pub(super) fn field(name: &'static str, message: &'static str) -> Problem {
-    invalid(vec![stylobate::core::FieldProblem::new(name, "invalid", message)])
+    invalid(vec![FieldProblem::new(name, "invalid", message)])
 }
