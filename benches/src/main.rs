@@ -1,1 +1,90 @@
-fn main() {}
+//! Measures the built control plane beside bare peers, both in one run: `cargo xtask bench [NAME]…`.
+//!
+//! A *bench* (one file each) starts an installation of its own, measures us and the peer in turns (A B A B …), prints
+//! what it saw with one verdict line per goal, and writes `target/bench/NAME.json`. What counts is the median over the
+//! rounds of the ratio within a round, so that a machine that is slow for a while is slow for both. The number of
+//! rounds comes from `STYLOBATE_ROUNDS`. The program fails when a goal was missed.
+//!
+//! The peer is a bare axum server ([`bare`]) in a process of its own, with as many worker threads as ours, or the bare
+//! algorithm. Load comes from one thread ([`load`]) of this program. Unless a bench says otherwise, load, servers and
+//! database share all cores of the machine.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that measures and prints; its peer is a bare router with bare transactions"
+)]
+
+mod bare;
+mod footprint;
+mod load;
+mod login;
+mod login_storm;
+mod me;
+mod people;
+mod refresh;
+mod report;
+mod rounds;
+mod server;
+mod site;
+mod whoami;
+
+use std::process::ExitCode;
+
+use report::Report;
+
+/// What went wrong, in words for whoever reads the terminal.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T = ()> = std::result::Result<T, Error>;
+
+/// Every bench, in the order in which they run.
+const NAMES: [&str; 7] = ["whoami", "me", "login", "login-storm", "refresh", "people", "footprint"];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = if arguments.first().is_some_and(|first| first == bare::COMMAND) {
+        bare::serve().map(|()| true)
+    } else {
+        runtime().and_then(|runtime| runtime.block_on(run(&arguments)))
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// For everything but the load: waiting for servers, preparing databases.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Whether every goal was met.
+async fn run(names: &[String]) -> Result<bool> {
+    if let Some(unknown) = names.iter().find(|name| *name != "all" && !NAMES.contains(&name.as_str())) {
+        return Err(format!("no bench is named {unknown}; there are {}, and all", NAMES.join(", ")).into());
+    }
+    let wants_all = names.is_empty() || names.iter().any(|name| name == "all");
+    let mut verdicts = Vec::new();
+    for name in NAMES.into_iter().filter(|name| wants_all || names.iter().any(|wanted| wanted == name)) {
+        let mut report = Report::new(name);
+        match name {
+            "whoami" => whoami::run(&mut report).await,
+            "me" => me::run(&mut report).await,
+            "login" => login::run(&mut report).await,
+            "login-storm" => login_storm::run(&mut report).await,
+            "refresh" => refresh::run(&mut report).await,
+            "people" => people::run(&mut report).await,
+            _ => footprint::run(&mut report).await,
+        }?;
+        verdicts.extend(report.finish()?);
+    }
+    println!("\nVerdicts");
+    for verdict in &verdicts {
+        println!("{verdict}");
+    }
+    Ok(verdicts.iter().all(|verdict| verdict.is_met))
+}
