@@ -8,3 +8,4 @@
 )]
 
 mod configuration;
+mod documents;
