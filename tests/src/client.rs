@@ -69,6 +69,12 @@ impl Client {
         self.with_tokens(&self.try_login(username, password).await.expect(200))
     }
 
+    /// Host and port of the server.
+    pub(crate) fn address(&self) -> String {
+        let base = self.base.lock().expect("no panic holds it");
+        base.strip_prefix("http://").expect("plain http").to_owned()
+    }
+
     /// A request that is not sent yet.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let base = self.base.lock().expect("no panic holds it").clone();

@@ -28,6 +28,7 @@ mod program;
 mod proxy;
 mod refresh_race;
 mod server;
+mod wire;
 
 pub use answer::{Answer, csv_rows};
 pub use app::{Person, TestApp, TestAppBuilder};

@@ -113,9 +113,15 @@ async fn raw_bodies(admin: &Client) {
     }
     let twice = "{\"name\":\"x\",\"name\":\"y\"}".to_owned();
     send(json_kind, twice).await.problem_of(422, "validation", "name");
-    // A28: 1 MiB is the limit, announced or not.
-    let large = format!("{{\"name\":\"{}\"}}", "x".repeat(1_100_000));
-    send(json_kind, large.clone()).await.problem(413, "body_too_large");
+    // A28, C45: 1 MiB is the limit, announced or not.
+    let head = "POST /roles HTTP/1.1\r\ncontent-type: application/json\r\n";
+    let announced = admin.wire(&format!("{head}content-length: 1048577\r\n"), b"").await;
+    let mut chunk = b"100001\r\n".to_vec();
+    chunk.resize(chunk.len() + 1_048_577, b' ');
+    let unannounced = admin.wire(&format!("{head}transfer-encoding: chunked\r\n"), &chunk).await;
+    for answer in [announced, unannounced] {
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
+    }
     let compressed = admin.request(Method::POST, "/roles").header("content-type", "application/json");
     let compressed = compressed.header("content-encoding", "gzip").body(role);
     admin.send_raw(compressed).await.problem(415, "unsupported_media_type");
