@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stylobate_auth::{Auth, AuthConfig, AuthError, LocalSealer, SigningAlgorithm};
+use stylobate_auth::{Auth, AuthConfig, AuthError, ConfigProblem, LocalSealer, SigningAlgorithm};
 use stylobate_core::{AuditSink, Clock};
 use stylobate_db::Db;
 
@@ -15,7 +15,11 @@ pub(crate) async fn auth(
     sealer: Arc<LocalSealer>,
     audit: &Arc<dyn AuditSink>,
 ) -> Result<Auth, StartError> {
-    let builder = Auth::builder(db, config(settings), sealer, Arc::clone(audit)).clock(Arc::clone(clock));
+    let config = config(settings);
+    if settings.is_production() {
+        config.validate_for_production().map_err(|problems| invalid(problems.0))?;
+    }
+    let builder = Auth::builder(db, config, sealer, Arc::clone(audit)).clock(Arc::clone(clock));
     builder.build().await.map_err(|error| match error {
         AuthError::Config(problems) => {
             let problems = problems
@@ -28,6 +32,13 @@ pub(crate) async fn auth(
         AuthError::Db(error) => StartError::Db(error),
         other => StartError::Auth(Box::new(other)),
     })
+}
+
+fn invalid(problems: Vec<ConfigProblem>) -> StartError {
+    let problems = problems.into_iter();
+    let named =
+        |problem: ConfigProblem| SettingProblem { name: problem.field.to_owned(), problem: problem.message };
+    StartError::Settings(SettingsInvalid { problems: problems.map(named).collect() })
 }
 
 fn config(settings: &Settings) -> AuthConfig {
@@ -55,6 +66,7 @@ fn config(settings: &Settings) -> AuthConfig {
         TokenSigning::Rsa(pem) => {
             config.algorithm = SigningAlgorithm::Rs256;
             config.private_key = Some(pem.clone());
+            config.public_key = settings.public_key.clone();
         }
     }
     config

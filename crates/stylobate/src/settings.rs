@@ -61,6 +61,8 @@ pub struct Settings {
     pub key_encryption_key: Option<SecretString>,
     /// How access tokens are signed.
     pub signing: TokenSigning,
+    /// The public half of the operator's key, which has to belong to the private one.
+    pub public_key: Option<String>,
     /// The issuer in access tokens.
     pub issuer: Option<String>,
     /// The audience in access tokens.

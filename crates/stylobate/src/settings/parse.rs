@@ -30,6 +30,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         redis_url: secret(&values, table::REDIS_URL),
         key_encryption_key: key_encryption_key(&mut values),
         signing: signing(&mut values),
+        public_key: public_key(&mut values),
         issuer: text(&values, table::JWT_ISSUER),
         audience: text(&values, table::JWT_AUDIENCE),
         access_ttl: Duration::from_secs(60 * number::<u64>(&mut values, table::ACCESS_TTL, 15, 1..=60)),
@@ -38,7 +39,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         ),
         session_idle: optional_number(&mut values, table::SESSION_IDLE, 1..=43_200)
             .map(|minutes| Duration::from_secs(60 * minutes)),
-        login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=100),
+        login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=20),
         login_lockout: Duration::from_secs(
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),
         ),
@@ -249,27 +250,39 @@ fn hmac(values: &mut Values) -> TokenSigning {
 }
 
 fn rsa(values: &mut Values) -> TokenSigning {
-    let name = values.name(table::JWT_PRIVATE_KEY);
-    if let Some((_, pem)) = values.get(table::JWT_PRIVATE_KEY) {
-        return TokenSigning::Rsa(SecretString::from(pem.replace("\\n", "\n")));
+    let problems = values.problems.len();
+    if let Some(pem) = pem(values, table::JWT_PRIVATE_KEY, table::JWT_PRIVATE_KEY_PATH) {
+        return TokenSigning::Rsa(SecretString::from(pem));
     }
-    if let Some(path) = text(values, table::JWT_PRIVATE_KEY_PATH) {
-        match std::fs::read_to_string(path) {
-            Ok(pem) => return TokenSigning::Rsa(SecretString::from(pem)),
-            Err(error) => {
-                let name = values.name(table::JWT_PRIVATE_KEY_PATH);
-                values.problem(name, format!("the file cannot be read: {}", error.kind()));
-            }
-        }
-    } else {
+    if values.problems.len() == problems {
+        let name = values.name(table::JWT_PRIVATE_KEY);
         values.problem(name, "RS256 needs a private key");
     }
     TokenSigning::Generated
 }
 
+fn public_key(values: &mut Values) -> Option<String> {
+    pem(values, table::JWT_PUBLIC_KEY, table::JWT_PUBLIC_KEY_PATH)
+}
+
+/// A PEM given as a value, where `\n` may stand for line ends, or in a file.
+fn pem(values: &mut Values, inline: &'static str, path: &'static str) -> Option<String> {
+    if let Some((_, pem)) = values.get(inline) {
+        return Some(pem.replace("\\n", "\n"));
+    }
+    match std::fs::read_to_string(text(values, path)?) {
+        Ok(pem) => Some(pem),
+        Err(error) => {
+            let name = values.name(path);
+            values.problem(name, format!("the file cannot be read: {}", error.kind()));
+            None
+        }
+    }
+}
+
 fn password_min(values: &mut Values) -> u16 {
     // The seeds' own defaults (8, 12) are below ours: they are read, and our minimum stays.
-    number(values, table::PASSWORD_MIN, PASSWORD_CHARS_MIN, 1..=128).max(PASSWORD_CHARS_MIN)
+    number(values, table::PASSWORD_MIN, PASSWORD_CHARS_MIN, 1..=64).max(PASSWORD_CHARS_MIN)
 }
 
 fn tenancy_mode(values: &mut Values) -> bool {

@@ -122,8 +122,8 @@ pub(crate) struct PersonInput {
     /// A name to sign in with beside the e-mail address.
     #[serde(default)]
     pub(crate) username: Option<String>,
-    /// A first password, which the person has to change. Without one the person cannot sign in yet. Only when making one.
-    #[serde(default, skip_serializing)]
+    /// A first password. Without one the person cannot sign in yet. Only when making a person.
+    #[serde(default)]
     pub(crate) password: Option<String>,
     #[serde(default)]
     pub(crate) email_verified: bool,
@@ -168,7 +168,7 @@ pub(crate) struct PersonInput {
     #[serde(default, alias = "metadata_")]
     pub(crate) metadata: Option<serde_json::Map<String, serde_json::Value>>,
     /// The version that was read; another one in the database refuses the change.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub(crate) version: Option<i64>,
 }
 

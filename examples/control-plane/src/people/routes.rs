@@ -162,6 +162,9 @@ pub(super) fn merged(before: &PersonView, patch: &Map<String, Value>) -> Result<
     let Ok(Value::Object(mut fields)) = serde_json::to_value(PersonInput::from(before)) else {
         return Err(stylobate::core::Problem::internal().into());
     };
+    // Neither is part of what is there: one is never told, the other is only a condition.
+    fields.remove("password");
+    fields.remove("version");
     for (name, value) in patch {
         match (value, fields.get_mut(name)) {
             // Metadata is the one nested object: its members merge as well.
