@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::{
     Result,
-    load::Cores,
     report::{Goal, Report},
     rounds::{self, median},
     site::{ENGINES, Site, login},
@@ -22,10 +21,10 @@ pub(crate) async fn run(report: &mut Report) -> Result {
         let name = format!("{engine:?}").to_lowercase();
         let site = Site::new(engine, 20).await?;
         // The first start makes keys and whatever else is made once.
-        site.serve(Cores::All).await?.stop().await?;
+        site.serve().await?.stop().await?;
         let mut times = Vec::new();
         for _ in 0..rounds::count(9) {
-            let server = site.spawn(Cores::All)?;
+            let server = site.spawn()?;
             times.push(server.ready().await?.as_secs_f64() * 1e3);
             server.stop().await?;
         }
@@ -33,7 +32,7 @@ pub(crate) async fn run(report: &mut Report) -> Result {
         report.keep(json!({ "what": name, "ready_ms": times }));
         report.verdict(&format!("{name} ready"), ready, "ms", Goal::AtMost(200.0));
 
-        let server = site.serve(Cores::All).await?;
+        let server = site.serve().await?;
         let fresh = server.resident()?;
         for turn in 0..LOGINS {
             login(&server, &format!("p{}", turn % 20 + 1)).await?;

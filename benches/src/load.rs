@@ -1,12 +1,11 @@
 //! Callers that cost little: requests are bytes made beforehand, answers are read just far enough to know where they
-//! end, connections are kept. All callers live on one thread.
+//! end, connections are kept.
 
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,6 +15,7 @@ use tokio::{
 
 use crate::{
     Result,
+    report::cores,
     rounds::{Sample, percentile, sorted},
     server::Process,
 };
@@ -140,42 +140,38 @@ impl Caller for Same {
     }
 }
 
-/// Where the load may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cores {
-    All,
-    Only(usize),
-}
-
-impl Cores {
-    /// Keeps the calling thread, and what it starts, to these cores.
-    pub(crate) fn apply(self) -> Result {
-        if let Self::Only(core) = self {
-            let mut set = CpuSet::new();
-            set.set(core);
-            sched_setaffinity(None, &set)?;
-        }
-        Ok(())
-    }
-}
-
 /// Lets all callers call at once, each on a connection of its own, for `duration`. Hands the callers back.
 pub(crate) fn drive<C: Caller>(
     process: &Process,
     callers: Vec<C>,
     duration: Duration,
-    cores: Cores,
 ) -> Result<(Sample, Vec<C>)> {
     let address = process.address();
+    // One thread for each core: no fewer, so that the load is not the bottleneck; callers that wait cost nothing.
+    let threads = cores().min(callers.len()).max(1);
+    let mut crews: Vec<Vec<C>> = (0..threads).map(|_| Vec::new()).collect();
+    for (index, caller) in callers.into_iter().enumerate() {
+        if let Some(crew) = crews.get_mut(index % threads) {
+            crew.push(caller);
+        }
+    }
     let cpu_before = process.cpu_time()?;
-    let thread = std::thread::spawn(move || {
-        cores.apply()?;
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(call_until(address, callers, duration))
-    });
-    let (seconds, latencies, callers) = thread.join().map_err(|_| "the load panicked")??;
+    let begun = Instant::now();
+    let start = |crew: Vec<C>| {
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(call_until(address, crew, begun + duration))
+        })
+    };
+    let crews: Vec<_> = crews.into_iter().map(start).collect();
+    let (mut latencies, mut callers) = (Vec::new(), Vec::new());
+    for crew in crews {
+        let (more, again) = crew.join().map_err(|_| "the load panicked")??;
+        latencies.extend(more);
+        callers.extend(again);
+    }
+    // Up to the last answer: with few slow requests, those under way at the end count as well.
+    let seconds = begun.elapsed().as_secs_f64();
     let cpu = process.cpu_time()?.saturating_sub(cpu_before);
     let requests = latencies.len() as f64;
     let latencies = sorted(latencies.into_iter().map(|latency| latency.as_secs_f64() * 1e6));
@@ -191,16 +187,11 @@ pub(crate) fn drive<C: Caller>(
 async fn call_until<C: Caller>(
     address: SocketAddr,
     callers: Vec<C>,
-    duration: Duration,
-) -> Result<(f64, Vec<Duration>, Vec<C>)> {
-    let mut ready = Vec::new();
-    for caller in callers {
-        ready.push((caller, Connection::open(address).await?));
-    }
-    let begun = Instant::now();
-    let end = begun + duration;
+    end: Instant,
+) -> Result<(Vec<Duration>, Vec<C>)> {
     let mut running = JoinSet::new();
-    for (mut caller, mut connection) in ready {
+    for mut caller in callers {
+        let mut connection = Connection::open(address).await?;
         running.spawn(async move {
             let mut latencies = Vec::new();
             let mut now = Instant::now();
@@ -220,6 +211,5 @@ async fn call_until<C: Caller>(
         latencies.extend(more);
         callers.push(caller);
     }
-    // Up to the last answer: with few slow requests, those under way at the end count as well.
-    Ok((begun.elapsed().as_secs_f64(), latencies, callers))
+    Ok((latencies, callers))
 }

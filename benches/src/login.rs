@@ -9,7 +9,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use crate::{
     Result,
-    load::{Caller, Cores, Reply, drive, request},
+    load::{Caller, Reply, drive, request},
     report::{Report, cores},
     rounds::{self, Rounds, Sample},
     server::Process,
@@ -25,7 +25,7 @@ pub(crate) async fn run(report: &mut Report) -> Result {
     let permits = cores();
     for engine in ENGINES {
         let site = Site::new(engine, PEOPLE).await?;
-        let server = site.serve(Cores::All).await?;
+        let server = site.serve().await?;
         let name = format!("{engine:?}").to_lowercase();
         // A login more than there are permits waits in the queue, so that no permit is idle.
         compare(&server, permits * 4, permits, 5)?.report(report, &name, "bare argon2", Some(0.9));
@@ -40,7 +40,7 @@ fn compare(server: &Process, callers: usize, threads: usize, rounds: usize) -> R
     Rounds::measure(
         rounds::count(rounds),
         || {
-            let (sample, again) = drive(server, std::mem::take(&mut callers), ROUND, Cores::All)?;
+            let (sample, again) = drive(server, std::mem::take(&mut callers), ROUND)?;
             callers = again;
             Ok(sample)
         },

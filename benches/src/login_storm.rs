@@ -16,7 +16,6 @@ use tokio::task::JoinSet;
 
 use crate::{
     Result,
-    load::Cores,
     load::{Connection, request},
     report::{Goal, Report, cores},
     rounds::{self, percentile, sorted},
@@ -41,7 +40,7 @@ pub(crate) async fn run(report: &mut Report) -> Result {
 
 async fn storm(report: &mut Report, engine: Engine, name: &str, permits: usize) -> Result {
     let site = Site::new(engine, LOGINS).await?;
-    let server = site.serve(Cores::All).await?;
+    let server = site.serve().await?;
     let calm = probe_while(&server, tokio::time::sleep(Duration::from_secs(1))).await?.1;
     let (mut statuses, mut health, mut advised) = (BTreeMap::<u16, u32>::new(), Vec::new(), true);
     let waves = rounds::count(6);

@@ -6,8 +6,8 @@
 //! rounds comes from `STYLOBATE_ROUNDS`. The program fails when a goal was missed.
 //!
 //! The peer is a bare axum server ([`bare`]) in a process of its own, with as many worker threads as ours, or the bare
-//! algorithm. Load comes from one thread ([`load`]) of this program. Unless a bench says otherwise, load, servers and
-//! database share all cores of the machine.
+//! algorithm. The load ([`load`]) is as cheap as it could be made, but load, servers and database share all cores of the
+//! machine: a rate is that of all of them together. The CPU time of the server alone stands beside it.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,

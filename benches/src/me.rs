@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Result,
-    load::{Cores, Same, drive, request},
+    load::{Same, drive, request},
     report::Report,
     rounds::{self, Rounds},
     site::{ENGINES, Site, login, text},
@@ -16,7 +16,7 @@ const ROUND: Duration = Duration::from_millis(1250);
 pub(crate) async fn run(report: &mut Report) -> Result {
     for engine in ENGINES {
         let site = Site::new(engine, 1000).await?;
-        let (server, bare) = (site.serve(Cores::All).await?, site.bare(Cores::All)?);
+        let (server, bare) = (site.serve().await?, site.bare()?);
         let tokens = login(&server, "admin").await?;
         let token = text(&tokens, "access_token")?;
         let me = request("GET", "/auth/me", Some(token), None);
@@ -28,8 +28,8 @@ pub(crate) async fn run(report: &mut Report) -> Result {
         let theirs = vec![Same(request("GET", &format!("/me/{person}"), Some(token), None)); CONNECTIONS];
         let measured = Rounds::measure(
             rounds::count(9),
-            || Ok(drive(&server, ours.clone(), ROUND, Cores::All)?.0),
-            || Ok(drive(&bare, theirs.clone(), ROUND, Cores::All)?.0),
+            || Ok(drive(&server, ours.clone(), ROUND)?.0),
+            || Ok(drive(&bare, theirs.clone(), ROUND)?.0),
         )?;
         measured.report(report, &format!("{engine:?}").to_lowercase(), "bare query", Some(0.7));
     }

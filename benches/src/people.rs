@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Result,
-    load::{Connection, Cores, request},
+    load::{Connection, request},
     report::{Goal, Report},
     rounds::{self, median, percentile, sorted},
     site::{ENGINES, Site, login, text},
@@ -23,7 +23,7 @@ pub(crate) async fn run(report: &mut Report) -> Result {
     for engine in ENGINES {
         let name = format!("{engine:?}").to_lowercase();
         let site = Site::new(engine, PEOPLE).await?;
-        let server = site.serve(Cores::All).await?;
+        let server = site.serve().await?;
         let tokens = login(&server, "admin").await?;
         let token = text(&tokens, "access_token")?;
         let mut connection = Connection::open(server.address()).await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Result, bare,
-    load::{Caller, Cores, Reply, Same, drive, request},
+    load::{Caller, Reply, Same, drive, request},
     report::Report,
     rounds::{self, Rounds},
     site::{Site, login, text},
@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_millis(1500);
 pub(crate) async fn run(report: &mut Report) -> Result {
     let site = Site::new(Engine::Postgres, CONNECTIONS).await?;
     site.place().sql(bare::FAMILIES).await;
-    let (server, bare) = (site.serve(Cores::All).await?, site.bare(Cores::All)?);
+    let (server, bare) = (site.serve().await?, site.bare()?);
     let mut chains = Vec::new();
     for n in 1..=CONNECTIONS {
         let tokens = login(&server, &format!("p{n}")).await?;
@@ -34,11 +34,11 @@ pub(crate) async fn run(report: &mut Report) -> Result {
     let measured = Rounds::measure(
         rounds::count(11),
         || {
-            let (sample, again) = drive(&server, std::mem::take(&mut chains), ROUND, Cores::All)?;
+            let (sample, again) = drive(&server, std::mem::take(&mut chains), ROUND)?;
             chains = again;
             Ok(sample)
         },
-        || Ok(drive(&bare, theirs.clone(), ROUND, Cores::All)?.0),
+        || Ok(drive(&bare, theirs.clone(), ROUND)?.0),
     )?;
     measured.report(report, "postgres", "bare transaction", Some(0.7));
     Ok(())

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     Result,
-    load::{Connection, Cores, request},
+    load::{Connection, request},
 };
 
 /// How long a process may take to start or to end.
@@ -29,17 +29,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it on these cores and waits for the line with its address. Standard error goes to a file in `folder`.
-    pub(crate) fn start(mut command: Command, folder: &Path, cores: Cores) -> Result<Self> {
+    /// Starts it and waits for the line with its address. Standard error goes to a file in `folder`.
+    pub(crate) fn start(mut command: Command, folder: &Path) -> Result<Self> {
         let log = folder.join("stderr.log");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
         let started = Instant::now();
-        // A child inherits the cores of the thread that starts it.
-        let spawned = thread::spawn(move || -> Result<Child> {
-            cores.apply()?;
-            Ok(command.spawn()?)
-        });
-        let mut child = spawned.join().map_err(|_| "the start panicked")??;
+        let mut child = command.spawn()?;
         let output = child.stdout.take().ok_or("a piped output")?;
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {

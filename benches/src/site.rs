@@ -7,7 +7,7 @@ use stylobate_tests::{Engine, PASSWORD, Place, Program};
 
 use crate::{
     Result, bare,
-    load::{Connection, Cores, request},
+    load::{Connection, request},
     server::Process,
 };
 
@@ -47,19 +47,19 @@ impl Site {
     }
 
     /// Our server, ready.
-    pub(crate) async fn serve(&self, cores: Cores) -> Result<Process> {
-        let process = self.spawn(cores)?;
+    pub(crate) async fn serve(&self) -> Result<Process> {
+        let process = self.spawn()?;
         process.ready().await?;
         Ok(process)
     }
 
     /// Our server, as soon as it says where it listens.
-    pub(crate) fn spawn(&self, cores: Cores) -> Result<Process> {
-        Process::start(self.program.command(&["serve"]), self.place.folder(), cores)
+    pub(crate) fn spawn(&self) -> Result<Process> {
+        Process::start(self.program.command(&["serve"]), self.place.folder())
     }
 
     /// The bare peer on the same database.
-    pub(crate) fn bare(&self, cores: Cores) -> Result<Process> {
+    pub(crate) fn bare(&self) -> Result<Process> {
         let environment = self.place.environment();
         let url = environment.get("DATABASE_URL").cloned();
         let file = self.place.folder().join("data/control-plane.db");
@@ -67,7 +67,7 @@ impl Site {
         command.arg(bare::COMMAND).env(bare::DATABASE, url.unwrap_or(format!("sqlite://{}", file.display())));
         let folder = self.place.folder().join("bare");
         std::fs::create_dir_all(&folder)?;
-        Process::start(command, &folder, cores)
+        Process::start(command, &folder)
     }
 }
 

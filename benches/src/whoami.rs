@@ -6,8 +6,8 @@ use stylobate_tests::Engine;
 
 use crate::{
     Result,
-    load::{Cores, Same, drive, request},
-    report::{Report, cores},
+    load::{Same, drive, request},
+    report::Report,
     rounds::{self, Rounds},
     site::{Site, login, text},
 };
@@ -16,14 +16,8 @@ const CONNECTIONS: usize = 16;
 const ROUND: Duration = Duration::from_millis(1500);
 
 pub(crate) async fn run(report: &mut Report) -> Result {
-    // Neither side does anything but compute, so each server gets one core for itself, and the load another.
-    let (server_cores, load_cores) =
-        if cores() > 1 { (Cores::Only(0), Cores::Only(1)) } else { (Cores::All, Cores::All) };
-    if server_cores != Cores::All {
-        report.note("the server on core 0 with one worker thread, the load on core 1");
-    }
     let site = Site::new(Engine::Sqlite, 0).await?;
-    let (server, bare) = (site.serve(server_cores).await?, site.bare(server_cores)?);
+    let (server, bare) = (site.serve().await?, site.bare()?);
     let tokens = login(&server, "admin").await?;
     let ours =
         vec![Same(request("GET", "/auth/whoami", Some(text(&tokens, "access_token")?), None)); CONNECTIONS];
@@ -32,8 +26,8 @@ pub(crate) async fn run(report: &mut Report) -> Result {
         vec![Same(request("GET", "/fixed", Some(text(&tokens, "access_token")?), None)); CONNECTIONS];
     let measured = Rounds::measure(
         rounds::count(9),
-        || Ok(drive(&server, ours.clone(), ROUND, load_cores)?.0),
-        || Ok(drive(&bare, theirs.clone(), ROUND, load_cores)?.0),
+        || Ok(drive(&server, ours.clone(), ROUND)?.0),
+        || Ok(drive(&bare, theirs.clone(), ROUND)?.0),
     )?;
     measured.report(report, "", "bare route", Some(0.5));
     report
