@@ -160,19 +160,29 @@ impl Platform {
         self.parts.extensions.get()
     }
 
-    /// Serves `router` on the address of the settings until a signal or [`Shutdown::begin`], then lets running requests
+    /// Serves `app` on the address of the settings until a signal or [`Shutdown::begin`], then lets running requests
     /// end for at most 30 s.
     ///
     /// # Errors
     /// [`StartError::Io`] when the address cannot be listened on.
     #[cfg(feature = "server")]
-    pub async fn serve(&self, router: axum::Router) -> Result<(), StartError> {
+    pub async fn serve<S>(&self, app: S) -> Result<(), StartError>
+    where
+        S: tower::Service<
+                axum::extract::Request,
+                Response = axum::response::Response,
+                Error = std::convert::Infallible,
+            > + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+    {
         let address = self.settings().bind_address;
         let listener = tokio::net::TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Io { what: format!("cannot listen on {address}"), source })?;
         self.shutdown().on_signals()?;
-        crate::serve(listener, router, self.shutdown()).await;
+        crate::serve(listener, app, self.shutdown()).await;
         self.end().await;
         Ok(())
     }

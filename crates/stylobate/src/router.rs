@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit};
-use stylobate_endpoints::{Alias, PathTable, Routes};
+use stylobate_endpoints::{Alias, PathService, PathTable, Routes};
 use stylobate_tower_middleware::{
     AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, CsrfLayer, EdgeLayer, Hsts, Origin,
     PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer, TrustedProxies, cors_layer,
@@ -35,7 +35,7 @@ impl Platform {
     ///
     /// # Errors
     /// [`StartError::Paths`] when `paths` contradicts itself or the routes.
-    pub fn router(&self, routes: Routes, paths: Paths) -> Result<Router, StartError> {
+    pub fn router(&self, routes: Routes, paths: Paths) -> Result<PathService<Router>, StartError> {
         let table = PathTable::new(&routes.templates(), paths.prefixes, paths.aliases)?;
         let authorizer: Arc<dyn stylobate_rbac::Authorizer> = Arc::new(self.rbac().clone());
         let sink = Arc::clone(self.audit_sink());
@@ -55,7 +55,7 @@ impl Platform {
             .layer(DefaultBodyLimit::disable());
         let routed = router.layer(layers);
         // A path is rewritten before it is routed, so the table stands around the router and not inside it.
-        Ok(Router::new().fallback_service(tower::Layer::layer(&table, routed)))
+        Ok(tower::Layer::layer(&table, routed))
     }
 
     /// Lets `router` know who calls: requests carry their `Principal` and `RequestContext`.

@@ -1,9 +1,9 @@
 //! Serving a router over HTTP/1.1 and HTTP/2 with limits on what a connection may cost.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
-use hyper::Request;
+use axum::{body::Body, extract::ConnectInfo, response::Response};
+use hyper::{Request, body::Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
-use tower::Service as _;
+use tower::{Service, ServiceExt as _};
 
 /// Most bytes of a request's head: 16 KiB holds the largest token beside ordinary headers.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -25,10 +25,15 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most connections at once: each costs a few tens of KiB and a file descriptor.
 const CONNECTIONS_MAX: usize = 10_000;
 
-/// Serves `router` on `listener` until `shutdown` begins, then lets running requests end.
+/// Serves `app`, a [`Router`](axum::Router) or what [`Platform::router`](crate::Platform::router) made, on `listener` until
+/// `shutdown` begins, then lets running requests end.
 ///
 /// Requests carry the peer's address as [`ConnectInfo<SocketAddr>`].
-pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown) {
+pub async fn serve<S>(listener: TcpListener, app: S, shutdown: &Shutdown)
+where
+    S: Service<axum::extract::Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = connections();
     loop {
@@ -50,10 +55,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown) {
                 continue;
             }
         };
-        let (connections, router) = (connections.clone(), router.clone());
+        let (connections, app) = (connections.clone(), app.clone());
         let draining = shutdown.token();
         shutdown.spawn(async move {
-            serve_connection(&connections, stream, peer, router, async move { draining.cancelled().await })
+            serve_connection(&connections, stream, peer, app, async move { draining.cancelled().await })
                 .await;
             drop(place);
         });
@@ -78,25 +83,23 @@ fn connections() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn serve_connection(
+async fn serve_connection<S>(
     connections: &auto::Builder<TokioExecutor>,
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    app: S,
     draining: impl Future<Output = ()>,
-) {
+) where
+    S: Service<axum::extract::Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     // Answers are small: waiting for more bytes only adds latency.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = &error as &dyn std::error::Error, "TCP_NODELAY was refused");
     }
-    let service = tower::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+    let service = app.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        let mut router = router.clone();
-        async move {
-            let router =
-                <Router as tower::ServiceExt<Request<hyper::body::Incoming>>>::ready(&mut router).await?;
-            router.call(request).await
-        }
+        request.map(Body::new)
     });
     let service = TowerToHyperService::new(service);
     let connection = connections.serve_connection_with_upgrades(TokioIo::new(stream), service);
