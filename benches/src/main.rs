@@ -41,7 +41,8 @@ type Result<T = ()> = std::result::Result<T, Error>;
 const NAMES: [&str; 7] = ["whoami", "me", "login", "login-storm", "refresh", "people", "footprint"];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo tells every bench target that it is one.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();
     let done = if arguments.first().is_some_and(|first| first == bare::COMMAND) {
         bare::serve().map(|()| true)
     } else {

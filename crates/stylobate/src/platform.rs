@@ -302,7 +302,12 @@ impl Platform {
 }
 
 fn make_data_dir(settings: &Settings) -> Result<(), StartError> {
-    std::fs::create_dir_all(&settings.data_dir).map_err(|source| StartError::Io {
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    // Keys and password hashes live here: nobody else on the machine has to look in.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(&settings.data_dir).map_err(|source| StartError::Io {
         what: format!("the folder `{}` cannot be made", settings.data_dir.display()),
         source,
     })

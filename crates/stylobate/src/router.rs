@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, extract::DefaultBodyLimit};
 use stylobate_endpoints::{Alias, PathService, PathTable, Routes};
 use stylobate_tower_middleware::{
-    AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, CsrfLayer, EdgeLayer, Hsts, Origin,
+    AllowedHosts, AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, CsrfLayer, EdgeLayer, Hsts, Origin,
     PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer, TrustedProxies, cors_layer,
 };
 use tower::ServiceBuilder;
@@ -84,10 +84,28 @@ impl Platform {
         if settings.hsts {
             headers = headers.with_hsts(Hsts::Always);
         }
-        let edge = EdgeLayer::new(Arc::clone(self.clock())).with_proxies(proxies).with_headers(headers);
+        let edge = EdgeLayer::new(Arc::clone(self.clock()))
+            .with_proxies(proxies)
+            .with_headers(headers)
+            .with_hosts(self.hosts()?);
         #[cfg(feature = "metrics")]
         let edge = edge.with_metrics(self.metrics().http().clone());
         Ok(edge)
+    }
+
+    /// On a loopback address only names of this machine and the public one are answered for: a page elsewhere could point
+    /// a name of its own at 127.0.0.1 (DNS rebinding). On other addresses the proxy in front decides, and probes come by
+    /// address.
+    fn hosts(&self) -> Result<AllowedHosts, StartError> {
+        let settings = self.settings();
+        let address = settings.bind_address.ip();
+        if !address.is_loopback() {
+            return Ok(AllowedHosts::any());
+        }
+        let address = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+        let mut hosts = vec!["localhost", "127.0.0.1", "[::1]", address.as_str()];
+        hosts.extend(settings.public_url.as_ref().and_then(url::Url::host_str));
+        Ok(AllowedHosts::only(hosts)?)
     }
 
     fn origins(&self) -> Result<Vec<Origin>, StartError> {

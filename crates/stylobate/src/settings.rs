@@ -71,8 +71,6 @@ pub struct Settings {
     pub access_ttl: Duration,
     /// How long a session can be refreshed.
     pub refresh_ttl: Duration,
-    /// After how long without use a session ends.
-    pub session_idle: Option<Duration>,
     /// After how many wrong passwords an account waits.
     pub login_attempts_max: u32,
     /// How long it waits.

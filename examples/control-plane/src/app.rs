@@ -51,16 +51,12 @@ fn base_url(platform: &Platform) -> String {
 
 /// The API document. The routes need what they work with, so it is made on a throwaway database.
 pub(crate) async fn document() -> Result<String, Failed> {
-    let folder = std::env::temp_dir().join(format!("control-plane-openapi-{}", std::process::id()));
-    let pairs = [("DATA_DIR".to_owned(), folder.display().to_string())];
+    let folder = tempfile::tempdir()?;
+    let pairs = [("DATA_DIR".to_owned(), folder.path().display().to_string())];
     let platform = platform(Settings::from_pairs("", pairs).map_err(StartError::from)?).await?;
-    let document = router::routes(&platform)
-        .document(&ops::api_info(), router::ALIASES)
-        .to_pretty_json()
-        .unwrap_or_default();
+    let document = router::routes(&platform).document(&ops::api_info(), router::ALIASES).to_pretty_json();
     platform.end().await;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(document)
+    document.map_err(|error| Failed::Terminal(error.into()))
 }
 
 fn paths() -> Paths {

@@ -121,7 +121,11 @@ struct ExportQuery {
     action: Option<String>,
     entity_type: Option<String>,
     entity_id: Option<String>,
+    #[param(value_type = Option<String>)]
+    request_id: Option<RequestId>,
     is_success: Option<bool>,
+    #[param(value_type = Option<String>)]
+    outcome: Option<Outcome>,
     started_after: Option<DateTime<Utc>>,
     started_before: Option<DateTime<Utc>>,
 }
@@ -139,6 +143,9 @@ async fn list(
     query: ListQuery<EventFilter, Order>,
 ) -> ApiResult<Json<Page<AuditRecord>>> {
     let Order::OccurredAt = query.page.order_by;
+    if query.page.include_total {
+        return Err(ApiError::field("include_total", "unsupported", "is not counted for the audit trail"));
+    }
     let direction = query.page.order_dir.unwrap_or(Direction::Desc);
     let cursor = query.page.cursor.as_deref();
     let page = log.list(&context, &query.filter.into(), query.page.limit, cursor, direction).await?;
@@ -169,10 +176,11 @@ async fn export(
         action: query.action,
         entity_type: query.entity_type,
         entity_id: query.entity_id,
+        request_id: query.request_id,
         is_success: query.is_success,
+        outcome: query.outcome,
         started_after: query.started_after,
         started_before: query.started_before,
-        ..Filter::default()
     };
     let rows = log.export(&context, filter, limit).await?;
     let headers = [

@@ -1,6 +1,6 @@
 //! The subcommands.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use clap::{Args, Parser, Subcommand};
 use stylobate::{
@@ -94,10 +94,14 @@ pub(crate) enum Failed {
     Start(StartError),
     #[error("another server or worker uses this SQLite database")]
     SqliteSingleServer,
+    #[error("the file `.env` has a line that is not `NAME=value`")]
+    EnvironmentFile,
     #[error("the database did not do it")]
     Db(#[from] stylobate::db::Error),
     #[error("{1}")]
     Refused(String, String),
+    #[error("the two passwords differ")]
+    PasswordsDiffer,
     #[error("`--{0}` is missing")]
     Missing(&'static str),
     #[error("the terminal cannot be used")]
@@ -109,8 +113,10 @@ impl Failed {
         match self {
             Self::Start(error) => error.code(),
             Self::SqliteSingleServer => "sqlite_single_server",
+            Self::EnvironmentFile => "environment_file",
             Self::Db(error) => error.code(),
             Self::Refused(code, _) => code,
+            Self::PasswordsDiffer => "passwords_differ",
             Self::Missing(_) => "argument_missing",
             Self::Terminal(_) => "terminal",
         }
@@ -231,18 +237,28 @@ fn answer(name: &'static str, given: Option<String>, ask: bool) -> Result<String
             let mut out = std::io::stdout();
             write!(out, "{name}: ")?;
             out.flush()?;
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            Ok(line.trim().to_owned())
+            Ok(line()?.trim().to_owned())
         }
         None => Err(Failed::Missing(name)),
     }
 }
 
+fn line() -> Result<String, Failed> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
 fn hidden(given: Option<String>, ask: bool) -> Result<String, Failed> {
     match given {
         Some(given) => Ok(given),
-        None if ask => Ok(rpassword::prompt_password("password: ")?),
+        // A pipe has no echo to hide, and nobody to ask twice.
+        None if ask && !std::io::stdin().is_terminal() => line(),
+        None if ask => {
+            let first = rpassword::prompt_password("password: ")?;
+            let again = rpassword::prompt_password("password again: ")?;
+            if first == again { Ok(first) } else { Err(Failed::PasswordsDiffer) }
+        }
         None => Err(Failed::Missing("password")),
     }
 }

@@ -22,8 +22,12 @@ use stylobate::{Settings, StartError};
 use crate::commands::{Arguments, Failed};
 
 fn main() -> ExitCode {
-    // Variables that are set win over the file, so a missing or partial file is no problem.
-    let _ = dotenvy::dotenv();
+    // Variables that are set win over the file. One that cannot be read to its end would lose settings in silence.
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        return failed(&Failed::EnvironmentFile);
+    }
     let arguments = Arguments::parse();
     let settings = match Settings::from_env() {
         Ok(settings) => settings,

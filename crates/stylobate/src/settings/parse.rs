@@ -37,8 +37,6 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         refresh_ttl: Duration::from_secs(
             86_400 * number::<u64>(&mut values, table::REFRESH_TTL, 30, 1..=365),
         ),
-        session_idle: optional_number(&mut values, table::SESSION_IDLE, 1..=43_200)
-            .map(|minutes| Duration::from_secs(60 * minutes)),
         login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=20),
         login_lockout: Duration::from_secs(
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),

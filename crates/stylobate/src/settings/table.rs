@@ -64,7 +64,6 @@ table! {
     JWT_AUDIENCE = "AUTH__JWT_AUDIENCE" ["JWT_AUDIENCE"] ("the issuer") "The audience in access tokens.";
     ACCESS_TTL = "AUTH__ACCESS_TTL_MINUTES" ["JWT_ACCESS_TTL_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES"] ("15") "How long an access token is good for, 1 to 60 minutes.";
     REFRESH_TTL = "AUTH__REFRESH_TTL_DAYS" ["JWT_REFRESH_TTL_DAYS", "JWT_REFRESH_TOKEN_EXPIRE_DAYS"] ("30") "How long a session can be refreshed, 1 to 365 days.";
-    SESSION_IDLE = "AUTH__SESSION_IDLE_MINUTES" ["SESSION_TIMEOUT_MINUTES"] ("none") "After how many minutes without use a session ends, 1 to 43200.";
     LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords an account waits, 1 to 20.";
     LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long it waits, 1 to 1440 minutes.";
     PASSWORD_MIN = "AUTH__PASSWORD_CHARS_MIN" ["DEFAULT_PASSWORD_MIN_LENGTH"] ("15") "The fewest characters of a password; may raise the minimum of 15, up to 64.";
@@ -86,6 +85,7 @@ table! {
 /// instead of vanishing. A `*` stands for any rest.
 pub(super) const NOT_USED: &[&str] = &[
     "CELERY_*",
+    "SESSION_TIMEOUT_MINUTES",
     "SESSION_BACKEND",
     "VAULT_URL",
     "VAULT_TOKEN",
