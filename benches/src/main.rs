@@ -41,8 +41,12 @@ type Result<T = ()> = std::result::Result<T, Error>;
 const NAMES: [&str; 7] = ["whoami", "me", "login", "login-storm", "refresh", "people", "footprint"];
 
 fn main() -> ExitCode {
-    // Cargo tells every bench target that it is one.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|one| one != "--bench").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.is_empty() || arguments.iter().any(|one| one == "--list") {
+        // `cargo test --all-targets` and nextest treat bench targets as tests; `cargo bench` always says `--bench`.
+        return ExitCode::SUCCESS;
+    }
+    let arguments: Vec<String> = arguments.into_iter().filter(|one| one != "--bench").collect();
     let done = if arguments.first().is_some_and(|first| first == bare::COMMAND) {
         bare::serve().map(|()| true)
     } else {

@@ -106,8 +106,8 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The folder of builds: this program lies in `target/release`.
+/// The folder of builds: this program lies in `target/release/deps`.
 fn target() -> Result<PathBuf> {
     let own = env::current_exe()?;
-    Ok(own.ancestors().nth(2).ok_or("this program lies in no folder of builds")?.to_owned())
+    Ok(own.ancestors().nth(3).ok_or("this program lies in no folder of builds")?.to_owned())
 }

@@ -103,28 +103,3 @@ pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_occurred() {
-        let values = sorted((1..=100).map(f64::from));
-        assert_eq!(
-            (percentile(&values, 0.5), percentile(&values, 0.99), percentile(&values, 1.0)),
-            (51.0, 100.0, 100.0)
-        );
-        assert_eq!((median([3.0, 1.0, 2.0].into_iter()), median(std::iter::empty())), (2.0, 0.0));
-    }
-
-    #[test]
-    fn the_ratio_is_taken_within_a_round() {
-        let sample = |rate| Sample { rate, cpu_us: None, p50_us: None, p99_us: None };
-        let rounds = Rounds {
-            ours: [50.0, 5.0, 60.0].map(sample).into(),
-            peers: [100.0, 10.0, 100.0].map(sample).into(),
-        };
-        assert_eq!(rounds.ratio(), 0.5);
-    }
-}
