@@ -10,8 +10,6 @@ use crate::SqlBuilder;
 pub enum KeysetKey {
     /// A text column; `COLLATE "C"` on PostgreSQL, so that both engines order alike.
     Text(String),
-    /// An integer column.
-    Integer(i64),
     /// A time column.
     Time(DateTime<Utc>),
 }
@@ -30,7 +28,8 @@ pub struct Keyset {
 }
 
 impl Keyset {
-    /// A page of a list ordered by `column` (called `name` on the wire) and then by `id`.
+    /// A page of a list ordered by `column` (called `name` on the wire) and then by `id`; the column is a time when
+    /// `is_time`, otherwise text.
     ///
     /// # Errors
     /// [`CursorInvalid`] when `cursor` was not made by this ordering.
@@ -50,10 +49,9 @@ impl Keyset {
                 Value::String(text) if is_time => KeysetKey::Time(
                     DateTime::parse_from_rfc3339(&text).map_err(|_| CursorInvalid)?.with_timezone(&Utc),
                 ),
-                Value::String(text) => KeysetKey::Text(text),
-                Value::Number(number) if !is_time => {
-                    KeysetKey::Integer(number.as_i64().ok_or(CursorInvalid)?)
-                }
+                // PostgreSQL has no text with a NUL in it, and refuses to compare one.
+                Value::String(text) if !text.contains('\0') => KeysetKey::Text(text),
+                // Whoever forges a cursor must not choose the type that the column is compared with.
                 _ => return Err(CursorInvalid),
             };
             keyset.after = Some((key, cursor.id));
@@ -79,7 +77,6 @@ impl Keyset {
             sql.push(" AND (").push(self.column).push(", ").push(self.id).push(")").push(compare).push("(");
             match key {
                 KeysetKey::Text(text) => sql.value(text.clone()),
-                KeysetKey::Integer(number) => sql.value(*number),
                 KeysetKey::Time(time) => sql.value(*time),
             };
             sql.push(", ").value(*id).push(")");
@@ -98,11 +95,40 @@ impl Keyset {
             let (key, id) = key(last);
             let key = match key {
                 KeysetKey::Text(text) => Value::String(text),
-                KeysetKey::Integer(number) => Value::from(number),
                 KeysetKey::Time(time) => Value::String(time.to_rfc3339_opts(SecondsFormat::Micros, true)),
             };
             Cursor { order: self.order(), key, id }
         });
         Page { items: rows, next_cursor, total: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn keyset(is_time: bool, key: Value) -> Result<Keyset, CursorInvalid> {
+        let cursor = Cursor { order: "name.asc".to_owned(), key, id: Uuid::nil() }.encode();
+        let limit = PageLimit::default();
+        Keyset::new("name", "name", "id", is_time, Direction::Asc, limit, Some(&cursor))
+    }
+
+    #[test]
+    fn cursors_of_the_type_of_the_column_are_taken() {
+        assert!(keyset(false, json!("anna")).is_ok());
+        assert!(keyset(true, json!("2026-03-01T12:00:00Z")).is_ok());
+    }
+
+    #[test]
+    fn cursors_of_another_type_are_refused() {
+        for key in
+            [json!(5), json!(0.5), json!(true), json!(null), json!(["a"]), json!({"a": 1}), json!("a\0b")]
+        {
+            assert!(keyset(false, key.clone()).is_err(), "{key} passed for text");
+            assert!(keyset(true, key.clone()).is_err(), "{key} passed for a time");
+        }
+        assert!(keyset(true, json!("anna")).is_err());
     }
 }
