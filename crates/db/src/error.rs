@@ -38,6 +38,9 @@ pub enum Error {
     /// The database cannot be reached, or closed the connection.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A value is outside what the database can store or compare: a text with a NUL, a number or time out of range.
+    #[error("a value is outside what the database can store")]
+    Value(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Row-level security or a missing privilege refused the statement.
     #[error("the database refused the statement for lack of privilege")]
     Forbidden,
@@ -101,6 +104,7 @@ impl Error {
             Self::Serialization => "db_serialization",
             Self::Timeout => "db_timeout",
             Self::Unavailable(_) => "db_unavailable",
+            Self::Value(_) => "db_value",
             Self::Forbidden => "db_forbidden",
             Self::Refused => "db_refused",
             Self::ReadOnly => "db_read_only",
@@ -202,6 +206,10 @@ fn from_engine(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
         "25006" => Error::ReadOnly,
         // Raised by triggers of our schemas (`RAISE EXCEPTION … USING ERRCODE = 'ST001'`).
         "ST001" => Error::Refused,
+        // SQLSTATE class 22, data exception.
+        state if state.len() == 5 && state.starts_with("22") => Error::Value(Box::new(Reported { code })),
+        // Five digits are a SQLSTATE, never a code of SQLite.
+        state if state.len() == 5 => Error::Engine(Box::new(Reported { code })),
         _ => match code.parse::<i32>().map(|code| code & 0xff) {
             // SQLite primary result codes; extended ones carry them in the low byte.
             Ok(5 | 6) => Error::Busy,
@@ -209,6 +217,8 @@ fn from_engine(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
             Ok(9) => Error::Timeout,
             // SQLITE_FULL, SQLITE_IOERR, SQLITE_CANTOPEN, SQLITE_CORRUPT, SQLITE_NOTADB.
             Ok(10 | 11 | 13 | 14 | 26) => Error::Unavailable(error.into_error()),
+            // SQLITE_TOOBIG.
+            Ok(18) => Error::Value(Box::new(Reported { code })),
             Ok(19) => Error::Refused,
             _ => Error::Engine(Box::new(Reported { code })),
         },

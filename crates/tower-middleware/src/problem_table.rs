@@ -103,6 +103,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     outage("db_unavailable"),
     inside("db_unclaimed_events"),
     inside("db_url"),
+    form("db_value"),
     open("declared", 409, "This is declared by the program and cannot be changed here."),
     inside("default_org_mismatch"),
     open("duplicate_parameter", 400, "A parameter is given more than once."),

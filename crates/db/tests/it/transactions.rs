@@ -251,3 +251,24 @@ async fn pages_follow_each_other_without_gap_or_repeat(db: TestDb) {
         assert_eq!((seen.len(), &seen), (23, &sorted));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_cannot_be_stored_are_told_from_defects() {
+    let db = TestDb::postgres(&[&NOTES]).await;
+    let mut reader = db.read().await.unwrap();
+    let nul = reader.q("SELECT $1::text").bind("secret\0").scalar::<String>().await.unwrap_err();
+    let large =
+        reader.q("SELECT 9223372036854775807 + $1::bigint").bind(1_i64).scalar::<i64>().await.unwrap_err();
+    let early = reader
+        .q("SELECT $1::timestamptz")
+        .bind(DateTime::<Utc>::MIN_UTC)
+        .scalar::<DateTime<Utc>>()
+        .await
+        .unwrap_err();
+    for error in [nul, large, early] {
+        assert_eq!(error.code(), "db_value", "{error:?}");
+        assert!(!format!("{error:?} {error}").contains("secret"), "no value may appear: {error:?}");
+    }
+    let defect = reader.q("SELECT nonsense").scalar::<i64>().await.unwrap_err();
+    assert_eq!(defect.code(), "db_engine", "{defect:?}");
+}
