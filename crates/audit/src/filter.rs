@@ -1,4 +1,4 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate_core::{ActorKind, Outcome, RequestId};
 
@@ -41,7 +41,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Refuses texts that no stored value can equal and PostgreSQL would refuse to compare.
+    /// Refuses texts that no stored value can equal and PostgreSQL would refuse to compare, and times outside the years
+    /// 1 to 9999: PostgreSQL has no room for all of them, and SQLite compares times as texts of four-digit years.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         for (field, text) in [
             ("actor_id", &self.actor_id),
@@ -52,6 +53,12 @@ impl Filter {
             if let Some(text) = text
                 && (text.contains('\0') || text.chars().nth(NAME_CHARS_MAX).is_some())
             {
+                return Err(Error::FilterInvalid { field });
+            }
+        }
+        for (field, time) in [("started_after", self.started_after), ("started_before", self.started_before)]
+        {
+            if time.is_some_and(|time| !(1..=9999).contains(&time.year())) {
                 return Err(Error::FilterInvalid { field });
             }
         }
@@ -88,6 +95,8 @@ impl Default for ExportLimit {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeZone as _;
+
     use super::*;
 
     #[test]
@@ -98,6 +107,25 @@ mod tests {
         }
         let filter = Filter { action: Some("x".repeat(NAME_CHARS_MAX)), ..Filter::default() };
         assert!(filter.validate().is_ok());
+    }
+
+    #[test]
+    fn times_outside_four_digit_years_are_refused() {
+        let year = |year| Utc.with_ymd_and_hms(year, 6, 1, 0, 0, 0).single();
+        for wrong in [-262_000, -1, 0, 10_000, 262_000] {
+            let after = Filter { started_after: year(wrong), ..Filter::default() };
+            assert!(
+                matches!(after.validate(), Err(Error::FilterInvalid { field: "started_after" })),
+                "{wrong}"
+            );
+            let before = Filter { started_before: year(wrong), ..Filter::default() };
+            assert!(
+                matches!(before.validate(), Err(Error::FilterInvalid { field: "started_before" })),
+                "{wrong}"
+            );
+        }
+        let all = Filter { started_after: year(1), started_before: year(9999), ..Filter::default() };
+        assert!(all.validate().is_ok());
     }
 
     #[test]
