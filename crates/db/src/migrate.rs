@@ -88,6 +88,35 @@ impl MigrationSet {
         format!("{}_migrations", self.name)
     }
 
+    /// The tables that its PostgreSQL scripts create, as they write them: unquoted names, which are lower case.
+    fn tables(&self) -> impl Iterator<Item = &'static str> {
+        self.migrations.iter().flat_map(|migration| {
+            let mut words = migration.postgres.0.split_whitespace();
+            std::iter::from_fn(move || {
+                while let Some(word) = words.next() {
+                    let mut after = words.clone();
+                    if !word.eq_ignore_ascii_case("CREATE") {
+                        continue;
+                    }
+                    let mut kind = after.next();
+                    if kind.is_some_and(|word| word.eq_ignore_ascii_case("UNLOGGED")) {
+                        kind = after.next();
+                    }
+                    if !kind.is_some_and(|word| word.eq_ignore_ascii_case("TABLE")) {
+                        continue;
+                    }
+                    let mut name = after.next();
+                    // IF NOT EXISTS
+                    if name.is_some_and(|word| word.eq_ignore_ascii_case("IF")) {
+                        name = after.nth(2);
+                    }
+                    return name.map(|name| name.split('(').next().unwrap_or(name).trim_matches('"'));
+                }
+                None
+            })
+        })
+    }
+
     fn migrator(&self, engine: Engine) -> Migrator {
         let step = |migration: &Migration, kind, text: &'static str| {
             let purpose = migration.name.split_once('_').map_or("", |(_, purpose)| purpose);
@@ -154,12 +183,12 @@ pub async fn migrate_to(db: &Db, sets: &[&MigrationSet], version: i64) -> Result
     tx.commit().await
 }
 
-/// Tells which migrations the database has, and which it would get.
+/// Tells which migrations the database has, and which it would get. Waits for no migration that is running.
 ///
 /// # Errors
-/// As [`Db::begin`].
+/// As [`Db::begin_read`].
 pub async fn migration_states(db: &Db, sets: &[&MigrationSet]) -> Result<Vec<MigrationState>, Error> {
-    let mut tx = locked(db).await?;
+    let mut tx = db.begin_read(Scope::Platform("migration states")).await?;
     let mut states = Vec::new();
     for set in with_own_set(sets) {
         let mut applied = applied(&mut tx, set).await?;
@@ -182,7 +211,8 @@ pub async fn migration_states(db: &Db, sets: &[&MigrationSet]) -> Result<Vec<Mig
 
 impl Db {
     /// Lets the role `role` work on the tables of `sets` without owning them: all four verbs, but on append-only tables
-    /// only reading and adding. Does nothing on SQLite, which has no roles.
+    /// only reading and adding, and on the tables that list the migrations only reading. Other tables of the schema are
+    /// left alone. Does nothing on SQLite, which has no roles.
     ///
     /// # Errors
     /// [`Error::Forbidden`] when this connection may not grant, otherwise as [`begin`](Self::begin).
@@ -190,12 +220,42 @@ impl Db {
         if self.engine() == Engine::Sqlite {
             return Ok(());
         }
-        let role = format!("\"{}\"", role.replace('"', "\"\""));
+        let sets = with_own_set(sets);
+        let ours: BTreeSet<&str> = sets.iter().flat_map(|set| set.tables()).collect();
+        let listings: BTreeSet<String> = sets.iter().map(|set| set.table()).collect();
         let mut tx = locked(self).await?;
-        let mut statements = vec![
-            format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"),
-            format!("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}"),
-        ];
+        // An owner that works on its own tables has every right already, and must be able to migrate.
+        let is_owner = tx.q("SELECT current_user::text = $1").bind(role).scalar::<bool>().await?;
+        let role = quoted(role);
+        let mut statements = Vec::new();
+        let tables: Vec<(String, String)> = tx
+            .q("SELECT schemaname::text, tablename::text FROM pg_tables WHERE schemaname = current_schema()")
+            .all()
+            .await?;
+        for (schema, table) in &tables {
+            let name = format!("{}.{}", quoted(schema), quoted(table));
+            if listings.contains(table) && !is_owner {
+                statements.push(format!("REVOKE ALL ON {name} FROM {role}"));
+                statements.push(format!("GRANT SELECT ON {name} TO {role}"));
+            } else if ours.contains(table.as_str()) {
+                statements.push(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role}"));
+            }
+        }
+        // Sequences that belong to a column, as those of `bigserial` do.
+        let sequences: Vec<(String, String, String)> = tx
+            .q("SELECT n.nspname::text, s.relname::text, t.relname::text FROM pg_class s \
+                JOIN pg_namespace n ON n.oid = s.relnamespace \
+                JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype IN ('a', 'i') \
+                JOIN pg_class t ON d.refclassid = 'pg_class'::regclass AND t.oid = d.refobjid \
+                WHERE s.relkind = 'S' AND n.nspname = current_schema()")
+            .all()
+            .await?;
+        for (schema, sequence, table) in &sequences {
+            if ours.contains(table.as_str()) {
+                let name = format!("{}.{}", quoted(schema), quoted(sequence));
+                statements.push(format!("GRANT USAGE, SELECT ON SEQUENCE {name} TO {role}"));
+            }
+        }
         for table in sets.iter().flat_map(|set| set.append_only) {
             statements.push(format!("REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}"));
         }
@@ -204,6 +264,11 @@ impl Db {
         }
         tx.commit().await
     }
+}
+
+/// A name of PostgreSQL as an identifier.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Row-level security rests on this crate's own set, so it always comes first.

@@ -1,4 +1,8 @@
-use stylobate_db::{Db, DbOptions, Error, Migration, MigrationSet, migrate, migrate_to, migration_states};
+use std::time::Duration;
+
+use stylobate_db::{
+    Db, DbOptions, Engine, Error, Migration, MigrationSet, Scope, migrate, migrate_to, migration_states,
+};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::NOTES;
@@ -23,8 +27,22 @@ static ONE_WAY: MigrationSet = MigrationSet {
     }],
 };
 
+static TICKETS: MigrationSet = MigrationSet {
+    name: "tickets",
+    append_only: &[],
+    migrations: &[Migration {
+        name: "20260404000000_tickets",
+        postgres: (
+            "CREATE TABLE IF NOT EXISTS tickets(id bigserial PRIMARY KEY, name text);
+             CREATE UNLOGGED TABLE ticket_cache (id bigint);",
+            "DROP TABLE tickets; DROP TABLE ticket_cache;",
+        ),
+        sqlite: ("CREATE TABLE tickets (id integer PRIMARY KEY, name text) STRICT;", "DROP TABLE tickets;"),
+    }],
+};
+
 /// A handle that owns the tables on PostgreSQL as well.
-async fn owner(db: &TestDb) -> Db {
+pub(crate) async fn owner(db: &TestDb) -> Db {
     let url = match db.engine() {
         stylobate_db::Engine::Sqlite => db.url().to_owned(),
         stylobate_db::Engine::Postgres => {
@@ -90,4 +108,50 @@ async fn migrations_of_a_newer_program_are_tolerated(db: TestDb) {
     migrate(&db, &[&NOTES, &OLDER]).await.unwrap();
     let states = migration_states(&db, &[&OLDER]).await.unwrap();
     assert!(states.iter().any(|state| state.set == "one_way" && state.name.is_empty() && state.is_applied));
+}
+
+both_engines!(migrations_are_listed_while_somebody_migrates, &[&NOTES]);
+async fn migrations_are_listed_while_somebody_migrates(db: TestDb) {
+    let mut migrating = db.begin(Scope::Platform("test")).await.unwrap();
+    if db.engine() == Engine::Postgres {
+        // The lock of all migrations.
+        migrating.q("SELECT pg_advisory_xact_lock($1)").bind(0x7374_796c_6f62_6174_i64).run().await.unwrap();
+    }
+    let states = tokio::time::timeout(Duration::from_secs(4), migration_states(&db, &[&NOTES])).await;
+    assert!(states.expect("listing waits for the lock").unwrap().iter().all(|state| state.is_applied));
+    migrating.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_reaches_the_tables_of_the_sets_alone() {
+    let db = TestDb::postgres(&[&NOTES, &TICKETS]).await;
+    let owner = owner(&db).await;
+    let may = async |db: &Db, statement: &'static str| -> bool {
+        let done = db.transact(Scope::Platform("test"), async |tx| tx.q(statement).run().await).await;
+        assert!(matches!(done, Ok(_) | Err(Error::Forbidden)), "{statement}: {done:?}");
+        done.is_ok()
+    };
+    assert!(may(&owner, "CREATE TABLE strangers (id bigint)").await);
+    assert!(may(&owner, "GRANT ALL ON notes_migrations TO stylobate_test_app").await);
+    owner.grant(&[&NOTES, &TICKETS], "stylobate_test_app").await.unwrap();
+    for statement in [
+        "DELETE FROM notes",
+        "SELECT count(*) FROM db_migrations",
+        "SELECT count(*) FROM notes_migrations",
+        "INSERT INTO tickets (name) VALUES ('a')",
+        "INSERT INTO ticket_cache (id) VALUES (1)",
+        "INSERT INTO note_history (id) VALUES (1)",
+    ] {
+        assert!(may(&db, statement).await, "{statement}");
+    }
+    for statement in [
+        "SELECT count(*) FROM strangers",
+        "INSERT INTO strangers (id) VALUES (1)",
+        "DELETE FROM db_migrations",
+        "DELETE FROM notes_migrations",
+        "UPDATE tickets_migrations SET version = 1",
+        "DELETE FROM note_history",
+    ] {
+        assert!(!may(&db, statement).await, "{statement}");
+    }
 }
