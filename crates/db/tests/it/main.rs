@@ -8,10 +8,12 @@
     reason = "tests"
 )]
 
+mod connections;
 mod migrations;
 mod participants;
 mod scope;
 mod transactions;
+mod writer;
 
 use stylobate_db::{Migration, MigrationSet};
 
