@@ -1,0 +1,32 @@
+//! SQLite's one writer survives what ends a transaction from below.
+
+use std::time::Duration;
+
+use stylobate_db::{Db, DbOptions, Scope};
+use stylobate_testkit::TestDb;
+
+use crate::NOTES;
+
+const PLATFORM: Scope = Scope::Platform("test");
+
+// A32
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_sqlite_ended_by_itself_does_not_stop_the_next() {
+    let db = TestDb::sqlite(&[&NOTES]).await;
+    let options = DbOptions { statement_timeout: Duration::from_millis(50), ..DbOptions::default() };
+    let hasty = Db::connect(db.url(), options).await.unwrap();
+    // Interrupted by its deadline while it writes: SQLite rolls back, so the ROLLBACK that follows finds no transaction.
+    let mut tx = hasty.begin(PLATFORM).await.unwrap();
+    let endless = "INSERT INTO note_history (id) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                   SELECT i FROM n";
+    assert!(tx.q(endless).run().await.is_err());
+    assert!(tx.rollback().await.is_err(), "SQLite has rolled back by itself");
+    for _ in 0..3 {
+        hasty
+            .transact(PLATFORM, async |tx| {
+                tx.q("UPDATE counters SET value = value + 1 WHERE id = 1").run().await
+            })
+            .await
+            .unwrap();
+    }
+}
