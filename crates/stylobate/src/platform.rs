@@ -242,7 +242,7 @@ impl PlatformBuilder {
     /// [`StartError`], whose message says what to change.
     pub async fn start(self) -> Result<Platform, StartError> {
         let Self { settings, clock, migrations, catalogue, extensions, shutdown } = self;
-        make_data_dir(&settings)?;
+        settings.make_data_dir()?;
         let options = DbOptions { connections_max: settings.database_connections, ..DbOptions::default() };
         migrate_as_owner(&settings, &options, &migrations).await?;
         let writer = Arc::new(stylobate_audit::Writer::new(Arc::clone(&clock)));
@@ -299,18 +299,6 @@ impl Platform {
         let (auth, draining) = (self.auth().clone(), self.shutdown().token());
         self.shutdown().spawn(async move { auth.run(draining.cancelled()).await });
     }
-}
-
-fn make_data_dir(settings: &Settings) -> Result<(), StartError> {
-    let mut folder = std::fs::DirBuilder::new();
-    folder.recursive(true);
-    // Keys and password hashes live here: nobody else on the machine has to look in.
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-    folder.create(&settings.data_dir).map_err(|source| StartError::Io {
-        what: format!("the folder `{}` cannot be made", settings.data_dir.display()),
-        source,
-    })
 }
 
 /// Migrates as the owner of the tables, and lets the server's own role work on them.

@@ -8,6 +8,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
+use crate::StartError;
+
 pub use source::{Source, SourceKind};
 pub use table::{Setting, settings_table};
 
@@ -177,6 +179,22 @@ impl Settings {
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    /// Makes the folder of [`data_dir`](Self::data_dir), for this user alone. A folder that exists stays as it is.
+    ///
+    /// # Errors
+    /// [`StartError::Io`] when it cannot be made.
+    pub fn make_data_dir(&self) -> Result<(), StartError> {
+        let mut folder = std::fs::DirBuilder::new();
+        folder.recursive(true);
+        // Keys and password hashes live here: nobody else on the machine has to look in.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        folder.create(&self.data_dir).map_err(|source| StartError::Io {
+            what: format!("the folder `{}` cannot be made", self.data_dir.display()),
+            source,
+        })
     }
 
     /// Whether it serves people.

@@ -31,9 +31,9 @@ enum Command {
     Serve,
     /// Brings the database to the newest version, or to the one named.
     Migrate(Migrate),
-    /// Makes an administrator of the whole platform. Does nothing when the person is there already.
+    /// Makes an administrator of the whole platform, also of the person who has this username and e-mail address already.
     Createsuperuser(CreateSuperuser),
-    /// Makes the administrator `--username`, or with `--force-reset` gives it a new password.
+    /// Makes the administrator `--username` as `createsuperuser` does, or with `--force-reset` gives it a new password.
     SeedAdmin(SeedAdmin),
     /// Brings the catalogue's permissions and the default roles into the database.
     SeedRbac,
@@ -177,7 +177,7 @@ async fn with_platform(
 async fn migrate_database(settings: Settings, arguments: Migrate) -> Result<(), Failed> {
     use secrecy::ExposeSecret as _;
 
-    std::fs::create_dir_all(&settings.data_dir)?;
+    settings.make_data_dir()?;
     let url = settings.database_migration_url.as_ref().unwrap_or(&settings.database_url);
     let db = Db::connect(url.expose_secret(), DbOptions::default()).await?;
     let sets = migration_sets();

@@ -16,7 +16,7 @@ pub(crate) fn hold(settings: &Settings) -> Result<Option<File>, Failed> {
     }
     let path = settings.data_dir.join("server.lock");
     let io = |source| StartError::Io { what: format!("`{}` cannot be used", path.display()), source };
-    std::fs::create_dir_all(&settings.data_dir).map_err(io)?;
+    settings.make_data_dir()?;
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     Form,
-    extract::State,
+    extract::{State, rejection::FormRejection},
     http::StatusCode,
     response::{Html, IntoResponse, Response},
 };
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use stylobate::{
     Platform,
     auth::AuthError,
-    core::{FieldProblem, RequestContext},
+    core::{FieldProblem, Problem, RequestContext},
     db::{Scope, Tx},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, CspNonce, StrictQuery},
@@ -106,8 +106,9 @@ async fn make(
     State(platform): State<Platform>,
     context: Context,
     nonce: CspNonce,
-    Form(input): Form<SetupForm>,
+    form: Result<Form<SetupForm>, FormRejection>,
 ) -> ApiResult<Response> {
+    let Form(input) = form.map_err(not_the_form)?;
     match make_admin(&platform, &context, &input).await {
         Ok(()) => {
             let page = DonePage { nonce: nonce.as_str(), username: &input.username };
@@ -136,6 +137,19 @@ async fn make(
             let html = Html(page.render().map_err(ApiError::internal)?);
             Ok((error.status(), nonce, html).into_response())
         }
+    }
+}
+
+/// What was sent is not what the page sends.
+fn not_the_form(rejection: FormRejection) -> ApiError {
+    match rejection.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(415, "unsupported_media_type")
+            .detail("The body must be `application/x-www-form-urlencoded`.")
+            .into(),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(413, "body_too_large").detail("The body is larger than this route accepts.").into()
+        }
+        _ => ApiError::field("form", "invalid", "lacks a field, or has one too many"),
     }
 }
 

@@ -4,7 +4,7 @@ use stylobate_auth::{Password, TokenPair};
 use stylobate_core::{PersonId, Problem, SessionId, TenantId};
 use stylobate_db::Scope;
 use stylobate_tenancy::choose;
-use stylobate_tower_middleware::{ApiError, ApiResult, Context, Permission, StrictJson};
+use stylobate_tower_middleware::{ApiError, ApiResult, Context, CurrentPrincipal, Permission, StrictJson};
 use utoipa::ToSchema;
 
 use super::{Flows, TAG};
@@ -120,13 +120,17 @@ async fn refresh(
 async fn logout(
     State(flows): State<Flows>,
     context: Context,
+    principal: Result<CurrentPrincipal, ApiError>,
     input: Option<StrictJson<LogoutInput>>,
 ) -> ApiResult<StatusCode> {
     let token = input.and_then(|StrictJson(input)| input.refresh_token);
     match token {
         Some(token) => flows.auth.logout_refresh_token(&context, &token).await?,
-        None if context.principal.is_authenticated() => flows.auth.logout(&context).await?,
-        None => return Err(Problem::unauthenticated().into()),
+        None => {
+            // A credential that cannot be judged now is no reason to believe that the session is over.
+            principal?;
+            flows.auth.logout(&context).await?;
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }
