@@ -39,6 +39,9 @@ pub enum RbacError {
     /// The row belongs to the platform, and the caller has no role there.
     #[error("this belongs to the platform")]
     PlatformOwned,
+    /// A role or permission that gives more than the caller has was to be handed out.
+    #[error("nobody hands out more than they have")]
+    BeyondOwn,
     /// The row is declared in code: it cannot be renamed or deleted, and the platform's roles cannot be switched off.
     #[error("this is declared by the program")]
     Declared,
@@ -63,6 +66,7 @@ impl RbacError {
             Self::Invalid { .. } => "validation",
             Self::Cursor(_) => "cursor_invalid",
             Self::PlatformOwned => "platform_owned",
+            Self::BeyondOwn => "beyond_own_permissions",
             Self::Declared => "declared",
             Self::Stale => "stale",
             Self::Db(error) => error.code(),

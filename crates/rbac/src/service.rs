@@ -9,6 +9,7 @@ mod assignments;
 mod freshness;
 mod grants;
 mod permissions;
+mod privileges;
 mod roles;
 mod seed;
 
@@ -31,7 +32,7 @@ use freshness::Freshness;
 /// Methods act for the tenant of the context's principal and for no other; another tenant's rows are as if missing.
 /// A principal without tenant acts on the platform's rows. Whether the caller may do so at all is decided
 /// before: each method says nothing about permissions, except that rows of the platform are changed only by the platform
-/// itself and by subjects who have a platform role.
+/// itself and by subjects who have a platform role, and that nobody else hands out more than they have.
 #[derive(Clone, Debug)]
 pub struct Rbac {
     db: Db,
@@ -120,18 +121,21 @@ impl Rbac {
         });
     }
 
-    /// Which assignments the caller sees: those of the platform only with a platform role of its own.
-    async fn visible_assignments(&self, principal: &Principal) -> Result<Visible, RbacError> {
-        let platform_too = match self.ensure(None).await {
+    /// Whether the caller is the platform or has a role there, as the present snapshot says. Not to be asked inside a
+    /// transaction: loading the snapshot takes a connection of its own.
+    async fn is_of_platform(&self, principal: &Principal) -> bool {
+        match self.ensure(None).await {
             Ok(()) => self.engine.holds_platform_role(principal),
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "platform roles are left out of a list"
-                );
+                tracing::warn!(error = &error as &dyn std::error::Error, "platform roles count for nothing");
                 false
             }
-        };
+        }
+    }
+
+    /// Which assignments the caller sees: those of the platform only with a platform role of its own.
+    async fn visible_assignments(&self, principal: &Principal) -> Result<Visible, RbacError> {
+        let platform_too = self.is_of_platform(principal).await;
         if principal.tenant.is_none() && !platform_too {
             return Err(RbacError::PlatformOwned);
         }

@@ -2,7 +2,10 @@ use stylobate_core::{Page, RequestContext, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::Tx;
 
 use super::{Rbac, audit, scope_of};
-use crate::{Assignee, AssignmentQuery, RbacError, RoleAssignment, store::assignments};
+use crate::{
+    Assignee, AssignmentQuery, RbacError, RoleAssignment,
+    store::{assignments, grants},
+};
 
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_assignment" };
 
@@ -21,7 +24,7 @@ impl Rbac {
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::AlreadyAssigned`]; [`RbacError::PlatformOwned`] when the role is the
-    /// platform's and the caller has none there.
+    /// platform's and the caller has none there; [`RbacError::BeyondOwn`] when the role gives more than the caller has.
     pub async fn assign(
         &self,
         context: &RequestContext,
@@ -45,8 +48,10 @@ impl Rbac {
         assignee: Assignee,
         role: RoleId,
     ) -> Result<RoleAssignment, RbacError> {
+        let is_of_platform = self.is_of_platform(&context.principal).await;
         let (rbac, asking) = (self.clone(), context.clone());
-        let assign = async move |tx: &mut Tx| rbac.assign_in(tx, &asking, owner, assignee, role).await;
+        let assign =
+            async move |tx: &mut Tx| rbac.assign_as(tx, &asking, is_of_platform, owner, assignee, role).await;
         let assignment = self.db.transact(scope_of(owner, "assign a platform role"), assign).await?;
         self.settle(owner).await;
         Ok(assignment)
@@ -65,13 +70,28 @@ impl Rbac {
         assignee: impl Into<Assignee>,
         role: RoleId,
     ) -> Result<RoleAssignment, RbacError> {
+        let is_of_platform = self.engine.holds_platform_role(&context.principal);
+        self.assign_as(tx, context, is_of_platform, owner, assignee.into(), role).await
+    }
+
+    async fn assign_as(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        is_of_platform: bool,
+        owner: Option<TenantId>,
+        assignee: Assignee,
+        role: RoleId,
+    ) -> Result<RoleAssignment, RbacError> {
         self.begin_change(tx, &context.principal, owner).await?;
         self.owned_role(tx, owner, role).await?;
+        let given = grants::of_role(tx, role).await?;
+        self.require_within_own(tx, &context.principal, is_of_platform, owner, &given).await?;
         let now = self.now();
         let assignment = RoleAssignment {
             id: RoleAssignmentId::new(now),
             tenant_id: owner,
-            assignee: assignee.into(),
+            assignee,
             role_id: role,
             assigned_at: now,
         };
@@ -177,14 +197,16 @@ impl Rbac {
     /// transaction has platform scope. Returns how many it had.
     ///
     /// # Errors
-    /// The database's own.
+    /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there.
     pub async fn remove_subject_everywhere(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
         assignee: impl Into<Assignee>,
     ) -> Result<usize, RbacError> {
-        let found = assignments::of_assignee_everywhere(tx, assignee.into()).await?;
+        let assignee = assignee.into();
+        self.require_may_manage(tx, context, assignee).await?;
+        let found = assignments::of_assignee_everywhere(tx, assignee).await?;
         // In one order for everybody, so that two such deletions cannot wait for each other.
         let mut owners: Vec<Option<TenantId>> = found.iter().map(|assignment| assignment.tenant_id).collect();
         owners.sort_unstable();

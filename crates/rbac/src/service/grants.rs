@@ -22,7 +22,8 @@ impl Rbac {
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::AlreadyAttached`]; [`RbacError::PlatformOwned`] when the role is the
-    /// platform's, or the permission is one that only platform roles can have.
+    /// platform's, or the permission is one that only platform roles can have; [`RbacError::BeyondOwn`] when the caller
+    /// does not have the permission.
     pub async fn attach(
         &self,
         context: &RequestContext,
@@ -30,6 +31,7 @@ impl Rbac {
         permission: PermissionId,
     ) -> Result<RolePermission, RbacError> {
         let owner = context.principal.tenant;
+        let is_of_platform = self.is_of_platform(&context.principal).await;
         let (rbac, asking) = (self.clone(), context.clone());
         let attach = async move |tx: &mut Tx| -> Result<RolePermission, RbacError> {
             rbac.begin_change(tx, &asking.principal, owner).await?;
@@ -39,6 +41,7 @@ impl Rbac {
             if owner.is_some() && rbac.is_platform_only(&found) {
                 return Err(RbacError::PlatformOwned);
             }
+            rbac.require_within_own(tx, &asking.principal, is_of_platform, owner, &[permission]).await?;
             let now = rbac.now();
             let link = RolePermission {
                 id: RolePermissionId::new(now),

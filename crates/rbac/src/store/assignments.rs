@@ -101,6 +101,32 @@ pub(crate) async fn has_platform_role(conn: &mut Conn, assignee: Assignee) -> Re
     Ok(found.is_some())
 }
 
+/// Whether the subject has a role of the platform, be it switched off; needs platform scope.
+pub(crate) async fn is_on_platform(conn: &mut Conn, assignee: Assignee) -> Result<bool, RbacError> {
+    let found = conn
+        .q("SELECT id FROM role_assignments
+            WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2 LIMIT 1")
+        .bind(assignee.kind.as_str())
+        .bind(assignee.id)
+        .scalar_opt::<Uuid>()
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Who has this role of the platform; needs platform scope.
+pub(crate) async fn holders_on_platform(
+    conn: &mut Conn,
+    role: RoleId,
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let rows = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+            WHERE tenant_id IS NULL AND role_id = $1")
+        .bind(role.as_uuid())
+        .all::<AssignmentRow>()
+        .await?;
+    all(rows)
+}
+
 /// Everything the subject has in `tenant`, which is at most what people assigned by hand.
 pub(crate) async fn of_assignee(
     conn: &mut Conn,

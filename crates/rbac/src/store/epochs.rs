@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::TenantId;
-use stylobate_db::{Conn, Tx};
+use stylobate_db::{Conn, Sql, Tx};
 use uuid::Uuid;
 
 use crate::RbacError;
@@ -28,6 +28,19 @@ pub(crate) async fn bump(tx: &mut Tx, owner: Option<TenantId>, now: DateTime<Utc
         .scalar::<i64>()
         .await?;
     Ok(epoch)
+}
+
+/// Takes the lock of [`bump`] without changing anything, for decisions about who has the roles of `owner`. On SQLite
+/// there is one writer, who has it already.
+pub(crate) async fn lock(tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+    tx.q(Sql::Per {
+        pg: "SELECT epoch FROM policy_epochs WHERE scope_id = $1 FOR UPDATE",
+        lite: "SELECT epoch FROM policy_epochs WHERE scope_id = $1",
+    })
+    .bind(scope_id(owner))
+    .scalar_opt::<i64>()
+    .await?;
+    Ok(())
 }
 
 /// Adds one to the epoch of every tenant, for changes of the platform's permissions, which all of them compile in.

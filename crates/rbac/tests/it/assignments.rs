@@ -1,5 +1,5 @@
 use stylobate_core::{Principal, RequestContext, ServiceId};
-use stylobate_db::Scope;
+use stylobate_db::{Scope, Tx};
 use stylobate_rbac::{AssignmentQuery, Authorizer, RbacError, RoleQuery};
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -95,6 +95,61 @@ async fn only_the_platform_makes_super_admins(db: TestDb) {
 }
 both_engines!(only_the_platform_makes_super_admins, SETS);
 
+async fn nobody_hands_out_more_than_they_have(db: TestDb) {
+    let world = World::new(db).await;
+    let (admin, clerk) = (world.in_a(), world.person());
+    let asking = world.person_in(clerk, world.a);
+    let (weak, strong) =
+        (world.role_with("weak", "user.read").await, world.role_with("strong", "user.delete").await);
+    let own = world.role_with("own", "desk.read").await;
+    world.rbac.assign(&admin, clerk, weak.id).await.unwrap();
+    let [read, delete, desk] =
+        ["user.read", "user.delete", "desk.read"].map(async |key| world.permission(key).await);
+    let (read, delete, desk) = (read.await, delete.await, desk.await);
+
+    let other = world.person();
+    world.rbac.assign(&asking, other, weak.id).await.unwrap();
+    for role in [strong.id, own.id] {
+        for target in [clerk, other] {
+            let refused = world.rbac.assign(&asking, target, role).await.unwrap_err();
+            assert_eq!(refused.code(), "beyond_own_permissions");
+        }
+    }
+    for permission in [delete, desk] {
+        let refused = world.rbac.attach(&asking, weak.id, permission).await.unwrap_err();
+        assert_eq!(refused.code(), "beyond_own_permissions");
+    }
+    // The rows decide, not what was true a moment ago.
+    world.rbac.attach(&asking, own.id, read).await.unwrap();
+    world.rbac.unassign(&admin, clerk, weak.id).await.unwrap();
+    let late = world.rbac.assign(&asking, other, own.id).await.unwrap_err();
+    assert_eq!(late.code(), "beyond_own_permissions");
+    let scoped = Principal { scopes: Some(["user.read".into()].into_iter().collect()), ..admin.principal };
+    let refused = world.rbac.assign(&RequestContext::new(scoped), other, strong.id).await.unwrap_err();
+    assert_eq!(refused.code(), "beyond_own_permissions");
+    let root = world.person_in(world.super_admin().await, world.a);
+    world.rbac.assign(&root, other, strong.id).await.unwrap();
+}
+both_engines!(nobody_hands_out_more_than_they_have, SETS);
+
+async fn accounts_of_the_platform_are_managed_by_the_platform(db: TestDb) {
+    let world = World::new(db).await;
+    let (root, admin) = (world.super_admin().await, world.in_a());
+    let remove = async |context: RequestContext| {
+        let remove =
+            async |tx: &mut Tx| world.rbac.remove_subject_everywhere(tx, &context, root).await.map(|_| ());
+        world.db.transact(Scope::Platform("delete a person"), remove).await
+    };
+    assert_eq!(remove(admin).await.unwrap_err().code(), "platform_owned");
+    let holders = world
+        .db
+        .transact(Scope::Platform("test"), async |tx: &mut Tx| world.rbac.super_administrators(tx).await)
+        .await;
+    assert_eq!(holders.unwrap(), [root.into()]);
+    remove(world.person_in(root, world.a)).await.unwrap();
+}
+both_engines!(accounts_of_the_platform_are_managed_by_the_platform, SETS);
+
 async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb) {
     let world = World::new(db).await;
     let (context, person) = (world.in_a(), world.super_admin().await);
@@ -114,10 +169,11 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "platform_role");
 
     world.rbac.assign(&context, person, role.id).await.unwrap();
+    let system = RequestContext::system("test");
     let failed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
-            world.rbac.remove_subject_everywhere(tx, &context, person).await?;
+            world.rbac.remove_subject_everywhere(tx, &system, person).await?;
             Err::<(), _>(RbacError::Stale)
         })
         .await;
@@ -126,7 +182,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     let removed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
-            world.rbac.remove_subject_everywhere(tx, &context, person).await
+            world.rbac.remove_subject_everywhere(tx, &system, person).await
         })
         .await;
     assert_eq!(removed.unwrap(), 2);

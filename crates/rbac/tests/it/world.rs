@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use stylobate_core::{Clock as _, PermissionId, PersonId, Principal, RequestContext, RoleId, TenantId};
-use stylobate_db::Db;
+use stylobate_db::{Db, Scope, Tx};
 use stylobate_rbac::{
     MIGRATIONS, NewPermission, NewRole, PermissionQuery, Rbac, Role, SUPER_ADMIN, default_catalogue,
 };
@@ -15,6 +15,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) a: TenantId,
     pub(crate) b: TenantId,
+    /// Who has the role `admin` in tenant a.
+    admin: PersonId,
     pub(crate) db: TestDb,
 }
 
@@ -22,20 +24,28 @@ impl World {
     pub(crate) async fn new(db: TestDb) -> Self {
         let clock = Arc::new(ManualClock::new());
         let (a, b) = (TenantId::new(clock.now()), TenantId::new(clock.now()));
-        let world = Self { rbac: rbac(Db::clone(&db), &clock), clock, a, b, db };
+        let admin = PersonId::new(clock.now());
+        let world = Self { rbac: rbac(Db::clone(&db), &clock), clock, a, b, admin, db };
+        let system = RequestContext::system("seed");
         for tenant in [a, b] {
-            world.rbac.seed(&RequestContext::system("seed"), Some(tenant)).await.unwrap();
+            world.rbac.seed(&system, Some(tenant)).await.unwrap();
         }
+        let rbac = world.rbac.clone();
+        let assign = async move |tx: &mut Tx| {
+            let role = rbac.role_named(tx, Some(a), "admin").await?.unwrap();
+            rbac.assign_in(tx, &system, Some(a), admin, role.id).await
+        };
+        world.db.transact(Scope::Tenant(a), assign).await.unwrap();
         world
     }
 
-    /// Somebody in tenant a; the service asks nobody for permissions.
+    /// The administrator in tenant a.
     pub(crate) fn in_a(&self) -> RequestContext {
-        self.person_in(self.person(), self.a)
+        self.person_in(self.admin, self.a)
     }
 
     pub(crate) fn in_b(&self) -> RequestContext {
-        self.person_in(self.person(), self.b)
+        self.person_in(self.admin, self.b)
     }
 
     pub(crate) fn person(&self) -> PersonId {

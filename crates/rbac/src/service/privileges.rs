@@ -1,0 +1,102 @@
+//! What nobody gets by way of somebody else: a role beyond one's own, or the account of somebody of the platform.
+
+use stylobate_core::{PermissionId, Principal, RequestContext, RoleId, TenantId};
+use stylobate_db::Tx;
+use uuid::Uuid;
+
+use super::{Rbac, require_platform_role};
+use crate::{
+    Assignee, AssigneeKind, PolicyRole, RbacError, SUPER_ADMIN,
+    snapshot::{Asked, Reach, Snapshot},
+    store::{assignments, epochs, policy, roles},
+};
+
+impl Rbac {
+    /// Refuses when `assignee` has a role on the platform and the caller has none there: whoever changes the e-mail
+    /// address of an account, or removes it, has power over everything that it may do. For transactions of platform scope.
+    ///
+    /// # Errors
+    /// [`RbacError::PlatformOwned`].
+    pub async fn require_may_manage(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        assignee: impl Into<Assignee>,
+    ) -> Result<(), RbacError> {
+        if assignments::is_on_platform(tx, assignee.into()).await? {
+            require_platform_role(tx, &context.principal).await?;
+        }
+        Ok(())
+    }
+
+    /// Who has the role [`SUPER_ADMIN`] on the platform. Until the transaction, which has platform scope, ends, nobody
+    /// else assigns or takes a platform role or gets an answer to this question.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn super_administrators(&self, tx: &mut Tx) -> Result<Vec<Assignee>, RbacError> {
+        epochs::lock(tx, None).await?;
+        let Some(role) = roles::find_by_name(tx, None, SUPER_ADMIN).await? else { return Ok(Vec::new()) };
+        let holders = assignments::holders_on_platform(tx, role.id).await?;
+        Ok(holders.into_iter().map(|holder| holder.assignee).collect())
+    }
+
+    /// Refuses when one of `given` is more than the caller has in `owner`, as the rows say under the lock of its epoch.
+    ///
+    /// Permissions that only the tenant's rows know have no holder at first: whoever has every permission that the
+    /// catalogue declares for tenants hands them out too. A permission or role that is switched off counts as if it were
+    /// not, for it can be switched on.
+    pub(super) async fn require_within_own(
+        &self,
+        tx: &mut Tx,
+        principal: &Principal,
+        is_of_platform: bool,
+        owner: Option<TenantId>,
+        given: &[PermissionId],
+    ) -> Result<(), RbacError> {
+        // For the platform's own rows a role on the platform was required, row by row.
+        let everything = is_of_platform || owner.is_none();
+        if given.is_empty() || (everything && principal.scopes.is_none()) {
+            return Ok(());
+        }
+        let caller = Assignee::of(&principal.subject);
+        // Nil is nobody's id: one role of what is given, and one subject that has it.
+        let (role, receiver) =
+            (RoleId::from_uuid(Uuid::nil()), Assignee { kind: AssigneeKind::Person, id: Uuid::nil() });
+        let mut policy = policy::load_roles(tx, owner).await?;
+        for permission in &mut policy.permissions {
+            permission.is_active = true;
+        }
+        policy.roles.push(PolicyRole { id: role, is_active: true });
+        policy.grants.extend(given.iter().map(|permission| (role, *permission)));
+        policy.assignments.push((receiver, role));
+        if let (Some(caller), Some(tenant)) = (caller, owner) {
+            let held = assignments::of_assignee(tx, tenant, caller).await?;
+            policy.assignments.extend(held.into_iter().map(|held| (caller, held.role_id)));
+        }
+        let reach = if owner.is_some() { Reach::Tenant } else { Reach::Platform };
+        let (snapshot, _) = Snapshot::compile(self.catalogue(), reach, &policy);
+        let has = |assignee: Assignee, asked| snapshot.deciding(assignee, asked).next().is_some();
+        let holds = |asked| everything || caller.is_some_and(|caller| has(caller, asked));
+        let in_scope = |asked: Asked<'_>| {
+            principal
+                .scopes
+                .as_ref()
+                .is_none_or(|scopes| scopes.iter().any(|scope| asked.is_covered_by(scope)))
+        };
+        let declared = || self.catalogue().permissions().iter().zip(0_u32..);
+        let is_administrator = declared()
+            .filter(|(permission, _)| !permission.is_platform)
+            .all(|(permission, place)| holds(Asked::Declared(place, permission)));
+        let declared_are_own = declared()
+            .map(|(permission, place)| Asked::Declared(place, permission))
+            .filter(|asked| has(receiver, *asked))
+            .all(|asked| holds(asked) && in_scope(asked));
+        let others_are_own = snapshot
+            .own_names()
+            .map(Asked::Own)
+            .filter(|asked| has(receiver, *asked))
+            .all(|asked| (is_administrator || holds(asked)) && in_scope(asked));
+        if declared_are_own && others_are_own { Ok(()) } else { Err(RbacError::BeyondOwn) }
+    }
+}
