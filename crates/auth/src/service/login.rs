@@ -4,7 +4,7 @@ use stylobate_db::{Conn, Tx};
 
 use super::{Auth, AuthError, SCOPE};
 use crate::{
-    Identifier, Password, PasswordHash, Person, Verdict, credential, people,
+    Identifier, Password, PasswordHash, Person, Verdict, credential, people, session,
     throttle::{self, CounterKey, Standing},
 };
 
@@ -149,15 +149,21 @@ impl Auth {
         let now = self.inner.clock.now();
         let (account, address) = (counted.account.clone(), counted.address.clone());
         let config = self.inner.throttle.clone();
+        let person = match &counted.account {
+            CounterKey::Person(person) => Some(*person),
+            _ => None,
+        };
         let count = async move |tx: &mut Tx| {
             let by_account = throttle::fail(tx, &account, &config, now).await?;
             let by_address = match &address {
                 Some(address) => Some(throttle::fail(tx, address, &config, now).await?),
                 None => None,
             };
-            Ok::<_, stylobate_db::Error>((by_account, by_address))
+            // Asked for nobody as well: the cost must not tell who exists.
+            let tenant = session::find_latest_tenant(tx, person).await?;
+            Ok::<_, stylobate_db::Error>((by_account, by_address, tenant))
         };
-        let (by_account, by_address) = match self.inner.db.transact(SCOPE, count).await {
+        let (by_account, by_address, tenant) = match self.inner.db.transact(SCOPE, count).await {
             Ok(counted) => counted,
             // A try that is not counted gets no answer either: otherwise an outage would be the time to guess.
             Err(error) => return AuthError::Db(error),
@@ -169,8 +175,12 @@ impl Auth {
         }
         // The typed name is not recorded: people type passwords into that field.
         let mut event = AuditEvent::new(ctx, action, "person").outcome(Outcome::Failure);
-        if let CounterKey::Person(person) = counted.account {
+        if let Some(person) = person {
             event = event.on(person);
+        }
+        // Filed where the person was last at work: an event of no organisation is read by nobody there.
+        if tenant.is_some() && event.tenant.is_none() {
+            event = event.in_tenant(tenant);
         }
         event = event.with("failures", by_account.1.failures);
         if let Some(until) = by_account.1.locked_until {

@@ -180,10 +180,11 @@ impl Auth {
         let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
         let end = async move |tx: &mut Tx| {
             let owner = session::find_owner(tx, id).await?;
+            let tenant = session::find_tenant(tx, id).await?;
             if let Some(owner) = owner
                 && auth.end_session(tx, id, EndReason::Logout, now).await?
             {
-                let mut event = AuditEvent::new(&ctx, "auth.logout", "session").on(id);
+                let mut event = AuditEvent::new(&ctx, "auth.logout", "session").on(id).in_tenant(tenant);
                 event.actor = Actor { kind: ActorKind::User, id: Some(owner.to_string()) };
                 event.session_id = Some(id);
                 tx.audit(event);

@@ -198,6 +198,29 @@ pub(crate) async fn find_owner(conn: &mut Conn, id: SessionId) -> Result<Option<
     Ok(owner.map(PersonId::from_uuid))
 }
 
+/// For which tenant the session was begun.
+pub(crate) async fn find_tenant(conn: &mut Conn, id: SessionId) -> Result<Option<TenantId>, Error> {
+    let tenant = conn
+        .q("SELECT tenant_id FROM sessions WHERE id = $1")
+        .bind(id.as_uuid())
+        .scalar_opt::<Option<Uuid>>()
+        .await?;
+    Ok(tenant.flatten().map(TenantId::from_uuid))
+}
+
+/// For which tenant the person began their latest session; `None` asks the same of nobody.
+pub(crate) async fn find_latest_tenant(
+    conn: &mut Conn,
+    person: Option<PersonId>,
+) -> Result<Option<TenantId>, Error> {
+    let tenant = conn
+        .q("SELECT tenant_id FROM sessions WHERE person_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1")
+        .bind(person.map_or(Uuid::nil(), |person| person.as_uuid()))
+        .scalar_opt::<Option<Uuid>>()
+        .await?;
+    Ok(tenant.flatten().map(TenantId::from_uuid))
+}
+
 /// Whether the session is alive and its person active: what decides when revocations in memory are stale.
 pub(crate) async fn is_alive(
     conn: &mut Conn,
