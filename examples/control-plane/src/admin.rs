@@ -2,8 +2,8 @@
 
 use stylobate::{
     Platform,
-    auth::{ContextWords, Identifier},
-    core::{PersonId, RequestContext},
+    auth::{ContextWords, Email, Identifier, Person},
+    core::{PersonId, Problem, RequestContext},
     db::{Scope, Tx},
     rbac::{RbacError, SUPER_ADMIN},
 };
@@ -25,8 +25,11 @@ impl NewAdmin {
     }
 }
 
-/// Makes the administrator, or gives the person who has the name already the roles of one. The password of somebody who
-/// exists stays as it is.
+/// Makes the administrator, or gives the person who has the name and the address already the roles of one. The password
+/// of somebody who exists stays as it is.
+///
+/// Somebody else who has the name is refused: people choose their names themselves, and one who took the usual name of an
+/// administrator first would become one. Who is a super administrator already stays one under any address.
 pub(crate) async fn ensure(
     platform: &Platform,
     process: &'static str,
@@ -35,11 +38,13 @@ pub(crate) async fn ensure(
     let context = RequestContext::system(process);
     let username = new.username.clone();
     if let Some(person) = find(platform, &username).await? {
+        let email = new.email;
         let (this, context) = (platform.clone(), context.clone());
         platform
             .db()
             .transact(Scope::Platform(process), async move |tx: &mut Tx| {
-                give_roles(&this, tx, &context, person).await
+                require_meant(&this, tx, &person, &email).await?;
+                give_roles(&this, tx, &context, person.id).await
             })
             .await?;
         return Ok(format!("{username} is an administrator; the password is unchanged"));
@@ -59,12 +64,13 @@ pub(crate) async fn reset(platform: &Platform, new: &NewAdmin) -> Result<bool, R
     let about = ContextWords::new().username(&new.username).email(&new.email);
     let hash = platform.auth().hash_new_password(&about, password_of(new.password.clone())?).await;
     let hash = hash.map_err(first_password)?;
-    let this = platform.clone();
+    let (this, email) = (platform.clone(), new.email.clone());
     platform
         .db()
         .transact(Scope::Platform("seed-admin"), async move |tx: &mut Tx| {
-            this.auth().set_password(tx, &context, person, &hash, false).await?;
-            give_roles(&this, tx, &context, person).await
+            require_meant(&this, tx, &person, &email).await?;
+            this.auth().set_password(tx, &context, person.id, &hash, false).await?;
+            give_roles(&this, tx, &context, person.id).await
         })
         .await?;
     Ok(true)
@@ -88,10 +94,29 @@ pub(crate) fn people(platform: &Platform) -> People {
     People::new(db, auth, rbac, platform.tenancy().clone())
 }
 
-async fn find(platform: &Platform, name: &str) -> Result<Option<PersonId>, Refused> {
+async fn find(platform: &Platform, name: &str) -> Result<Option<Person>, Refused> {
     let mut reader = platform.db().read().await?;
-    let found = stylobate::auth::People::find_by_identifier(&mut reader, &Identifier::new(name)).await?;
-    Ok(found.map(|person| person.id))
+    Ok(stylobate::auth::People::find_by_identifier(&mut reader, &Identifier::new(name)).await?)
+}
+
+/// Refuses when the person who has the name is perhaps not the one who is meant.
+async fn require_meant(
+    platform: &Platform,
+    tx: &mut Tx,
+    person: &Person,
+    email: &str,
+) -> Result<(), Refused> {
+    if !person.is_active() {
+        let detail = "the person with this username is disabled";
+        return Err(Problem::new(409, "person_disabled").detail(detail).into());
+    }
+    let key = |text: &str| Email::parse(text).map(|email| email.key().to_owned()).ok();
+    let has_address = key(email).is_some() && key(email) == key(&person.email);
+    if has_address || platform.rbac().super_administrators(tx).await?.contains(&person.id.into()) {
+        return Ok(());
+    }
+    let detail = "somebody with another e-mail address has this username";
+    Err(Problem::new(409, "username_taken").detail(detail).into())
 }
 
 /// The platform's own role, and the one of the default organisation that its members see.

@@ -13,6 +13,7 @@ mod auth;
 mod checker;
 mod house;
 mod platform;
+mod privileges;
 mod process;
 mod refusals;
 mod routes;

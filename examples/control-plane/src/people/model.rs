@@ -25,12 +25,8 @@ impl Status {
         }
     }
 
-    pub(super) fn parse(text: &str) -> Self {
-        match text {
-            "inactive" => Self::Inactive,
-            "archived" => Self::Archived,
-            _ => Self::Active,
-        }
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Inactive, Self::Archived].into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -56,14 +52,10 @@ impl Gender {
         }
     }
 
-    pub(super) fn parse(text: &str) -> Self {
-        match text {
-            "female" => Self::Female,
-            "male" => Self::Male,
-            "non_binary" => Self::NonBinary,
-            "other" => Self::Other,
-            _ => Self::Unknown,
-        }
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Unknown, Self::Female, Self::Male, Self::NonBinary, Self::Other]
+            .into_iter()
+            .find(|gender| gender.as_str() == text)
     }
 }
 

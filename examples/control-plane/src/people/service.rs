@@ -13,7 +13,7 @@ use stylobate::{
     },
     db::{self, Db, Scope, TransactError, Tx},
     middleware::{ApiError, IntoProblem},
-    rbac::{Rbac, RbacError},
+    rbac::{Assignee, AssigneeKind, Rbac, RbacError},
     tenancy::{self, Tenancy},
 };
 
@@ -274,12 +274,14 @@ impl People {
         change: impl Fn(&PersonView) -> Result<PersonInput, Refused> + Send + Sync,
     ) -> Result<PersonView, Refused> {
         let tenant = tenant_of(context)?;
-        let is_shared = self.is_shared(id).await?;
         let (this, context) = (self.clone(), context.clone());
         self.db
-            .transact(Scope::Tenant(tenant), async move |tx: &mut Tx| {
+            .transact(Scope::Platform("change a person"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
                 let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
+                if context.principal.person_id() != Some(id) {
+                    this.rbac.require_may_manage(tx, context, id).await?;
+                }
                 let input = change(&before)?;
                 if input.password.is_some() {
                     return Err(field("password", "is changed by its owner, at /auth/password-change").into());
@@ -288,8 +290,9 @@ impl People {
                 let profile = input.profile()?;
                 let status = input.wanted_status()?.unwrap_or(before.status);
                 let version = input.version.unwrap_or(before.version);
-                if is_shared && (touches_identity(&before, &identity, &input) || status != before.status) {
-                    return Err(shared().into());
+                let decides = touches_identity(&before, &identity, &input) || status != before.status;
+                if status != Status::Active {
+                    this.require_another_administrator(tx, id, &before).await?;
                 }
                 let identifiers = PersonChange {
                     username: Some(identity.username),
@@ -304,6 +307,10 @@ impl People {
                 } else {
                     person
                 };
+                // The row of the person is locked by now.
+                if decides && this.is_shared(tx, id).await? {
+                    return Err(shared().into());
+                }
                 if (status == Status::Active) != (before.status == Status::Active) {
                     let wanted =
                         if status == Status::Active { PersonStatus::Active } else { PersonStatus::Disabled };
@@ -320,7 +327,8 @@ impl People {
             .await
     }
 
-    /// Removes a member of the caller's organisation with everything that is kept about the person.
+    /// Removes a member of the caller's organisation with everything that is kept about the person; somebody who belongs
+    /// to others as well only leaves this one.
     pub(super) async fn delete(&self, context: &RequestContext, id: PersonId) -> Result<(), Refused> {
         let tenant = tenant_of(context)?;
         if context.principal.person_id() == Some(id) {
@@ -328,14 +336,16 @@ impl People {
                 .detail("Nobody removes the account that is signed in.")
                 .into());
         }
-        if self.is_shared(id).await? {
-            return self.leave(context, tenant, id).await;
-        }
         let (this, context) = (self.clone(), context.clone());
         self.db
             .transact(Scope::Platform("remove a person"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
                 let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
+                this.rbac.require_may_manage(tx, context, id).await?;
+                if this.is_shared(tx, id).await? {
+                    return this.leave(tx, context, tenant, id, &before).await;
+                }
+                this.require_another_administrator(tx, id, &before).await?;
                 this.rbac.remove_subject_everywhere(tx, context, id).await?;
                 this.tenancy.remove_person(tx, context, id).await?;
                 store::delete_profile(tx, id).await?;
@@ -352,27 +362,49 @@ impl People {
 impl People {
     /// Whether the person belongs to several organisations. One of them then decides about the membership, and not about
     /// who the person is: whoever may change an address could take over the account in the others.
-    async fn is_shared(&self, id: PersonId) -> Result<bool, Refused> {
-        let mut tx = self.db.begin_read(Scope::Platform("memberships of a person")).await?;
-        let memberships = self.tenancy.memberships_of(&mut tx, id).await?;
-        tx.rollback().await?;
-        Ok(memberships.len() > 1)
+    async fn is_shared(&self, tx: &mut Tx, id: PersonId) -> Result<bool, Refused> {
+        Ok(self.tenancy.memberships_of(tx, id).await?.len() > 1)
     }
 
-    async fn leave(&self, context: &RequestContext, tenant: TenantId, id: PersonId) -> Result<(), Refused> {
-        let (this, context) = (self.clone(), context.clone());
-        self.db
-            .transact(Scope::Tenant(tenant), async move |tx: &mut Tx| {
-                let (this, context) = (&this, &context);
-                let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
-                this.rbac.remove_subject(tx, context, tenant, id).await?;
-                this.tenancy.remove_member(tx, context, tenant, id).await?;
-                tx.audit_instead(
-                    event(context, "member.remove", tenant, id).change(Some(&before), None::<()>),
-                );
-                Ok(())
-            })
-            .await
+    /// Refuses to take the last super administrator who can sign in away from the platform: nobody could make another.
+    async fn require_another_administrator(
+        &self,
+        tx: &mut Tx,
+        id: PersonId,
+        before: &PersonView,
+    ) -> Result<(), Refused> {
+        if before.status != Status::Active {
+            return Ok(());
+        }
+        let holders = self.rbac.super_administrators(tx).await?;
+        if !holders.contains(&id.into()) {
+            return Ok(());
+        }
+        for holder in holders.into_iter().filter(|holder| *holder != Assignee::from(id)) {
+            if holder.kind == AssigneeKind::Person
+                && let Some(person) =
+                    stylobate::auth::People::find(tx, PersonId::from_uuid(holder.id)).await?
+                && person.is_active()
+            {
+                return Ok(());
+            }
+        }
+        let detail = "The platform keeps one super administrator who can sign in.";
+        Err(Problem::new(409, "last_administrator").detail(detail).into())
+    }
+
+    async fn leave(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        id: PersonId,
+        before: &PersonView,
+    ) -> Result<(), Refused> {
+        self.rbac.remove_subject(tx, context, tenant, id).await?;
+        self.tenancy.remove_member(tx, context, tenant, id).await?;
+        tx.audit_instead(event(context, "member.remove", tenant, id).change(Some(before), None::<()>));
+        Ok(())
     }
 }
 

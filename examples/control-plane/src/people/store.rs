@@ -69,10 +69,17 @@ const SELECT_SELF: &str = "SELECT p.id, p.username, p.email, p.email_verified, p
     f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.status, f.marketing_opt_in, f.notes, \
     f.metadata FROM people p JOIN person_profiles f ON f.person_id = p.id WHERE p.id = $1";
 
-impl From<PersonRow> for PersonView {
-    fn from(row: PersonRow) -> Self {
-        let status = Status::parse(&row.status);
-        Self {
+impl TryFrom<PersonRow> for PersonView {
+    type Error = Error;
+
+    /// A value that no version of this program wrote is an error: read as a default, an archived person would be active,
+    /// and the next change would store that.
+    fn try_from(row: PersonRow) -> Result<Self, Error> {
+        let status = Status::parse(&row.status).ok_or_else(|| bad("status", "is no status"))?;
+        let gender = Gender::parse(&row.gender).ok_or_else(|| bad("gender", "is no gender"))?;
+        let date_of_birth = row.date_of_birth.map(|date| date.parse::<NaiveDate>()).transpose();
+        let metadata = row.metadata.map(|json| serde_json::from_str(&json)).transpose();
+        Ok(Self {
             id: row.id,
             username: row.username,
             email: row.email,
@@ -90,8 +97,8 @@ impl From<PersonRow> for PersonView {
                 avatar_url: row.avatar_url,
                 bio: row.bio,
                 phone: row.phone,
-                date_of_birth: row.date_of_birth.and_then(|date| date.parse::<NaiveDate>().ok()),
-                gender: Gender::parse(&row.gender),
+                date_of_birth: date_of_birth.map_err(|error| bad("date_of_birth", error))?,
+                gender,
                 preferred_contact_method: row.preferred_contact_method,
                 locale: row.locale,
                 timezone: row.timezone,
@@ -103,10 +110,14 @@ impl From<PersonRow> for PersonView {
                 country_code: row.country_code,
                 marketing_opt_in: row.marketing_opt_in,
                 notes: row.notes,
-                metadata: row.metadata.and_then(|json| serde_json::from_str(&json).ok()),
+                metadata: metadata.map_err(|error| bad("metadata", error))?,
             },
-        }
+        })
     }
+}
+
+fn bad(column: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::BadRow { column: format!("person_profiles.{column}"), source: source.into() }
 }
 
 pub(super) async fn find_member(
@@ -116,11 +127,11 @@ pub(super) async fn find_member(
 ) -> Result<Option<PersonView>, Error> {
     let mut sql = conn.builder(SELECT_MEMBERS);
     sql.value(tenant.as_uuid()).push(" AND m.person_id = ").value(person.as_uuid());
-    Ok(conn.q_build(sql).opt::<PersonRow>().await?.map(PersonView::from))
+    conn.q_build(sql).opt::<PersonRow>().await?.map(PersonView::try_from).transpose()
 }
 
 pub(super) async fn find_self(conn: &mut Conn, person: PersonId) -> Result<Option<PersonView>, Error> {
-    Ok(conn.q(SELECT_SELF).bind(person.as_uuid()).opt::<PersonRow>().await?.map(PersonView::from))
+    conn.q(SELECT_SELF).bind(person.as_uuid()).opt::<PersonRow>().await?.map(PersonView::try_from).transpose()
 }
 
 pub(super) async fn list_members(
@@ -135,7 +146,8 @@ pub(super) async fn list_members(
     keyset.push(&mut sql);
     let rows: Vec<PersonRow> = conn.q_build(sql).all().await?;
     let page = keyset.page(rows, |row| (KeysetKey::Time(row.joined_at), row.id));
-    Ok(page.map(PersonView::from))
+    let items = page.items.into_iter().map(PersonView::try_from).collect::<Result<_, _>>()?;
+    Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
 }
 
 /// How many rows a count looks at before it gives up: nobody reads a larger number.

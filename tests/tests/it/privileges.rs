@@ -1,0 +1,143 @@
+//! Nobody gets by way of somebody else what they do not have themselves.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use stylobate_tests::{Client, Engine, PASSWORD, TestApp, eventually};
+
+stylobate_tests::both_engines!(
+    the_platform_is_not_taken_over,
+    nobody_raises_themselves,
+    sign_in_events_are_filed_under_the_organisation,
+    damaged_profiles_are_not_read_as_defaults,
+    commands_promote_nobody_by_name_alone
+);
+
+async fn id_of(client: &Client, path: &str, field: &str, value: &str) -> String {
+    let all = client.all(path).await;
+    let found = all.iter().find(|item| item[field] == value).unwrap_or_else(|| panic!("{value} in {all:?}"));
+    found["id"].as_str().unwrap().to_owned()
+}
+
+/// A11: an organisation's administrator does not become the platform's.
+async fn the_platform_is_not_taken_over(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let me = root.get("/auth/me").await.expect(200)["id"].as_str().unwrap().to_owned();
+    let path = format!("/people/{me}");
+    let manager = app.person(&root, "manager").await;
+    let role = id_of(&root, "/roles", "name", "admin").await;
+    let roles = format!("/people/{}/roles", manager.id);
+    root.post(&roles, json!({ "role_id": role })).await.expect(201);
+
+    let before = root.get("/auth/me").await.expect(200);
+    for body in [
+        json!({ "email": "manager+root@example.org" }),
+        json!({ "username": "deposed" }),
+        json!({ "status": "archived" }),
+        json!({ "is_active": false }),
+        json!({ "first_name": "Nobody" }),
+    ] {
+        manager.client.patch(&path, body).await.problem(403, "platform_owned");
+    }
+    manager.client.delete(&path).await.problem(403, "platform_owned");
+    assert_eq!(root.get("/auth/me").await.expect(200), before);
+    // Who has no role on the platform is the organisation's to change.
+    let other = app.person(&root, "other").await;
+    let other = format!("/people/{}", other.id);
+    manager.client.patch(&other, json!({ "email": "new@example.org" })).await.expect(200);
+    manager.client.delete(&other).await.expect(204);
+
+    root.patch("/auth/me", json!({ "first_name": "Ada" })).await.expect(200);
+    for body in [json!({ "is_active": false }), json!({ "status": "archived" })] {
+        root.patch(&path, body).await.problem(409, "last_administrator");
+    }
+    app.create_superuser("second").await;
+    let second = app.login("second").await;
+    eventually("the new administrator to be seen", async || {
+        (second.get("/people?limit=1").await.status == 200).then_some(())
+    })
+    .await;
+    second.patch(&path, json!({ "is_active": false })).await.expect(200);
+    let path = format!("/people/{}", second.get("/auth/me").await.expect(200)["id"].as_str().unwrap());
+    second.patch(&path, json!({ "is_active": false })).await.problem(409, "last_administrator");
+}
+
+/// A11: what somebody may hand out ends with what they have.
+async fn nobody_raises_themselves(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let clerk = app.person(&root, "clerk").await;
+    let role =
+        root.post("/roles", json!({ "name": "clerk" })).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let attach = format!("/roles/{role}/permissions");
+    for key in ["role.read", "role.assign", "role.perm.assign"] {
+        let permission = id_of(&root, "/permissions", "key", key).await;
+        root.post(&attach, json!({ "permission_id": permission })).await.expect(201);
+    }
+    let assign = format!("/people/{}/roles", clerk.id);
+    root.post(&assign, json!({ "role_id": role })).await.expect(201);
+
+    let admin = id_of(&root, "/roles", "name", "admin").await;
+    let delete = id_of(&root, "/permissions", "key", "user.delete").await;
+    let refused = clerk.client.post(&assign, json!({ "role_id": admin })).await;
+    refused.problem(403, "beyond_own_permissions");
+    let refused = clerk.client.post(&attach, json!({ "permission_id": delete })).await;
+    refused.problem(403, "beyond_own_permissions");
+    let other = app.person(&root, "other").await;
+    clerk.client.post(&format!("/people/{}/roles", other.id), json!({ "role_id": role })).await.expect(201);
+}
+
+async fn sign_in_events_are_filed_under_the_organisation(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let person = app.person(&root, "leaver").await;
+    app.anonymous().try_login("leaver", "not the password").await.problem(401, "invalid_credentials");
+    let token = json!({ "refresh_token": person.client.refresh_token });
+    app.anonymous().post("/auth/logout", token).await.expect(204);
+    let failed = root.all(&format!("/audit-events?action=auth.login_failed&entity_id={}", person.id)).await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    let ended = root.all(&format!("/audit-events?action=auth.logout&actor_id={}", person.id)).await;
+    assert_eq!(ended.len(), 1, "{ended:?}");
+}
+
+async fn damaged_profiles_are_not_read_as_defaults(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let person = app.person(&root, "damaged").await;
+    let id = app.place.id(person.id.parse().unwrap());
+    app.place.sql(&format!("UPDATE person_profiles SET metadata = 'torn' WHERE person_id = {id}")).await;
+    let path = format!("/people/{}", person.id);
+    root.get(&path).await.problem(500, "internal");
+    root.send(Method::PATCH, &path, Some(&json!({ "first_name": "x" }))).await.problem(500, "internal");
+}
+
+async fn commands_promote_nobody_by_name_alone(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let squatter = app.person(&root, "chief").await;
+    let address = root.get(&format!("/people/{}", squatter.id)).await.expect(200)["email"].clone();
+    for command in ["createsuperuser", "seed-admin"] {
+        let run = async |email: &str, more: &[&str]| {
+            let names = [command, "--username", "chief", "--email", email, "--password", PASSWORD];
+            app.program().run(&[&names[..], more].concat()).await
+        };
+        let refused = run("somebody@else.org", &[]).await;
+        assert!(!refused.success && refused.text.contains("username_taken"), "{}", refused.text);
+        if command == "seed-admin" {
+            let refused = run("somebody@else.org", &["--force-reset"]).await;
+            assert!(!refused.success && refused.text.contains("username_taken"), "{}", refused.text);
+        }
+    }
+    let roles = root.get(&format!("/people/{}/roles", squatter.id)).await.expect(200);
+    assert_eq!(roles["items"], Value::Array(Vec::new()));
+    // The same person, again and again; then under any address.
+    for email in [address.as_str().unwrap(), address.as_str().unwrap(), "somebody@else.org"] {
+        let names = ["createsuperuser", "--username", "chief", "--email", email, "--password", PASSWORD];
+        app.program().run(&names).await.expect_success();
+    }
+    let path = format!("/people/{}", squatter.id);
+    root.patch(&path, json!({ "is_active": false })).await.expect(200);
+    let names = ["createsuperuser", "--username", "chief", "--email", address.as_str().unwrap()];
+    let refused = app.program().run(&[&names[..], &["--password", PASSWORD]].concat()).await;
+    assert!(!refused.success && refused.text.contains("person_disabled"), "{}", refused.text);
+}
