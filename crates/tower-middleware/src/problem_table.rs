@@ -81,6 +81,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     open("auth_unavailable", 503, "Credentials cannot be judged at the moment."),
     open("bad_host", 400, "The request names no host, or more than one."),
     open("bad_request", 400, "The request is not understood."),
+    open("beyond_own_permissions", 403, "Nobody hands out permissions that they do not have."),
     open("body_broken", 400, "The body ended before it was complete."),
     open("body_timeout", 408, "The body did not arrive in time."),
     open("body_too_large", 413, "The body is larger than this route accepts."),
