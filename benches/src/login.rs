@@ -29,7 +29,9 @@ pub(crate) async fn run(report: &mut Report) -> Result {
         let server = site.serve().await?;
         let name = format!("{engine:?}").to_lowercase();
         // A login more than there are permits waits in the queue, so that no permit is idle.
-        compare(&server, permits * 4, permits, 5)?.report(report, &name, "bare argon2", Some(0.9));
+        let busy = compare(&server, permits * 4, permits, 5)?;
+        busy.report(report, &name, "bare argon2", Some(0.9));
+        report.note(&format!("the hash is {:.0} % of the server's CPU time", busy.cpu_part() * 100.0));
         compare(&server, 1, 1, 3)?.report(report, &format!("{name}, one by one"), "bare argon2", None);
     }
     Ok(())

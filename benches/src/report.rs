@@ -27,6 +27,8 @@ pub(crate) struct Verdict {
 /// The report of one bench.
 pub(crate) struct Report {
     name: &'static str,
+    /// Of the machine, before: when others are busy, whoever has more threads gets more of it.
+    load: f64,
     started: Instant,
     sections: Vec<Value>,
     verdicts: Vec<Verdict>,
@@ -34,8 +36,9 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(name: &'static str) -> Self {
-        println!("\n{name} ({} cores)", cores());
-        Self { name, started: Instant::now(), sections: Vec::new(), verdicts: Vec::new() }
+        let load = load_average();
+        println!("\n{name} ({} cores, load average {load:.1})", cores());
+        Self { name, load, started: Instant::now(), sections: Vec::new(), verdicts: Vec::new() }
     }
 
     /// A remark for the reader.
@@ -84,6 +87,7 @@ impl Report {
         let all = json!({
             "name": self.name,
             "cores": cores(),
+            "load_average": self.load,
             "seconds": seconds,
             "verdicts": self.verdicts,
             "measured": self.sections,
@@ -99,6 +103,12 @@ impl fmt::Display for Verdict {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         write!(f, "{word} {}: {:.2}{unit} (goal {})", self.name, self.figure, self.goal)
     }
+}
+
+/// How many programs wanted to run, over the last minute (proc_loadavg(5)).
+fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }
 
 /// How many cores this program may use.

@@ -79,6 +79,13 @@ impl Rounds {
         }
     }
 
+    /// The peer's CPU time as a part of ours: the median over the rounds. Unlike rates it hardly depends on who else
+    /// uses the machine.
+    pub(crate) fn cpu_part(&self) -> f64 {
+        let pairs = self.ours.iter().zip(&self.peers);
+        median(pairs.filter_map(|(ours, peer)| Some(peer.cpu_us? / ours.cpu_us?)))
+    }
+
     /// How much more CPU time than the peer a request of ours takes, in microseconds: the median over the rounds.
     pub(crate) fn added_cpu_us(&self) -> f64 {
         let pairs = self.ours.iter().zip(&self.peers);
