@@ -15,6 +15,7 @@ use crate::{
     app, lock,
     people::Refused,
     schema::migration_sets,
+    unlock,
 };
 
 /// The control plane.
@@ -37,6 +38,8 @@ enum Command {
     SeedAdmin(SeedAdmin),
     /// Brings the catalogue's permissions and the default roles into the database.
     SeedRbac,
+    /// Lets somebody sign in again whom wrong passwords have locked out.
+    Unlock(Unlock),
     /// Prints the API document.
     Openapi,
 }
@@ -49,6 +52,13 @@ struct Migrate {
     /// The version (YYYYMMDDhhmmss) to go to; newer migrations are undone.
     #[arg(long)]
     to: Option<i64>,
+}
+
+#[derive(Args)]
+struct Unlock {
+    /// The user name or e-mail address.
+    #[arg(long)]
+    username: String,
 }
 
 #[derive(Args)]
@@ -147,6 +157,10 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
         Command::SeedAdmin(arguments) => seed_admin(settings, arguments).await,
         Command::SeedRbac => {
             with_platform(settings, async |_| Ok("permissions and default roles are there".to_owned())).await
+        }
+        Command::Unlock(arguments) => {
+            with_platform(settings, async |platform| Ok(unlock::unlock(platform, &arguments.username).await?))
+                .await
         }
         Command::Openapi => print(&app::document().await?),
     }

@@ -13,6 +13,7 @@ mod people;
 mod router;
 mod schema;
 mod setup;
+mod unlock;
 
 use std::process::ExitCode;
 
