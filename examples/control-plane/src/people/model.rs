@@ -1,4 +1,4 @@
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::core::{FieldProblem, Problem};
 use utoipa::ToSchema;
@@ -282,8 +282,11 @@ impl PersonInput {
         if self.preferred_contact_method.as_deref().is_some_and(|method| !CONTACT_METHODS.contains(&method)) {
             wrong("preferred_contact_method", "is none of `email`, `phone`, `sms`, `push`");
         }
-        if self.avatar_url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with('/')) {
+        if self.avatar_url.as_ref().is_some_and(|url| !url.starts_with("https://") && !is_path(url)) {
             wrong("avatar_url", "is neither an https address nor a path");
+        }
+        if self.date_of_birth.is_some_and(|date| !(1..=9_999).contains(&date.year())) {
+            wrong("date_of_birth", "is not in the years 1 to 9999");
         }
         let metadata = self.metadata.as_ref().and_then(|metadata| serde_json::to_string(metadata).ok());
         if metadata.is_some_and(|json| json.len() > METADATA_BYTES_MAX) {
@@ -350,6 +353,11 @@ impl From<&PersonView> for PersonInput {
             version: None,
         }
     }
+}
+
+/// A path on this site: `//host` and `/\\host` are other sites to a browser.
+fn is_path(url: &str) -> bool {
+    url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\")
 }
 
 fn check_text(field: &'static str, value: &str, chars_max: usize, problems: &mut Vec<FieldProblem>) {

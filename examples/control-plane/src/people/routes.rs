@@ -165,23 +165,68 @@ pub(super) fn merged(before: &PersonView, patch: &Map<String, Value>) -> Result<
     // Neither is part of what is there: one is never told, the other is only a condition.
     fields.remove("password");
     fields.remove("version");
-    for (name, value) in patch {
-        match (value, fields.get_mut(name)) {
-            // Metadata is the one nested object: its members merge as well.
-            (Value::Object(changes), Some(Value::Object(known))) => {
-                for (key, change) in changes {
-                    if change.is_null() {
-                        known.remove(key)
-                    } else {
-                        known.insert(key.clone(), change.clone())
-                    };
+    let mut patch = patch.clone();
+    if let Some(metadata) = patch.remove("metadata_") {
+        patch.entry("metadata").or_insert(metadata);
+    }
+    merge(&mut fields, &patch);
+    StrictJson::<PersonInput>::from_value(Value::Object(fields))
+        .map_err(|error| error.problem().clone().into())
+}
+
+/// The algorithm of RFC 7386 §2.
+fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (name, change) in patch {
+        match change {
+            Value::Null => {
+                target.remove(name);
+            }
+            Value::Object(changes) => {
+                let inner = target.entry(name).or_insert_with(|| Value::Object(Map::new()));
+                if !inner.is_object() {
+                    *inner = Value::Object(Map::new());
+                }
+                if let Value::Object(inner) = inner {
+                    merge(inner, changes);
                 }
             }
-            (value, _) => {
-                fields.insert(name.clone(), value.clone());
+            change => {
+                target.insert(name.clone(), change.clone());
             }
         }
     }
-    StrictJson::<PersonInput>::from_value(Value::Object(fields))
-        .map_err(|error| error.problem().clone().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The cases of RFC 7386, appendix A, whose target and patch are objects.
+    #[test]
+    fn objects_merge_as_the_standard_says() {
+        for (target, patch, result) in [
+            (json!({ "a": "b" }), json!({ "a": "c" }), json!({ "a": "c" })),
+            (json!({ "a": "b" }), json!({ "b": "c" }), json!({ "a": "b", "b": "c" })),
+            (json!({ "a": "b" }), json!({ "a": null }), json!({})),
+            (json!({ "a": "b", "b": "c" }), json!({ "a": null }), json!({ "b": "c" })),
+            (json!({ "a": ["b"] }), json!({ "a": "c" }), json!({ "a": "c" })),
+            (json!({ "a": "c" }), json!({ "a": ["b"] }), json!({ "a": ["b"] })),
+            (
+                json!({ "a": { "b": "c" } }),
+                json!({ "a": { "b": "d", "c": null } }),
+                json!({ "a": { "b": "d" } }),
+            ),
+            (json!({ "a": [{ "b": "c" }] }), json!({ "a": [1] }), json!({ "a": [1] })),
+            (json!({ "e": null }), json!({ "a": 1 }), json!({ "e": null, "a": 1 })),
+            (json!({}), json!({ "a": { "bb": { "ccc": null } } }), json!({ "a": { "bb": {} } })),
+        ] {
+            let (Value::Object(mut merged), Value::Object(patch)) = (target, patch) else {
+                panic!("objects")
+            };
+            merge(&mut merged, &patch);
+            assert_eq!(Value::Object(merged), result);
+        }
+    }
 }
