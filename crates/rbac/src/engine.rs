@@ -88,15 +88,25 @@ impl Engine {
     /// Compiles `policy` and puts it in the place of what was known about `tenant`, or about the platform. Returns the
     /// rows that make no sense: they give nothing, and everything else works.
     pub fn install(&self, tenant: Option<TenantId>, policy: &Policy) -> Vec<PolicyProblem> {
-        let reach = if tenant.is_some() { Reach::Tenant } else { Reach::Platform };
-        let (snapshot, problems) = Snapshot::compile(&self.catalogue, reach, policy);
-        self.swap(tenant, snapshot);
+        let (snapshot, problems) = self.compile(tenant, policy);
+        let epoch = snapshot.epoch();
+        self.swap(tenant, snapshot, epoch);
         problems
     }
 
-    fn swap(&self, tenant: Option<TenantId>, snapshot: Snapshot) {
+    pub(crate) fn compile(
+        &self,
+        tenant: Option<TenantId>,
+        policy: &Policy,
+    ) -> (Snapshot, Vec<PolicyProblem>) {
+        let reach = if tenant.is_some() { Reach::Tenant } else { Reach::Platform };
+        Snapshot::compile(&self.catalogue, reach, policy)
+    }
+
+    /// Puts `snapshot` in place, stale from the first moment when `known_epoch` is newer than it.
+    pub(crate) fn swap(&self, tenant: Option<TenantId>, snapshot: Snapshot, known_epoch: i64) {
         let entry = Arc::new(Entry {
-            known_epoch: AtomicI64::new(snapshot.epoch()),
+            known_epoch: AtomicI64::new(known_epoch),
             snapshot,
             used_at: AtomicU64::new(self.tick.load(Ordering::Relaxed)),
         });

@@ -133,13 +133,21 @@ impl Rbac {
         tx.rollback().await?;
 
         let size = rows.permissions.len() + rows.roles.len() + rows.grants.len() + rows.assignments.len();
-        let problems = if size > COMPILE_INLINE_MAX {
+        let (snapshot, problems) = if size > COMPILE_INLINE_MAX {
             let engine = self.engine.clone();
-            let installed = tokio::task::spawn_blocking(move || engine.install(owner, &rows)).await;
-            installed.map_err(|error| stylobate_db::Error::Engine(Box::new(error)))?
+            let compiled = tokio::task::spawn_blocking(move || engine.compile(owner, &rows)).await;
+            compiled.map_err(|error| stylobate_db::Error::Engine(Box::new(error)))?
         } else {
-            self.engine.install(owner, &rows)
+            self.engine.compile(owner, &rows)
         };
+        {
+            // Under the lock that notes are taken under: a change that committed during the load makes the snapshot stale
+            // before anybody can ask it.
+            let loading = self.freshness.loading.lock();
+            let noted = loading.get(&owner).copied().unwrap_or_default();
+            let known = noted.max(snapshot.epoch());
+            self.engine.swap(owner, snapshot, known);
+        }
         if let Some(first) = problems.first() {
             let (tenant, count) = (owner.map(|id| id.to_string()), problems.len());
             tracing::warn!(tenant, count, ?first, "rows of the access policy make no sense and give nothing");
