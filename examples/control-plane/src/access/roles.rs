@@ -295,7 +295,8 @@ async fn unassign(
 }
 
 impl Access {
-    /// A person of another tenant answers exactly as a missing one. // A12
+    // A12
+    /// A person of another tenant answers exactly as a missing one.
     async fn must_be_member(
         &self,
         context: &stylobate::core::RequestContext,

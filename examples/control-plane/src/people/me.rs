@@ -1,15 +1,15 @@
 use axum::{Json, extract::State};
 use serde_json::{Map, Value};
 use stylobate::{
-    core::Problem,
+    core::{FieldProblem, Problem},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiResult, Context, CurrentPrincipal, StrictJson},
 };
 
 use super::{
-    model::{PersonInput, PersonView, Profile},
+    model::{PersonInput, PersonView, Profile, invalid},
     routes::merged,
-    service::{People, Refused, field},
+    service::{People, Refused},
 };
 
 const TAG: &str = "auth";
@@ -71,14 +71,9 @@ async fn change(
 }
 
 fn own(before: &PersonView, patch: &Map<String, Value>) -> Result<PersonInput, Refused> {
-    if let Some(name) = patch.keys().find(|name| *name != "version" && !OWN_FIELDS.contains(&name.as_str())) {
-        let mut problem = field("body", "");
-        problem.errors = vec![stylobate::core::FieldProblem::new(
-            name.clone(),
-            "unknown",
-            "is not a field of one's own profile",
-        )];
-        return Err(problem.into());
-    }
-    merged(before, patch)
+    let foreign = patch.keys().filter(|name| *name != "version" && !OWN_FIELDS.contains(&name.as_str()));
+    let problems: Vec<FieldProblem> = foreign
+        .map(|name| FieldProblem::new(name.clone(), "unknown", "is not a field of one's own profile"))
+        .collect();
+    if problems.is_empty() { merged(before, patch) } else { Err(invalid(problems).into()) }
 }

@@ -54,20 +54,34 @@ struct PersonRow {
     metadata: Option<String>,
 }
 
+/// The columns of [`PersonRow`], with what the list is ordered by.
+macro_rules! select_person {
+    ($joined_at:literal, $from:literal) => {
+        concat!(
+            "SELECT p.id, p.username, p.email, p.email_verified, p.must_change_password, p.version, p.created_at, \
+             p.updated_at, ",
+            $joined_at,
+            " AS joined_at, f.first_name, f.last_name, f.display_name, f.avatar_url, f.bio, f.phone, \
+             f.date_of_birth, f.gender, f.preferred_contact_method, f.locale, f.timezone, f.address_line1, \
+             f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.status, f.marketing_opt_in, f.notes, \
+             f.metadata ",
+            $from
+        )
+    };
+}
+
 /// Members of a tenant; the membership is what row-level security guards.
-const SELECT_MEMBERS: &str = "SELECT p.id, p.username, p.email, p.email_verified, p.must_change_password, p.version, \
-    p.created_at, p.updated_at, m.created_at AS joined_at, f.first_name, f.last_name, f.display_name, f.avatar_url, \
-    f.bio, f.phone, f.date_of_birth, f.gender, f.preferred_contact_method, f.locale, f.timezone, f.address_line1, \
-    f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.status, f.marketing_opt_in, f.notes, \
-    f.metadata FROM memberships m JOIN people p ON p.id = m.person_id JOIN person_profiles f ON f.person_id = p.id \
-    WHERE m.tenant_id = ";
+const SELECT_MEMBERS: &str = select_person!(
+    "m.created_at",
+    "FROM memberships m JOIN people p ON p.id = m.person_id JOIN person_profiles f ON f.person_id = p.id \
+     WHERE m.tenant_id = "
+);
 
 /// One's own row, whatever the tenant.
-const SELECT_SELF: &str = "SELECT p.id, p.username, p.email, p.email_verified, p.must_change_password, p.version, \
-    p.created_at, p.updated_at, p.created_at AS joined_at, f.first_name, f.last_name, f.display_name, f.avatar_url, \
-    f.bio, f.phone, f.date_of_birth, f.gender, f.preferred_contact_method, f.locale, f.timezone, f.address_line1, \
-    f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.status, f.marketing_opt_in, f.notes, \
-    f.metadata FROM people p JOIN person_profiles f ON f.person_id = p.id WHERE p.id = $1";
+const SELECT_SELF: &str = select_person!(
+    "p.created_at",
+    "FROM people p JOIN person_profiles f ON f.person_id = p.id WHERE p.id = $1"
+);
 
 impl TryFrom<PersonRow> for PersonView {
     type Error = Error;
