@@ -77,7 +77,9 @@ pub use revocation::{Revocation, Revocations};
 pub use schema::MIGRATIONS;
 pub use seal::{KeyEncryptionKey, LocalSealer};
 #[cfg(feature = "sql")]
-pub use service::{Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson};
+pub use service::{
+    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson,
+};
 #[cfg(feature = "sql")]
 pub use session::Session;
 pub use session::{SessionLife, SessionState};

@@ -27,6 +27,6 @@ mod token;
 
 pub use family::{Family, Presented, RefreshStep};
 #[cfg(feature = "sql")]
-pub(crate) use store::{FamilyRow, find, insert, rotate};
+pub(crate) use store::{FamilyRow, Redeemed, find, insert, redeem};
 #[cfg(feature = "sql")]
 pub use token::RefreshToken;

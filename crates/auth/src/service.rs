@@ -23,7 +23,7 @@ use crate::{
 pub use builder::AuthBuilder;
 pub use error::{AuthError, AuthenticateError};
 pub use login::VerifiedPerson;
-pub use session::TokenPair;
+pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
 
 /// These tables are read before any tenant is known.

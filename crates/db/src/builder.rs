@@ -25,7 +25,7 @@ impl DbBuilder {
         }
     }
 
-    /// Lets `participant` take part in every transaction that changes something, in the order of these calls.
+    /// Lets `participant` take part in every transaction that buffered events, in the order of these calls.
     #[must_use]
     pub fn participant(mut self, participant: Arc<dyn Participant>) -> Self {
         self.participants.push(participant);
@@ -60,8 +60,8 @@ impl DbBuilder {
             }
             #[cfg(feature = "sqlite")]
             "sqlite" => {
-                let (write, read) = crate::sqlite::connect(&self.url, &self.options).await?;
-                Ok(self.build(Pools::Sqlite { write, read }))
+                let pools = crate::sqlite::connect(&self.url, &self.options).await?;
+                Ok(self.build(pools))
             }
             // The address may hold a password, so only its scheme is repeated.
             other => Err(Error::Url(format!("no engine for the scheme `{other}` is compiled in"))),
@@ -79,8 +79,9 @@ impl DbBuilder {
     #[cfg(feature = "sqlite")]
     #[must_use]
     pub fn with_sqlite_pools(self, write: sqlx::SqlitePool, read: sqlx::SqlitePool) -> Db {
-        self.build(Pools::Sqlite { write, read })
+        self.build(Pools::Sqlite { write, read, deadline: None })
     }
+
     fn build(self, pools: Pools) -> Db {
         let taken =
             |which: fn(&crate::Takes) -> bool| self.participants.iter().any(|one| which(&one.takes()));

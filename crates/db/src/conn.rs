@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::link::Link;
 use crate::{Engine, Query, Sql, SqlBuilder, sql::Text};
 
 /// A connection: what statements run on. A [`Tx`](crate::Tx) and a [`Reader`] both are one, so a store that only reads
@@ -10,6 +12,8 @@ use crate::{Engine, Query, Sql, SqlBuilder, sql::Text};
 pub struct Conn {
     pub(crate) inner: Inner,
     pub(crate) statement_timeout: Duration,
+    /// A statement failed: whatever PostgreSQL is told after that, it only rolls back.
+    pub(crate) is_spoiled: bool,
 }
 
 pub(crate) enum Inner {
@@ -17,20 +21,6 @@ pub(crate) enum Inner {
     Postgres(Link<sqlx::Postgres>),
     #[cfg(feature = "sqlite")]
     Sqlite(Link<sqlx::Sqlite>),
-}
-
-/// A pooled connection, inside a transaction or not.
-pub(crate) enum Link<D: sqlx::Database> {
-    Transaction(sqlx::Transaction<'static, D>),
-    Pooled(sqlx::pool::PoolConnection<D>),
-}
-impl<D: sqlx::Database> Link<D> {
-    pub(crate) fn raw(&mut self) -> &mut D::Connection {
-        match self {
-            Self::Transaction(transaction) => transaction,
-            Self::Pooled(connection) => connection,
-        }
-    }
 }
 
 impl Conn {

@@ -53,6 +53,10 @@ pub enum Error {
     /// Events were buffered that no participant takes, so they would have been lost.
     #[error("nobody stores the {0} events of this transaction")]
     Unclaimed(&'static str),
+    /// A statement of the transaction failed outside [`nested`](crate::Tx::nested), and the work went on as if it had not:
+    /// PostgreSQL would answer the commit with a rollback.
+    #[error("a statement of the transaction failed, so it cannot be committed")]
+    Spoiled,
     /// A participant could not store what it took.
     #[error("a participant of the transaction failed")]
     Participant(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -109,6 +113,7 @@ impl Error {
             Self::Refused => "db_refused",
             Self::ReadOnly => "db_read_only",
             Self::Unclaimed(_) => "db_unclaimed_events",
+            Self::Spoiled => "db_spoiled",
             Self::Participant(_) => "db_participant",
             Self::BadRow { .. } => "db_bad_row",
             Self::Migrate { .. } => "db_migrate",

@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Conn, DbBuilder, DbOptions, Error, Participant, Reader, Scope, TransactError, Tx, bind::Values,
@@ -58,6 +62,8 @@ pub(crate) enum Pools {
         /// SQLite has one writer at a time; one connection makes waiting for it fair.
         write: sqlx::SqlitePool,
         read: sqlx::SqlitePool,
+        /// The deadline of the writer's transaction; absent when the pools are somebody else's.
+        deadline: Option<std::sync::Arc<crate::deadline::Deadline>>,
     },
 }
 
@@ -142,11 +148,10 @@ impl Db {
                 Inner::Postgres(crate::postgres::begin(pool, scope, read_only).await?)
             }
             #[cfg(feature = "sqlite")]
-            Pools::Sqlite { ref write, ref read } => {
-                let pool = if read_only { read } else { write };
-                Inner::Sqlite(
-                    crate::sqlite::begin(pool, read_only, self.shared.options.statement_timeout).await?,
-                )
+            Pools::Sqlite { ref write, ref read, ref deadline } => {
+                let (pool, deadline) = if read_only { (read, None) } else { (write, deadline.as_ref()) };
+                let timeout = self.shared.options.statement_timeout;
+                Inner::Sqlite(crate::sqlite::begin(pool, read_only, deadline, timeout).await?)
             }
         };
         Ok(Tx::new(self.clone(), self.conn(inner), scope, read_only))
@@ -158,19 +163,21 @@ impl Db {
     /// # Errors
     /// As [`begin`](Self::begin).
     pub async fn read(&self) -> Result<Reader, Error> {
-        use crate::conn::Link;
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        use crate::link::Link;
         let inner = match self.shared.pools {
             #[cfg(feature = "postgres")]
-            Pools::Postgres(ref pool) => Inner::Postgres(Link::Pooled(pool.acquire().await?)),
+            Pools::Postgres(ref pool) => Inner::Postgres(Link::new(pool.acquire().await?)),
             #[cfg(feature = "sqlite")]
-            Pools::Sqlite { ref read, .. } => Inner::Sqlite(Link::Pooled(read.acquire().await?)),
+            Pools::Sqlite { ref read, .. } => Inner::Sqlite(Link::new(read.acquire().await?)),
         };
         Ok(Reader(self.conn(inner)))
     }
 
     fn conn(&self, inner: Inner) -> Conn {
         // The engines enforce the limit themselves; the second on top is for an engine that does not answer at all.
-        Conn { inner, statement_timeout: self.shared.options.statement_timeout + Duration::from_secs(1) }
+        let statement_timeout = self.shared.options.statement_timeout + Duration::from_secs(1);
+        Conn { inner, statement_timeout, is_spoiled: false }
     }
 
     /// Runs `work` in a transaction on rows of `scope` and commits when it returns `Ok`. When the database is busy or the
@@ -183,6 +190,7 @@ impl Db {
         F: AsyncFnMut(&mut Tx) -> Result<T, E>,
         E: TransactError,
     {
+        let started = Instant::now();
         let mut attempt = 1;
         loop {
             let error = match self.attempt(scope, &mut work).await {
@@ -190,7 +198,9 @@ impl Db {
                 Err(error) => error,
             };
             let retry = error.as_db().is_some_and(Error::is_retryable);
-            if !retry || attempt >= self.shared.options.attempts_max {
+            // Who has waited for a lock as long as anybody may does not wait for it again.
+            let is_late = started.elapsed() >= self.shared.options.lock_timeout;
+            if !retry || is_late || attempt >= self.shared.options.attempts_max {
                 return Err(error);
             }
             // 4, 8, 16 … ms, each between half and the whole, so that losers do not meet again.
@@ -230,7 +240,7 @@ impl Db {
             #[cfg(feature = "postgres")]
             Pools::Postgres(ref pool) => (pool.size(), pool.num_idle(), self.shared.options.connections_max),
             #[cfg(feature = "sqlite")]
-            Pools::Sqlite { ref write, ref read } => (
+            Pools::Sqlite { ref write, ref read, .. } => (
                 write.size() + read.size(),
                 write.num_idle() + read.num_idle(),
                 self.shared.options.connections_max + 1,
@@ -246,7 +256,7 @@ impl Db {
             #[cfg(feature = "postgres")]
             Pools::Postgres(ref pool) => pool.close().await,
             #[cfg(feature = "sqlite")]
-            Pools::Sqlite { ref write, ref read } => {
+            Pools::Sqlite { ref write, ref read, .. } => {
                 read.close().await;
                 write.close().await;
             }

@@ -36,10 +36,15 @@
 mod bind;
 mod builder;
 mod conn;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL has a time-out of its own"))]
+mod deadline;
 mod error;
 mod handle;
 mod health;
 mod keyset;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod link;
 mod migrate;
 mod options;
 mod participant;

@@ -7,10 +7,7 @@ use sqlx::{
     migrate::{AppliedMigration, Migrate, MigrateError, MigrationType, Migrator},
 };
 
-use crate::{
-    Db, Engine, Error, Scope, Sql, Tx,
-    conn::{Inner, Link},
-};
+use crate::{Db, Engine, Error, Scope, Sql, Tx, conn::Inner};
 
 /// One step of a schema, written for both engines.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +118,8 @@ impl MigrationSet {
         let step = |migration: &Migration, kind, text: &'static str| {
             let purpose = migration.name.split_once('_').map_or("", |(_, purpose)| purpose);
             let sql = text.into_sql_str();
-            sqlx::migrate::Migration::new(migration.version(), Cow::Borrowed(purpose), kind, sql, false)
+            // Without a transaction of sqlx's: ours is open, and holds all sets together.
+            sqlx::migrate::Migration::new(migration.version(), Cow::Borrowed(purpose), kind, sql, true)
         };
         let mut steps = Vec::with_capacity(self.migrations.len() * 2);
         for migration in self.migrations {
@@ -174,9 +172,9 @@ pub async fn migrate_to(db: &Db, sets: &[&MigrationSet], version: i64) -> Result
         let migrator = set.migrator(db.engine());
         let run: Result<(), MigrateError> = match *tx_link(&mut tx) {
             #[cfg(feature = "postgres")]
-            Inner::Postgres(ref mut link) => migrator.run_direct(Some(version), link.raw(), false).await,
+            Inner::Postgres(ref mut link) => migrator.run_direct(Some(version), link.raw()?, false).await,
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(ref mut link) => migrator.run_direct(Some(version), link.raw(), false).await,
+            Inner::Sqlite(ref mut link) => migrator.run_direct(Some(version), link.raw()?, false).await,
         };
         run.map_err(|error| failed(set, error))?;
     }
@@ -295,7 +293,7 @@ async fn locked(db: &Db) -> Result<Tx, Error> {
             tx.q("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).run().await?;
         }
         #[cfg(feature = "sqlite")]
-        Inner::Sqlite(ref mut link) => link.raw().lock_handle().await?.remove_progress_handler(),
+        Inner::Sqlite(ref mut link) => link.lift_limit(),
     }
     Ok(tx)
 }
@@ -319,9 +317,9 @@ async fn applied(tx: &mut Tx, set: &MigrationSet) -> Result<BTreeSet<i64>, Error
     let table = set.table();
     let listed: Result<Vec<AppliedMigration>, MigrateError> = match *tx_link(tx) {
         #[cfg(feature = "postgres")]
-        Inner::Postgres(ref mut link) => link.raw().list_applied_migrations(&table).await,
+        Inner::Postgres(ref mut link) => link.raw()?.list_applied_migrations(&table).await,
         #[cfg(feature = "sqlite")]
-        Inner::Sqlite(ref mut link) => link.raw().list_applied_migrations(&table).await,
+        Inner::Sqlite(ref mut link) => link.raw()?.list_applied_migrations(&table).await,
     };
     let listed = listed.map_err(|error| failed(set, error))?;
     Ok(listed.into_iter().map(|migration| migration.version).collect())
@@ -355,14 +353,14 @@ async fn undo(tx: &mut Tx, set: &MigrationSet, version: i64) -> Result<(), Error
 async fn execute(tx: &mut Tx, script: String) -> Result<(), Error> {
     match tx_link(tx) {
         #[cfg(feature = "postgres")]
-        Inner::Postgres(Link::Transaction(transaction)) => {
-            sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut **transaction).await?;
+        Inner::Postgres(link) => {
+            sqlx::raw_sql(AssertSqlSafe(script)).execute(link.raw()?).await?;
         }
         #[cfg(feature = "sqlite")]
-        Inner::Sqlite(Link::Transaction(transaction)) => {
-            sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut **transaction).await?;
+        Inner::Sqlite(link) => {
+            sqlx::raw_sql(AssertSqlSafe(script)).execute(link.raw()?).await?;
         }
-        #[allow(unreachable_patterns, reason = "a transaction never holds a plain connection")]
+        #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
         _ => {}
     }
     Ok(())

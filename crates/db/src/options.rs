@@ -15,7 +15,7 @@ pub struct DbOptions {
     /// waits for its turn.
     pub lock_timeout: Duration,
     /// How often [`Db::transact`](crate::Db::transact) runs its work when the database is busy or transactions conflict.
-    /// Default 6 times over about half a second.
+    /// Default 6 times over about half a second. None begins after `lock_timeout`.
     pub attempts_max: u32,
 }
 

@@ -26,7 +26,7 @@ pub struct Takes {
     pub events: bool,
 }
 
-/// Takes part in every transaction that changes something, so that what it writes commits with the change.
+/// Takes part in every transaction that buffered events, so that what it writes commits with the change.
 pub trait Participant: Send + Sync {
     /// Which buffered events it stores.
     fn takes(&self) -> Takes;

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection as _, PgPool,
+    AssertSqlSafe, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use stylobate_core::BoxFuture;
 
-use crate::{DbOptions, Error, Scope, conn::Link};
+use crate::{
+    DbOptions, Error, Scope,
+    link::{Link, Transactional},
+};
 
 /// A connection in use shows that it is alive by working; only one that has been idle for longer is asked. A busy pool
 /// hands out what was returned a moment ago and pays nothing.
@@ -47,43 +51,48 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<PgPool, Er
     Ok(pool)
 }
 
-/// Begins in a task of its own: `begin` of sqlx 0.9.0 leaves the connection inside a transaction when its future is
-/// dropped half-way, and the next user would work with this one's tenant.
+impl Transactional for sqlx::Postgres {
+    /// By the simple query protocol: one round trip, however many statements.
+    fn run<'c>(
+        connection: &'c mut PgConnection,
+        statement: &'c str,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
+            Ok(())
+        })
+    }
+}
+
+/// Begins a transaction that knows its tenant, in one round trip.
 pub(crate) async fn begin(
     pool: &PgPool,
     scope: Scope,
     read_only: bool,
 ) -> Result<Link<sqlx::Postgres>, Error> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move {
-        let mut last = Error::Timeout;
-        // After the server restarted, every pooled connection is dead: each failure removes one from the pool.
-        for _ in 0..=pool.options().get_max_connections() {
-            match begin_once(&pool, scope, read_only).await {
-                Err(error @ Error::Unavailable(_)) => last = error,
-                result => return result,
-            }
-            if pool.num_idle() == 0 {
-                break;
-            }
+    let begin = if read_only { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
+    let statement = match scope {
+        // A tenant is a UUID: there is nothing in it to quote.
+        Scope::Tenant(tenant) => {
+            format!("{begin}; SET LOCAL stylobate.tenant = '{tenant}'; SET LOCAL stylobate.scope = 'tenant'")
         }
-        Err(last)
-    });
-    begun.await.map_err(|error| Error::Engine(Box::new(error)))?
+        // Sees all tenants, whichever the connection might name.
+        Scope::Platform(_) => format!("{begin}; SET LOCAL stylobate.scope = 'platform'"),
+    };
+    let mut last = Error::Timeout;
+    // After the server restarted, every pooled connection is dead: each failure removes one from the pool.
+    for _ in 0..=pool.options().get_max_connections() {
+        match begin_once(pool, &statement).await {
+            Err(error @ Error::Unavailable(_)) => last = error,
+            result => return result,
+        }
+        if pool.num_idle() == 0 {
+            break;
+        }
+    }
+    Err(last)
 }
 
-async fn begin_once(pool: &PgPool, scope: Scope, read_only: bool) -> Result<Link<sqlx::Postgres>, Error> {
-    let statement = if read_only { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
-    #[expect(clippy::disallowed_methods, reason = "inside the task that makes it safe")]
-    let mut transaction = pool.begin_with(statement).await?;
-    let (tenant, kind) = match scope {
-        Scope::Tenant(tenant) => (tenant.to_string(), "tenant"),
-        Scope::Platform(_) => (String::new(), "platform"),
-    };
-    sqlx::query("SELECT set_config('stylobate.tenant', $1, true), set_config('stylobate.scope', $2, true)")
-        .bind(tenant)
-        .bind(kind)
-        .execute(&mut *transaction)
-        .await?;
-    Ok(Link::Transaction(transaction))
+async fn begin_once(pool: &PgPool, statement: &str) -> Result<Link<sqlx::Postgres>, Error> {
+    Link::new(pool.acquire().await?).begin(statement).await
 }

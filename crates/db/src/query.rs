@@ -30,22 +30,24 @@ macro_rules! on_engine {
             match (&mut conn.inner, values) {
                 #[cfg(feature = "postgres")]
                 (Inner::Postgres(connection), Values::Postgres($values)) => {
-                    let $conn = connection.raw();
+                    let $conn = connection.raw()?;
                     $body
                 }
                 #[cfg(feature = "sqlite")]
                 (Inner::Sqlite(connection), Values::Sqlite($values)) => {
-                    let $conn = connection.raw();
+                    let $conn = connection.raw()?;
                     $body
                 }
                 #[allow(unreachable_patterns, reason = "reachable only with both engines compiled in")]
                 _ => Err(Error::Statement("the values belong to another engine".to_owned())),
             }
         };
-        match tokio::time::timeout(limit, run).await {
+        let result = match tokio::time::timeout(limit, run).await {
             Ok(result) => result,
             Err(_) => Err(Error::Timeout),
-        }
+        };
+        conn.is_spoiled |= result.is_err();
+        result
     }};
 }
 

@@ -1,20 +1,23 @@
 //! SQLite: one writer, many readers, WAL.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection as _, SqlitePool,
+    AssertSqlSafe, SqliteConnection, SqlitePool,
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
     },
 };
+use stylobate_core::BoxFuture;
 
-use crate::{DbOptions, Error, conn::Link};
+use crate::{
+    DbOptions, Error,
+    deadline::Deadline,
+    handle::Pools,
+    link::{Link, Transactional},
+};
 
-pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<(SqlitePool, SqlitePool), Error> {
+pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Error> {
     let connect: SqliteConnectOptions =
         url.parse().map_err(|_| Error::Url("not an SQLite address".to_owned()))?;
     if url.contains(":memory:") || url.contains("mode=memory") {
@@ -37,36 +40,28 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<(SqlitePoo
     create_private(connect.get_filename())?;
     let pool =
         || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout).test_before_acquire(false);
+    let deadline = Arc::new(Deadline::new());
     let write = pool()
         .max_connections(1)
         .acquire_timeout(options.lock_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
-        // When the disk is full or a statement is interrupted, SQLite rolls back by itself; the ROLLBACK that follows fails,
-        // and the connection would count as inside a transaction for ever. The ping waits for a rollback that a dropped
-        // transaction left behind.
-        .before_acquire(|connection, _| {
-            Box::pin(async move {
-                connection.ping().await?;
-                Ok(!connection.is_in_transaction())
-            })
+        // There is one writer at a time, so all connections that ever are one share the deadline.
+        .after_connect({
+            let deadline = Arc::clone(&deadline);
+            move |connection, _| {
+                let deadline = Arc::clone(&deadline);
+                Box::pin(async move { ask(connection, &deadline).await })
+            }
         })
         .connect_with(connect.clone().create_if_missing(true))
         .await?;
     let read = pool()
         .max_connections(options.connections_max)
         .idle_timeout(Duration::from_secs(30))
-        // A transaction that was dropped leaves its deadline behind, which would cut short the next user's statement.
-        // The pool runs this after the user is done, so that no read waits for it.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                connection.lock_handle().await?.remove_progress_handler();
-                Ok(true)
-            })
-        })
         .connect_with(connect.pragma("query_only", "on"))
         .await?;
-    Ok((write, read))
+    Ok(Pools::Sqlite { write, read, deadline: Some(deadline) })
 }
 
 /// Creates the file, when it does not exist, so that only its owner can read it; SQLite gives the mode of the file to the
@@ -88,23 +83,46 @@ fn create_private(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Begins in a task of its own, for the same reason as on PostgreSQL, and sets the deadline of the transaction: SQLite has
-/// no statement time-out, and a dropped query would otherwise keep the only writer until it is done.
+impl Transactional for sqlx::Sqlite {
+    /// As a statement that stays prepared.
+    fn run<'c>(
+        connection: &'c mut SqliteConnection,
+        statement: &'c str,
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
+            Ok(())
+        })
+    }
+}
+
+/// Begins a transaction whose statements together get what three may take. `deadline` is the one that the connection
+/// has asked since it was opened, if it does.
 pub(crate) async fn begin(
     pool: &SqlitePool,
     read_only: bool,
+    deadline: Option<&Arc<Deadline>>,
     statement_timeout: Duration,
 ) -> Result<Link<sqlx::Sqlite>, Error> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move {
-        // A transaction that reads first and writes later would ignore the busy time-out at the upgrade.
-        let statement = if read_only { "BEGIN" } else { "BEGIN IMMEDIATE" };
-        #[expect(clippy::disallowed_methods, reason = "inside the task that makes it safe")]
-        let mut transaction = pool.begin_with(statement).await?;
-        // The whole transaction gets what three statements may take.
-        let deadline = Instant::now() + statement_timeout * 3;
-        transaction.lock_handle().await?.set_progress_handler(10_000, move || Instant::now() < deadline);
-        Ok(Link::Transaction(transaction))
-    });
-    begun.await.map_err(|error| Error::Engine(Box::new(error)))?
+    // A transaction that reads first and writes later would ignore the busy time-out at the upgrade.
+    let statement = if read_only { "BEGIN" } else { "BEGIN IMMEDIATE" };
+    let mut link = Link::new(pool.acquire().await?).begin(statement).await?;
+    let deadline = match deadline {
+        Some(deadline) => Arc::clone(deadline),
+        None => {
+            let deadline = Arc::new(Deadline::new());
+            ask(link.raw()?, &deadline).await?;
+            deadline
+        }
+    };
+    deadline.set(statement_timeout * 3);
+    Ok(link.limited_by(deadline))
+}
+
+/// Has SQLite ask `deadline` every 10,000 steps of its virtual machine, a fraction of a millisecond, and stop when it
+/// has passed.
+async fn ask(connection: &mut SqliteConnection, deadline: &Arc<Deadline>) -> Result<(), sqlx::Error> {
+    let deadline = Arc::clone(deadline);
+    connection.lock_handle().await?.set_progress_handler(10_000, move || !deadline.has_passed());
+    Ok(())
 }

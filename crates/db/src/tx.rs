@@ -5,10 +5,7 @@ use std::{
 
 use stylobate_core::{AuditEvent, DomainEvent};
 
-use crate::{
-    Conn, Db, Error, Pending, Scope, TransactError,
-    conn::{Inner, Link},
-};
+use crate::{Conn, Db, Error, Pending, Scope, TransactError, conn::Inner};
 
 /// A unit of work: a transaction, and the events that commit with it. Dropping it rolls back.
 pub struct Tx {
@@ -90,6 +87,7 @@ impl Tx {
                 self.pending.events.truncate(events);
                 self.on_commit.truncate(hooks);
                 self.q("ROLLBACK TO SAVEPOINT nested").run().await?;
+                self.conn.is_spoiled = false;
                 self.q("RELEASE SAVEPOINT nested").run().await?;
                 Err(error)
             }
@@ -100,8 +98,8 @@ impl Tx {
     /// future is dropped: a commit that has begun is never left half known.
     ///
     /// # Errors
-    /// [`Error::Unclaimed`] when events were buffered that nobody takes, [`Error::Participant`] when one failed; then
-    /// nothing has changed. [`Error::Unavailable`] while committing leaves open whether it happened, as with any
+    /// [`Error::Unclaimed`] when events were buffered that nobody takes, [`Error::Participant`] when one failed,
+    /// [`Error::Spoiled`] when a statement did; then nothing has changed. [`Error::Unavailable`] while committing leaves open whether it happened, as with any
     /// database.
     pub async fn commit(self) -> Result<(), Error> {
         let shared = self.db.shared();
@@ -114,30 +112,28 @@ impl Tx {
         if !self.pending.events.is_empty() && !shared.events_are_taken {
             return Err(Error::Unclaimed("domain"));
         }
+        // With nothing to write before the commit and nothing to do after it, it cannot be left half done.
+        if self.pending.is_empty() && self.on_commit.is_empty() {
+            return self.commit_to_the_end().await;
+        }
         tokio::spawn(self.commit_to_the_end()).await.map_err(|error| Error::Engine(Box::new(error)))?
     }
 
     async fn commit_to_the_end(mut self) -> Result<(), Error> {
         let db = self.db.clone();
         let pending = mem::take(&mut self.pending);
-        for participant in &db.shared().participants {
+        let participants = if pending.is_empty() { &[] } else { db.shared().participants.as_slice() };
+        for participant in participants {
             participant.before_commit(&mut self, &pending).await?;
         }
-        match self.conn.inner {
-            #[cfg(feature = "postgres")]
-            Inner::Postgres(Link::Transaction(transaction)) => transaction.commit().await?,
-            #[cfg(feature = "sqlite")]
-            Inner::Sqlite(Link::Transaction(mut transaction)) => {
-                transaction.lock_handle().await?.remove_progress_handler();
-                transaction.commit().await?;
-            }
-            #[allow(unreachable_patterns, reason = "a transaction never holds a plain connection")]
-            _ => {}
+        if self.conn.is_spoiled {
+            return Err(Error::Spoiled);
         }
+        self.conn.end("COMMIT").await?;
         for hook in self.on_commit {
             hook();
         }
-        for participant in &db.shared().participants {
+        for participant in participants {
             participant.after_commit(&pending);
         }
         Ok(())
@@ -148,17 +144,17 @@ impl Tx {
     /// # Errors
     /// [`Error::Unavailable`] when the connection is gone; the engine then undoes it by itself.
     pub async fn rollback(self) -> Result<(), Error> {
-        match self.conn.inner {
+        self.conn.end("ROLLBACK").await
+    }
+}
+
+impl Conn {
+    async fn end(self, statement: &str) -> Result<(), Error> {
+        match self.inner {
             #[cfg(feature = "postgres")]
-            Inner::Postgres(Link::Transaction(transaction)) => transaction.rollback().await?,
+            Inner::Postgres(link) => link.end(statement).await,
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(Link::Transaction(mut transaction)) => {
-                transaction.lock_handle().await?.remove_progress_handler();
-                transaction.rollback().await?;
-            }
-            #[allow(unreachable_patterns, reason = "a transaction never holds a plain connection")]
-            _ => {}
+            Inner::Sqlite(link) => link.end(statement).await,
         }
-        Ok(())
     }
 }

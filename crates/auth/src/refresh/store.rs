@@ -3,9 +3,9 @@ use stylobate_core::SessionId;
 use stylobate_db::{Conn, Error, Tx};
 use uuid::Uuid;
 
-use super::Family;
+use super::{Family, Presented};
 
-/// A family with what else decides whether its session may go on, read in one statement.
+/// A family, and whose it is.
 #[derive(sqlx::FromRow)]
 pub(crate) struct FamilyRow {
     generation: i64,
@@ -14,12 +14,6 @@ pub(crate) struct FamilyRow {
     expires_at: DateTime<Utc>,
     pub(crate) person_id: Uuid,
     pub(crate) tenant_id: Option<Uuid>,
-    pub(crate) session_epoch: i64,
-    pub(crate) amr: String,
-    pub(crate) auth_time: DateTime<Utc>,
-    pub(crate) ended_at: Option<DateTime<Utc>>,
-    pub(crate) person_status: String,
-    pub(crate) person_epoch: i64,
 }
 
 impl FamilyRow {
@@ -39,12 +33,8 @@ impl FamilyRow {
 
 /// Reads the family of `session`.
 pub(crate) async fn find(conn: &mut Conn, session: SessionId) -> Result<Option<FamilyRow>, Error> {
-    conn.q("SELECT f.generation, f.current_hash, f.rotated_at, f.expires_at, \
-                   s.person_id, s.tenant_id, s.credential_epoch AS session_epoch, s.amr, s.auth_time, s.ended_at, \
-                   p.status AS person_status, p.credential_epoch AS person_epoch \
-            FROM refresh_families f \
-            JOIN sessions s ON s.id = f.session_id \
-            JOIN people p ON p.id = s.person_id \
+    conn.q("SELECT f.generation, f.current_hash, f.rotated_at, f.expires_at, s.person_id, s.tenant_id \
+            FROM refresh_families f JOIN sessions s ON s.id = f.session_id \
             WHERE f.session_id = $1")
         .bind(session.as_uuid())
         .opt()
@@ -70,23 +60,45 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Makes the token with digest `next` the live one, if that is still the one with digest `presented`. Of any number of
-/// transactions at once one returns `true`: the others wait for its row lock and then find another digest.
-pub(crate) async fn rotate(
+/// What a redeemed token is good for.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Redeemed {
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) person_id: Uuid,
+    pub(crate) tenant_id: Option<Uuid>,
+    pub(crate) epoch: i64,
+    pub(crate) amr: String,
+    pub(crate) auth_time: DateTime<Utc>,
+}
+
+/// Redeems `presented`, in one statement: makes the token with digest `next` the live one if `presented` is still that,
+/// its family has not run out, and session and person may go on. Of any number of transactions at once one gets a row:
+/// the others wait for its lock and then find another digest. `None` changes nothing; [`find`] tells what stood in the
+/// way.
+pub(crate) async fn redeem(
     tx: &mut Tx,
     session: SessionId,
-    presented: [u8; 32],
+    presented: &Presented,
     next: [u8; 32],
     now: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let rows = tx
-        .q("UPDATE refresh_families SET current_hash = $1, generation = generation + 1, rotated_at = $2 \
-            WHERE session_id = $3 AND current_hash = $4")
+) -> Result<Option<Redeemed>, Error> {
+    // SQLite returns columns of the changed table only, so that those of the session are subqueries.
+    tx.q("UPDATE refresh_families SET current_hash = $1, generation = generation + 1, rotated_at = $2 \
+          WHERE session_id = $3 AND generation = $4 AND current_hash = $5 AND expires_at > $2 \
+            AND EXISTS (SELECT 1 FROM sessions s JOIN people p ON p.id = s.person_id \
+                        WHERE s.id = $3 AND s.ended_at IS NULL \
+                          AND p.status = 'active' AND p.credential_epoch = s.credential_epoch) \
+          RETURNING expires_at, \
+            (SELECT person_id FROM sessions WHERE id = $3) AS person_id, \
+            (SELECT tenant_id FROM sessions WHERE id = $3) AS tenant_id, \
+            (SELECT credential_epoch FROM sessions WHERE id = $3) AS epoch, \
+            (SELECT amr FROM sessions WHERE id = $3) AS amr, \
+            (SELECT auth_time FROM sessions WHERE id = $3) AS auth_time")
         .bind(next.to_vec())
         .bind(now)
         .bind(session.as_uuid())
-        .bind(presented.to_vec())
-        .run()
-        .await?;
-    Ok(rows == 1)
+        .bind(presented.generation)
+        .bind(presented.hash.to_vec())
+        .opt()
+        .await
 }

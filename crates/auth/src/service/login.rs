@@ -8,10 +8,13 @@ use crate::{
     throttle::{self, CounterKey, Standing},
 };
 
-/// A person who has just proved who they are. Only [`Auth::verify_login`] makes one.
+/// A person whose password was right. Only [`Auth::verify_login`] makes one.
+///
+/// It allows nothing yet: [`Auth::admit`] asks whether the account has been locked, disabled or changed meanwhile.
 #[derive(Debug, Clone)]
 pub struct VerifiedPerson {
     pub(super) person: Person,
+    pub(super) counted: Counted,
     pub(super) amr: Vec<String>,
     pub(super) auth_time: DateTime<Utc>,
 }
@@ -45,9 +48,25 @@ impl VerifiedPerson {
 }
 
 /// What a try is counted against.
+#[derive(Debug, Clone)]
 pub(super) struct Counted {
     pub(super) account: CounterKey,
     pub(super) address: Option<CounterKey>,
+}
+
+/// How a password compares with the stored hash.
+enum Compared {
+    Match {
+        /// What to hash again, with the present parameters.
+        outdated: Option<Outdated>,
+    },
+    Mismatch,
+}
+
+/// A hash that was made with other parameters than new ones are, and its password.
+struct Outdated {
+    password: Password,
+    hash: PasswordHash,
 }
 
 impl Auth {
@@ -79,18 +98,23 @@ impl Auth {
         self.standing(&mut conn, &counted).await?;
         // Hashing takes long: the connection goes back first.
         drop(conn);
-        let matches = self.check_password(&counted, person.as_ref(), password, stored).await?;
-        match person.filter(|_| matches) {
-            Some(person) => {
-                let auth_time = self.inner.clock.now();
-                Ok(VerifiedPerson { person, amr: vec!["pwd".to_owned()], auth_time })
-            }
-            None => Err(self.password_failed(ctx, &counted, "auth.login_failed").await),
+        let compared = self.compare(person.as_ref(), password, stored).await?;
+        let (Some(person), Compared::Match { outdated }) = (person, compared) else {
+            return Err(self.password_failed(ctx, &counted, "auth.login_failed").await);
+        };
+        if let Some(outdated) = outdated {
+            // Not for those whom `admit` will send away: a renewal takes long enough to tell that the password was right.
+            let mut conn = self.inner.db.read().await?;
+            self.standing(&mut conn, &counted).await?;
+            drop(conn);
+            self.rehash(person.id, outdated).await;
         }
+        let auth_time = self.inner.clock.now();
+        Ok(VerifiedPerson { person, counted, amr: vec!["pwd".to_owned()], auth_time })
     }
 
-    /// Whether `password` is the one of an active person. Callers have asked [`standing`](Self::standing) before, and
-    /// report `false` with [`password_failed`](Self::password_failed).
+    /// Whether `password` is the one of an active person, and nobody has failed too often meanwhile. Callers have asked
+    /// [`standing`](Self::standing) before, and report `false` with [`password_failed`](Self::password_failed).
     pub(super) async fn check_password(
         &self,
         counted: &Counted,
@@ -98,6 +122,24 @@ impl Auth {
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, AuthError> {
+        let compared = self.compare(person, password, stored).await?;
+        let (Some(person), Compared::Match { outdated }) = (person, compared) else { return Ok(false) };
+        let (auth, counted) = (self.clone(), counted.clone());
+        let settle = async move |tx: &mut Tx| auth.settle(tx, &counted).await;
+        self.inner.db.transact(SCOPE, settle).await?;
+        if let Some(outdated) = outdated {
+            self.rehash(person.id, outdated).await;
+        }
+        Ok(true)
+    }
+
+    /// Compares a password with the stored hash; costs one hash whoever it is for.
+    async fn compare(
+        &self,
+        person: Option<&Person>,
+        password: Password,
+        stored: Option<String>,
+    ) -> Result<Compared, AuthError> {
         let stored = stored.and_then(|text| {
             text.parse::<PasswordHash>()
                 .inspect_err(|_| {
@@ -109,24 +151,22 @@ impl Auth {
             Some(stored) => self.inner.hasher.verify(password.clone(), stored).await?,
             None => self.inner.hasher.verify_dummy(password.clone()).await?,
         };
-        // The hash was computed whoever it is for; a disabled person goes on like a wrong password from here.
-        let person = person.filter(|person| person.is_active());
-        let (Some(person), Some(stored), Verdict::Match { needs_rehash }) = (person, stored, verdict) else {
-            return Ok(false);
+        // The hash was computed all the same; a disabled person goes on like a wrong password from here.
+        let is_active = person.is_some_and(Person::is_active);
+        let (true, Some(hash), Verdict::Match { needs_rehash }) = (is_active, stored, verdict) else {
+            return Ok(Compared::Mismatch);
         };
-        // Asked again after the hash: of many tries at once, those that end after the lock learn nothing.
-        let id = person.id;
-        let mut conn = self.inner.db.read().await?;
-        let standing = self.standing(&mut conn, counted).await?;
-        drop(conn);
-        if standing.has_failures {
-            let forget = async move |tx: &mut Tx| throttle::clear(tx, id).await;
-            self.inner.db.transact(SCOPE, forget).await?;
+        Ok(Compared::Match { outdated: needs_rehash.then_some(Outdated { password, hash }) })
+    }
+
+    /// Asks again after the hash how an account stands: of many tries at once, those that end after the lock learn
+    /// nothing. A success ends the account's failures.
+    pub(super) async fn settle(&self, tx: &mut Tx, counted: &Counted) -> Result<(), AuthError> {
+        let standing = self.standing(tx, counted).await?;
+        if let (true, CounterKey::Person(id)) = (standing.has_failures, &counted.account) {
+            throttle::clear(tx, *id).await?;
         }
-        if needs_rehash {
-            self.rehash(id, password, &stored).await;
-        }
-        Ok(true)
+        Ok(())
     }
 
     /// Refuses when the account or address is locked.
@@ -194,9 +234,9 @@ impl Auth {
     }
 
     /// Brings a hash to the present parameters. The login goes on without it.
-    async fn rehash(&self, person: PersonId, password: Password, old: &PasswordHash) {
+    async fn rehash(&self, person: PersonId, Outdated { password, hash: old }: Outdated) {
         let Ok(new) = self.inner.hasher.hash(password).await else { return };
-        let (old, now) = (old.clone(), self.inner.clock.now());
+        let now = self.inner.clock.now();
         let store = async move |tx: &mut Tx| credential::rehash_password(tx, person, &old, &new, now).await;
         if let Err(error) = self.inner.db.transact(SCOPE, store).await {
             tracing::warn!(code = error.code(), "a password hash could not be renewed");

@@ -44,8 +44,9 @@ impl Auth {
     /// again with the new one.
     ///
     /// # Errors
-    /// [`AuthError::PasswordRefused`], [`AuthError::PasswordUnchanged`]; [`AuthError::InvalidCredentials`] when the
-    /// person was changed since; [`AuthError::Busy`], [`AuthError::Db`].
+    /// [`AuthError::PasswordRefused`], [`AuthError::PasswordUnchanged`]; [`AuthError::Throttled`] and
+    /// [`AuthError::InvalidCredentials`] when the account was locked, or the person changed, since;
+    /// [`AuthError::Busy`], [`AuthError::Db`].
     pub async fn replace_password(
         &self,
         ctx: &RequestContext,
@@ -53,6 +54,7 @@ impl Auth {
         new: Password,
     ) -> Result<(), AuthError> {
         let mut conn = self.inner.db.read().await?;
+        self.standing(&mut conn, &verified.counted).await?;
         let stored = credential::find_password(&mut conn, verified.id()).await?;
         drop(conn);
         if let Some(stored) = stored.and_then(|text| text.parse::<PasswordHash>().ok())

@@ -51,7 +51,7 @@ impl Auth {
         }
     }
 
-    /// One read and one conditional update. The access token is signed after the commit, to hold no lock meanwhile.
+    /// One statement where all is well. The access token is signed after the commit, to hold no lock meanwhile.
     async fn renew(
         &self,
         tx: &mut Tx,
@@ -61,37 +61,18 @@ impl Auth {
         now: DateTime<Utc>,
     ) -> Result<Renewal, AuthError> {
         let (id, presented) = (token.session(), token.presented());
-        loop {
-            let row = refresh::find(tx, id).await?;
-            let family = row.as_ref().map(refresh::FamilyRow::family).transpose()?;
-            let (Some(row), step) = (row, Family::judge(family.as_ref(), &presented, now)) else {
-                return Ok(Renewal::Refused);
-            };
-            match step {
-                RefreshStep::Unknown | RefreshStep::Expired => return Ok(Renewal::Refused),
-                RefreshStep::InProgress => return Ok(Renewal::InProgress),
-                RefreshStep::Reuse => {
-                    self.end_reused(tx, ctx, id, &row, now).await?;
-                    return Ok(Renewal::Reused);
-                }
-                RefreshStep::Rotate { .. } => {
-                    let may_go_on = row.ended_at.is_none()
-                        && row.person_status == "active"
-                        && row.person_epoch == row.session_epoch;
-                    if !may_go_on {
-                        return Ok(Renewal::Refused);
-                    }
-                    if refresh::rotate(tx, id, presented.hash, next_hash, now).await? {
-                        return Ok(Renewal::Done(grant(
-                            id,
-                            &row,
-                            family.map_or(now, |family| family.expires_at),
-                        )));
-                    }
-                    // Another request was faster, or ended the session: the row, read again, says which. It cannot be
-                    // the same again, since a digest never comes back.
-                }
+        if let Some(redeemed) = refresh::redeem(tx, id, &presented, next_hash, now).await? {
+            return Ok(Renewal::Done(grant(id, redeemed)));
+        }
+        let Some(row) = refresh::find(tx, id).await? else { return Ok(Renewal::Refused) };
+        match Family::judge(Some(&row.family()?), &presented, now) {
+            RefreshStep::Reuse => {
+                self.end_reused(tx, ctx, id, &row, now).await?;
+                Ok(Renewal::Reused)
             }
+            RefreshStep::InProgress => Ok(Renewal::InProgress),
+            // The live one that was not redeemed: its session or its person may not go on.
+            RefreshStep::Rotate { .. } | RefreshStep::Unknown | RefreshStep::Expired => Ok(Renewal::Refused),
         }
     }
 
@@ -119,18 +100,18 @@ impl Auth {
     }
 }
 
-fn grant(session: SessionId, row: &refresh::FamilyRow, expires_at: DateTime<Utc>) -> Grant {
+fn grant(session: SessionId, redeemed: refresh::Redeemed) -> Grant {
     Grant {
-        person: PersonId::from_uuid(row.person_id),
+        person: PersonId::from_uuid(redeemed.person_id),
         session,
-        tenant: row.tenant_id.map(TenantId::from_uuid),
-        epoch: row.person_epoch,
+        tenant: redeemed.tenant_id.map(TenantId::from_uuid),
+        epoch: redeemed.epoch,
         assurance: Assurance {
-            amr: session::methods(&row.amr),
+            amr: session::methods(&redeemed.amr),
             aal: AuthenticatorAssurance::Aal1,
             // Renewing proves nothing anew.
-            auth_time: Some(row.auth_time),
+            auth_time: Some(redeemed.auth_time),
         },
-        expires_at,
+        expires_at: redeemed.expires_at,
     }
 }

@@ -34,6 +34,11 @@ impl fmt::Debug for TokenPair {
     }
 }
 
+/// Somebody who may begin a session in the transaction that admitted them. Only [`Auth::admit`] makes one.
+#[derive(Debug)]
+#[must_use = "being admitted begins no session"]
+pub struct AdmittedPerson<'v>(&'v VerifiedPerson);
+
 /// What an access token is made from.
 pub(super) struct Grant {
     pub(super) person: PersonId,
@@ -46,21 +51,62 @@ pub(super) struct Grant {
 }
 
 impl Auth {
-    /// Begins a new session for somebody who has just signed in, acting for `tenant`. Above the limit of parallel
-    /// sessions the oldest end.
+    /// Begins a new session for somebody who has just signed in, acting for `tenant`, in a transaction of its own. Above
+    /// the limit of parallel sessions the oldest end.
     ///
     /// # Errors
-    /// [`AuthError::MustChangePassword`]; [`AuthError::InvalidCredentials`] when the person was disabled, or the
-    /// password changed, since it was checked; [`AuthError::Db`], [`AuthError::Token`].
+    /// As [`admit`](Self::admit) and [`begin_session`](Self::begin_session).
     pub async fn start_session(
         &self,
         ctx: &RequestContext,
         verified: &VerifiedPerson,
         tenant: Option<TenantId>,
     ) -> Result<TokenPair, AuthError> {
+        let (auth, ctx, verified) = (self.clone(), ctx.clone(), verified.clone());
+        let begin = async move |tx: &mut Tx| {
+            let admitted = auth.admit(tx, &verified).await?;
+            auth.begin_session(tx, &ctx, admitted, tenant).await
+        };
+        self.inner.db.transact(SCOPE, begin).await
+    }
+
+    /// Looks again at somebody whose password was right, and keeps the person from changing until the transaction ends:
+    /// the time to choose what the session is for. A disable that comes later waits, and then finds the session that was
+    /// begun among those to end.
+    ///
+    /// # Errors
+    /// [`AuthError::Throttled`] when the account or address was locked while the password was checked;
+    /// [`AuthError::InvalidCredentials`] when the person was disabled, or the password changed;
+    /// [`AuthError::MustChangePassword`], [`AuthError::Db`].
+    pub async fn admit<'v>(
+        &self,
+        tx: &mut Tx,
+        verified: &'v VerifiedPerson,
+    ) -> Result<AdmittedPerson<'v>, AuthError> {
+        self.settle(tx, &verified.counted).await?;
+        let epoch = verified.person.credential_epoch;
+        let person = people::lock(tx, verified.id()).await?;
+        if !person.is_some_and(|person| person.is_active() && person.credential_epoch == epoch) {
+            return Err(AuthError::InvalidCredentials);
+        }
         if verified.must_change_password() {
             return Err(AuthError::MustChangePassword);
         }
+        Ok(AdmittedPerson(verified))
+    }
+
+    /// Begins a session of somebody who was admitted in the same transaction, acting for `tenant`. Above the limit of
+    /// parallel sessions the oldest end. The tokens are good once the transaction has committed.
+    ///
+    /// # Errors
+    /// [`AuthError::Db`], [`AuthError::Token`].
+    pub async fn begin_session(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        AdmittedPerson(verified): AdmittedPerson<'_>,
+        tenant: Option<TenantId>,
+    ) -> Result<TokenPair, AuthError> {
         let now = self.inner.clock.now();
         let grant = Grant {
             person: verified.id(),
@@ -70,28 +116,6 @@ impl Auth {
             assurance: verified.assurance(),
             expires_at: now + self.inner.config.refresh_ttl(),
         };
-        let token = RefreshToken::issue(&self.inner.pepper, grant.session, 0)?;
-        let pair = self.token_pair(&grant, &token, now)?;
-        let (auth, ctx, verified, hash) = (self.clone(), ctx.clone(), verified.clone(), token.hash());
-        let begin = async move |tx: &mut Tx| auth.begin_session(tx, &ctx, &verified, &grant, hash, now).await;
-        self.inner.db.transact(SCOPE, begin).await?;
-        Ok(pair)
-    }
-
-    async fn begin_session(
-        &self,
-        tx: &mut Tx,
-        ctx: &RequestContext,
-        verified: &VerifiedPerson,
-        grant: &Grant,
-        hash: [u8; 32],
-        now: DateTime<Utc>,
-    ) -> Result<(), AuthError> {
-        // Locks the row: a disable that comes later waits and then finds this session among those to end.
-        let person = people::lock(tx, grant.person).await?;
-        if !person.is_some_and(|person| person.is_active() && person.credential_epoch == grant.epoch) {
-            return Err(AuthError::InvalidCredentials);
-        }
         let live = session::find_live_ids(tx, grant.person, now).await?;
         let sessions_max = usize::try_from(self.inner.config.sessions_max).unwrap_or(usize::MAX);
         let too_many = (live.len() + 1).saturating_sub(sessions_max);
@@ -111,7 +135,8 @@ impl Auth {
             expires_at: grant.expires_at,
         };
         session::insert(tx, &new).await?;
-        refresh::insert(tx, grant.session, hash, now, grant.expires_at).await?;
+        let token = RefreshToken::issue(&self.inner.pepper, grant.session, 0)?;
+        refresh::insert(tx, grant.session, token.hash(), now, grant.expires_at).await?;
         let mut event =
             AuditEvent::new(ctx, "auth.login", "session").on(grant.session).in_tenant(grant.tenant);
         event.actor = Actor { kind: ActorKind::User, id: Some(grant.person.to_string()) };
@@ -120,7 +145,7 @@ impl Auth {
             event = event.with("sessions_ended", too_many);
         }
         tx.audit(event);
-        Ok(())
+        self.token_pair(&grant, &token, now)
     }
 
     /// Signs an access token, and puts it beside its refresh token.

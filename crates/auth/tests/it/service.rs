@@ -115,10 +115,7 @@ impl House {
     }
 
     pub(crate) async fn try_login(&self, identifier: &str, password: &str) -> &'static str {
-        self.auth
-            .verify_login(&nobody(), identifier, typed(password))
-            .await
-            .map_or_else(|error| error.code(), |_| "ok")
+        code(self.login(identifier, password).await)
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Result<TokenPair, AuthError> {

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{Direction, PageLimit, TenantId};
-use stylobate_db::{ConstraintKind, Db, Error, Keyset, KeysetKey, Scope};
+use stylobate_db::{ConstraintKind, Db, Error, Keyset, KeysetKey, Scope, Tx};
 use stylobate_testkit::{ManualClock, TestDb, both_engines};
 use uuid::Uuid;
 
@@ -170,6 +170,38 @@ async fn too_few_values_are_an_error_not_null(db: TestDb) {
     let result =
         db.read().await.unwrap().q("SELECT value FROM counters WHERE id = $1").scalar_opt::<i64>().await;
     assert!(matches!(result, Err(Error::Statement(_))), "{result:?}");
+}
+
+both_engines!(a_failed_statement_that_is_passed_over_does_not_commit, &[&NOTES]);
+async fn a_failed_statement_that_is_passed_over_does_not_commit(db: TestDb) {
+    let tenant = TenantId::new(noon());
+    let result: Result<(), Error> = db
+        .transact(PLATFORM, async |tx| {
+            tx.q("UPDATE counters SET value = 7 WHERE id = 1").run().await?;
+            let failed = tx.q("INSERT INTO notes (id) VALUES ($1)").bind(tenant.as_uuid()).run().await;
+            assert!(failed.is_err());
+            Ok(())
+        })
+        .await;
+    // PostgreSQL by itself would answer the COMMIT with a silent rollback.
+    assert!(matches!(result, Err(Error::Spoiled)), "{result:?}");
+    let value = async || -> i64 {
+        db.read().await.unwrap().q("SELECT value FROM counters WHERE id = 1").scalar().await.unwrap()
+    };
+    assert_eq!(value().await, 0);
+    // Behind a savepoint the failure undoes itself alone.
+    let result: Result<(), Error> = db
+        .transact(PLATFORM, async |tx| {
+            tx.q("UPDATE counters SET value = 7 WHERE id = 1").run().await?;
+            let insert = async move |tx: &mut Tx| {
+                tx.q("INSERT INTO notes (id) VALUES ($1)").bind(tenant.as_uuid()).run().await
+            };
+            assert!(tx.nested(insert).await.is_err());
+            Ok(())
+        })
+        .await;
+    result.unwrap();
+    assert_eq!(value().await, 7);
 }
 
 both_engines!(a_read_transaction_refuses_to_write, &[&NOTES]);

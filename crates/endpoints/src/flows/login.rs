@@ -1,9 +1,9 @@
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use stylobate_auth::{Password, TokenPair};
-use stylobate_core::{PersonId, Problem, SessionId, TenantId};
-use stylobate_db::Scope;
-use stylobate_tenancy::choose;
+use stylobate_auth::{AuthError, Password, TokenPair};
+use stylobate_core::SessionId;
+use stylobate_db::{Scope, TransactError, Tx};
+use stylobate_tenancy::{ChooseError, choose};
 use stylobate_tower_middleware::{ApiError, ApiResult, Context, CurrentPrincipal, Permission, StrictJson};
 use utoipa::ToSchema;
 
@@ -99,14 +99,18 @@ async fn login(
     if input.provider.as_deref().is_some_and(|provider| provider != "local") {
         return Err(ApiError::field("provider", "invalid", "is not `local`"));
     }
-    let password = Password::new(input.password)?;
+    let (db, password) = (flows.db.clone(), Password::new(input.password)?);
     let person = flows.auth.verify_login(&context, &input.username, password).await?;
-    if person.must_change_password() {
-        let detail = "The password has to be changed before anything else.";
-        return Err(Problem::new(428, "must_change_password").detail(detail).into());
-    }
-    let tenant = flows.tenant_of(person.id(), input.org_code.as_deref()).await?;
-    Ok(Json(flows.auth.start_session(&context, &person, Some(tenant)).await?.into()))
+    let (flows, org_code) = (flows.clone(), input.org_code);
+    let begin = async move |tx: &mut Tx| {
+        // Admitted before the memberships are read: whoever is taken out of the organisation meanwhile waits, and then
+        // finds the session among those to end.
+        let admitted = flows.auth.admit(tx, &person).await?;
+        let memberships = flows.tenancy.memberships_of(tx, person.id()).await?;
+        let tenant = choose(&memberships, org_code.as_deref())?;
+        Ok::<_, SignInError>(flows.auth.begin_session(tx, &context, admitted, Some(tenant)).await?)
+    };
+    Ok(Json(db.transact(Scope::Platform("sign-in"), begin).await?.into()))
 }
 
 async fn refresh(
@@ -135,12 +139,57 @@ async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-impl Flows {
-    /// The organisation a person signs in to.
-    async fn tenant_of(&self, person: PersonId, org_code: Option<&str>) -> ApiResult<TenantId> {
-        let mut tx = self.db.begin_read(Scope::Platform("sign-in")).await?;
-        let memberships = self.tenancy.memberships_of(&mut tx, person).await?;
-        tx.rollback().await?;
-        Ok(choose(&memberships, org_code)?)
+/// Why a session could not begin although the password was right.
+#[derive(Debug)]
+enum SignInError {
+    Auth(AuthError),
+    Tenancy(stylobate_tenancy::Error),
+    Choose(ChooseError),
+    Db(stylobate_db::Error),
+}
+
+impl From<AuthError> for SignInError {
+    fn from(error: AuthError) -> Self {
+        Self::Auth(error)
+    }
+}
+
+impl From<stylobate_tenancy::Error> for SignInError {
+    fn from(error: stylobate_tenancy::Error) -> Self {
+        Self::Tenancy(error)
+    }
+}
+
+impl From<ChooseError> for SignInError {
+    fn from(error: ChooseError) -> Self {
+        Self::Choose(error)
+    }
+}
+
+impl From<stylobate_db::Error> for SignInError {
+    fn from(error: stylobate_db::Error) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl TransactError for SignInError {
+    fn as_db(&self) -> Option<&stylobate_db::Error> {
+        match self {
+            Self::Auth(error) => error.as_db(),
+            Self::Tenancy(error) => error.as_db(),
+            Self::Choose(_) => None,
+            Self::Db(error) => Some(error),
+        }
+    }
+}
+
+impl From<SignInError> for ApiError {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::Auth(error) => error.into(),
+            SignInError::Tenancy(error) => error.into(),
+            SignInError::Choose(error) => error.into(),
+            SignInError::Db(error) => error.into(),
+        }
     }
 }
