@@ -77,8 +77,7 @@ CREATE TABLE refresh_families (
     current_hash bytea NOT NULL,
     rotated_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    CONSTRAINT refresh_families_session_exists FOREIGN KEY (session_id) REFERENCES sessions (id) ON DELETE CASCADE,
-    CONSTRAINT refresh_families_current_hash_key UNIQUE (current_hash)
+    CONSTRAINT refresh_families_session_exists FOREIGN KEY (session_id) REFERENCES sessions (id) ON DELETE CASCADE
 );
 
 -- What access tokens are checked against: rows outlive the session or person they name, so there is no foreign key.

@@ -77,8 +77,7 @@ CREATE TABLE refresh_families (
     current_hash BLOB NOT NULL,
     rotated_at TEXT NOT NULL,
     expires_at TEXT NOT NULL,
-    CONSTRAINT refresh_families_session_exists FOREIGN KEY (session_id) REFERENCES sessions (id) ON DELETE CASCADE,
-    CONSTRAINT refresh_families_current_hash_key UNIQUE (current_hash)
+    CONSTRAINT refresh_families_session_exists FOREIGN KEY (session_id) REFERENCES sessions (id) ON DELETE CASCADE
 ) STRICT;
 
 -- What access tokens are checked against: rows outlive the session or person they name, so there is no foreign key.

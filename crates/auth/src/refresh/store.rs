@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::SessionId;
-use stylobate_db::{Conn, Error, Tx};
+use stylobate_db::{Conn, Error, Sql, Tx};
 use uuid::Uuid;
 
 use super::{Family, Presented};
@@ -82,18 +82,25 @@ pub(crate) async fn redeem(
     next: [u8; 32],
     now: DateTime<Utc>,
 ) -> Result<Option<Redeemed>, Error> {
-    // SQLite returns columns of the changed table only, so that those of the session are subqueries.
-    tx.q("UPDATE refresh_families SET current_hash = $1, generation = generation + 1, rotated_at = $2 \
-          WHERE session_id = $3 AND generation = $4 AND current_hash = $5 AND expires_at > $2 \
-            AND EXISTS (SELECT 1 FROM sessions s JOIN people p ON p.id = s.person_id \
-                        WHERE s.id = $3 AND s.ended_at IS NULL \
-                          AND p.status = 'active' AND p.credential_epoch = s.credential_epoch) \
-          RETURNING expires_at, \
-            (SELECT person_id FROM sessions WHERE id = $3) AS person_id, \
-            (SELECT tenant_id FROM sessions WHERE id = $3) AS tenant_id, \
-            (SELECT credential_epoch FROM sessions WHERE id = $3) AS epoch, \
-            (SELECT amr FROM sessions WHERE id = $3) AS amr, \
-            (SELECT auth_time FROM sessions WHERE id = $3) AS auth_time")
+    tx.q(Sql::Per {
+        pg: "UPDATE refresh_families f SET current_hash = $1, generation = f.generation + 1, rotated_at = $2 \
+             FROM sessions s JOIN people p ON p.id = s.person_id \
+             WHERE f.session_id = $3 AND f.generation = $4 AND f.current_hash = $5 AND f.expires_at > $2 \
+               AND s.id = $3 AND s.ended_at IS NULL AND p.status = 'active' AND p.credential_epoch = s.credential_epoch \
+             RETURNING f.expires_at, s.person_id, s.tenant_id, s.credential_epoch AS epoch, s.amr, s.auth_time",
+        // SQLite returns columns of the changed table only.
+        lite: "UPDATE refresh_families SET current_hash = $1, generation = generation + 1, rotated_at = $2 \
+               WHERE session_id = $3 AND generation = $4 AND current_hash = $5 AND expires_at > $2 \
+                 AND EXISTS (SELECT 1 FROM sessions s JOIN people p ON p.id = s.person_id \
+                             WHERE s.id = $3 AND s.ended_at IS NULL \
+                               AND p.status = 'active' AND p.credential_epoch = s.credential_epoch) \
+               RETURNING expires_at, \
+                 (SELECT person_id FROM sessions WHERE id = $3) AS person_id, \
+                 (SELECT tenant_id FROM sessions WHERE id = $3) AS tenant_id, \
+                 (SELECT credential_epoch FROM sessions WHERE id = $3) AS epoch, \
+                 (SELECT amr FROM sessions WHERE id = $3) AS amr, \
+                 (SELECT auth_time FROM sessions WHERE id = $3) AS auth_time",
+    })
         .bind(next.to_vec())
         .bind(now)
         .bind(session.as_uuid())

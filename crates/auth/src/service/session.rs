@@ -116,12 +116,6 @@ impl Auth {
             assurance: verified.assurance(),
             expires_at: now + self.inner.config.refresh_ttl(),
         };
-        let live = session::find_live_ids(tx, grant.person, now).await?;
-        let sessions_max = usize::try_from(self.inner.config.sessions_max).unwrap_or(usize::MAX);
-        let too_many = (live.len() + 1).saturating_sub(sessions_max);
-        for oldest in live.into_iter().take(too_many) {
-            self.end_session(tx, oldest, EndReason::SessionLimit, now).await?;
-        }
         let new = NewSession {
             id: grant.session,
             person: grant.person,
@@ -134,7 +128,15 @@ impl Auth {
             now,
             expires_at: grant.expires_at,
         };
-        session::insert(tx, &new).await?;
+        let others = session::insert(tx, &new).await?;
+        let too_many = (others + 1 - i64::from(self.inner.config.sessions_max)).max(0);
+        if too_many > 0 {
+            let live = session::find_live_ids(tx, grant.person, now).await?;
+            let oldest = live.into_iter().filter(|id| *id != grant.session);
+            for id in oldest.take(usize::try_from(too_many).unwrap_or(usize::MAX)) {
+                self.end_session(tx, id, EndReason::SessionLimit, now).await?;
+            }
+        }
         let token = RefreshToken::issue(&self.inner.pepper, grant.session, 0)?;
         refresh::insert(tx, grant.session, token.hash(), now, grant.expires_at).await?;
         let mut event =

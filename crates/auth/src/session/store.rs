@@ -126,11 +126,14 @@ pub(crate) fn methods(amr: &str) -> Vec<String> {
     amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect()
 }
 
-/// Begins a session.
-pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<(), Error> {
+/// Begins a session. Returns how many others of the person live: the caller has locked the person, so that none begins
+/// meanwhile.
+pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<i64, Error> {
     tx.q("INSERT INTO sessions (id, person_id, tenant_id, credential_epoch, amr, auth_time, address, user_agent, \
                                 created_at, last_seen_at, expires_at) \
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)")
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) \
+          RETURNING (SELECT count(*) FROM sessions s \
+                     WHERE s.person_id = $2 AND s.ended_at IS NULL AND s.expires_at > $9 AND s.id <> $1)")
         .bind(new.id.as_uuid())
         .bind(new.person.as_uuid())
         .bind(new.tenant.map(|tenant| tenant.as_uuid()))
@@ -141,9 +144,8 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<(), Erro
         .bind(new.user_agent.map(stored_text))
         .bind(new.now)
         .bind(new.expires_at)
-        .run()
-        .await?;
-    Ok(())
+        .scalar()
+        .await
 }
 
 /// PostgreSQL refuses NUL in text, and a header has no business with more than a line.
