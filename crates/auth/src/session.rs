@@ -15,6 +15,6 @@ pub use life::{SessionLife, SessionState};
 pub use store::Session;
 #[cfg(feature = "sql")]
 pub(crate) use store::{
-    EndReason, NewSession, delete_expired, end, end_all, find_latest_tenant, find_live_ids, find_owner,
-    find_tenant, insert, is_alive, list_live, methods, move_to_epoch,
+    EndReason, NewSession, delete_expired, end, end_all, find_latest_tenant, find_live_ids, find_live_ids_in,
+    find_owner, find_tenant, insert, is_alive, list_live, methods, move_to_epoch,
 };

@@ -45,6 +45,9 @@ pub enum RbacError {
     /// The row is declared in code: it cannot be renamed or deleted, and the platform's roles cannot be switched off.
     #[error("this is declared by the program")]
     Declared,
+    /// The platform keeps one super administrator: nobody else can make another.
+    #[error("this is the last super administrator")]
+    LastSuperAdministrator,
     /// Somebody else changed the row since the caller read it.
     #[error("the row has changed since it was read")]
     Stale,
@@ -68,6 +71,7 @@ impl RbacError {
             Self::PlatformOwned => "platform_owned",
             Self::BeyondOwn => "beyond_own_permissions",
             Self::Declared => "declared",
+            Self::LastSuperAdministrator => "last_super_administrator",
             Self::Stale => "stale",
             Self::Db(error) => error.code(),
         }

@@ -7,6 +7,8 @@ use stylobate_tests::{Client, Engine, PASSWORD, TestApp, eventually};
 stylobate_tests::both_engines!(
     the_platform_is_not_taken_over,
     nobody_raises_themselves,
+    the_platform_keeps_an_administrator,
+    who_leaves_an_organisation_leaves_with_the_sessions,
     sign_in_events_are_filed_under_the_organisation,
     damaged_profiles_are_not_read_as_defaults,
     commands_promote_nobody_by_name_alone
@@ -85,6 +87,47 @@ async fn nobody_raises_themselves(engine: Engine) {
     refused.problem(403, "beyond_own_permissions");
     let other = app.person(&root, "other").await;
     clerk.client.post(&format!("/people/{}/roles", other.id), json!({ "role_id": role })).await.expect(201);
+}
+
+async fn the_platform_keeps_an_administrator(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let me = root.get("/auth/me").await.expect(200)["id"].as_str().unwrap().to_owned();
+    let role = id_of(&root, "/roles", "name", "super_admin").await;
+    root.delete(&format!("/people/{me}/roles/{role}")).await.problem(409, "last_super_administrator");
+    app.create_superuser("second").await;
+    root.delete(&format!("/people/{me}/roles/{role}")).await.expect(204);
+}
+
+/// A12: a session of an organisation ends with the membership, also for those who belong to another one.
+async fn who_leaves_an_organisation_leaves_with_the_sessions(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let person = app.person(&root, "commuter").await;
+    let other = app.place.id("0191e000-0000-7000-8000-0000000000f0".parse().unwrap());
+    let (now, yes, no) = match engine {
+        Engine::Sqlite => ("'2026-01-01T00:00:00.000000+00:00'", "1", "0"),
+        Engine::Postgres => ("'2026-01-01T00:00:00Z'", "true", "false"),
+    };
+    let id = app.place.id(person.id.parse().unwrap());
+    app.place
+        .sql(&format!(
+            "INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version)
+                 VALUES ({other}, 'other', 'other', 'Other', {yes}, {no}, {now}, {now}, 1);
+             INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at)
+                 VALUES ({other}, {id}, 'active', {now}, {now});"
+        ))
+        .await;
+    let body = json!({ "username": "commuter", "password": PASSWORD, "org_code": "other" });
+    let elsewhere = person.client.with_tokens(&app.anonymous().post("/auth/login", body).await.expect(200));
+
+    root.delete(&format!("/people/{}", person.id)).await.expect(204);
+    person.client.get("/auth/whoami").await.problem(401, "unauthenticated");
+    let token = json!({ "refresh_token": person.client.refresh_token });
+    app.anonymous().post("/auth/refresh", token).await.problem(401, "refresh_invalid");
+    elsewhere.get("/auth/whoami").await.expect(200);
+    let token = json!({ "refresh_token": elsewhere.refresh_token });
+    app.anonymous().post("/auth/refresh", token).await.expect(200);
 }
 
 async fn sign_in_events_are_filed_under_the_organisation(engine: Engine) {

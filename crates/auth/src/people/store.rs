@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use stylobate_core::{AuditEvent, Clock, PersonId, RequestContext};
+use stylobate_core::{AuditEvent, Clock, PersonId, RequestContext, TenantId};
 use stylobate_db::{Conn, Error, Sql, TransactError, Tx};
 use uuid::Uuid;
 
@@ -424,6 +424,27 @@ impl People {
         tx.q("DELETE FROM people WHERE id = $1").bind(id.as_uuid()).run().await?;
         tx.audit(AuditEvent::new(ctx, "person.delete", "person").on(id).change(Some(&before), None::<()>));
         Ok(())
+    }
+
+    /// Ends the sessions that a person has for one tenant, in the transaction that ends the membership: before it, so that
+    /// a sign-in at the same moment either is among them or finds the membership gone. Returns how many.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn end_sessions_in(
+        &self,
+        tx: &mut Tx,
+        id: PersonId,
+        tenant: TenantId,
+    ) -> Result<usize, PeopleError> {
+        lock(tx, id).await?;
+        let (now, reason) = (self.clock.now(), EndReason::MembershipEnded);
+        let mut ended = 0;
+        for session in session::find_live_ids_in(tx, id, tenant, now).await? {
+            let ends = session::end(tx, &self.revocations, session, reason, now, self.access_ttl).await?;
+            ended += usize::from(ends);
+        }
+        Ok(ended)
     }
 
     /// Ends all sessions, and everything that was issued before `epoch`.

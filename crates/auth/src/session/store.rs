@@ -46,6 +46,7 @@ pub(crate) enum EndReason {
     PasswordChange,
     PersonDisabled,
     PersonDeleted,
+    MembershipEnded,
 }
 
 impl EndReason {
@@ -58,6 +59,7 @@ impl EndReason {
             Self::PasswordChange => "password_change",
             Self::PersonDisabled => "person_disabled",
             Self::PersonDeleted => "person_deleted",
+            Self::MembershipEnded => "membership_ended",
         }
     }
 }
@@ -184,6 +186,24 @@ pub(crate) async fn find_live_ids(
         .q("SELECT id FROM sessions WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2 \
             ORDER BY created_at, id")
         .bind(person.as_uuid())
+        .bind(now)
+        .all::<(Uuid,)>()
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| SessionId::from_uuid(id)).collect())
+}
+
+/// The ids of those of them that were begun for `tenant`.
+pub(crate) async fn find_live_ids_in(
+    conn: &mut Conn,
+    person: PersonId,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, Error> {
+    let rows = conn
+        .q("SELECT id FROM sessions \
+            WHERE person_id = $1 AND tenant_id = $2 AND ended_at IS NULL AND expires_at > $3 ORDER BY created_at, id")
+        .bind(person.as_uuid())
+        .bind(tenant.as_uuid())
         .bind(now)
         .all::<(Uuid,)>()
         .await?;

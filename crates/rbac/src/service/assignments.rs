@@ -104,7 +104,7 @@ impl Rbac {
     /// Takes a role from a subject.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`].
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`].
     pub async fn unassign(
         &self,
         context: &RequestContext,
@@ -117,7 +117,7 @@ impl Rbac {
     /// Takes a role from a subject by the id of the assignment.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`].
+    /// [`RbacError::NotFound`], [`RbacError::LastSuperAdministrator`].
     pub async fn delete_assignment(
         &self,
         context: &RequestContext,
@@ -155,7 +155,8 @@ impl Rbac {
             };
             // SQLite shows the platform's rows as well.
             let assignment = found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?;
-            rbac.delete_in(tx, &asking, &assignment).await
+            rbac.delete_in(tx, &asking, &assignment).await?;
+            rbac.require_a_super_administrator(tx, &assignment).await
         };
         self.db.transact(scope_of(owner, "take a platform role"), revoke).await?;
         self.settle(owner).await;

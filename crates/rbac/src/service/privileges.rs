@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Rbac, require_platform_role};
 use crate::{
-    Assignee, AssigneeKind, PolicyRole, RbacError, SUPER_ADMIN,
+    Assignee, AssigneeKind, PolicyRole, RbacError, RoleAssignment, SUPER_ADMIN,
     snapshot::{Asked, Reach, Snapshot},
     store::{assignments, epochs, policy, roles},
 };
@@ -39,6 +39,22 @@ impl Rbac {
         let Some(role) = roles::find_by_name(tx, None, SUPER_ADMIN).await? else { return Ok(Vec::new()) };
         let holders = assignments::holders_on_platform(tx, role.id).await?;
         Ok(holders.into_iter().map(|holder| holder.assignee).collect())
+    }
+
+    /// Refuses when `taken` was the last [`SUPER_ADMIN`] on the platform: nobody could make another.
+    pub(super) async fn require_a_super_administrator(
+        &self,
+        tx: &mut Tx,
+        taken: &RoleAssignment,
+    ) -> Result<(), RbacError> {
+        if taken.tenant_id.is_some() || !self.super_administrators(tx).await?.is_empty() {
+            return Ok(());
+        }
+        // Where there never was one, as in a service of its own, nothing has been lost.
+        match roles::find_by_name(tx, None, SUPER_ADMIN).await? {
+            Some(role) if role.id == taken.role_id => Err(RbacError::LastSuperAdministrator),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses when one of `given` is more than the caller has in `owner`, as the rows say under the lock of its epoch.

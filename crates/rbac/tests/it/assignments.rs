@@ -150,6 +150,17 @@ async fn accounts_of_the_platform_are_managed_by_the_platform(db: TestDb) {
 }
 both_engines!(accounts_of_the_platform_are_managed_by_the_platform, SETS);
 
+async fn the_last_super_administrator_stays_one(db: TestDb) {
+    let world = World::new(db).await;
+    let first = world.super_admin().await;
+    let root = world.person_in(first, world.a);
+    let role = world.super_admin_role().await;
+    assert_eq!(world.rbac.unassign(&root, first, role).await.unwrap_err().code(), "last_super_administrator");
+    world.super_admin().await;
+    world.rbac.unassign(&root, first, role).await.unwrap();
+}
+both_engines!(the_last_super_administrator_stays_one, SETS);
+
 async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb) {
     let world = World::new(db).await;
     let (context, person) = (world.in_a(), world.super_admin().await);

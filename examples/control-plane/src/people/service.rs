@@ -401,9 +401,11 @@ impl People {
         id: PersonId,
         before: &PersonView,
     ) -> Result<(), Refused> {
+        let ended = self.auth.people().end_sessions_in(tx, id, tenant).await?;
         self.rbac.remove_subject(tx, context, tenant, id).await?;
         self.tenancy.remove_member(tx, context, tenant, id).await?;
-        tx.audit_instead(event(context, "member.remove", tenant, id).change(Some(before), None::<()>));
+        let event = event(context, "member.remove", tenant, id).with("sessions_ended", ended);
+        tx.audit_instead(event.change(Some(before), None::<()>));
         Ok(())
     }
 }
