@@ -12,8 +12,19 @@ use crate::{Engine, Query, Sql, SqlBuilder, sql::Text};
 pub struct Conn {
     pub(crate) inner: Inner,
     pub(crate) statement_timeout: Duration,
-    /// A statement failed: whatever PostgreSQL is told after that, it only rolls back.
-    pub(crate) is_spoiled: bool,
+    pub(crate) state: State,
+}
+
+/// Whether statements may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Outside a transaction each stands for itself.
+    Plain,
+    /// In a transaction, and none has failed.
+    Sound,
+    /// In a transaction of which one failed, or was given up: whatever PostgreSQL is told after that, it only rolls back,
+    /// and SQLite may have rolled back by itself.
+    Spoiled,
 }
 
 pub(crate) enum Inner {

@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -37,6 +40,29 @@ impl Deadline {
     pub(crate) fn has_passed(&self) -> bool {
         let at = self.at.load(Ordering::Relaxed);
         at != LIFTED && self.origin.elapsed() > Duration::from_nanos(at)
+    }
+}
+
+/// The deadline of whichever connection is the writer now. Each has its own: one that was given up keeps the limit that
+/// stops what it still does, and its successor begins without.
+#[derive(Debug)]
+pub(crate) struct WriterDeadline(Mutex<Arc<Deadline>>);
+
+impl Default for WriterDeadline {
+    fn default() -> Self {
+        Self(Mutex::new(Arc::new(Deadline::new())))
+    }
+}
+
+impl WriterDeadline {
+    /// A new connection is the writer.
+    pub(crate) fn replace(&self, deadline: &Arc<Deadline>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(deadline);
+    }
+
+    /// The writer's.
+    pub(crate) fn current(&self) -> Arc<Deadline> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -5,8 +5,9 @@ use std::{
 };
 
 use crate::{
-    Conn, DbBuilder, DbOptions, Error, Participant, Reader, Scope, TransactError, Tx, bind::Values,
-    conn::Inner,
+    Conn, DbBuilder, DbOptions, Error, Participant, Reader, Scope, TransactError, Tx,
+    bind::Values,
+    conn::{Inner, State},
 };
 
 /// Which database engine is at the other end.
@@ -63,7 +64,7 @@ pub(crate) enum Pools {
         write: sqlx::SqlitePool,
         read: sqlx::SqlitePool,
         /// The deadline of the writer's transaction; absent when the pools are somebody else's.
-        deadline: Option<std::sync::Arc<crate::deadline::Deadline>>,
+        deadline: Option<Arc<crate::deadline::WriterDeadline>>,
     },
 }
 
@@ -145,16 +146,17 @@ impl Db {
         let inner = match self.shared.pools {
             #[cfg(feature = "postgres")]
             Pools::Postgres(ref pool) => {
-                Inner::Postgres(crate::postgres::begin(pool, scope, read_only).await?)
+                let limit = self.shared.options.begin_timeout();
+                Inner::Postgres(crate::postgres::begin(pool, scope, read_only, limit).await?)
             }
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { ref write, ref read, ref deadline } => {
-                let (pool, deadline) = if read_only { (read, None) } else { (write, deadline.as_ref()) };
-                let timeout = self.shared.options.statement_timeout;
-                Inner::Sqlite(crate::sqlite::begin(pool, read_only, deadline, timeout).await?)
+                let (pool, deadline) = if read_only { (read, None) } else { (write, deadline.as_deref()) };
+                Inner::Sqlite(crate::sqlite::begin(pool, read_only, deadline, &self.shared.options).await?)
             }
         };
-        Ok(Tx::new(self.clone(), self.conn(inner), scope, read_only))
+        let conn = Conn { state: State::Sound, ..self.conn(inner) };
+        Ok(Tx::new(self.clone(), conn, scope, read_only))
     }
 
     /// A plain pooled connection for single statements that read tables outside row-level security: a transaction would
@@ -177,7 +179,7 @@ impl Db {
     fn conn(&self, inner: Inner) -> Conn {
         // The engines enforce the limit themselves; the second on top is for an engine that does not answer at all.
         let statement_timeout = self.shared.options.statement_timeout + Duration::from_secs(1);
-        Conn { inner, statement_timeout, is_spoiled: false }
+        Conn { inner, statement_timeout, state: State::Plain }
     }
 
     /// Runs `work` in a transaction on rows of `scope` and commits when it returns `Ok`. When the database is busy or the

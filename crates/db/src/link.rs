@@ -41,9 +41,9 @@ impl<D: Transactional> Link<D> {
 
     /// Begins a transaction with `statement`. A connection that refuses it for another reason than
     /// [`Busy`](Error::Busy) is closed.
-    pub(crate) async fn begin(mut self, statement: &str) -> Result<Self, Error> {
+    pub(crate) async fn begin(mut self, statement: &str, limit: Duration) -> Result<Self, Error> {
         self.is_open = true;
-        let begun = D::run(self.raw()?, statement).await.map_err(Error::from);
+        let begun = self.run(statement, limit).await;
         if let Err(error) = begun {
             self.is_open = false;
             if !matches!(error, Error::Busy)
@@ -57,10 +57,17 @@ impl<D: Transactional> Link<D> {
     }
 
     /// Ends the transaction with `COMMIT` or `ROLLBACK`.
-    pub(crate) async fn end(mut self, statement: &str) -> Result<(), Error> {
-        D::run(self.raw()?, statement).await?;
+    pub(crate) async fn end(mut self, statement: &str, limit: Duration) -> Result<(), Error> {
+        self.run(statement, limit).await?;
         self.is_open = false;
         Ok(())
+    }
+
+    async fn run(&mut self, statement: &str, limit: Duration) -> Result<(), Error> {
+        match tokio::time::timeout(limit, D::run(self.raw()?, statement)).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(Error::Timeout),
+        }
     }
 
     /// The transaction's own time limit, lifted when it is over.
@@ -88,23 +95,33 @@ impl<D: Transactional> Link<D> {
 
 impl<D: Transactional> Drop for Link<D> {
     fn drop(&mut self) {
-        // Lifted before the connection goes back: the next user must not meet it.
         let deadline = self.deadline.take();
-        let lift = move || deadline.iter().for_each(|deadline| deadline.lift());
+        let lift = |deadline: Option<Arc<Deadline>>| {
+            if let Some(deadline) = deadline {
+                deadline.lift();
+            }
+        };
         if !self.is_open {
-            return lift();
+            // Before the connection goes back: the next user must not meet it.
+            return lift(deadline);
         }
         let Some(mut connection) = self.connection.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // Without a runtime nothing can be sent; closing rolls back as well.
-            return drop(connection.leak());
+            return drop(connection.detach());
         };
+        // Nobody waits for what still runs: it stops at once, and the rollback behind it has its turn.
+        if let Some(deadline) = &deadline {
+            deadline.set(Duration::ZERO);
+        }
         runtime.spawn(async move {
             let rollback = tokio::time::timeout(ROLLBACK_TIMEOUT, D::run(&mut connection, "ROLLBACK"));
-            if !matches!(rollback.await, Ok(Ok(()))) {
+            if matches!(rollback.await, Ok(Ok(()))) {
+                lift(deadline);
+            } else {
+                // The deadline stays behind it, so that whatever still runs there ends.
                 connection.close_on_drop();
             }
-            lift();
         });
     }
 }

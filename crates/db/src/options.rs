@@ -30,3 +30,10 @@ impl Default for DbOptions {
         }
     }
 }
+
+impl DbOptions {
+    /// How long beginning a transaction may take: on SQLite it waits for the writer's turn.
+    pub(crate) fn begin_timeout(&self) -> Duration {
+        self.statement_timeout.max(self.lock_timeout) + Duration::from_secs(1)
+    }
+}

@@ -69,6 +69,7 @@ pub(crate) async fn begin(
     pool: &PgPool,
     scope: Scope,
     read_only: bool,
+    limit: Duration,
 ) -> Result<Link<sqlx::Postgres>, Error> {
     let begin = if read_only { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
     let statement = match scope {
@@ -82,7 +83,7 @@ pub(crate) async fn begin(
     let mut last = Error::Timeout;
     // After the server restarted, every pooled connection is dead: each failure removes one from the pool.
     for _ in 0..=pool.options().get_max_connections() {
-        match begin_once(pool, &statement).await {
+        match begin_once(pool, &statement, limit).await {
             Err(error @ Error::Unavailable(_)) => last = error,
             result => return result,
         }
@@ -93,6 +94,6 @@ pub(crate) async fn begin(
     Err(last)
 }
 
-async fn begin_once(pool: &PgPool, statement: &str) -> Result<Link<sqlx::Postgres>, Error> {
-    Link::new(pool.acquire().await?).begin(statement).await
+async fn begin_once(pool: &PgPool, statement: &str, limit: Duration) -> Result<Link<sqlx::Postgres>, Error> {
+    Link::new(pool.acquire().await?).begin(statement, limit).await
 }

@@ -1,7 +1,7 @@
 use crate::{
     Bind, Error, Record,
     bind::Values,
-    conn::{Conn, Inner},
+    conn::{Conn, Inner, State},
     sql::{Text, highest_parameter},
 };
 
@@ -23,6 +23,13 @@ macro_rules! on_engine {
             return Err(Error::Statement(format!("{expected} parameters, {} values", values.count())));
         }
         let limit = conn.statement_timeout;
+        let before = conn.state;
+        match before {
+            State::Plain => {}
+            // Until it has succeeded: a statement that is dropped half-way counts as failed.
+            State::Sound => conn.state = State::Spoiled,
+            State::Spoiled => return Err(Error::Spoiled),
+        }
         // The text is static, or was made by `SqlBuilder` from static parts.
         #[cfg(any(feature = "postgres", feature = "sqlite"))]
         let $text = sqlx::AssertSqlSafe($text);
@@ -46,7 +53,9 @@ macro_rules! on_engine {
             Ok(result) => result,
             Err(_) => Err(Error::Timeout),
         };
-        conn.is_spoiled |= result.is_err();
+        if result.is_ok() {
+            conn.state = before;
+        }
         result
     }};
 }

@@ -12,7 +12,7 @@ use stylobate_core::BoxFuture;
 
 use crate::{
     DbOptions, Error,
-    deadline::Deadline,
+    deadline::{Deadline, WriterDeadline},
     handle::Pools,
     link::{Link, Transactional},
 };
@@ -40,17 +40,17 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
     create_private(connect.get_filename())?;
     let pool =
         || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout).test_before_acquire(false);
-    let deadline = Arc::new(Deadline::new());
+    let writer = Arc::new(WriterDeadline::default());
     let write = pool()
         .max_connections(1)
         .acquire_timeout(options.lock_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
-        // There is one writer at a time, so all connections that ever are one share the deadline.
         .after_connect({
-            let deadline = Arc::clone(&deadline);
+            let writer = Arc::clone(&writer);
             move |connection, _| {
-                let deadline = Arc::clone(&deadline);
+                let deadline = Arc::new(Deadline::new());
+                writer.replace(&deadline);
                 Box::pin(async move { ask(connection, &deadline).await })
             }
         })
@@ -61,7 +61,7 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
         .idle_timeout(Duration::from_secs(30))
         .connect_with(connect.pragma("query_only", "on"))
         .await?;
-    Ok(Pools::Sqlite { write, read, deadline: Some(deadline) })
+    Ok(Pools::Sqlite { write, read, deadline: Some(writer) })
 }
 
 /// Creates the file, when it does not exist, so that only its owner can read it; SQLite gives the mode of the file to the
@@ -96,26 +96,26 @@ impl Transactional for sqlx::Sqlite {
     }
 }
 
-/// Begins a transaction whose statements together get what three may take. `deadline` is the one that the connection
-/// has asked since it was opened, if it does.
+/// Begins a transaction whose statements together get what three may take. `writer` has the deadline that the connection
+/// asks since it was opened, if it does.
 pub(crate) async fn begin(
     pool: &SqlitePool,
     read_only: bool,
-    deadline: Option<&Arc<Deadline>>,
-    statement_timeout: Duration,
+    writer: Option<&WriterDeadline>,
+    options: &DbOptions,
 ) -> Result<Link<sqlx::Sqlite>, Error> {
     // A transaction that reads first and writes later would ignore the busy time-out at the upgrade.
     let statement = if read_only { "BEGIN" } else { "BEGIN IMMEDIATE" };
-    let mut link = Link::new(pool.acquire().await?).begin(statement).await?;
-    let deadline = match deadline {
-        Some(deadline) => Arc::clone(deadline),
+    let mut link = Link::new(pool.acquire().await?).begin(statement, options.begin_timeout()).await?;
+    let deadline = match writer {
+        Some(writer) => writer.current(),
         None => {
             let deadline = Arc::new(Deadline::new());
             ask(link.raw()?, &deadline).await?;
             deadline
         }
     };
-    deadline.set(statement_timeout * 3);
+    deadline.set(options.statement_timeout * 3);
     Ok(link.limited_by(deadline))
 }
 

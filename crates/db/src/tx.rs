@@ -5,7 +5,10 @@ use std::{
 
 use stylobate_core::{AuditEvent, DomainEvent};
 
-use crate::{Conn, Db, Error, Pending, Scope, TransactError, conn::Inner};
+use crate::{
+    Conn, Db, Error, Pending, Scope, TransactError,
+    conn::{Inner, State},
+};
 
 /// A unit of work: a transaction, and the events that commit with it. Dropping it rolls back.
 pub struct Tx {
@@ -86,8 +89,9 @@ impl Tx {
                 self.pending.audit.truncate(audits);
                 self.pending.events.truncate(events);
                 self.on_commit.truncate(hooks);
+                // It was sound when the savepoint was set.
+                self.conn.state = State::Sound;
                 self.q("ROLLBACK TO SAVEPOINT nested").run().await?;
-                self.conn.is_spoiled = false;
                 self.q("RELEASE SAVEPOINT nested").run().await?;
                 Err(error)
             }
@@ -126,7 +130,7 @@ impl Tx {
         for participant in participants {
             participant.before_commit(&mut self, &pending).await?;
         }
-        if self.conn.is_spoiled {
+        if self.conn.state == State::Spoiled {
             return Err(Error::Spoiled);
         }
         self.conn.end("COMMIT").await?;
@@ -152,9 +156,9 @@ impl Conn {
     async fn end(self, statement: &str) -> Result<(), Error> {
         match self.inner {
             #[cfg(feature = "postgres")]
-            Inner::Postgres(link) => link.end(statement).await,
+            Inner::Postgres(link) => link.end(statement, self.statement_timeout).await,
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(link) => link.end(statement).await,
+            Inner::Sqlite(link) => link.end(statement, self.statement_timeout).await,
         }
     }
 }

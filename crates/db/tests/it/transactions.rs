@@ -180,6 +180,9 @@ async fn a_failed_statement_that_is_passed_over_does_not_commit(db: TestDb) {
             tx.q("UPDATE counters SET value = 7 WHERE id = 1").run().await?;
             let failed = tx.q("INSERT INTO notes (id) VALUES ($1)").bind(tenant.as_uuid()).run().await;
             assert!(failed.is_err());
+            // Not even behind a savepoint: on SQLite the failure may have ended the transaction.
+            let more = async |tx: &mut Tx| tx.q("UPDATE counters SET value = 8 WHERE id = 1").run().await;
+            assert!(matches!(tx.nested(more).await, Err(Error::Spoiled)));
             Ok(())
         })
         .await;

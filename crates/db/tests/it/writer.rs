@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stylobate_db::{Db, DbOptions, Scope};
+use stylobate_db::{Db, DbOptions, Error, Scope};
 use stylobate_testkit::TestDb;
 
 use crate::NOTES;
@@ -28,5 +28,26 @@ async fn a_transaction_that_sqlite_ended_by_itself_does_not_stop_the_next() {
             })
             .await
             .unwrap();
+    }
+}
+
+/// With the default limits, so that the statement would go on for half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_waits_for_any_more_does_not_keep_the_writer() {
+    let db = TestDb::sqlite(&[&NOTES]).await;
+    for _ in 0..3 {
+        let mut tx = db.begin(PLATFORM).await.unwrap();
+        let endless = "INSERT INTO note_history (id) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                       SELECT i FROM n WHERE i < 0";
+        let given_up = tokio::time::timeout(Duration::from_millis(20), tx.q(endless).run()).await;
+        assert!(given_up.is_err(), "{given_up:?}");
+        assert!(matches!(tx.q("SELECT 1").run().await, Err(Error::Spoiled)), "it may have half happened");
+        drop(tx);
+        // Waits for its turn at most 5 s.
+        db.transact(PLATFORM, async |tx| {
+            tx.q("UPDATE counters SET value = value + 1 WHERE id = 1").run().await
+        })
+        .await
+        .unwrap();
     }
 }
