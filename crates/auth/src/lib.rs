@@ -59,6 +59,8 @@ mod token;
 
 #[cfg(feature = "sql")]
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
+#[cfg(feature = "sql")]
+pub use credential::CredentialRecord;
 pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey};
 #[cfg(feature = "sql")]
 pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
@@ -81,7 +83,7 @@ pub use service::{
     AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson,
 };
 #[cfg(feature = "sql")]
-pub use session::Session;
+pub use session::{Session, SessionQuery, SessionRecord};
 pub use session::{SessionLife, SessionState};
 pub use throttle::{Counter, ThrottleConfig};
 pub use token::{
