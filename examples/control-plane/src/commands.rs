@@ -74,6 +74,9 @@ struct CreateSuperuser {
     /// Asked for when left out, so that it stays out of the shell's history.
     #[arg(long)]
     password: Option<String>,
+    /// Lets the password be good for one thing only: to choose another at the first sign-in.
+    #[arg(long)]
+    must_change_password: bool,
     /// Asks nothing; what is missing is an error.
     #[arg(long)]
     no_input: bool,
@@ -92,6 +95,9 @@ struct SeedAdmin {
     /// Asked for when left out.
     #[arg(long)]
     password: Option<String>,
+    /// Lets the password be good for one thing only: to choose another at the first sign-in.
+    #[arg(long)]
+    must_change_password: bool,
     /// Gives an administrator that exists this password.
     #[arg(long)]
     force_reset: bool,
@@ -221,6 +227,7 @@ async fn create_superuser(settings: Settings, arguments: CreateSuperuser) -> Res
         first_name: arguments.first_name,
         last_name: arguments.last_name,
         password,
+        must_change_password: arguments.must_change_password,
     };
     with_platform(settings, async |platform| Ok(admin::ensure(platform, "createsuperuser", new).await?)).await
 }
@@ -234,6 +241,7 @@ async fn seed_admin(settings: Settings, arguments: SeedAdmin) -> Result<(), Fail
         first_name: arguments.first_name,
         last_name: arguments.last_name,
         password,
+        must_change_password: arguments.must_change_password,
     };
     with_platform(settings, async |platform| {
         if arguments.force_reset && admin::reset(platform, &new).await? {
