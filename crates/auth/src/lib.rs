@@ -49,6 +49,7 @@ mod revocation;
 #[cfg(feature = "sql")]
 mod schema;
 mod seal;
+mod security_event;
 #[cfg(feature = "sql")]
 mod service;
 mod session;
@@ -78,6 +79,7 @@ pub use revocation::{Revocation, Revocations};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
 pub use seal::{KeyEncryptionKey, LocalSealer};
+pub use security_event::{SECURITY_EVENTS, SecurityEvent};
 #[cfg(feature = "sql")]
 pub use service::{
     AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson,
