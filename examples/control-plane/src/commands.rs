@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::{Args, Parser, Subcommand};
 use stylobate::{
     Platform, Settings, StartError,
-    db::{Db, DbOptions, MigrationState, migrate, migrate_to, migration_states},
+    db::{Db, DbOptions, MigrationState, migrate, migrate_to, migration_states, migration_states_of_nothing},
     middleware::ApiError,
     observability::{LogConfig, LogFormat, init_logging},
 };
@@ -197,8 +197,12 @@ async fn with_platform(
 async fn migrate_database(settings: Settings, arguments: Migrate) -> Result<(), Failed> {
     use secrecy::ExposeSecret as _;
 
-    settings.make_data_dir()?;
     let url = settings.database_migration_url.as_ref().unwrap_or(&settings.database_url);
+    // Looking makes nothing, not even an empty database.
+    if arguments.status && !Db::exists(url.expose_secret())? {
+        return print_states(&migration_states_of_nothing(&migration_sets()));
+    }
+    settings.make_data_dir()?;
     let db = Db::connect(url.expose_secret(), DbOptions::default()).await?;
     let sets = migration_sets();
     match arguments.to {
@@ -208,6 +212,10 @@ async fn migrate_database(settings: Settings, arguments: Migrate) -> Result<(), 
     }
     let states = migration_states(&db, &sets).await?;
     db.close().await;
+    print_states(&states)
+}
+
+fn print_states(states: &[MigrationState]) -> Result<(), Failed> {
     let line = |state: &MigrationState| {
         let mark = if state.is_applied { "applied" } else { "missing" };
         let name = if state.name.is_empty() { "(of a newer version)" } else { state.name };
