@@ -250,6 +250,28 @@ async fn failed_logins_are_throttled(engine: Engine) {
     unknown.problem(429, "login_throttled");
 }
 
+/// The paths and bodies of the auth microservice, which clients of it keep using for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_paths_of_the_auth_microservice_sign_in_and_out() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    for prefix in ["/v1", "/api/v1"] {
+        let anonymous = app.anonymous();
+        let body = json!({ "username": "admin", "password": PASSWORD });
+        let login = anonymous.post(&format!("{prefix}/auth/login"), body).await;
+        // Under `/api/v1` it is the name of today.
+        assert_eq!(login.header("deprecation").is_some(), prefix == "/v1", "{login}");
+        let tokens = login.expect(200);
+        let refresh = json!({ "session_id": tokens["session_id"], "refresh_token": tokens["refresh_token"] });
+        let renewed = anonymous.post(&format!("{prefix}/auth/refresh"), refresh).await.expect(200);
+        assert_eq!(renewed["session_id"], tokens["session_id"]);
+        let client = anonymous.with_tokens(&renewed);
+        let me = client.get(&format!("{prefix}/auth/me")).await.expect(200);
+        assert_eq!(me["username"], "admin");
+        client.send(Method::POST, &format!("{prefix}/auth/logout"), None).await.expect(204);
+        client.get(&format!("{prefix}/auth/me")).await.problem(401, "unauthenticated");
+    }
+}
+
 /// A5, A11: what one process revokes or grants, another knows soon after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_process_learns_of_revocations_and_grants() {

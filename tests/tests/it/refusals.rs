@@ -130,6 +130,19 @@ async fn raw_bodies(admin: &Client) {
     for answer in [announced, unannounced] {
         assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
     }
+    // Whoever sends all of it before reading sees the answer too, and not a reset connection.
+    for length in [2 * 1_048_576, 4 * 1_048_576] {
+        let body = vec![b' '; length];
+        let announced = admin.wire(&format!("{head}content-length: {length}\r\n"), &body).await;
+        let mut chunk = format!("{length:x}\r\n").into_bytes();
+        chunk.extend(&body);
+        chunk.extend(b"\r\n0\r\n\r\n");
+        let unannounced = admin.wire(&format!("{head}transfer-encoding: chunked\r\n"), &chunk).await;
+        let unread = admin.anonymous().wire(&format!("{head}content-length: {length}\r\n"), &body).await;
+        for answer in [announced, unannounced, unread] {
+            assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
+        }
+    }
     let compressed = admin.request(Method::POST, "/roles").header("content-type", "application/json");
     let compressed = compressed.header("content-encoding", "gzip").body(role);
     admin.send_raw(compressed).await.problem(415, "unsupported_media_type");
