@@ -35,7 +35,7 @@ pub fn logout_routes(flows: &Flows) -> Routes {
     let reason = Permission::Public(
         "either token is the credential, and ending a session that is over changes nothing",
     );
-    let route = Route::post("/auth/logout", reason).tag(TAG).summary("Signs out");
+    let route = Route::post("/auth/logout", reason).tag(TAG).summary("Signs out").reads_credential();
     Routes::new().add(route.body::<LogoutInput>().answers(204, None), flows, logout)
 }
 
