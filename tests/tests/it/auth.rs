@@ -171,7 +171,8 @@ async fn password_change_ends_everything_else(app: &TestApp, admin: &Client) {
     assert!([401, 403, 422].contains(&wrong.status), "{wrong}");
     change(PASSWORD, "short").await.problem(422, "validation");
     change(PASSWORD, "carol-carol-carol").await.problem(422, "validation");
-    change(PASSWORD, &"p".repeat(1_025)).await.problem(422, "validation");
+    change(PASSWORD, &"p".repeat(1_025)).await.problem_of(422, "validation", "new_password");
+    change(&"p".repeat(1_025), new).await.problem_of(422, "validation", "current_password");
     elsewhere.get("/auth/me").await.expect(200);
 
     change(PASSWORD, new).await.expect(204);

@@ -36,7 +36,8 @@ async fn a_forced_change_leads_back_to_signing_in(engine: Engine) {
         problem
     };
     assert_eq!(without_id(&wrong), without_id(&unknown));
-    for bad in ["short", "countess-countess-1", FIRST] {
+    let long = "p".repeat(1_025);
+    for bad in ["short", &long, "countess-countess-1", FIRST] {
         forced(&anonymous, "countess", FIRST, bad).await.problem_of(422, "validation", "new_password");
     }
     anonymous.try_login("countess", FIRST).await.problem(428, "must_change_password");

@@ -1,7 +1,8 @@
 use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
-use stylobate_auth::{Auth, Password};
+use stylobate_auth::{Auth, Password, PasswordError};
 use stylobate_core::Problem;
+use stylobate_db::{Scope, Tx};
 use stylobate_tower_middleware::{ApiError, ApiResult, Context, Permission, StrictJson, problem_for};
 use utoipa::ToSchema;
 
@@ -52,8 +53,8 @@ async fn change(
     context: Context,
     StrictJson(input): StrictJson<PasswordChangeInput>,
 ) -> ApiResult<StatusCode> {
-    let current = Password::new(input.current_password)?;
-    let new = Password::new(input.new_password)?;
+    let current = password("current_password", input.current_password)?;
+    let new = password("new_password", input.new_password)?;
     flows.auth.change_password(&context, current, new).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -63,16 +64,27 @@ async fn change_forced(
     context: Context,
     StrictJson(input): StrictJson<ForcedChangeInput>,
 ) -> ApiResult<StatusCode> {
-    let current = Password::new(input.current_password)?;
-    let new = Password::new(input.new_password)?;
+    let current = password("current_password", input.current_password)?;
+    let new = password("new_password", input.new_password)?;
     let is_outgrown = is_outgrown(&flows.auth, &current);
     let person = flows.auth.verify_login(&context, &input.username, current).await?;
-    // Whoever can sign in changes the password there, where everything that a session needs was asked for.
     if !person.must_change_password() && !is_outgrown {
+        // Asked as at sign-in: a lock that began meanwhile keeps the result of this try to itself.
+        let (db, flows) = (flows.db.clone(), flows.clone());
+        let admit = async move |tx: &mut Tx| flows.auth.admit(tx, &person).await.map(drop);
+        db.transact(Scope::Platform("sign-in"), admit).await?;
+        // Whoever can sign in changes the password there, where everything that a session needs was asked for.
         return Err(problem_for("password_change_not_required").into());
     }
     flows.auth.replace_password(&context, &person, new).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn password(field: &'static str, typed: String) -> ApiResult<Password> {
+    Password::new(typed).map_err(|error| match error {
+        PasswordError::TooLong => ApiError::field(field, "too_long", "is longer than 1024 bytes"),
+        error => error.into(),
+    })
 }
 
 /// Whether a password is shorter than the policy asks by now: one that was set elsewhere, or before the minimum was raised.
