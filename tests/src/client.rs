@@ -33,6 +33,12 @@ impl Client {
         Self { access_token: None, refresh_token: String::new(), ..self.clone() }
     }
 
+    /// The same caller of another server.
+    #[must_use]
+    pub fn at(&self, address: &str) -> Self {
+        Self { base: Arc::new(Mutex::new(address.to_owned())), ..self.clone() }
+    }
+
     /// The same caller with this access token.
     #[must_use]
     pub fn presenting(&self, access_token: &str) -> Self {

@@ -1,14 +1,21 @@
 //! Credentials: what a person proves themselves with. So far a password; its hash is the row.
 
+mod record;
+
 use chrono::{DateTime, Utc};
 use stylobate_core::PersonId;
 use stylobate_db::{Conn, Error, Tx};
 
 use crate::PasswordHash;
 
-/// Reads the stored text of a person's password hash.
+pub use record::CredentialRecord;
+pub(crate) use record::{
+    delete_password, find_records, is_password_active, note_login, note_password_set, set_password_active,
+};
+
+/// Reads the stored text of a person's password hash; one that is switched off is as good as none.
 pub(crate) async fn find_password(conn: &mut Conn, person: PersonId) -> Result<Option<String>, Error> {
-    conn.q("SELECT hash FROM credentials WHERE person_id = $1 AND kind = 'password'")
+    conn.q("SELECT hash FROM credentials WHERE person_id = $1 AND kind = 'password' AND is_active")
         .bind(person.as_uuid())
         .scalar_opt()
         .await

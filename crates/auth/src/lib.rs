@@ -49,6 +49,7 @@ mod revocation;
 #[cfg(feature = "sql")]
 mod schema;
 mod seal;
+mod security_event;
 #[cfg(feature = "sql")]
 mod service;
 mod session;
@@ -59,6 +60,8 @@ mod token;
 
 #[cfg(feature = "sql")]
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
+#[cfg(feature = "sql")]
+pub use credential::CredentialRecord;
 pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey};
 #[cfg(feature = "sql")]
 pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
@@ -76,12 +79,13 @@ pub use revocation::{Revocation, Revocations};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
 pub use seal::{KeyEncryptionKey, LocalSealer};
+pub use security_event::{SECURITY_EVENTS, SecurityEvent};
 #[cfg(feature = "sql")]
 pub use service::{
     AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson,
 };
 #[cfg(feature = "sql")]
-pub use session::Session;
+pub use session::{Session, SessionQuery, SessionRecord};
 pub use session::{SessionLife, SessionState};
 pub use throttle::{Counter, ThrottleConfig};
 pub use token::{

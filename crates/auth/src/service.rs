@@ -3,11 +3,13 @@
 mod authenticate;
 mod background;
 mod builder;
+mod credentials;
 mod error;
 mod login;
 mod password;
 mod refresh;
 mod session;
+mod session_admin;
 mod setup;
 
 use std::{fmt, sync::Arc, time::Duration};

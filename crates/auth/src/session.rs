@@ -6,10 +6,16 @@
 //! 3. Ending a session removes its refresh tokens and revokes its access tokens in the same transaction.
 //! 4. A person has at most so many sessions at once; the oldest makes room for the next.
 
+#[cfg(feature = "sql")]
+mod admin;
 mod life;
 #[cfg(feature = "sql")]
 mod store;
 
+#[cfg(feature = "sql")]
+pub use admin::{SessionQuery, SessionRecord};
+#[cfg(feature = "sql")]
+pub(crate) use admin::{count_in, find_in, keyset, list_in};
 pub use life::{SessionLife, SessionState};
 #[cfg(feature = "sql")]
 pub use store::Session;

@@ -16,8 +16,12 @@
 
 mod counter;
 #[cfg(feature = "sql")]
+mod locks;
+#[cfg(feature = "sql")]
 mod store;
 
 pub use counter::{Counter, ThrottleConfig};
+#[cfg(feature = "sql")]
+pub(crate) use locks::{AccountLock, find_account_locks};
 #[cfg(feature = "sql")]
 pub(crate) use store::{CounterKey, Standing, clear, fail, find_standing, sweep};

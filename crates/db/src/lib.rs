@@ -65,7 +65,10 @@ pub use error::{ConstraintKind, Error, TransactError};
 pub use handle::{Db, Engine, PoolStats};
 pub use health::DatabaseHealth;
 pub use keyset::{Keyset, KeysetKey};
-pub use migrate::{Migration, MigrationSet, MigrationState, migrate, migrate_to, migration_states};
+pub use migrate::{
+    Migration, MigrationSet, MigrationState, migrate, migrate_to, migration_states,
+    migration_states_of_nothing,
+};
 pub use options::DbOptions;
 pub use participant::{Participant, Pending, Takes};
 pub use query::Query;

@@ -207,7 +207,32 @@ pub async fn migration_states(db: &Db, sets: &[&MigrationSet]) -> Result<Vec<Mig
     Ok(states)
 }
 
+/// Tells the same of a database that does not exist: everything is missing.
+#[must_use]
+pub fn migration_states_of_nothing(sets: &[&MigrationSet]) -> Vec<MigrationState> {
+    let state = |set: &MigrationSet, migration: &Migration| {
+        let (version, name) = (migration.version(), migration.name);
+        MigrationState { set: set.name, version, name, is_applied: false }
+    };
+    let sets = with_own_set(sets);
+    sets.iter().flat_map(|set| set.migrations.iter().map(|migration| state(set, migration))).collect()
+}
+
 impl Db {
+    /// Whether there is something to connect to at `url`, without making it: `false` only for an SQLite file that does not
+    /// exist, which [`connect`](Self::connect) would create.
+    ///
+    /// # Errors
+    /// [`Error::Url`] for an address that SQLite does not understand.
+    pub fn exists(url: &str) -> Result<bool, Error> {
+        #[cfg(feature = "sqlite")]
+        if url.starts_with("sqlite:") {
+            return crate::sqlite::exists(url);
+        }
+        let _ = url;
+        Ok(true)
+    }
+
     /// Lets the role `role` work on the tables of `sets` without owning them: all four verbs, but on append-only tables
     /// only reading and adding, and on the tables that list the migrations only reading. Other tables of the schema are
     /// left alone. Does nothing on SQLite, which has no roles.

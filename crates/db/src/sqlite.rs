@@ -64,6 +64,13 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
     Ok(Pools::Sqlite { write, read, deadline: Some(writer) })
 }
 
+/// Whether the file is there.
+pub(crate) fn exists(url: &str) -> Result<bool, Error> {
+    let connect: SqliteConnectOptions =
+        url.parse().map_err(|_| Error::Url("not an SQLite address".to_owned()))?;
+    Ok(connect.get_filename().exists())
+}
+
 /// Creates the file, when it does not exist, so that only its owner can read it; SQLite gives the mode of the file to the
 /// `-wal` and `-shm` files beside it.
 fn create_private(path: &Path) -> Result<(), Error> {

@@ -66,6 +66,14 @@ impl Routes {
         templates
     }
 
+    /// Method and template of the routes that do not care who asks: public ones that do not
+    /// [read the credential](Route::reads_credential).
+    #[must_use]
+    pub fn open_routes(&self) -> Vec<(http::Method, &'static str)> {
+        let open = self.entries.iter().filter(|entry| entry.route.is_open());
+        open.map(|entry| (entry.route.method().clone(), entry.route.path())).collect()
+    }
+
     /// The OpenAPI 3.1 document; `aliases` appear in it as deprecated.
     #[must_use]
     pub fn document(&self, info: &ApiInfo, aliases: &[Alias]) -> utoipa::openapi::OpenApi {

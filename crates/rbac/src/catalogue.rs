@@ -235,6 +235,16 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
         "delete:users",
     ]),
     PermissionDef::new("user.invite", "Invite people").also(&["people.invite"]),
+    PermissionDef::new("user.unlock", "Let people sign in again whom wrong passwords locked out")
+        .also(&["auth:manage"]),
+    PermissionDef::new("user.credential.create", "Give people credentials to sign in with")
+        .also(&["auth:manage"]),
+    PermissionDef::new("user.credential.read", "See how people sign in, and who is locked out")
+        .also(&["auth:manage"]),
+    PermissionDef::new("user.credential.update", "Change the credentials of people").also(&["auth:manage"]),
+    PermissionDef::new("user.credential.delete", "Remove the credentials of people").also(&["auth:manage"]),
+    PermissionDef::new("session.read", "See where people are signed in").also(&["auth:manage"]),
+    PermissionDef::new("session.revoke", "End the sessions of people").also(&["auth:manage"]),
     PermissionDef::new("role.create", "Create roles").also(&["rbac:manage"]),
     PermissionDef::new("role.read", "See roles and who has them").also(&["rbac:read", "rbac:manage"]),
     PermissionDef::new("role.update", "Change roles").also(&["rbac:manage"]),

@@ -39,6 +39,9 @@ impl Platform {
         let table = PathTable::new(&routes.templates(), paths.prefixes, paths.aliases)?;
         let authorizer: Arc<dyn stylobate_rbac::Authorizer> = Arc::new(self.rbac().clone());
         let sink = Arc::clone(self.audit_sink());
+        let authenticate = AuthenticateLayer::new(Arc::new(self.auth().clone()))
+            .with_cookie(self.session_cookie())
+            .with_open_routes(routes.open_routes());
         let router = routes.into_router(|permission| {
             PermissionGuardLayer::require(Arc::clone(&authorizer), permission).with_audit(Arc::clone(&sink))
         });
@@ -49,7 +52,7 @@ impl Platform {
             .layer(CatchPanicLayer::new())
             .layer(TimeLimitLayer::new(REQUEST_TIMEOUT))
             .layer(BodyLimitLayer::new(BODY_BYTES_MAX))
-            .layer(AuthenticateLayer::new(Arc::new(self.auth().clone())).with_cookie(self.session_cookie()))
+            .layer(authenticate)
             .layer(CsrfLayer::new(&origins)?)
             // Ours answers with a problem and counts chunked bodies as well.
             .layer(DefaultBodyLimit::disable());

@@ -4,8 +4,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Request, header};
+use axum::{
+    extract::MatchedPath,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, Request, header};
 use stylobate_core::{Actor, BoxFuture, Credential, Principal, Problem, RequestContext};
 use tower::{Layer, Service};
 use tracing::Span;
@@ -86,19 +89,25 @@ pub trait Authenticator: Send + Sync + 'static {
 ///    [`PermissionGuardLayer`](crate::PermissionGuardLayer), [`CurrentPrincipal`](crate::CurrentPrincipal)) answers 401
 ///    with `error="invalid_token"`, or 503 when credentials cannot be judged. Public routes work all the same, so that an
 ///    expired token does not lock its owner out of signing in.
+/// 5. Nobody waits for a judgement that is not asked for: on an [open route](Self::with_open_routes) a credential that
+///    cannot be judged at once stays unjudged.
 ///
 /// The layer protects nothing by itself; the guard does.
 #[derive(Clone)]
 pub struct AuthenticateLayer {
     authenticator: Arc<dyn Authenticator>,
     cookie: SessionCookie,
+    open: OpenRoutes,
 }
+
+/// Method and template of routes that do not care who asks.
+type OpenRoutes = Arc<[(Method, &'static str)]>;
 
 impl AuthenticateLayer {
     /// Asks `authenticator`.
     #[must_use]
     pub fn new(authenticator: Arc<dyn Authenticator>) -> Self {
-        Self { authenticator, cookie: SessionCookie::default() }
+        Self { authenticator, cookie: SessionCookie::default(), open: Arc::default() }
     }
 
     /// Chooses the session cookie. Default: `__Host-session`.
@@ -107,13 +116,23 @@ impl AuthenticateLayer {
         self.cookie = cookie;
         self
     }
+
+    /// Names the routes, by method and template, that do not care who asks: health probes, signing in. They answer without
+    /// waiting for a database that may be away. Whoever asks for the principal there gets 503 when it was not judged.
+    /// Default: none.
+    #[must_use]
+    pub fn with_open_routes(mut self, routes: impl IntoIterator<Item = (Method, &'static str)>) -> Self {
+        self.open = routes.into_iter().collect();
+        self
+    }
 }
 
 impl<S> Layer<S> for AuthenticateLayer {
     type Service = Authenticate<S>;
 
     fn layer(&self, inner: S) -> Authenticate<S> {
-        Authenticate { inner, authenticator: Arc::clone(&self.authenticator), cookie: self.cookie }
+        let (authenticator, open) = (Arc::clone(&self.authenticator), Arc::clone(&self.open));
+        Authenticate { inner, authenticator, cookie: self.cookie, open }
     }
 }
 
@@ -129,6 +148,7 @@ pub struct Authenticate<S> {
     inner: S,
     authenticator: Arc<dyn Authenticator>,
     cookie: SessionCookie,
+    open: OpenRoutes,
 }
 
 impl<S, B> Service<Request<B>> for Authenticate<S>
@@ -156,6 +176,12 @@ where
             Presented::Unknown => Err(CredentialRefused::Invalid),
             credential => match self.authenticator.authenticate_now(credential) {
                 Some(decided) => decided,
+                None if is_open(&self.open, &request) => {
+                    let unjudged = Unjudged { is_cookie: matches!(credential, Presented::Session(_)) };
+                    request.extensions_mut().insert(unjudged);
+                    request.extensions_mut().insert(Refused(CredentialRefused::Unavailable));
+                    Ok(Principal::anonymous())
+                }
                 None => {
                     let credential = credential.to_owned();
                     return self.later(credential, request);
@@ -189,6 +215,19 @@ impl<S> Authenticate<S> {
             inner.call(request).await.map(IntoResponse::into_response)
         }))
     }
+}
+
+fn is_open<B>(open: &[(Method, &'static str)], request: &Request<B>) -> bool {
+    let Some(route) = request.extensions().get::<MatchedPath>() else { return false };
+    // A `GET` route answers `HEAD` as well.
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    open.iter().any(|(open, template)| open == method && *template == route.as_str())
+}
+
+/// A credential that was presented and not judged, because nobody needs to know.
+#[derive(Debug, Clone, Copy)]
+struct Unjudged {
+    is_cookie: bool,
 }
 
 /// A credential that was presented and refused.
@@ -228,8 +267,12 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     text.get(..text.len().min(USER_AGENT_CHARS_MAX)).map(str::to_owned)
 }
 
-/// What the principal of `request` presented; nothing when nobody has looked yet.
+/// What the principal of `request` presented; nothing when nobody has looked yet. A cookie that was not judged counts as
+/// one: what protects those who have it does not depend on whether it is good.
 pub(crate) fn credential<B>(request: &Request<B>) -> Credential {
+    if request.extensions().get::<Unjudged>().is_some_and(|unjudged| unjudged.is_cookie) {
+        return Credential::Cookie;
+    }
     request
         .extensions()
         .get::<Arc<RequestContext>>()

@@ -1,3 +1,5 @@
+mod drained;
+
 use std::task::{Context, Poll};
 
 use axum::{
@@ -11,6 +13,7 @@ use stylobate_core::Problem;
 use tower::{BoxError, Layer, Service};
 
 use crate::future::AnswerFuture;
+use drained::Drained;
 
 /// How large a body may be, in bytes, unless told: 1 MiB (SECURITY A28).
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -20,6 +23,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct BodyBytesMax(pub(crate) usize);
 
 /// Answers 413 `body_too_large` to bodies over the limit, whether their length is announced or only shows while reading (chunked).
+///
+/// What is left of a body when its request has been answered is read for up to 5 s and 4 MiB, so that its sender sees the
+/// answer instead of a reset connection. Larger bodies are cut off.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimitLayer(usize);
 
@@ -75,16 +81,24 @@ where
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
         let hint = request.body().size_hint();
-        if announced.is_some_and(|bytes: u64| bytes > limit) || hint.lower() > limit {
-            return AnswerFuture::refused(too_large().into());
-        }
+        let is_too_large = announced.is_some_and(|bytes: u64| bytes > limit) || hint.lower() > limit;
         // The server holds a body to its announced length; only one without is counted while it is read.
         let bounded = hint.upper().is_some_and(|bytes| bytes <= limit);
         let (mut parts, body) = request.into_parts();
+        let body = Body::new(body);
+        // Most requests have no body, and pay nothing for this.
+        let body = if body.is_end_stream() {
+            body
+        } else {
+            Body::new(Drained::new(body, !parts.headers.contains_key(header::EXPECT)))
+        };
+        if is_too_large {
+            return AnswerFuture::refused(too_large().into());
+        }
         if self.bytes != BODY_BYTES_MAX {
             parts.extensions.insert(BodyBytesMax(self.bytes));
         }
-        let body = if bounded { Body::new(body) } else { Body::new(Limited::new(body, self.bytes)) };
+        let body = if bounded { body } else { Body::new(Limited::new(body, self.bytes)) };
         AnswerFuture::inner(self.inner.call(Request::from_parts(parts, body)))
     }
 }

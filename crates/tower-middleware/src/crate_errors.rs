@@ -105,6 +105,7 @@ mod with_stores {
                 Self::PasswordUnchanged => {
                     problem_for(self.code()).field("new_password", "unchanged", "is the present one")
                 }
+                Self::Cursor(_) => cursor(),
                 error if error.is_outage() => problem_of("unavailable", &error),
                 error => problem_of(error.code(), &error),
             }

@@ -17,11 +17,17 @@ pub(crate) struct NewAdmin {
     pub(crate) first_name: String,
     pub(crate) last_name: String,
     pub(crate) password: String,
+    /// Whether the first sign-in asks for another password.
+    pub(crate) must_change_password: bool,
 }
 
 impl NewAdmin {
     fn input(self) -> PersonInput {
-        PersonInput::named(self.first_name, self.last_name, self.email, self.username, self.password)
+        let Self { first_name, last_name, email, username, password, must_change_password } = self;
+        PersonInput {
+            must_change_password: Some(must_change_password),
+            ..PersonInput::named(first_name, last_name, email, username, password)
+        }
     }
 }
 
@@ -64,12 +70,12 @@ pub(crate) async fn reset(platform: &Platform, new: &NewAdmin) -> Result<bool, R
     let about = ContextWords::new().username(&new.username).email(&new.email);
     let hash = platform.auth().hash_new_password(&about, password_of(new.password.clone())?).await;
     let hash = hash.map_err(first_password)?;
-    let (this, email) = (platform.clone(), new.email.clone());
+    let (this, email, must_change) = (platform.clone(), new.email.clone(), new.must_change_password);
     platform
         .db()
         .transact(Scope::Platform("seed-admin"), async move |tx: &mut Tx| {
             require_meant(&this, tx, &person, &email).await?;
-            this.auth().set_password(tx, &context, person.id, &hash, false).await?;
+            this.auth().set_password(tx, &context, person.id, &hash, must_change).await?;
             give_roles(&this, tx, &context, person.id).await
         })
         .await?;

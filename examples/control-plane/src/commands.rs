@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::{Args, Parser, Subcommand};
 use stylobate::{
     Platform, Settings, StartError,
-    db::{Db, DbOptions, MigrationState, migrate, migrate_to, migration_states},
+    db::{Db, DbOptions, MigrationState, migrate, migrate_to, migration_states, migration_states_of_nothing},
     middleware::ApiError,
     observability::{LogConfig, LogFormat, init_logging},
 };
@@ -74,6 +74,9 @@ struct CreateSuperuser {
     /// Asked for when left out, so that it stays out of the shell's history.
     #[arg(long)]
     password: Option<String>,
+    /// Lets the password be good for one thing only: to choose another at the first sign-in.
+    #[arg(long)]
+    must_change_password: bool,
     /// Asks nothing; what is missing is an error.
     #[arg(long)]
     no_input: bool,
@@ -92,6 +95,9 @@ struct SeedAdmin {
     /// Asked for when left out.
     #[arg(long)]
     password: Option<String>,
+    /// Lets the password be good for one thing only: to choose another at the first sign-in.
+    #[arg(long)]
+    must_change_password: bool,
     /// Gives an administrator that exists this password.
     #[arg(long)]
     force_reset: bool,
@@ -191,8 +197,12 @@ async fn with_platform(
 async fn migrate_database(settings: Settings, arguments: Migrate) -> Result<(), Failed> {
     use secrecy::ExposeSecret as _;
 
-    settings.make_data_dir()?;
     let url = settings.database_migration_url.as_ref().unwrap_or(&settings.database_url);
+    // Looking makes nothing, not even an empty database.
+    if arguments.status && !Db::exists(url.expose_secret())? {
+        return print_states(&migration_states_of_nothing(&migration_sets()));
+    }
+    settings.make_data_dir()?;
     let db = Db::connect(url.expose_secret(), DbOptions::default()).await?;
     let sets = migration_sets();
     match arguments.to {
@@ -202,6 +212,10 @@ async fn migrate_database(settings: Settings, arguments: Migrate) -> Result<(), 
     }
     let states = migration_states(&db, &sets).await?;
     db.close().await;
+    print_states(&states)
+}
+
+fn print_states(states: &[MigrationState]) -> Result<(), Failed> {
     let line = |state: &MigrationState| {
         let mark = if state.is_applied { "applied" } else { "missing" };
         let name = if state.name.is_empty() { "(of a newer version)" } else { state.name };
@@ -221,6 +235,7 @@ async fn create_superuser(settings: Settings, arguments: CreateSuperuser) -> Res
         first_name: arguments.first_name,
         last_name: arguments.last_name,
         password,
+        must_change_password: arguments.must_change_password,
     };
     with_platform(settings, async |platform| Ok(admin::ensure(platform, "createsuperuser", new).await?)).await
 }
@@ -234,6 +249,7 @@ async fn seed_admin(settings: Settings, arguments: SeedAdmin) -> Result<(), Fail
         first_name: arguments.first_name,
         last_name: arguments.last_name,
         password,
+        must_change_password: arguments.must_change_password,
     };
     with_platform(settings, async |platform| {
         if arguments.force_reset && admin::reset(platform, &new).await? {

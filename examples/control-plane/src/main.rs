@@ -5,6 +5,7 @@ mod admin;
 mod app;
 mod audit;
 mod commands;
+mod credentials;
 #[cfg(feature = "dev-endpoints")]
 mod diagnostics;
 mod lock;
@@ -12,6 +13,7 @@ mod ops;
 mod people;
 mod router;
 mod schema;
+mod sessions;
 mod setup;
 mod unlock;
 

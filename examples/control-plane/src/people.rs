@@ -1,10 +1,11 @@
 //! People: who they are is the auth crate's, what is known about them is ours, and a tenant sees its members.
 
+mod guard;
 mod me;
 mod model;
 pub(crate) mod routes;
 mod service;
 mod store;
 
-pub(crate) use model::PersonInput;
-pub(crate) use service::{Draft, People, Refused, first_password, password_of};
+pub(crate) use model::{PersonInput, PersonView, invalid};
+pub(crate) use service::{Draft, People, Refused, field, first_password, password_of, tenant_of};

@@ -7,7 +7,7 @@ use stylobate::{
     },
 };
 
-use crate::{access, admin, audit, ops, people, setup};
+use crate::{access, admin, audit, credentials, ops, people, sessions, setup};
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
 pub(crate) const PREFIXES: &[&str] = &["/api", "/api/v1"];
@@ -17,6 +17,10 @@ pub(crate) const ALIASES: &[Alias] = &[
     Alias { path: "/auth/me/sessions", canonical: "/auth/sessions" },
     Alias { path: "/auth/me/sessions/{id}", canonical: "/auth/sessions/{id}" },
     Alias { path: "/auth/me/password", canonical: "/auth/password-change" },
+    Alias { path: "/v1/auth/login", canonical: "/auth/login" },
+    Alias { path: "/v1/auth/refresh", canonical: "/auth/refresh" },
+    Alias { path: "/v1/auth/logout", canonical: "/auth/logout" },
+    Alias { path: "/v1/auth/me", canonical: "/auth/me" },
     Alias { path: "/rbac/roles", canonical: "/roles" },
     Alias { path: "/rbac/roles/{id}", canonical: "/roles/{id}" },
     Alias { path: "/rbac/permissions", canonical: "/permissions" },
@@ -43,8 +47,23 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         Some(token) => MetricsAccess::Token(token.clone()),
         None => MetricsAccess::Loopback,
     };
+    let people = admin::people(platform);
+    let credentials = credentials::Credentials::new(
+        platform.db().clone(),
+        platform.auth().clone(),
+        platform.rbac().clone(),
+        people.clone(),
+    );
+    let sessions = sessions::Sessions::new(
+        platform.db().clone(),
+        platform.auth().clone(),
+        platform.rbac().clone(),
+        people.clone(),
+    );
     let routes = identity_routes(&flows)
-        .and(people::routes::routes(&admin::people(platform)))
+        .and(people::routes::routes(&people))
+        .and(credentials::routes(&credentials))
+        .and(sessions::routes(&sessions))
         .and(access::routes(platform.rbac().clone(), platform.tenancy().clone(), platform.db().clone()))
         .and(audit::routes(platform.audit_log()))
         .and(health_routes(platform.health().clone()))

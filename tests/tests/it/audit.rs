@@ -117,6 +117,27 @@ async fn every_change_leaves_one_row(engine: Engine) {
     told.one(admin.patch(&path, json!({ "is_active": true })).await, "person.update").await;
     told.one(admin.patch("/auth/me", json!({ "city": "London" })).await, "person.update").await;
 
+    let of_person = json!({ "person_id": person, "username": "cyd", "password": PASSWORD });
+    let credential = format!("/user-credentials/{person}");
+    told.one(admin.delete(&credential).await, "credential.delete").await;
+    told.one(admin.post("/user-credentials", of_person).await, "credential.create").await;
+    // Name, password, duty, lock and switch in one request are one change.
+    let whole = json!({
+        "username": "cyd.a", "password": "a harbour of 12 red boats", "must_change_password": true,
+        "failed_login_attempts": 0, "locked_until": null, "is_active": false,
+    });
+    told.one(admin.patch(&credential, whole).await, "credential.update").await;
+    let back =
+        json!({ "username": "cyd", "password": PASSWORD, "must_change_password": false, "is_active": true });
+    told.one(admin.patch(&credential, back).await, "credential.update").await;
+    app.anonymous().try_login("cyd", "a wrong password of theirs").await.problem(401, "invalid_credentials");
+    told.one(admin.post(&format!("{path}/unlock"), Value::Null).await, "auth.unlock").await;
+    let one = app.anonymous().login("cyd", PASSWORD).await;
+    let id = one.get("/auth/whoami").await.expect(200)["session"].as_str().unwrap().to_owned();
+    told.one(admin.delete(&format!("/sessions/{id}")).await, "session.revoke").await;
+    app.anonymous().login("cyd", PASSWORD).await;
+    told.one(admin.delete(&format!("{path}/sessions")).await, "session.revoke_all").await;
+
     let own = told.unnamed(app.anonymous().try_login("cyd", PASSWORD).await).await;
     let own = admin.with_tokens(&own);
     let refresh = json!({ "refresh_token": own.refresh_token });
@@ -139,7 +160,7 @@ async fn every_change_leaves_one_row(engine: Engine) {
     let refused = admin.post("/roles", json!({ "name": "" })).await;
     assert_eq!(told.rows(&refused).await, Vec::<Value>::new());
     let trail = Value::from(admin.all("/audit-events").await).to_string();
-    for canary in [PASSWORD, "pear trees", &own.refresh_token, "argon2"] {
+    for canary in [PASSWORD, "pear trees", "red boats", &own.refresh_token, "argon2"] {
         assert!(!trail.contains(canary), "the trail holds {canary}"); // A24
     }
 }

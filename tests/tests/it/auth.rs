@@ -171,7 +171,8 @@ async fn password_change_ends_everything_else(app: &TestApp, admin: &Client) {
     assert!([401, 403, 422].contains(&wrong.status), "{wrong}");
     change(PASSWORD, "short").await.problem(422, "validation");
     change(PASSWORD, "carol-carol-carol").await.problem(422, "validation");
-    change(PASSWORD, &"p".repeat(1_025)).await.problem(422, "validation");
+    change(PASSWORD, &"p".repeat(1_025)).await.problem_of(422, "validation", "new_password");
+    change(&"p".repeat(1_025), new).await.problem_of(422, "validation", "current_password");
     elsewhere.get("/auth/me").await.expect(200);
 
     change(PASSWORD, new).await.expect(204);
@@ -248,6 +249,28 @@ async fn failed_logins_are_throttled(engine: Engine) {
     })
     .await;
     unknown.problem(429, "login_throttled");
+}
+
+/// The paths and bodies of the auth microservice, which clients of it keep using for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_paths_of_the_auth_microservice_sign_in_and_out() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    for prefix in ["/v1", "/api/v1"] {
+        let anonymous = app.anonymous();
+        let body = json!({ "username": "admin", "password": PASSWORD });
+        let login = anonymous.post(&format!("{prefix}/auth/login"), body).await;
+        // Under `/api/v1` it is the name of today.
+        assert_eq!(login.header("deprecation").is_some(), prefix == "/v1", "{login}");
+        let tokens = login.expect(200);
+        let refresh = json!({ "session_id": tokens["session_id"], "refresh_token": tokens["refresh_token"] });
+        let renewed = anonymous.post(&format!("{prefix}/auth/refresh"), refresh).await.expect(200);
+        assert_eq!(renewed["session_id"], tokens["session_id"]);
+        let client = anonymous.with_tokens(&renewed);
+        let me = client.get(&format!("{prefix}/auth/me")).await.expect(200);
+        assert_eq!(me["username"], "admin");
+        client.send(Method::POST, &format!("{prefix}/auth/logout"), None).await.expect(204);
+        client.get(&format!("{prefix}/auth/me")).await.problem(401, "unauthenticated");
+    }
 }
 
 /// A5, A11: what one process revokes or grants, another knows soon after.

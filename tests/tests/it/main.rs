@@ -11,11 +11,14 @@
 mod audit;
 mod auth;
 mod checker;
+mod credentials;
+mod forced_change;
 mod house;
 mod platform;
 mod privileges;
 mod process;
 mod refusals;
 mod routes;
+mod sessions;
 mod settings;
 mod story;

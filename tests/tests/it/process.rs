@@ -125,6 +125,19 @@ async fn commands_beside_a_server(engine: Engine) {
     assert!(!program.run(&["fly"]).await.success);
 }
 
+/// Asking what is missing makes nothing: no folder, no database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_of_an_empty_place_leaves_it_empty() {
+    let place = stylobate_tests::Place::new(Engine::Sqlite).await;
+    let program = stylobate_tests::Program::at(&place);
+    let status = program.run(&["migrate", "--status"]).await.expect_success();
+    assert!(status.contains("missing") && !status.contains("applied"), "{status}");
+    assert_eq!(std::fs::read_dir(place.folder()).unwrap().count(), 0);
+    program.run(&["migrate"]).await.expect_success();
+    let migrated = program.run(&["migrate", "--status"]).await.expect_success();
+    assert_eq!(migrated, status.replace("missing", "applied"));
+}
+
 /// A key that does not open the ring stops the start, and the right one goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_key_encryption_key_stops_the_start() {

@@ -68,6 +68,14 @@ async fn bodies(admin: &Client) {
         ("/auth/refresh", json!({}), "refresh_token"),
         ("/auth/refresh", json!({ "refresh_token": "x", "session_id": "not a uuid" }), "session_id"),
         ("/auth/password-change", json!({ "new_password": "x" }), "current_password"),
+        ("/auth/password-change/forced", json!({ "username": "a", "new_password": "x" }), "current_password"),
+        ("/people", person("must_change_password", json!("yes")), "must_change_password"),
+        ("/user-credentials", json!({ "password": PASSWORD }), "person_id"),
+        ("/user-credentials", json!({ "person_id": "7", "password": PASSWORD }), "person_id"),
+        ("/user-credentials", json!({ "person_id": NOBODY }), "password"),
+        ("/user-credentials", json!({ "person_id": NOBODY, "password_hash": "$argon2id$" }), "password_hash"),
+        ("/user-credentials", json!({ "person_id": NOBODY, "password": 7 }), "password"),
+        ("/user-credentials", json!({ "person_id": NOBODY, "provider": "paper" }), "provider"),
     ] {
         admin.post(path, body).await.problem_of(422, "validation", field);
     }
@@ -122,6 +130,19 @@ async fn raw_bodies(admin: &Client) {
     for answer in [announced, unannounced] {
         assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
     }
+    // Whoever sends all of it before reading sees the answer too, and not a reset connection.
+    for length in [2 * 1_048_576, 4 * 1_048_576] {
+        let body = vec![b' '; length];
+        let announced = admin.wire(&format!("{head}content-length: {length}\r\n"), &body).await;
+        let mut chunk = format!("{length:x}\r\n").into_bytes();
+        chunk.extend(&body);
+        chunk.extend(b"\r\n0\r\n\r\n");
+        let unannounced = admin.wire(&format!("{head}transfer-encoding: chunked\r\n"), &chunk).await;
+        let unread = admin.anonymous().wire(&format!("{head}content-length: {length}\r\n"), &body).await;
+        for answer in [announced, unannounced, unread] {
+            assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
+        }
+    }
     let compressed = admin.request(Method::POST, "/roles").header("content-type", "application/json");
     let compressed = compressed.header("content-encoding", "gzip").body(role);
     admin.send_raw(compressed).await.problem(415, "unsupported_media_type");
@@ -141,6 +162,14 @@ async fn queries(admin: &Client) {
         ("/roles?order_by=password", "order_by"),
         ("/roles?cursor=%F0%9F%92%A9", "cursor"),
         ("/permissions?limit=-1", "limit"),
+        ("/user-credentials?person_id=7", "person_id"),
+        ("/user-credentials?provider=paper", "provider"),
+        ("/user-credentials?cursor=x", "cursor"),
+        ("/user-credentials?order_by=password_hash", "order_by"),
+        ("/sessions?is_live=perhaps", "is_live"),
+        ("/sessions?status=dreaming", "status"),
+        ("/sessions?token_hash=x", "token_hash"),
+        ("/sessions?cursor=x", "cursor"),
         ("/audit-events?actor_type=robot", "actor_type"),
         ("/audit-events?request_id=7", "request_id"),
         ("/audit-events?started_after=yesterday", "started_after"),
@@ -173,6 +202,14 @@ async fn ids_and_methods(admin: &Client) {
         (Method::DELETE, "/permissions/{id}", None),
         (Method::GET, "/audit-events/{id}", None),
         (Method::DELETE, "/auth/sessions/{id}", None),
+        (Method::POST, "/people/{id}/unlock", None),
+        (Method::DELETE, "/people/{id}/sessions", None),
+        (Method::GET, "/user-credentials/{id}", None),
+        (Method::PATCH, "/user-credentials/{id}", Some(json!({ "is_active": true }))),
+        (Method::DELETE, "/user-credentials/{id}", None),
+        (Method::GET, "/sessions/{id}", None),
+        (Method::PATCH, "/sessions/{id}", Some(json!({ "status": "revoked" }))),
+        (Method::DELETE, "/sessions/{id}", None),
     ] {
         for bad in ["7", "not-a-uuid", "0191e000-0000-7000-8000-00000000000g", "%00", "..%2F..%2Fetc"] {
             let path = path.replace("{id}", bad);
@@ -213,9 +250,11 @@ async fn mass_assignment(admin: &Client) {
         "created_at",
         "updated_at",
         "credential_epoch",
-        "must_change_password",
         "password_hash",
     ];
+    for extra in ["must_change_password", "password"] {
+        admin.patch("/auth/me", json!({ extra: true })).await.problem_of(422, "validation", extra);
+    }
     for extra in extras {
         let mut body = person.clone();
         body[extra] = json!(true);
@@ -280,9 +319,14 @@ async fn foreign_rows_look_missing(engine: Engine) {
         |number: u8| format!("0191e000-0000-7000-8000-0000000000f{number}").parse::<uuid::Uuid>().unwrap();
     let id = |number| app.place.id(foreign(number));
     let (tenant, role, perm, stranger, event) = (id(0), id(1), id(2), id(3), id(4));
-    let (now, yes, no) = match engine {
-        Engine::Sqlite => ("'2026-01-01T00:00:00.000000+00:00'", "1", "0"),
-        Engine::Postgres => ("'2026-01-01T00:00:00Z'", "true", "false"),
+    // One of a stranger, and one that a person of ours has with the other organisation.
+    let (session, elsewhere) = (id(5), id(6));
+    let resident = app.place.id(person.id.parse().unwrap());
+    let (now, later, yes, no) = match engine {
+        Engine::Sqlite => {
+            ("'2026-01-01T00:00:00.000000+00:00'", "'2100-01-01T00:00:00.000000+00:00'", "1", "0")
+        }
+        Engine::Postgres => ("'2026-01-01T00:00:00Z'", "'2100-01-01T00:00:00Z'", "true", "false"),
     };
     app.place
         .sql(&format!(
@@ -297,12 +341,18 @@ async fn foreign_rows_look_missing(engine: Engine) {
                  VALUES ({stranger}, 's@other.org', 's@other.org', {no}, 'active', {no}, 1, 1, {now}, {now});
              INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at)
                  VALUES ({tenant}, {stranger}, 'active', {now}, {now});
+             INSERT INTO credentials (person_id, kind, hash, updated_at) VALUES ({stranger}, 'password', 'x', {now});
+             INSERT INTO sessions (id, person_id, tenant_id, credential_epoch, amr, auth_time, created_at, last_seen_at,
+                                   expires_at)
+                 VALUES ({session}, {stranger}, {tenant}, 1, 'pwd', {now}, {now}, {now}, {later}),
+                        ({elsewhere}, {resident}, {tenant}, 1, 'pwd', {now}, {now}, {now}, {later});
              INSERT INTO audit_events (id, tenant_id, occurred_at, actor_kind, action, target_kind, outcome)
                  VALUES ({event}, {tenant}, {now}, 'system', 'theirs.create', 'theirs', 'success');"
         ))
         .await;
 
-    let [role, perm, stranger, event] = [1, 2, 3, 4].map(|number| foreign(number).to_string());
+    let [role, perm, stranger, event, session, elsewhere] =
+        [1, 2, 3, 4, 5, 6].map(|number| foreign(number).to_string());
     let (own, permission) = (own["id"].as_str().unwrap(), permission["id"].as_str().unwrap());
     let (name, key) = (json!({ "name": "taken over" }), json!({ "key": "taken.over" }));
     let whole = json!({ "first_name": "T", "last_name": "O", "email": "taken@over.org" });
@@ -329,6 +379,22 @@ async fn foreign_rows_look_missing(engine: Engine) {
         (Method::POST, format!("/people/{resident}/roles"), &role, Some(json!({ "role_id": "{}" }))),
         (Method::DELETE, format!("/people/{resident}/roles/{{}}"), &role, None),
         (Method::GET, "/audit-events/{}".into(), &event, None),
+        (Method::POST, "/people/{}/unlock".into(), &stranger, None),
+        (Method::DELETE, "/people/{}/sessions".into(), &stranger, None),
+        (Method::GET, "/user-credentials/{}".into(), &stranger, None),
+        (Method::PATCH, "/user-credentials/{}".into(), &stranger, Some(json!({ "password": PASSWORD }))),
+        (Method::DELETE, "/user-credentials/{}".into(), &stranger, None),
+        (
+            Method::POST,
+            "/user-credentials".into(),
+            &stranger,
+            Some(json!({ "person_id": "{}", "password": PASSWORD })),
+        ),
+        (Method::GET, "/sessions/{}".into(), &session, None),
+        (Method::PATCH, "/sessions/{}".into(), &session, Some(json!({ "status": "revoked" }))),
+        (Method::DELETE, "/sessions/{}".into(), &session, None),
+        (Method::GET, "/sessions/{}".into(), &elsewhere, None),
+        (Method::DELETE, "/sessions/{}".into(), &elsewhere, None),
     ] {
         let ask = async |id: &str| {
             let body = body.as_ref().map(|body| body.to_string().replace("{}", id).parse::<Value>().unwrap());
@@ -339,10 +405,27 @@ async fn foreign_rows_look_missing(engine: Engine) {
         };
         assert_eq!(ask(foreign).await, ask(NOBODY).await, "{method} {path} tells foreign from missing");
     }
-    for path in ["/roles", "/permissions", "/people", "/audit-events"] {
+    let by_person = format!("/sessions?person_id={stranger}");
+    let credential_of = format!("/user-credentials?person_id={stranger}");
+    for path in [
+        "/roles",
+        "/permissions",
+        "/people",
+        "/audit-events",
+        "/user-credentials",
+        "/sessions",
+        by_person.as_str(),
+        credential_of.as_str(),
+    ] {
         let listed = Value::from(admin.all(path).await).to_string();
-        assert!(!listed.contains("theirs") && !listed.contains(&stranger), "{path} lists a foreign row");
+        for foreign in ["theirs", &stranger, &session, &elsewhere] {
+            assert!(!listed.contains(foreign), "{path} lists a foreign row");
+        }
     }
+    // Ending what somebody has here leaves what they have elsewhere.
+    admin.delete(&format!("/people/{}/sessions", person.id)).await.expect(200);
+    let left = "SELECT 1 / (SELECT count(*) FROM sessions WHERE ended_at IS NULL AND id = ";
+    app.place.sql(&format!("{left}{})", id(6))).await;
     let export = admin.get("/audit-events/export").await;
     assert!(export.status == 200 && !export.text.contains("theirs"), "{export}");
     // A name that somebody else's organisation uses is free here.

@@ -138,6 +138,7 @@ const OWED: &[(Method, &str)] = &[
     (PATCH, "/auth/me"),
     (PUT, "/auth/me"),
     (POST, "/auth/password-change"),
+    (POST, "/auth/password-change/forced"),
     (GET, "/auth/sessions"),
     (DELETE, "/auth/sessions"),
     (DELETE, "/auth/sessions/{id}"),
@@ -147,6 +148,17 @@ const OWED: &[(Method, &str)] = &[
     (PATCH, "/people/{id}"),
     (PUT, "/people/{id}"),
     (DELETE, "/people/{id}"),
+    (POST, "/people/{id}/unlock"),
+    (DELETE, "/people/{id}/sessions"),
+    (GET, "/user-credentials"),
+    (POST, "/user-credentials"),
+    (GET, "/user-credentials/{id}"),
+    (PATCH, "/user-credentials/{id}"),
+    (DELETE, "/user-credentials/{id}"),
+    (GET, "/sessions"),
+    (GET, "/sessions/{id}"),
+    (PATCH, "/sessions/{id}"),
+    (DELETE, "/sessions/{id}"),
     (GET, "/people/{id}/roles"),
     (POST, "/people/{id}/roles"),
     (DELETE, "/people/{id}/roles/{role_id}"),
@@ -185,6 +197,10 @@ const ALIASES: &[(Method, &str, &str)] = &[
     (DELETE, "/auth/me/sessions", "/auth/sessions"),
     (DELETE, "/auth/me/sessions/{id}", "/auth/sessions/{id}"),
     (POST, "/auth/me/password", "/auth/password-change"),
+    (POST, "/v1/auth/login", "/auth/login"),
+    (POST, "/v1/auth/refresh", "/auth/refresh"),
+    (POST, "/v1/auth/logout", "/auth/logout"),
+    (GET, "/v1/auth/me", "/auth/me"),
     (GET, "/rbac/roles", "/roles"),
     (POST, "/rbac/roles", "/roles"),
     (GET, "/rbac/roles/{id}", "/roles/{id}"),
@@ -218,6 +234,11 @@ async fn every_owed_path_answers_under_every_prefix() {
             let (is_there, text, marks) = ask(&anonymous, method, &format!("{prefix}{}", filled(path))).await;
             assert!(is_there, "{method} {prefix}{path} does not answer: {text}");
             let (deprecation, link) = marks;
+            if prefix == "/api" && path.strip_prefix("/v1") == Some(*successor) {
+                // `/api/v1` is a prefix of its own, under which the successor is called by its proper name.
+                assert_eq!((deprecation, link), (None, None), "{method} {prefix}{path} is deprecated");
+                continue;
+            }
             assert!(deprecation.is_some(), "{method} {prefix}{path} is not marked as deprecated");
             let link = link.unwrap_or_default();
             let expected = format!("{}>; rel=\"successor-version\"", filled(successor));

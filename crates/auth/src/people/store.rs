@@ -487,7 +487,7 @@ macro_rules! select_login {
         concat!(
             "SELECT p.id, p.username, p.email, p.email_verified, p.status, p.must_change_password, \
              p.credential_epoch, p.version, p.created_at, p.updated_at, c.hash \
-             FROM people p LEFT JOIN credentials c ON c.person_id = p.id AND c.kind = 'password' WHERE ",
+             FROM people p LEFT JOIN credentials c ON c.person_id = p.id AND c.kind = 'password' AND c.is_active WHERE ",
             $condition
         )
     };

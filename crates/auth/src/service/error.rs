@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use stylobate_core::CursorInvalid;
 use stylobate_db::{Error, TransactError};
 
 use crate::{ConfigProblems, KeyError, PasswordError, PeopleError, PolicyViolation, TokenError};
@@ -47,6 +48,15 @@ pub enum AuthError {
     /// The caller has no such session.
     #[error("there is no such session")]
     SessionNotFound,
+    /// The person has no credential of the kind.
+    #[error("there is no such credential")]
+    CredentialNotFound,
+    /// The person has a credential of the kind already.
+    #[error("the person has such a credential already")]
+    CredentialExists,
+    /// A cursor was not made by the list it was given to.
+    #[error("the cursor does not belong to this list")]
+    Cursor(#[source] CursorInvalid),
     /// The caller is not a person, and only persons have sessions and passwords.
     #[error("only a person can do this")]
     NotAPerson,
@@ -89,6 +99,9 @@ impl AuthError {
             Self::RefreshReused => "refresh_reused",
             Self::RefreshInProgress => "refresh_in_progress",
             Self::SessionNotFound => "session_not_found",
+            Self::CredentialNotFound => "credential_not_found",
+            Self::CredentialExists => "credential_exists",
+            Self::Cursor(_) => "cursor_invalid",
             Self::NotAPerson => "not_a_person",
             Self::SetupTokenInvalid => "setup_token_invalid",
             Self::Config(_) => "auth_config",
@@ -126,6 +139,12 @@ impl TransactError for AuthError {
 impl From<Error> for AuthError {
     fn from(error: Error) -> Self {
         Self::Db(error)
+    }
+}
+
+impl From<CursorInvalid> for AuthError {
+    fn from(error: CursorInvalid) -> Self {
+        Self::Cursor(error)
     }
 }
 

@@ -94,13 +94,28 @@ impl Auth {
         must_change: bool,
     ) -> Result<(), AuthError> {
         let person = people::lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
-        let now = self.inner.clock.now();
-        credential::put_password(tx, id, hash, now).await?;
-        let epoch = people::raise_epoch(tx, &person, must_change, now).await?;
-        self.inner.people.void_all(tx, id, epoch, EndReason::PasswordChange).await?;
-        throttle::clear(tx, id).await?;
+        self.put_password(tx, &person, hash, must_change).await?;
         let event = AuditEvent::new(ctx, "auth.password_set", "person").on(id);
         tx.audit(event.with("must_change_password", must_change));
+        Ok(())
+    }
+
+    /// The password of a person who is locked, set by somebody else.
+    pub(super) async fn put_password(
+        &self,
+        tx: &mut Tx,
+        person: &Person,
+        hash: &PasswordHash,
+        must_change: bool,
+    ) -> Result<(), AuthError> {
+        let now = self.inner.clock.now();
+        credential::put_password(tx, person.id, hash, now).await?;
+        credential::note_password_set(tx, person.id, now).await?;
+        // Whoever is given a password is meant to sign in with it.
+        credential::set_password_active(tx, person.id, true, now).await?;
+        let epoch = people::raise_epoch(tx, person, must_change, now).await?;
+        self.inner.people.void_all(tx, person.id, epoch, EndReason::PasswordChange).await?;
+        throttle::clear(tx, person.id).await?;
         Ok(())
     }
 
@@ -121,6 +136,7 @@ impl Auth {
                 return Err(AuthError::InvalidCredentials);
             };
             credential::put_password(tx, person.id, &hash, now).await?;
+            credential::note_password_set(tx, person.id, now).await?;
             let epoch = people::raise_epoch(tx, &present, false, now).await?;
             let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
             if let Some(keep) = keep {

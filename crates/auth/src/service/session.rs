@@ -8,7 +8,7 @@ use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE, VerifiedPerson};
 use crate::{
-    RefreshToken, Session, people, refresh,
+    RefreshToken, Session, credential, people, refresh,
     session::{self, EndReason, NewSession},
 };
 
@@ -137,6 +137,7 @@ impl Auth {
                 self.end_session(tx, id, EndReason::SessionLimit, now).await?;
             }
         }
+        credential::note_login(tx, grant.person, now).await?;
         let token = RefreshToken::issue(&self.inner.pepper, grant.session, 0)?;
         refresh::insert(tx, grant.session, token.hash(), now, grant.expires_at).await?;
         let mut event =

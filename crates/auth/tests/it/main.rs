@@ -9,5 +9,6 @@
 
 mod key;
 mod password;
+mod security_events;
 mod service;
 mod token;

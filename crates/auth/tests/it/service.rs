@@ -1,10 +1,12 @@
 //! The service on both engines.
 
 mod authenticate;
+mod credentials;
 mod login;
 mod passwords;
 mod people;
 mod refresh;
+mod session_admin;
 mod sessions;
 mod setup;
 

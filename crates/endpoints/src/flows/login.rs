@@ -7,7 +7,10 @@ use stylobate_tenancy::{ChooseError, choose};
 use stylobate_tower_middleware::{ApiError, ApiResult, Context, CurrentPrincipal, Permission, StrictJson};
 use utoipa::ToSchema;
 
-use super::{Flows, TAG};
+use super::{
+    Flows, TAG,
+    password::{is_outgrown, must_change_password},
+};
 use crate::{Route, Routes};
 
 /// `POST /auth/login`: a password for an access token and a refresh token.
@@ -32,7 +35,7 @@ pub fn logout_routes(flows: &Flows) -> Routes {
     let reason = Permission::Public(
         "either token is the credential, and ending a session that is over changes nothing",
     );
-    let route = Route::post("/auth/logout", reason).tag(TAG).summary("Signs out");
+    let route = Route::post("/auth/logout", reason).tag(TAG).summary("Signs out").reads_credential();
     Routes::new().add(route.body::<LogoutInput>().answers(204, None), flows, logout)
 }
 
@@ -100,12 +103,16 @@ async fn login(
         return Err(ApiError::field("provider", "invalid", "is not `local`"));
     }
     let (db, password) = (flows.db.clone(), Password::new(input.password)?);
+    let is_outgrown = is_outgrown(&flows.auth, &password);
     let person = flows.auth.verify_login(&context, &input.username, password).await?;
     let (flows, org_code) = (flows.clone(), input.org_code);
     let begin = async move |tx: &mut Tx| {
         // Admitted before the memberships are read: whoever is taken out of the organisation meanwhile waits, and then
         // finds the session among those to end.
         let admitted = flows.auth.admit(tx, &person).await?;
+        if is_outgrown {
+            return Err(AuthError::MustChangePassword.into());
+        }
         let memberships = flows.tenancy.memberships_of(tx, person.id()).await?;
         let tenant = choose(&memberships, org_code.as_deref())?;
         Ok::<_, SignInError>(flows.auth.begin_session(tx, &context, admitted, Some(tenant)).await?)
@@ -186,6 +193,7 @@ impl TransactError for SignInError {
 impl From<SignInError> for ApiError {
     fn from(error: SignInError) -> Self {
         match error {
+            SignInError::Auth(AuthError::MustChangePassword) => must_change_password(),
             SignInError::Auth(error) => error.into(),
             SignInError::Tenancy(error) => error.into(),
             SignInError::Choose(error) => error.into(),

@@ -35,6 +35,8 @@ struct Me {
     username: Option<String>,
     email: String,
     email_verified: bool,
+    /// Whether the next sign-in asks for a new password first.
+    must_change_password: bool,
     #[schema(value_type = Option<uuid::Uuid>)]
     tenant_id: Option<TenantId>,
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -50,6 +52,7 @@ async fn me(State(flows): State<Flows>, principal: CurrentPrincipal) -> ApiResul
         username: person.username,
         email: person.email,
         email_verified: person.email_verified,
+        must_change_password: person.must_change_password,
         tenant_id: principal.tenant,
         session_id: principal.session,
     }))

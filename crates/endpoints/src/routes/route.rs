@@ -17,6 +17,7 @@ pub struct Route {
     path: &'static str,
     permission: Permission,
     is_deprecated: bool,
+    reads_credential: bool,
     pub(super) operation: Operation,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
 }
@@ -58,7 +59,9 @@ impl Route {
                 )
             });
         let operation = OperationBuilder::new().parameters(Some(parameters.collect::<Vec<_>>())).build();
-        Self { method, path, permission, is_deprecated: false, operation, schemas: Vec::new() }
+        let reads_credential = !matches!(permission, Permission::Public(_));
+        let schemas = Vec::new();
+        Self { method, path, permission, is_deprecated: false, reads_credential, operation, schemas }
     }
 
     methods! {
@@ -93,6 +96,13 @@ impl Route {
     pub fn deprecated(mut self) -> Self {
         self.is_deprecated = true;
         self = self.documented(|operation| operation.deprecated(Some(utoipa::openapi::Deprecated::True)));
+        self
+    }
+
+    /// It is public, and still looks at who asks: others answer without waiting for a credential to be judged.
+    #[must_use]
+    pub fn reads_credential(mut self) -> Self {
+        self.reads_credential = true;
         self
     }
 
@@ -179,6 +189,11 @@ impl Route {
 
     pub(super) fn path(&self) -> &'static str {
         self.path
+    }
+
+    /// Whether it does not care who asks.
+    pub(super) fn is_open(&self) -> bool {
+        !self.reads_credential
     }
 
     pub(super) fn permission(&self) -> Permission {

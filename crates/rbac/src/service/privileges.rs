@@ -8,7 +8,7 @@ use super::{Rbac, require_platform_role};
 use crate::{
     Assignee, AssigneeKind, PolicyRole, RbacError, RoleAssignment, SUPER_ADMIN,
     snapshot::{Asked, Reach, Snapshot},
-    store::{assignments, epochs, policy, roles},
+    store::{assignments, epochs, grants, policy, roles},
 };
 
 impl Rbac {
@@ -27,6 +27,29 @@ impl Rbac {
             require_platform_role(tx, &context.principal).await?;
         }
         Ok(())
+    }
+
+    /// Refuses as [`require_may_manage`](Self::require_may_manage), and when `assignee` may do more in the caller's tenant
+    /// than the caller: whoever sets the password of an account can do everything that it may. For transactions of
+    /// platform scope.
+    ///
+    /// # Errors
+    /// [`RbacError::PlatformOwned`], [`RbacError::BeyondOwn`].
+    pub async fn require_may_become(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        assignee: impl Into<Assignee>,
+    ) -> Result<(), RbacError> {
+        let assignee = assignee.into();
+        self.require_may_manage(tx, context, assignee).await?;
+        let Some(tenant) = context.principal.tenant else { return Ok(()) };
+        let mut given = Vec::new();
+        for held in assignments::of_assignee(tx, tenant, assignee).await? {
+            given.extend(grants::of_role(tx, held.role_id).await?);
+        }
+        let is_of_platform = self.engine.holds_platform_role(&context.principal);
+        self.require_within_own(tx, &context.principal, is_of_platform, Some(tenant), &given).await
     }
 
     /// Who has the role [`SUPER_ADMIN`] on the platform. Until the transaction, which has platform scope, ends, nobody

@@ -1,6 +1,6 @@
-use stylobate_core::{Principal, RequestContext, ServiceId};
+use stylobate_core::{PersonId, Principal, RequestContext, ServiceId};
 use stylobate_db::{Scope, Tx};
-use stylobate_rbac::{AssignmentQuery, Authorizer, RbacError, RoleQuery};
+use stylobate_rbac::{AssignmentQuery, Authorizer, RbacError, RoleQuery, RoleUpdate};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::world::{SETS, World};
@@ -149,6 +149,37 @@ async fn accounts_of_the_platform_are_managed_by_the_platform(db: TestDb) {
     remove(world.person_in(root, world.a)).await.unwrap();
 }
 both_engines!(accounts_of_the_platform_are_managed_by_the_platform, SETS);
+
+async fn nobody_becomes_somebody_who_may_do_more(db: TestDb) {
+    // A11: who sets the password of an account may do everything that it may.
+    let world = World::new(db).await;
+    let (admin, desk, clerk, manager) = (world.in_a(), world.person(), world.person(), world.person());
+    let asking = world.person_in(desk, world.a);
+    let (weak, strong) =
+        (world.role_with("weak", "user.read").await, world.role_with("strong", "user.delete").await);
+    for (person, role) in [(desk, weak.id), (clerk, weak.id), (manager, weak.id), (manager, strong.id)] {
+        world.rbac.assign(&admin, person, role).await.unwrap();
+    }
+    let become_them = async |context: &RequestContext, person: PersonId| {
+        let ask = async |tx: &mut Tx| world.rbac.require_may_become(tx, context, person).await;
+        world.db.transact(Scope::Platform("test"), ask).await.map_err(|error| error.code())
+    };
+    let root = world.super_admin().await;
+    assert_eq!(become_them(&asking, world.person()).await, Ok(()));
+    assert_eq!(become_them(&asking, clerk).await, Ok(()));
+    assert_eq!(become_them(&asking, manager).await, Err("beyond_own_permissions"));
+    assert_eq!(become_them(&admin, manager).await, Ok(()));
+    for context in [&asking, &admin] {
+        assert_eq!(become_them(context, root).await, Err("platform_owned"));
+    }
+    world.rbac.ensure(None).await.unwrap();
+    assert_eq!(become_them(&world.person_in(root, world.a), manager).await, Ok(()));
+    // What is switched off can be switched on.
+    let off = RoleUpdate { is_active: Some(false), ..RoleUpdate::default() };
+    world.rbac.update_role(&admin, strong.id, off).await.unwrap();
+    assert_eq!(become_them(&asking, manager).await, Err("beyond_own_permissions"));
+}
+both_engines!(nobody_becomes_somebody_who_may_do_more, SETS);
 
 async fn the_last_super_administrator_stays_one(db: TestDb) {
     let world = World::new(db).await;

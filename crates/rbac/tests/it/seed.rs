@@ -47,8 +47,9 @@ async fn the_default_roles_give_what_they_say(db: TestDb) {
     }
     assert_eq!(
         table,
-        "admin: user.create user.read user.update user.delete user.invite role.create role.read role.update \
-         role.delete role.assign role.revoke role.perm.assign role.perm.revoke perm.create perm.read perm.update \
+        "admin: user.create user.read user.update user.delete user.invite user.unlock \
+         user.credential.create user.credential.read user.credential.update user.credential.delete session.read \
+         session.revoke role.create role.read role.update role.delete role.assign role.revoke role.perm.assign role.perm.revoke perm.create perm.read perm.update \
          perm.delete audit.log.read audit.log.export docs.read\n\
          auditor: audit.log.read audit.log.export\n\
          operator: user.create user.read user.update user.invite role.read perm.read docs.read\n\

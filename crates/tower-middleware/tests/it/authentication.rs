@@ -1,9 +1,14 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{Router, body::Body, routing::get};
-use http::request::Builder;
+use http::{Method, request::Builder};
+use stylobate_core::{BoxFuture, Principal};
 use stylobate_tower_middleware::{
-    AuthenticateLayer, Context, CurrentPrincipal, SessionCookie, TrustedProxies,
+    AuthenticateLayer, Authenticator, Context, CredentialRefused, CsrfLayer, CurrentPrincipal, Presented,
+    SessionCookie, TrustedProxies,
 };
 use tower::ServiceBuilder;
 
@@ -70,6 +75,49 @@ async fn credentials_that_cannot_be_judged_are_503() {
     let response = asked("/me", |request| request.header("authorization", "Bearer away")).await;
     assert_eq!(response.headers()["retry-after"], "1");
     assert_eq!(problem(response).await["code"], "auth_unavailable");
+}
+
+/// Judges nobody in time, and counts who makes it try.
+#[derive(Default)]
+struct Away(AtomicUsize);
+
+impl Authenticator for Away {
+    fn authenticate<'a>(&'a self, _: Presented<'a>) -> BoxFuture<'a, Result<Principal, CredentialRefused>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Err(CredentialRefused::Unavailable) })
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_judgement_that_is_not_asked_for() {
+    let away = Arc::new(Away::default());
+    let authenticate = AuthenticateLayer::new(Arc::clone(&away) as Arc<dyn Authenticator>);
+    let layers = ServiceBuilder::new()
+        .layer(edge())
+        .layer(authenticate.with_open_routes([(Method::GET, "/open"), (Method::POST, "/open")]))
+        .layer(CsrfLayer::new([]).unwrap());
+    let who = async |context: Context| context.principal.is_authenticated().to_string();
+    let app = router([
+        ("/open", get(who).post(who).delete(who)),
+        ("/asking", get(async |_who: CurrentPrincipal| "in")),
+    ])
+    .layer(layers);
+    let ask = async |method: &str, path: &str, header: (&'static str, &'static str)| {
+        let request = request(method, path).header(header.0, header.1);
+        send(app.clone(), request.body(Body::empty()).unwrap()).await
+    };
+    let bearer = ("authorization", "Bearer ada");
+    for method in ["GET", "HEAD", "POST"] {
+        assert_eq!(ask(method, "/open", bearer).await.status(), 200);
+    }
+    assert_eq!(away.0.load(Ordering::Relaxed), 0);
+    // Another method of the same path was not named.
+    ask("DELETE", "/open", bearer).await;
+    assert_eq!(ask("GET", "/asking", bearer).await.status(), 503);
+    assert_eq!(away.0.load(Ordering::Relaxed), 2);
+    // A21: a cookie is protected also where nobody asks whether it is good.
+    let by_cookie = ask("POST", "/open", ("cookie", "__Host-session=ada")).await;
+    assert_eq!(problem(by_cookie).await["code"], "csrf");
 }
 
 #[tokio::test]

@@ -117,6 +117,9 @@ pub(crate) struct PersonInput {
     /// A first password. Without one the person cannot sign in yet. Only when making a person.
     #[serde(default)]
     pub(crate) password: Option<String>,
+    /// Whether the next sign-in asks for a new password first. Stays as it is unless given.
+    #[serde(default)]
+    pub(crate) must_change_password: Option<bool>,
     #[serde(default)]
     pub(crate) email_verified: bool,
     #[serde(default)]
@@ -186,6 +189,7 @@ impl PersonInput {
             email,
             username: Some(username),
             password: Some(password),
+            must_change_password: None,
             email_verified: false,
             display_name: None,
             avatar_url: None,
@@ -329,6 +333,7 @@ impl From<&PersonView> for PersonInput {
             email: view.email.clone(),
             username: view.username.clone(),
             password: None,
+            must_change_password: None,
             email_verified: view.email_verified,
             display_name: profile.display_name,
             avatar_url: profile.avatar_url,
@@ -369,7 +374,7 @@ fn check_text(field: &'static str, value: &str, chars_max: usize, problems: &mut
     }
 }
 
-pub(super) fn invalid(errors: Vec<FieldProblem>) -> Problem {
+pub(crate) fn invalid(errors: Vec<FieldProblem>) -> Problem {
     let mut problem = Problem::new(422, "validation").detail("Some fields are not as they should be.");
     problem.errors = errors;
     problem

@@ -69,6 +69,14 @@ pub(crate) fn routes(people: &People) -> Routes {
             people,
             delete,
         )
+        .add(
+            Route::post("/people/{id}/unlock", Permission::Key("user.unlock"))
+                .tag(TAG)
+                .summary("Lets a person sign in again whom wrong passwords have locked out")
+                .answers(204, None),
+            people,
+            unlock,
+        )
         .and(me::routes(people))
 }
 
@@ -154,6 +162,15 @@ async fn delete(
     PathId(id): PathId<PersonId>,
 ) -> ApiResult<StatusCode> {
     people.delete(&context, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn unlock(
+    State(people): State<People>,
+    context: Context,
+    PathId(id): PathId<PersonId>,
+) -> ApiResult<StatusCode> {
+    people.unlock(&context, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -13,7 +13,7 @@ use stylobate::{
     },
     db::{self, Db, Scope, TransactError, Tx},
     middleware::{ApiError, IntoProblem},
-    rbac::{Assignee, AssigneeKind, Rbac, RbacError},
+    rbac::{Rbac, RbacError},
     tenancy::{self, Tenancy},
 };
 
@@ -25,10 +25,10 @@ use super::{
 /// People of the caller's organisation.
 #[derive(Clone)]
 pub(crate) struct People {
-    db: Db,
-    auth: Auth,
-    rbac: Rbac,
-    tenancy: Arc<Tenancy>,
+    pub(super) db: Db,
+    pub(super) auth: Auth,
+    pub(super) rbac: Rbac,
+    pub(super) tenancy: Arc<Tenancy>,
 }
 
 /// Why something about people was refused.
@@ -104,6 +104,7 @@ pub(crate) struct Draft {
     profile: Profile,
     status: Status,
     email_verified: bool,
+    must_change_password: bool,
     hash: Option<PasswordHash>,
 }
 
@@ -193,7 +194,14 @@ impl People {
             }
             None => None,
         };
-        Ok(Draft { identity, profile, status, email_verified: input.email_verified, hash })
+        Ok(Draft {
+            identity,
+            profile,
+            status,
+            email_verified: input.email_verified,
+            must_change_password: input.must_change_password.unwrap_or(false),
+            hash,
+        })
     }
 
     /// The rest of making a person, inside the caller's transaction.
@@ -208,11 +216,11 @@ impl People {
             username: draft.identity.username.clone(),
             email: draft.identity.email.clone(),
             email_verified: draft.email_verified,
-            must_change_password: false,
+            must_change_password: draft.must_change_password,
         };
         let person = self.auth.people().insert(tx, context, new).await?;
         if let Some(hash) = &draft.hash {
-            self.auth.set_password(tx, context, person.id, hash, false).await?;
+            self.auth.set_password(tx, context, person.id, hash, draft.must_change_password).await?;
         }
         let search_key = store::search_key(&draft.profile, person.username.as_deref(), &person.email);
         store::put_profile(tx, person.id, &draft.profile, draft.status, search_key).await?;
@@ -279,10 +287,16 @@ impl People {
             .transact(Scope::Platform("change a person"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
                 let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
-                if context.principal.person_id() != Some(id) {
+                let is_own = context.principal.person_id() == Some(id);
+                if !is_own {
                     this.rbac.require_may_manage(tx, context, id).await?;
                 }
                 let input = change(&before)?;
+                if is_own
+                    && input.must_change_password.is_some_and(|wanted| wanted != before.must_change_password)
+                {
+                    return Err(field("must_change_password", "is for somebody else to decide").into());
+                }
                 if input.password.is_some() {
                     return Err(field("password", "is changed by its owner, at /auth/password-change").into());
                 }
@@ -298,7 +312,7 @@ impl People {
                     username: Some(identity.username),
                     email: Some(identity.email),
                     email_verified: Some(input.email_verified),
-                    must_change_password: None,
+                    must_change_password: input.must_change_password,
                 };
                 let person = this.auth.people().update(tx, context, id, version, identifiers).await?;
                 let person = if person.version == version {
@@ -308,8 +322,8 @@ impl People {
                     person
                 };
                 // The row of the person is locked by now.
-                if decides && this.is_shared(tx, id).await? {
-                    return Err(shared().into());
+                if decides {
+                    this.require_not_shared(tx, id).await?;
                 }
                 if (status == Status::Active) != (before.status == Status::Active) {
                     let wanted =
@@ -323,6 +337,19 @@ impl People {
                     event(context, "person.update", tenant, id).change(Some(&before), Some(&after)),
                 );
                 Ok(after)
+            })
+            .await
+    }
+
+    /// Lets a member of the caller's organisation sign in again whom wrong passwords have locked out.
+    pub(super) async fn unlock(&self, context: &RequestContext, id: PersonId) -> Result<(), Refused> {
+        let tenant = tenant_of(context)?;
+        let (this, context) = (self.clone(), context.clone());
+        self.db
+            .transact(Scope::Platform("unlock a person"), async move |tx: &mut Tx| {
+                this.account(tx, &context, tenant, id).await?;
+                this.auth.unlock(tx, &context, id).await?;
+                Ok(())
             })
             .await
     }
@@ -360,39 +387,6 @@ impl People {
 }
 
 impl People {
-    /// Whether the person belongs to several organisations. One of them then decides about the membership, and not about
-    /// who the person is: whoever may change an address could take over the account in the others.
-    async fn is_shared(&self, tx: &mut Tx, id: PersonId) -> Result<bool, Refused> {
-        Ok(self.tenancy.memberships_of(tx, id).await?.len() > 1)
-    }
-
-    /// Refuses to take the last super administrator who can sign in away from the platform: nobody could make another.
-    async fn require_another_administrator(
-        &self,
-        tx: &mut Tx,
-        id: PersonId,
-        before: &PersonView,
-    ) -> Result<(), Refused> {
-        if before.status != Status::Active {
-            return Ok(());
-        }
-        let holders = self.rbac.super_administrators(tx).await?;
-        if !holders.contains(&id.into()) {
-            return Ok(());
-        }
-        for holder in holders.into_iter().filter(|holder| *holder != Assignee::from(id)) {
-            if holder.kind == AssigneeKind::Person
-                && let Some(person) =
-                    stylobate::auth::People::find(tx, PersonId::from_uuid(holder.id)).await?
-                && person.is_active()
-            {
-                return Ok(());
-            }
-        }
-        let detail = "The platform keeps one super administrator who can sign in.";
-        Err(Problem::new(409, "last_administrator").detail(detail).into())
-    }
-
     async fn leave(
         &self,
         tx: &mut Tx,
@@ -414,11 +408,7 @@ fn touches_identity(before: &PersonView, identity: &Identity, input: &PersonInpu
     identity.email.as_str() != before.email
         || identity.username.as_ref().map(Username::as_str) != before.username.as_deref()
         || input.email_verified != before.email_verified
-}
-
-fn shared() -> Problem {
-    let detail = "The person belongs to other organisations as well: only the person changes name, address and status.";
-    Problem::new(403, "shared_person").detail(detail)
+        || input.must_change_password.is_some_and(|wanted| wanted != before.must_change_password)
 }
 
 async fn read(tx: &mut Tx, tenant: TenantId, id: PersonId) -> Result<PersonView, Refused> {
@@ -429,10 +419,10 @@ fn event(context: &RequestContext, action: &'static str, tenant: TenantId, id: P
     AuditEvent::new(context, action, "person").on(id).in_tenant(Some(tenant))
 }
 
-pub(super) fn tenant_of(context: &RequestContext) -> Result<TenantId, Refused> {
+pub(crate) fn tenant_of(context: &RequestContext) -> Result<TenantId, Refused> {
     context.principal.tenant.ok_or_else(|| Problem::not_found().into())
 }
 
-pub(super) fn field(name: &'static str, message: &'static str) -> Problem {
+pub(crate) fn field(name: &'static str, message: &'static str) -> Problem {
     invalid(vec![FieldProblem::new(name, "invalid", message)])
 }

@@ -1,0 +1,15 @@
+-- What administrators see of a credential beside its hash, and what switches it off.
+
+-- One that is off is as good as none: sign-in reads no hash.
+ALTER TABLE credentials ADD COLUMN is_active INTEGER NOT NULL DEFAULT 1
+    CONSTRAINT credentials_is_active_boolean CHECK (is_active IN (0, 1));
+-- Null in rows of a program that does not know the columns; `updated_at` stands in then. That one also moves when a hash
+-- is renewed with other parameters, which is no new password.
+ALTER TABLE credentials ADD COLUMN created_at TEXT;
+ALTER TABLE credentials ADD COLUMN password_updated_at TEXT;
+-- Sessions are swept when they have run out, so the last login is kept here.
+ALTER TABLE credentials ADD COLUMN last_login_at TEXT;
+UPDATE credentials SET created_at = updated_at, password_updated_at = updated_at;
+
+-- The sessions of an organisation, newest first.
+CREATE INDEX sessions_tenant_id_created_at ON sessions (tenant_id, created_at, id);

@@ -1,0 +1,100 @@
+//! What happens around signing in and is on record: one table, from which `docs/security-events.md` is made.
+
+/// A kind of security event: an action of the audit trail that whoever watches over an installation wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecurityEvent {
+    /// The action, as the trail spells it.
+    pub action: &'static str,
+    /// The kind of thing it happened to.
+    pub target: &'static str,
+    /// What it means, and which facts come with it.
+    pub meaning: &'static str,
+}
+
+const fn event(action: &'static str, target: &'static str, meaning: &'static str) -> SecurityEvent {
+    SecurityEvent { action, target, meaning }
+}
+
+/// Every action that this crate records, sorted.
+pub const SECURITY_EVENTS: &[SecurityEvent] = &[
+    event(
+        "auth.login",
+        "session",
+        "Somebody signed in. `sessions_ended`: how many older sessions made room.",
+    ),
+    event(
+        "auth.login_failed",
+        "person",
+        "Name or password was wrong, or the person may not sign in; without an id when nobody has the name. `failures` in a \
+         row; `account_locked_until` and `address_locked_until` when this try began a lock. Tries during a lock are refused \
+         and not recorded.",
+    ),
+    event("auth.logout", "session", "Somebody signed out."),
+    event(
+        "auth.password_change",
+        "person",
+        "Somebody changed their own password, also when they had to. `sessions_ended`.",
+    ),
+    event(
+        "auth.password_change_failed",
+        "person",
+        "The present password that a change asks for was wrong. Counts like a failed sign-in, with the same facts.",
+    ),
+    event(
+        "auth.password_set",
+        "person",
+        "Somebody else, a command or an import set a password. Everything issued before is void. `must_change_password`.",
+    ),
+    event("auth.unlock", "person", "Somebody ended the lock of an account."),
+    event("credential.create", "credential", "Somebody gave a person a password who had none."),
+    event(
+        "credential.delete",
+        "credential",
+        "Somebody removed a person's password. Everything issued before is void.",
+    ),
+    event(
+        "credential.update",
+        "credential",
+        "Somebody changed a person's credential: `password_changed`, `unlocked`, and the fields that differ. Switched off, \
+         everything issued before is void.",
+    ),
+    event("person.create", "person", "Somebody added a person."),
+    event("person.delete", "person", "Somebody removed a person with everything issued to them."),
+    event(
+        "person.update",
+        "person",
+        "Somebody changed name, address, duty to change the password, or status. Disabling ends everything.",
+    ),
+    event(
+        "sealed_secret.create",
+        "sealed_secret",
+        "A process made a secret that all processes share, at the first start.",
+    ),
+    event(
+        "session.reuse_detected",
+        "session",
+        "A refresh token was used a second time: its session has been ended.",
+    ),
+    event(
+        "session.revoke",
+        "session",
+        "Somebody ended a session, their own or another's. `person_id` when another's.",
+    ),
+    event(
+        "session.revoke_all",
+        "person",
+        "Somebody ended the sessions that a person has for an organisation. `sessions`.",
+    ),
+    event("session.revoke_others", "person", "Somebody ended their other sessions. `sessions`."),
+    event(
+        "setup_token.create",
+        "setup_token",
+        "A start of an installation without people made the one-time link.",
+    ),
+    event("setup_token.redeem", "setup_token", "The one-time link made the first administrator."),
+    event(
+        "signing_key.create",
+        "signing_key",
+        "A process made the next key that signs access tokens: the first, or a rotation.",
+    ),
+];

@@ -1,0 +1,122 @@
+//! The table of security events: complete, sorted, and the same as `docs/security-events.md`.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use stylobate_auth::SECURITY_EVENTS;
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// What other crates record that belongs to the same picture: action, folder, meaning.
+const OTHERS: &[(&str, &str, &str)] = &[
+    (
+        "audit.export",
+        "crates/audit",
+        "Somebody took a copy of the trail. The filters and the number of rows.",
+    ),
+    (
+        "member.remove",
+        "examples/control-plane",
+        "Somebody left an organisation, or was taken out of it; the sessions for it ended.",
+    ),
+    (
+        "permission.deny",
+        "crates/tower-middleware",
+        "A caller asked for something that they have no permission for. `reason`, `method`, `route`.",
+    ),
+    ("role.assign", "crates/rbac", "Somebody gave a role to a person, an API key or a service."),
+    ("role.perm.assign", "crates/rbac", "Somebody attached a permission to a role."),
+    ("role.perm.revoke", "crates/rbac", "Somebody detached a permission from a role."),
+    ("role.revoke", "crates/rbac", "Somebody took a role away."),
+];
+
+/// The text of every source file below `folder` but the table itself.
+fn sources(folder: &Path) -> String {
+    let (mut folders, mut text) = (vec![folder.to_owned()], String::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs")
+                && !path.ends_with("security_event.rs")
+            {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+/// Every text of the form `noun.verb` that the sources quote.
+fn quoted_pairs(sources: &str) -> BTreeSet<&str> {
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let is_pair =
+        |text: &str| text.split_once('.').is_some_and(|(noun, verb)| is_word(noun) && is_word(verb));
+    sources.lines().flat_map(|line| line.split('"').skip(1).step_by(2)).filter(|text| is_pair(text)).collect()
+}
+
+#[test]
+fn the_table_is_sorted_and_names_each_action_once() {
+    for pair in SECURITY_EVENTS.windows(2) {
+        assert!(pair[0].action < pair[1].action, "{} {}", pair[0].action, pair[1].action);
+    }
+}
+
+// ASVS 16.3.1
+#[test]
+fn every_action_that_is_recorded_is_in_the_table() {
+    let text = sources(&repository().join("crates/auth/src"));
+    let recorded = quoted_pairs(&text);
+    for event in SECURITY_EVENTS {
+        assert!(recorded.contains(event.action), "nothing records {}", event.action);
+        assert!(event.meaning.ends_with('.'), "{}", event.action);
+    }
+    let nouns: BTreeSet<&str> =
+        SECURITY_EVENTS.iter().filter_map(|event| Some(event.action.split_once('.')?.0)).collect();
+    for action in recorded {
+        let is_listed = SECURITY_EVENTS.iter().any(|event| event.action == action);
+        let noun = action.split_once('.').unwrap().0;
+        assert!(is_listed || !nouns.contains(noun), "{action} is not in the table of security events");
+    }
+    for (action, folder, _) in OTHERS {
+        let text = sources(&repository().join(folder).join("src"));
+        assert!(text.contains(&format!("\"{action}\"")), "nothing in {folder} records {action}");
+    }
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Security events\n\n\
+         What is on record about signing in and about who may do what. Each is a row of the audit trail (`GET /audit-events?action=…`)\n\
+         with time, actor, address, user agent, request and session; what comes beside is named here. Rows of changes are\n\
+         written in the transaction of the change, refusals in one of their own. No row holds a password, a token, a hash or\n\
+         the name that somebody typed at sign-in.\n\n\
+         The first table is generated from the one in `crates/auth/src/security_event.rs`; a test holds them together\n\
+         (`UPDATE_DOCS=1 cargo test -p stylobate-auth --all-features security_events` writes it anew).\n\n\
+         ## Signing in, sessions, credentials, keys\n\n| action | happens to | meaning |\n|---|---|---|\n",
+    );
+    for event in SECURITY_EVENTS {
+        writeln!(page, "| `{}` | `{}` | {} |", event.action, event.target, event.meaning).unwrap();
+    }
+    page.push_str("\n## Permissions, membership, the trail itself\n\n| action | recorded by | meaning |\n|---|---|---|\n");
+    for (action, folder, meaning) in OTHERS {
+        writeln!(page, "| `{action}` | `{folder}` | {meaning} |").unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_docs_page_is_the_table() {
+    let path = repository().join("docs/security-events.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    assert_eq!(fs::read_to_string(path).unwrap(), page(), "run with UPDATE_DOCS=1");
+}

@@ -1,0 +1,98 @@
+//! Whose account a caller may decide about.
+
+use stylobate::{
+    auth::PersonChange,
+    core::{PersonId, Problem, RequestContext, TenantId},
+    db::Tx,
+    rbac::{Assignee, AssigneeKind},
+};
+
+use super::{
+    model::{PersonView, Status},
+    service::{People, Refused},
+    store,
+};
+
+impl People {
+    /// A member of `tenant`; everybody else is missing.
+    pub(crate) async fn member(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        id: PersonId,
+    ) -> Result<PersonView, Refused> {
+        store::find_member(tx, tenant, id).await?.ok_or_else(|| Problem::not_found().into())
+    }
+
+    /// A member of `tenant` about whose account as a whole the caller may decide: of no other organisation, and not of the
+    /// platform unless the caller is. For transactions of platform scope.
+    pub(crate) async fn account(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        id: PersonId,
+    ) -> Result<PersonView, Refused> {
+        let member = self.member(tx, tenant, id).await?;
+        self.rbac.require_may_manage(tx, context, id).await?;
+        self.require_not_shared(tx, id).await?;
+        Ok(member)
+    }
+
+    /// Whether the person belongs to several organisations. One of them then decides about the membership, and not about
+    /// who the person is: whoever may change an address could take over the account in the others.
+    pub(super) async fn is_shared(&self, tx: &mut Tx, id: PersonId) -> Result<bool, Refused> {
+        Ok(self.tenancy.memberships_of(tx, id).await?.len() > 1)
+    }
+
+    pub(super) async fn require_not_shared(&self, tx: &mut Tx, id: PersonId) -> Result<(), Refused> {
+        if !self.is_shared(tx, id).await? {
+            return Ok(());
+        }
+        let detail = "The person belongs to other organisations as well: only the person changes name, address, \
+                      credentials and status.";
+        Err(Problem::new(403, "shared_person").detail(detail).into())
+    }
+
+    /// Refuses to take the last super administrator who can sign in away from the platform: nobody could make another.
+    pub(crate) async fn require_another_administrator(
+        &self,
+        tx: &mut Tx,
+        id: PersonId,
+        before: &PersonView,
+    ) -> Result<(), Refused> {
+        if before.status != Status::Active {
+            return Ok(());
+        }
+        let holders = self.rbac.super_administrators(tx).await?;
+        if !holders.contains(&id.into()) {
+            return Ok(());
+        }
+        for holder in holders.into_iter().filter(|holder| *holder != Assignee::from(id)) {
+            let other = PersonId::from_uuid(holder.id);
+            if holder.kind == AssigneeKind::Person
+                && let Some(person) = stylobate::auth::People::find(tx, other).await?
+                && person.is_active()
+                && self.auth.has_credential(tx, other).await?
+            {
+                return Ok(());
+            }
+        }
+        let detail = "The platform keeps one super administrator who can sign in.";
+        Err(Problem::new(409, "last_administrator").detail(detail).into())
+    }
+
+    /// Changes what the person is called and asked at sign-in, and what the lists find them by.
+    pub(crate) async fn change_identifiers(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        before: &PersonView,
+        change: PersonChange,
+    ) -> Result<(), Refused> {
+        let id = PersonId::from_uuid(before.id);
+        let person = self.auth.people().update(tx, context, id, before.version, change).await?;
+        let search_key = store::search_key(&before.profile, person.username.as_deref(), &person.email);
+        Ok(store::put_profile(tx, id, &before.profile, before.status, search_key).await?)
+    }
+}
