@@ -64,7 +64,7 @@ pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, Sig
 pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
 pub use password::{
     ContextWords, HashParams, HasherOptions, HasherStats, Password, PasswordError, PasswordHash,
-    PasswordHasher, PasswordPolicy, PolicyViolation, Verdict,
+    PasswordHasher, PasswordPeppers, PasswordPolicy, PolicyViolation, StoredHash, Verdict,
 };
 pub use people::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]

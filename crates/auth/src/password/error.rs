@@ -44,6 +44,26 @@ pub enum PasswordError {
         /// The passes it asks for.
         passes: u32,
     },
+    /// The stored text is of a kind that is not verified here: no hash at all, or one of another system.
+    #[error("the stored password hash is of an unknown kind")]
+    UnknownHash,
+    /// The stored hash of a replaced system asks for more work than is sensible, and was not run.
+    #[error("the stored {scheme} hash asks for a cost of {cost}")]
+    LegacyHashTooCostly {
+        /// What it was made with.
+        scheme: &'static str,
+        /// bcrypt's cost, or the iterations of PBKDF2.
+        cost: u32,
+    },
+    /// The stored hash is keyed with a secret that is not configured.
+    #[error("version {version} of the password pepper is missing")]
+    PepperMissing {
+        /// The version it names.
+        version: u16,
+    },
+    /// What should be versions and secrets ([`PasswordPeppers::parse`](crate::PasswordPeppers::parse)) is not.
+    #[error("not a list of `version:secret` with versions from 1 and secrets of at least 32 bytes in base64")]
+    PepperInvalid,
     /// The system has no memory or no thread left for the hash.
     #[error("no memory or thread left for password hashing")]
     Exhausted,
@@ -65,7 +85,10 @@ impl PasswordError {
             Self::MinimumOutOfRange { .. } => "password_minimum_out_of_range",
             Self::ParamsOutOfRange { .. } => "password_params_out_of_range",
             Self::MalformedHash => "password_hash_malformed",
-            Self::HashTooCostly { .. } => "password_hash_too_costly",
+            Self::HashTooCostly { .. } | Self::LegacyHashTooCostly { .. } => "password_hash_too_costly",
+            Self::UnknownHash => "password_hash_unknown",
+            Self::PepperMissing { .. } => "password_pepper_missing",
+            Self::PepperInvalid => "password_pepper_invalid",
             Self::Exhausted => "password_hashing_exhausted",
             Self::Randomness => "password_randomness",
             Self::Stopped => "password_hashing_stopped",

@@ -85,6 +85,11 @@ impl PasswordPolicy {
         Ok(self)
     }
 
+    /// Whether judging takes longer than a reactor may be held up.
+    pub(super) fn takes_long(&self) -> bool {
+        false
+    }
+
     /// Judges a password about to be set. Characters are Unicode code points of the one form (same section).
     ///
     /// # Errors
