@@ -9,8 +9,9 @@
 //! 2. A password is compared as typed, after Unicode normalisation form C: no trimming, no truncation, no change of case. More than
 //!    1,024 bytes are refused before any other work.
 //! 3. A password is at least 15 characters long where it is the only factor, 8 where it is one of several (NIST SP 800-63B-4
-//!    §3.1.1.2). Configuration raises these, never lowers them. Common passwords and words of the account are refused; rules about
-//!    which kinds of characters a password must hold do not exist.
+//!    §3.1.1.2). Configuration raises these, never lowers them. Common passwords and words of the account are refused, those of a
+//!    [`BreachIndex`] and weak ones (feature `zxcvbn`) on demand; rules about which kinds of characters a password must hold do not
+//!    exist.
 //! 4. Hashing runs on threads of its own, at most as many at once as there are permits; the others wait, for a bounded time and in
 //!    bounded number, and the rest is told to come back ([`PasswordError::Busy`], 503 with `Retry-After`). Addresses take turns, and
 //!    one that fills the queue makes room for the others ([`PasswordHasher::for_address`]).
@@ -36,6 +37,7 @@
 //! Deployment: memory for hashing is permits × memory cost (by default cores × 19 MiB) and is given back after 30 s without use. A
 //! container whose CPU quota is lower than the machine's core count should set the permits itself.
 
+mod breach;
 mod common;
 mod context;
 mod crew;
@@ -45,14 +47,19 @@ mod job;
 #[cfg(feature = "legacy-hashes")]
 mod legacy;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod origin;
 mod params;
 mod peppers;
 mod phc;
 mod policy;
 mod stored;
+#[cfg(feature = "zxcvbn")]
+mod strength;
 mod typed;
 
+pub use breach::{BreachIndex, BreachIndexBuilt, BreachIndexError};
 pub use context::ContextWords;
 pub use error::PasswordError;
 pub use hasher::{HasherOptions, HasherStats, PasswordHasher, Verdict};

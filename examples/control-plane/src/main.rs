@@ -9,6 +9,7 @@ mod commands;
 mod diagnostics;
 mod lock;
 mod ops;
+mod passwords;
 mod people;
 mod router;
 mod schema;

@@ -1,5 +1,6 @@
 //! People: who they are is the auth crate's, what is known about them is ours, and a tenant sees its members.
 
+pub(crate) mod import;
 mod me;
 mod model;
 pub(crate) mod routes;

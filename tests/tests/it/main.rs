@@ -12,6 +12,7 @@ mod audit;
 mod auth;
 mod checker;
 mod house;
+mod import;
 mod platform;
 mod privileges;
 mod process;

@@ -24,6 +24,12 @@ pub enum PasswordError {
         /// The highest length allowed.
         ceiling: usize,
     },
+    /// A configured minimum strength above what there is.
+    #[error("a minimum password strength of `{asked}` is outside 0 to 4")]
+    StrengthOutOfRange {
+        /// The score that was asked for.
+        asked: u8,
+    },
     /// Hash parameters weaker than the floor, or costlier than anything sensible.
     #[error("{memory_kib} KiB with {passes} passes are outside the allowed password hash parameters")]
     ParamsOutOfRange {
@@ -83,6 +89,7 @@ impl PasswordError {
             Self::TooLong => "password_too_long",
             Self::Busy { .. } => "password_hashing_busy",
             Self::MinimumOutOfRange { .. } => "password_minimum_out_of_range",
+            Self::StrengthOutOfRange { .. } => "password_strength_out_of_range",
             Self::ParamsOutOfRange { .. } => "password_params_out_of_range",
             Self::MalformedHash => "password_hash_malformed",
             Self::HashTooCostly { .. } | Self::LegacyHashTooCostly { .. } => "password_hash_too_costly",
