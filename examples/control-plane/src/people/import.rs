@@ -265,7 +265,9 @@ fn why(error: &serde_json::Error) -> String {
 }
 
 fn csv_rows(file: impl Read + Send + 'static) -> Result<Rows, Failed> {
-    let mut reader = csv::Reader::from_reader(file);
+    // With a terminator of its own the reader counts lines right where they end in two characters; the first of them is cut off below.
+    let terminator = csv::Terminator::Any(b'\n');
+    let mut reader = csv::ReaderBuilder::new().terminator(terminator).from_reader(file);
     let head = reader.headers().map(Clone::clone).unwrap_or_default();
     let mut columns = Vec::new();
     for (number, name) in (1..).zip(&head) {
@@ -293,7 +295,8 @@ fn csv_rows(file: impl Read + Send + 'static) -> Result<Rows, Failed> {
 }
 
 fn csv_row(columns: &[&str], record: &csv::StringRecord) -> Result<Row, Problem> {
-    let mut values: HashMap<&str, &str> = columns.iter().copied().zip(record).collect();
+    let values = record.iter().map(|value| value.strip_suffix('\r').unwrap_or(value));
+    let mut values: HashMap<&str, &str> = columns.iter().copied().zip(values).collect();
     values.retain(|_, value| !value.is_empty());
     let text = |name| values.get(name).map(|value| (*value).to_owned());
     let required = |name| text(name).ok_or_else(|| malformed(format!("lacks `{name}`")));

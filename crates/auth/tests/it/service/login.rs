@@ -193,3 +193,28 @@ async fn a_person_of_a_replaced_system_signs_in_and_has_a_new_hash(db: TestDb) {
 }
 #[cfg(feature = "legacy-hashes")]
 both_engines!(a_person_of_a_replaced_system_signs_in_and_has_a_new_hash, &[&MIGRATIONS]);
+
+// A1: rehash on login.
+async fn a_hash_is_keyed_anew_at_login_when_the_secrets_change(db: TestDb) {
+    const ONE: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const TWO: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+    let mut house = House::new(db).await;
+    house.person("ada").await;
+    for (peppers, key_id) in [(ONE.to_owned(), "keyid=MQ$"), (format!("{TWO},{ONE}"), "keyid=Mg$")] {
+        house.config.password_pepper = Some(peppers.into());
+        house.auth = house.another_process().await;
+        for _ in 0..2 {
+            assert_eq!(house.try_login("ada", WRONG).await, "invalid_credentials");
+            assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+            let sql = "SELECT hash FROM credentials";
+            let hash: String = house.db.read().await.unwrap().q(sql).scalar().await.unwrap();
+            assert!(hash.contains(key_id), "{hash}");
+        }
+    }
+    // Without the secret it looks like a wrong password, at the usual cost.
+    house.config.password_pepper = None;
+    house.auth = house.another_process().await;
+    assert_eq!(house.try_login("ada", PASSWORD).await, "invalid_credentials");
+    assert_eq!(house.auth.hasher().stats().computed, 1);
+}
+both_engines!(a_hash_is_keyed_anew_at_login_when_the_secrets_change, &[&MIGRATIONS]);
