@@ -54,6 +54,7 @@ mod params;
 mod peppers;
 mod phc;
 mod policy;
+mod queue;
 mod stored;
 #[cfg(feature = "zxcvbn")]
 mod strength;

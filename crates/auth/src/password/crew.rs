@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use tokio::time::timeout;
 use super::PasswordError;
 use super::memory::Memory;
 use super::origin::Origin;
+use super::queue::Queue;
 
 /// A few threads of their own that work off a bounded queue of jobs, each thread with memory it keeps from job to job.
 ///
@@ -67,12 +67,7 @@ struct Shared<J, T> {
 }
 
 struct State<J, T> {
-    /// Of every origin that waits, in the order of their turns; none is empty. There are never more than places in the queue, which
-    /// are few: looking through them costs less than keeping an index.
-    lanes: VecDeque<Lane<J, T>>,
-    /// Jobs in all lanes.
-    waiting: usize,
-    next_id: u64,
+    queue: Queue<Ticket<J, T>>,
     threads: u32,
     /// Threads that run a job. The others are about to look into the queue, or wait for a signal.
     threads_running: u32,
@@ -80,14 +75,7 @@ struct State<J, T> {
     is_closed: bool,
 }
 
-/// The jobs of one origin, in order of arrival.
-struct Lane<J, T> {
-    origin: Origin,
-    tickets: VecDeque<Ticket<J, T>>,
-}
-
 struct Ticket<J, T> {
-    id: u64,
     permits: u32,
     job: J,
     answer: oneshot::Sender<Result<T, Displaced>>,
@@ -103,9 +91,7 @@ impl<J: Send + 'static, T: Send + 'static> Crew<J, T> {
         work: impl Fn(J, &mut Memory<'_>) -> T + Send + Sync + 'static,
     ) -> Self {
         let state = State {
-            lanes: VecDeque::new(),
-            waiting: 0,
-            next_id: 0,
+            queue: Queue::new(),
             threads: 0,
             threads_running: 0,
             permits_in_use: 0,
@@ -147,7 +133,7 @@ impl<J: Send + 'static, T: Send + 'static> Crew<J, T> {
     pub(super) fn activity(&self) -> Activity {
         let (permits_in_use, waiting) = {
             let state = self.shared.state.lock();
-            (state.permits_in_use, state.waiting)
+            (state.permits_in_use, state.queue.len())
         };
         Activity {
             permits_in_use,
@@ -189,16 +175,14 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
         let mut state = self.state.lock();
         // What free permits are about to take out of the queue does not count as waiting.
         let free = (all - state.permits_in_use) as usize;
-        let is_full = state.waiting >= self.limits.waiting_max.saturating_add(free);
+        let is_full = state.queue.len() >= self.limits.waiting_max.saturating_add(free);
         let displaced =
-            if is_full { Some(state.displace_for(origin).ok_or_else(|| self.refuse())?) } else { None };
+            if is_full { Some(state.queue.displace_for(origin).ok_or_else(|| self.refuse())?) } else { None };
         let (sender, answer) = oneshot::channel();
-        let id = state.next_id;
-        state.next_id += 1;
-        state.push(origin, Ticket { id, permits: permits.clamp(1, all), job, answer: sender });
+        let id = state.queue.push(origin, Ticket { permits: permits.clamp(1, all), job, answer: sender });
         self.call_a_thread(&mut state);
         if state.threads == 0 {
-            drop(state.remove(id));
+            drop(state.queue.remove(id));
             return Err(PasswordError::Exhausted);
         }
         drop(state);
@@ -212,7 +196,7 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
     /// Takes a job out of the queue, unless it has started.
     fn withdraw(self: &Arc<Self>, id: u64) -> bool {
         let mut state = self.state.lock();
-        let Some(ticket) = state.remove(id) else { return false };
+        let Some(ticket) = state.queue.remove(id) else { return false };
         // It may have been what held up the others.
         self.call_a_thread(&mut state);
         drop(state);
@@ -235,7 +219,7 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
         }
         self.work_ready.notify_one();
         let free_threads = (state.threads - state.threads_running) as usize;
-        if state.waiting > free_threads && state.threads < self.limits.permits.get() {
+        if state.queue.len() > free_threads && state.threads < self.limits.permits.get() {
             let shared = Arc::clone(self);
             let thread = std::thread::Builder::new().name("password-hash".into());
             // Where the system has no thread left, those there are go on.
@@ -259,7 +243,7 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
                 break;
             }
             let is_idle = self.work_ready.wait_for(&mut state, self.limits.idle_after).timed_out();
-            if is_idle && state.waiting == 0 {
+            if is_idle && state.queue.is_empty() {
                 break;
             }
         }
@@ -282,61 +266,18 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
 }
 
 impl<J, T> State<J, T> {
-    /// The job whose turn it is.
-    fn next(&self) -> Option<&Ticket<J, T>> {
-        self.lanes.front().and_then(|lane| lane.tickets.front())
-    }
-
     fn has_startable(&self, permits: NonZeroU32) -> bool {
-        self.next().is_some_and(|first| first.permits <= permits.get() - self.permits_in_use)
+        self.queue.next().is_some_and(|first| first.permits <= permits.get() - self.permits_in_use)
     }
 
     fn start_next(&mut self, permits: NonZeroU32) -> Option<Ticket<J, T>> {
         if !self.has_startable(permits) {
             return None;
         }
-        let mut lane = self.lanes.pop_front()?;
-        let ticket = lane.tickets.pop_front()?;
-        if !lane.tickets.is_empty() {
-            self.lanes.push_back(lane);
-        }
-        self.waiting -= 1;
+        let ticket = self.queue.pop()?;
         self.permits_in_use += ticket.permits;
         self.threads_running += 1;
         Some(ticket)
-    }
-
-    fn push(&mut self, origin: Origin, ticket: Ticket<J, T>) {
-        self.waiting += 1;
-        match self.lanes.iter_mut().find(|lane| lane.origin == origin) {
-            Some(lane) => lane.tickets.push_back(ticket),
-            None => self.lanes.push_back(Lane { origin, tickets: VecDeque::from([ticket]) }),
-        }
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Ticket<J, T>> {
-        let place = |lane: &Lane<J, T>| lane.tickets.binary_search_by_key(&id, |ticket| ticket.id).ok();
-        let found = self.lanes.iter().enumerate().find_map(|(at, lane)| Some((at, place(lane)?)));
-        let (at, index) = found?;
-        let lane = self.lanes.get_mut(at)?;
-        let ticket = lane.tickets.remove(index);
-        if lane.tickets.is_empty() {
-            self.lanes.remove(at);
-        }
-        self.waiting -= 1;
-        ticket
-    }
-
-    /// Takes out the youngest job of the origin that has most, if `origin` has less even with one more.
-    fn displace_for(&mut self, origin: Origin) -> Option<Ticket<J, T>> {
-        let own = self.lanes.iter().find(|lane| lane.origin == origin).map_or(0, |lane| lane.tickets.len());
-        let longest = self.lanes.iter_mut().max_by_key(|lane| lane.tickets.len())?;
-        if longest.tickets.len() <= own + 1 {
-            return None;
-        }
-        self.waiting -= 1;
-        // At least one is left: it had two.
-        longest.tickets.pop_back()
     }
 
     fn end(&mut self, permits: u32) {

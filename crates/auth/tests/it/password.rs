@@ -163,6 +163,27 @@ async fn a_crowd_is_served_within_bounds_and_the_excess_is_refused() {
     assert!(stats.refused > 0 && stats.held_bytes <= 2 * 19_456 * 1024, "{stats:?}");
 }
 
+// A2: one address cannot keep the others out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_one_address_makes_room_for_others() {
+    let hasher = PasswordHasher::new(options(1, 4).wait_max(Duration::from_secs(60)));
+    let stored = hasher.hash(password(PHRASE)).await.unwrap();
+    let flood = hasher.for_address(Some("2001:db8::1".parse().unwrap()));
+    let same_network = hasher.for_address(Some("2001:db8::2".parse().unwrap()));
+    let other = hasher.for_address(Some("192.0.2.1".parse().unwrap()));
+    let whose = |number| match number {
+        0..10 => &flood,
+        10..20 => &same_network,
+        _ => &other,
+    };
+    let attempts: Vec<_> = (0..22).map(|number| whose(number).verify(password(PHRASE), &stored)).collect();
+    let results = join_all(attempts).await;
+    assert!(results[20].is_ok() && results[21].is_ok(), "{results:?}");
+    let refused = results.iter().filter(|result| result.is_err()).count() as u64;
+    assert!(refused >= 10, "the flood is held to the queue: {refused}");
+    assert_eq!(hasher.stats().refused, refused);
+}
+
 // A2: memory goes back after a while without sign-ins.
 #[tokio::test]
 async fn memory_is_given_back_after_a_pause() {

@@ -86,12 +86,10 @@ enum Done {
 
 /// Imports the file, and says on standard output what was not done and how many were.
 pub(crate) async fn run(platform: &Platform, arguments: &Arguments) -> Result<String, Failed> {
-    let import = Import {
-        platform,
-        is_dry: arguments.dry_run,
-        lines: HashMap::new(),
-        context: RequestContext::system(PROCESS),
-    };
+    // Filed under the organisation that they join.
+    let mut context = RequestContext::system(PROCESS);
+    context.principal.tenant = Some(platform.default_org());
+    let import = Import { platform, is_dry: arguments.dry_run, lines: HashMap::new(), context };
     let tally = import.all(rows(&arguments.file, arguments.format)?).await?;
     let Tally { imported, there, refused } = tally;
     let done = if arguments.dry_run { "would be imported" } else { "imported" };
