@@ -184,7 +184,9 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
                 .await
         }
         Command::ImportPeople(arguments) => {
-            with_platform(settings, async |platform| import::run(platform, &arguments).await).await
+            // Before anything starts: a missing file starts nothing.
+            let rows = import::open(&arguments)?;
+            with_platform(settings, async |platform| import::run(platform, &arguments, rows).await).await
         }
         Command::BreachIndex(command) => print(&passwords::breach_index(command)?),
         Command::CalibratePasswords(calibration) => print(&passwords::calibrate(&calibration).await?),

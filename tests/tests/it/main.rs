@@ -13,6 +13,7 @@ mod auth;
 mod checker;
 mod house;
 mod import;
+mod passwords;
 mod platform;
 mod privileges;
 mod process;

@@ -50,7 +50,7 @@ enum Format {
 /// One person of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+pub(crate) struct Row {
     email: String,
     first_name: String,
     last_name: String,
@@ -69,7 +69,7 @@ const COLUMNS: [&str; 7] =
     ["email", "first_name", "last_name", "username", "password_hash", "is_active", "email_verified"];
 
 /// A row by its line, or what is wrong with it.
-type Rows = Box<dyn Iterator<Item = (u64, Result<Row, Problem>)> + Send>;
+pub(crate) type Rows = Box<dyn Iterator<Item = (u64, Result<Row, Box<Problem>>)> + Send>;
 
 /// What became of the rows.
 #[derive(Default)]
@@ -84,13 +84,18 @@ enum Done {
     ThereAlready,
 }
 
-/// Imports the file, and says on standard output what was not done and how many were.
-pub(crate) async fn run(platform: &Platform, arguments: &Arguments) -> Result<String, Failed> {
+/// Opens the file.
+pub(crate) fn open(arguments: &Arguments) -> Result<Rows, Failed> {
+    rows(&arguments.file, arguments.format)
+}
+
+/// Imports the rows, and says on standard output what was not done and how many were.
+pub(crate) async fn run(platform: &Platform, arguments: &Arguments, rows: Rows) -> Result<String, Failed> {
     // Filed under the organisation that they join.
     let mut context = RequestContext::system(PROCESS);
     context.principal.tenant = Some(platform.default_org());
     let import = Import { platform, is_dry: arguments.dry_run, lines: HashMap::new(), context };
-    let tally = import.all(rows(&arguments.file, arguments.format)?).await?;
+    let tally = import.all(rows).await?;
     let Tally { imported, there, refused } = tally;
     let done = if arguments.dry_run { "would be imported" } else { "imported" };
     let summary = format!("{imported} {done}, {there} there already, {refused} refused");
@@ -114,7 +119,7 @@ impl Import<'_> {
         for (line, row) in rows {
             let done = match row {
                 Ok(row) => self.one(line, row).await,
-                Err(problem) => Err(problem.into()),
+                Err(problem) => Err(Refused::Problem(problem)),
             };
             match done {
                 Ok(Done::Imported) => tally.imported += 1,
@@ -166,7 +171,8 @@ impl Import<'_> {
     }
 
     fn usable(&self, text: &str) -> Result<StoredHash, Refused> {
-        let refused = |error: PasswordError| Problem::new(422, error.code()).detail(error.to_string());
+        let refused =
+            |error: PasswordError| Refused::from(Problem::new(422, error.code()).detail(error.to_string()));
         let hash = text.parse::<StoredHash>().map_err(refused)?;
         self.platform.auth().hasher().check_stored(&hash).map_err(refused)?;
         Ok(hash)
@@ -234,8 +240,8 @@ fn rows(path: &Path, format: Option<Format>) -> Result<Rows, Failed> {
     }
 }
 
-fn malformed(detail: impl Into<String>) -> Problem {
-    Problem::new(422, "import_row_malformed").detail(detail)
+fn malformed(detail: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::new(422, "import_row_malformed").detail(detail))
 }
 
 fn json_rows(file: impl Read + Send + 'static) -> Rows {
@@ -266,7 +272,7 @@ fn csv_rows(file: impl Read + Send + 'static) -> Result<Rows, Failed> {
     // With a terminator of its own the reader counts lines right where they end in two characters; the first of them is cut off below.
     let terminator = csv::Terminator::Any(b'\n');
     let mut reader = csv::ReaderBuilder::new().terminator(terminator).from_reader(file);
-    let head = reader.headers().map(Clone::clone).unwrap_or_default();
+    let head = reader.headers().cloned().unwrap_or_default();
     let mut columns = Vec::new();
     for (number, name) in (1..).zip(&head) {
         // Spreadsheets put a byte order mark in front.
@@ -292,7 +298,7 @@ fn csv_rows(file: impl Read + Send + 'static) -> Result<Rows, Failed> {
     Ok(Box::new(rows))
 }
 
-fn csv_row(columns: &[&str], record: &csv::StringRecord) -> Result<Row, Problem> {
+fn csv_row(columns: &[&str], record: &csv::StringRecord) -> Result<Row, Box<Problem>> {
     let values = record.iter().map(|value| value.strip_suffix('\r').unwrap_or(value));
     let mut values: HashMap<&str, &str> = columns.iter().copied().zip(values).collect();
     values.retain(|_, value| !value.is_empty());
