@@ -112,6 +112,31 @@ impl Place {
         }
     }
 
+    /// The stored hash of a person's password, read behind the program's back.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn password_hash(&self, email: &str) -> String {
+        let sql =
+            "SELECT c.hash FROM credentials c JOIN people p ON p.id = c.person_id WHERE p.email_key = $1";
+        match &self.database {
+            Some(database) => {
+                let mut connection =
+                    PgConnection::connect(&database.url(None, None)).await.expect("PostgreSQL");
+                sqlx::query_scalar(sql).bind(email).fetch_one(&mut connection).await.expect("a hash")
+            }
+            None => {
+                let options = SqliteConnectOptions::new()
+                    .filename(self.data().join("control-plane.db"))
+                    .busy_timeout(crate::PATIENCE);
+                let mut connection = SqliteConnection::connect_with(&options).await.expect("the SQLite file");
+                let hash = sqlx::query_scalar(sql).bind(email).fetch_one(&mut connection).await;
+                connection.close().await.expect("the file to close");
+                hash.expect("a hash")
+            }
+        }
+    }
+
     /// An id as a literal of this engine's SQL.
     #[must_use]
     pub fn id(&self, id: uuid::Uuid) -> String {

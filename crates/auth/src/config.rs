@@ -1,9 +1,15 @@
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 
-use crate::{SigningAlgorithm, ThrottleConfig, TokenConfig};
+use crate::{
+    BreachIndex, HashParams, HasherOptions, PasswordError, PasswordPeppers, PasswordPolicy, SigningAlgorithm,
+    ThrottleConfig, TokenConfig,
+};
+
+/// The range of memory costs.
+const MEMORY_KIB: (u64, u64) = (HashParams::MEMORY_KIB_MIN as u64, HashParams::MEMORY_KIB_MAX as u64);
 
 /// How people sign in, and what they are given.
 ///
@@ -32,6 +38,21 @@ pub struct AuthConfig {
     pub login_address_limit: u32,
     /// The least characters of a new password that is the only factor; 15 to 64, default 15.
     pub password_min_length: u32,
+    /// The memory that a new password hash costs, in KiB; 19,456 to 1,048,576, default 19,456. `control-plane calibrate-passwords`
+    /// measures what a machine can afford.
+    pub password_memory_kib: u32,
+    /// The passes of a new password hash over that memory; 2 to 32, default 2.
+    pub password_passes: u32,
+    /// The memory that a stored password hash may ask for, in KiB; 19,456 to 1,048,576, default 65,536. Hashes of replaced systems may
+    /// need more: Django's Argon2 has 102,400, scrypt as OWASP advises 131,073.
+    pub password_stored_memory_kib_max: u32,
+    /// The secrets that password hashes are keyed with, as [`PasswordPeppers::parse`] reads them; default none.
+    #[serde(deserialize_with = "secret")]
+    pub password_pepper: Option<SecretString>,
+    /// The least score of a new password by zxcvbn; 0 to 4, default 0, which asks nothing. Needs the feature `zxcvbn`.
+    pub password_strength_min: u8,
+    /// The file of a [`BreachIndex`](crate::BreachIndex) whose passwords are refused; default none.
+    pub password_breach_index: Option<PathBuf>,
     /// What access tokens are signed with; default `EdDSA`. With `secret` or `private_key` it says what those are for.
     #[serde(deserialize_with = "algorithm")]
     pub algorithm: SigningAlgorithm,
@@ -59,6 +80,12 @@ impl Default for AuthConfig {
             login_lockout_minutes: 15,
             login_address_limit: 100,
             password_min_length: 15,
+            password_memory_kib: HashParams::MEMORY_KIB_MIN,
+            password_passes: HashParams::PASSES_MIN,
+            password_stored_memory_kib_max: 64 * 1024,
+            password_pepper: None,
+            password_strength_min: 0,
+            password_breach_index: None,
             algorithm: SigningAlgorithm::EdDsa,
             secret: None,
             private_key: None,
@@ -129,14 +156,63 @@ impl AuthConfig {
             ("login_lockout_minutes", u64::from(self.login_lockout_minutes), 1, 1_440),
             ("login_address_limit", u64::from(self.login_address_limit), 1, 10_000),
             ("password_min_length", u64::from(self.password_min_length), 15, 64),
+            ("password_memory_kib", u64::from(self.password_memory_kib), MEMORY_KIB.0, MEMORY_KIB.1),
+            ("password_passes", u64::from(self.password_passes), 2, 32),
+            (
+                "password_stored_memory_kib_max",
+                u64::from(self.password_stored_memory_kib_max),
+                MEMORY_KIB.0,
+                MEMORY_KIB.1,
+            ),
+            ("password_strength_min", u64::from(self.password_strength_min), 0, 4),
         ];
         for (field, value, min, max) in ranges {
             if !(min..=max).contains(&value) {
                 problems.push(problem(field, format!("is `{value}`, outside {min} to {max}")));
             }
         }
+        if let Err(error) = self.peppers() {
+            problems.push(problem("password_pepper", format!("is {error}")));
+        }
+        if self.password_strength_min > 0 && !cfg!(feature = "zxcvbn") {
+            problems.push(problem("password_strength_min", "is set, but this build estimates no strength"));
+        }
         problems.extend(self.key_problems());
         problems
+    }
+
+    fn peppers(&self) -> Result<PasswordPeppers, PasswordError> {
+        match &self.password_pepper {
+            Some(text) => PasswordPeppers::parse(text.expose_secret()),
+            None => Ok(PasswordPeppers::default()),
+        }
+    }
+
+    /// How passwords are hashed.
+    pub(crate) fn hasher_options(&self) -> Result<HasherOptions, PasswordError> {
+        let params = HashParams::new(self.password_memory_kib, self.password_passes)?;
+        Ok(HasherOptions::default()
+            .params(params)
+            .stored_memory_kib_max(self.password_stored_memory_kib_max)
+            .peppers(self.peppers()?))
+    }
+
+    /// What a new password must be.
+    pub(crate) fn password_policy(&self) -> Result<PasswordPolicy, ConfigProblem> {
+        let chars = usize::try_from(self.password_min_length).unwrap_or(usize::MAX);
+        let wrong = |error: PasswordError| problem("password_min_length", error.to_string());
+        let mut policy = PasswordPolicy::alone().min_chars(chars).map_err(wrong)?;
+        if let Some(path) = &self.password_breach_index {
+            let index = BreachIndex::open(path)
+                .map_err(|error| problem("password_breach_index", format!("is not usable: {error}")))?;
+            policy = policy.breaches(index);
+        }
+        #[cfg(feature = "zxcvbn")]
+        {
+            let wrong = |error: PasswordError| problem("password_strength_min", error.to_string());
+            policy = policy.strength_min(self.password_strength_min).map_err(wrong)?;
+        }
+        Ok(policy)
     }
 
     /// Values that contradict each other are refused instead of one being ignored: whoever sets a secret believes that
@@ -172,8 +248,6 @@ impl AuthConfig {
 
     /// The keys that the operator supplies, if any.
     pub(crate) fn operator_keys(&self) -> Result<Option<crate::KeySet>, crate::KeyError> {
-        use secrecy::ExposeSecret as _;
-
         use crate::{KeySet, SigningKey, VerifyingKey};
 
         if let (SigningAlgorithm::Hs256, Some(secret)) = (self.algorithm, &self.secret) {
@@ -297,6 +371,31 @@ mod tests {
         let sound = "0123456789abcdef0123456789abcdef";
         assert_eq!(fields(&AuthConfig { secret: Some(sound.into()), ..hmac }), Vec::<&str>::new());
         assert_eq!(fields(&AuthConfig { secret: Some(sound.into()), ..AuthConfig::default() }), ["secret"]);
+    }
+
+    #[test]
+    fn weak_or_impossible_password_settings_are_refused() {
+        let config = AuthConfig {
+            password_memory_kib: 19_455,
+            password_passes: 1,
+            password_stored_memory_kib_max: 0,
+            password_pepper: Some("1:c2hvcnQ=".into()),
+            password_strength_min: 5,
+            ..AuthConfig::default()
+        };
+        let expected = [
+            "password_memory_kib",
+            "password_passes",
+            "password_stored_memory_kib_max",
+            "password_strength_min",
+            "password_pepper",
+        ];
+        let found = fields(&config);
+        assert!(expected.iter().all(|field| found.contains(field)), "{found:?}");
+        assert!(!format!("{config:?} {}", config.validate().unwrap_err()).contains("c2hvcnQ"));
+        let missing =
+            AuthConfig { password_breach_index: Some("/nowhere/at/all".into()), ..AuthConfig::default() };
+        assert_eq!(missing.password_policy().unwrap_err().field, "password_breach_index");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use stylobate_core::PersonId;
 use stylobate_db::{Conn, Error, Tx};
 
-use crate::PasswordHash;
+use crate::StoredHash;
 
 pub use record::CredentialRecord;
 pub(crate) use record::{
@@ -25,34 +25,52 @@ pub(crate) async fn find_password(conn: &mut Conn, person: PersonId) -> Result<O
 pub(crate) async fn put_password(
     tx: &mut Tx,
     person: PersonId,
-    hash: &PasswordHash,
+    hash: &StoredHash,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     tx.q("INSERT INTO credentials (person_id, kind, hash, updated_at) VALUES ($1, 'password', $2, $3) \
           ON CONFLICT (person_id, kind) DO UPDATE SET hash = excluded.hash, updated_at = excluded.updated_at")
         .bind(person.as_uuid())
-        .bind(hash.expose_phc().to_owned())
+        .bind(hash.expose_text().to_owned())
         .bind(now)
         .run()
         .await?;
     Ok(())
 }
 
-/// Replaces a hash by one of the same password with other parameters, unless the password has been changed meanwhile.
+/// Sets the password hash of a person who has none. Returns whether it was set.
+pub(crate) async fn insert_password(
+    tx: &mut Tx,
+    person: PersonId,
+    hash: &StoredHash,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let rows = tx
+        .q("INSERT INTO credentials (person_id, kind, hash, updated_at) VALUES ($1, 'password', $2, $3) \
+            ON CONFLICT (person_id, kind) DO NOTHING")
+        .bind(person.as_uuid())
+        .bind(hash.expose_text().to_owned())
+        .bind(now)
+        .run()
+        .await?;
+    Ok(rows == 1)
+}
+
+/// Replaces a hash by a new one of the same password, unless the password has been changed meanwhile.
 pub(crate) async fn rehash_password(
     tx: &mut Tx,
     person: PersonId,
-    old: &PasswordHash,
-    new: &PasswordHash,
+    old: &StoredHash,
+    new: &StoredHash,
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let rows = tx
         .q("UPDATE credentials SET hash = $1, updated_at = $2 \
             WHERE person_id = $3 AND kind = 'password' AND hash = $4")
-        .bind(new.expose_phc().to_owned())
+        .bind(new.expose_text().to_owned())
         .bind(now)
         .bind(person.as_uuid())
-        .bind(old.expose_phc().to_owned())
+        .bind(old.expose_text().to_owned())
         .run()
         .await?;
     Ok(rows == 1)

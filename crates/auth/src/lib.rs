@@ -66,8 +66,9 @@ pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, Sig
 #[cfg(feature = "sql")]
 pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
 pub use password::{
-    ContextWords, HashParams, HasherOptions, HasherStats, Password, PasswordError, PasswordHash,
-    PasswordHasher, PasswordPolicy, PolicyViolation, Verdict,
+    BreachIndex, BreachIndexBuilt, BreachIndexError, ContextWords, HashParams, HasherOptions, HasherStats,
+    Password, PasswordError, PasswordHash, PasswordHasher, PasswordPeppers, PasswordPolicy, PolicyViolation,
+    StoredHash, Verdict,
 };
 pub use people::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]

@@ -55,8 +55,18 @@ fn config(settings: &Settings) -> AuthConfig {
         login_attempt_limit: settings.login_attempts_max,
         login_lockout_minutes: minutes(settings.login_lockout),
         password_min_length: u32::from(settings.password_chars_min),
+        password_memory_kib: settings.password_memory_kib,
+        password_passes: settings.password_passes,
+        password_pepper: settings.password_pepper.clone(),
+        password_strength_min: settings.password_strength_min,
+        password_breach_index: settings.password_breach_index.clone(),
         ..AuthConfig::default()
     };
+    if cfg!(feature = "legacy-hashes") {
+        // What replaced systems ask for at most by default or advice: scrypt with N = 2^17 and r = 8. Such a hash takes all permits for
+        // its memory, so that it adds 128 MiB to those of other hashes at worst.
+        config.password_stored_memory_kib_max = 128 * 1024 + 1;
+    }
     match &settings.signing {
         TokenSigning::Generated => {}
         TokenSigning::Secret(secret) => {

@@ -38,6 +38,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[must_use]
 pub fn features() -> &'static [&'static str] {
     &[
+        #[cfg(feature = "legacy-hashes")]
+        "legacy-hashes",
         #[cfg(feature = "metrics")]
         "metrics",
         #[cfg(feature = "postgres")]
@@ -46,5 +48,7 @@ pub fn features() -> &'static [&'static str] {
         "server",
         #[cfg(feature = "sqlite")]
         "sqlite",
+        #[cfg(feature = "zxcvbn")]
+        "zxcvbn",
     ]
 }

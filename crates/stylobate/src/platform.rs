@@ -266,12 +266,16 @@ impl PlatformBuilder {
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)
             .register(Arc::new(DatabaseHealth::new(db.clone())));
+        #[cfg(feature = "metrics")]
+        let metrics = {
+            let metrics =
+                Metrics::new(Build { service: "stylobate", version: crate::VERSION }, clock.as_ref())?;
+            auth.hasher().observe(&metrics.meter("stylobate-auth"));
+            Arc::new(metrics)
+        };
         let parts = Parts {
             #[cfg(feature = "metrics")]
-            metrics: Arc::new(Metrics::new(
-                Build { service: "stylobate", version: crate::VERSION },
-                clock.as_ref(),
-            )?),
+            metrics,
             audit_log: AuditLog::new(db.clone(), Arc::clone(&clock)),
             health: Arc::new(health),
             extensions: extensions.finish(),

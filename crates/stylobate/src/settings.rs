@@ -79,6 +79,16 @@ pub struct Settings {
     pub login_lockout: Duration,
     /// The fewest characters of a password.
     pub password_chars_min: u16,
+    /// The memory that a new password hash costs.
+    pub password_memory_kib: u32,
+    /// How often a new password hash goes over it.
+    pub password_passes: u32,
+    /// The secrets that password hashes are keyed with.
+    pub password_pepper: Option<SecretString>,
+    /// The least strength of a new password, estimated; 0 asks nothing.
+    pub password_strength_min: u8,
+    /// The index of breached passwords.
+    pub password_breach_index: Option<PathBuf>,
     /// Whether there are several organisations.
     pub multi_tenant: bool,
     /// The organisation that every installation has.

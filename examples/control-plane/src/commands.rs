@@ -1,10 +1,14 @@
 //! The subcommands.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand};
 use stylobate::{
     Platform, Settings, StartError,
+    auth::{BreachIndexError, PasswordError},
     db::{Db, DbOptions, MigrationState, migrate, migrate_to, migration_states, migration_states_of_nothing},
     middleware::ApiError,
     observability::{LogConfig, LogFormat, init_logging},
@@ -13,7 +17,8 @@ use stylobate::{
 use crate::{
     admin::{self, NewAdmin},
     app, lock,
-    people::Refused,
+    passwords::{self, BreachIndexCommand, Calibration},
+    people::{Refused, import},
     schema::migration_sets,
     unlock,
 };
@@ -40,6 +45,13 @@ enum Command {
     SeedRbac,
     /// Lets somebody sign in again whom wrong passwords have locked out.
     Unlock(Unlock),
+    /// Adds the people of a replaced system, who sign in with the passwords they had there.
+    ImportPeople(import::Arguments),
+    /// Makes or checks the index of breached passwords that PASSWORD_BREACH_INDEX names.
+    #[command(subcommand)]
+    BreachIndex(BreachIndexCommand),
+    /// Measures password hashing on this machine and recommends what it may cost.
+    CalibratePasswords(Calibration),
     /// Prints the API document.
     Openapi,
 }
@@ -122,6 +134,12 @@ pub(crate) enum Failed {
     Missing(&'static str),
     #[error("the terminal cannot be used")]
     Terminal(#[from] std::io::Error),
+    #[error("`{}` cannot be read", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("the breach index cannot be used")]
+    BreachIndex(#[from] BreachIndexError),
+    #[error("passwords cannot be hashed")]
+    Password(#[from] PasswordError),
 }
 
 impl Failed {
@@ -135,6 +153,9 @@ impl Failed {
             Self::PasswordsDiffer => "passwords_differ",
             Self::Missing(_) => "argument_missing",
             Self::Terminal(_) => "terminal",
+            Self::File { .. } => "file",
+            Self::BreachIndex(error) => error.code(),
+            Self::Password(error) => error.code(),
         }
     }
 }
@@ -168,6 +189,13 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
             with_platform(settings, async |platform| Ok(unlock::unlock(platform, &arguments.username).await?))
                 .await
         }
+        Command::ImportPeople(arguments) => {
+            // Before anything starts: a missing file starts nothing.
+            let rows = import::open(&arguments)?;
+            with_platform(settings, async |platform| import::run(platform, &arguments, rows).await).await
+        }
+        Command::BreachIndex(command) => print(&passwords::breach_index(command)?),
+        Command::CalibratePasswords(calibration) => print(&passwords::calibrate(&calibration).await?),
         Command::Openapi => print(&app::document().await?),
     }
 }

@@ -10,6 +10,7 @@ mod credentials;
 mod diagnostics;
 mod lock;
 mod ops;
+mod passwords;
 mod people;
 mod router;
 mod schema;

@@ -1,6 +1,7 @@
 //! People: who they are is the auth crate's, what is known about them is ours, and a tenant sees its members.
 
 mod guard;
+pub(crate) mod import;
 mod me;
 mod model;
 pub(crate) mod routes;

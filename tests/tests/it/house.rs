@@ -190,8 +190,19 @@ fn default_graph(package: &str) -> Vec<String> {
 #[test]
 fn features_are_called_the_same_everywhere() {
     let parts = [
-        "postgres", "sqlite", "sql", "redis", "axum", "otlp", "openbao", "vault", "openapi", "metrics",
+        "postgres",
+        "sqlite",
+        "sql",
+        "redis",
+        "axum",
+        "otlp",
+        "openbao",
+        "vault",
+        "openapi",
+        "metrics",
         "server",
+        "legacy-hashes",
+        "zxcvbn",
     ];
     let others = ["default", "full", "conformance"];
     let house = house();

@@ -14,6 +14,8 @@ mod checker;
 mod credentials;
 mod forced_change;
 mod house;
+mod import;
+mod passwords;
 mod platform;
 mod privileges;
 mod process;

@@ -51,9 +51,15 @@ async fn metrics(app: &TestApp) {
     anonymous.get("/a-path-nobody-has").await.problem(404, "not_found");
     scrape().await; // is a route of its own, and seen by the next
     let before = scrape().await;
-    for expected in
-        ["http_server_request_duration_seconds_bucket", "http_server_active_requests", "/people/{id}", "401"]
-    {
+    for expected in [
+        "http_server_request_duration_seconds_bucket",
+        "http_server_active_requests",
+        "/people/{id}",
+        "401",
+        "\npassword_hash_computed_total ",
+        "\npassword_hash_waiting 0",
+        "\npassword_hash_permits ",
+    ] {
         assert!(before.contains(expected), "no {expected} in {before}");
     }
     for number in 0..50 {

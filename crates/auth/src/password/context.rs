@@ -62,6 +62,12 @@ impl ContextWords {
         self
     }
 
+    /// All words, folded.
+    #[cfg(feature = "zxcvbn")]
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
+
     /// Whether a folded password leans on one of the words.
     pub(super) fn is_in(&self, folded: &str) -> bool {
         let squashed = squash(folded);

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,6 +10,8 @@ use tokio::time::timeout;
 
 use super::PasswordError;
 use super::memory::Memory;
+use super::origin::Origin;
+use super::queue::Queue;
 
 /// A few threads of their own that work off a bounded queue of jobs, each thread with memory it keeps from job to job.
 ///
@@ -18,9 +19,11 @@ use super::memory::Memory;
 /// in between and on the same core, which is worth a tenth of the throughput when all cores hash; and a runtime that shuts down waits
 /// for nothing.
 ///
-/// Jobs start in order of arrival, as soon as their permits are free; one that needs several is not overtaken. A caller that goes
-/// away, or whose deadline passes, before its job has started takes the job out of the queue. A started job always ends, and holds
-/// its permits until then. A thread without work ends after `idle_after`, and its memory with it.
+/// Those who wait take turns: one job of each origin, each origin's in order of arrival, as soon as the permits are free; a job that
+/// needs several is not overtaken. Whoever finds the queue full displaces the youngest job of the origin that has most in it, or is
+/// refused when that would not be fairer: one origin can fill the queue only as long as nobody else asks. A caller that goes away,
+/// or whose deadline passes, before its job has started takes the job out of the queue. A started job always ends, and holds its
+/// permits until then. A thread without work ends after `idle_after`, and its memory with it.
 pub(super) struct Crew<J: Send + 'static, T: Send + 'static> {
     shared: Arc<Shared<J, T>>,
 }
@@ -64,8 +67,7 @@ struct Shared<J, T> {
 }
 
 struct State<J, T> {
-    queue: VecDeque<Ticket<J, T>>,
-    next_id: u64,
+    queue: Queue<Ticket<J, T>>,
     threads: u32,
     /// Threads that run a job. The others are about to look into the queue, or wait for a signal.
     threads_running: u32,
@@ -74,11 +76,13 @@ struct State<J, T> {
 }
 
 struct Ticket<J, T> {
-    id: u64,
     permits: u32,
     job: J,
-    answer: oneshot::Sender<T>,
+    answer: oneshot::Sender<Result<T, Displaced>>,
 }
+
+/// A job had to make room for one of somebody who has less in the queue.
+struct Displaced;
 
 impl<J: Send + 'static, T: Send + 'static> Crew<J, T> {
     /// A crew without threads: they come with the work.
@@ -87,8 +91,7 @@ impl<J: Send + 'static, T: Send + 'static> Crew<J, T> {
         work: impl Fn(J, &mut Memory<'_>) -> T + Send + Sync + 'static,
     ) -> Self {
         let state = State {
-            queue: VecDeque::new(),
-            next_id: 0,
+            queue: Queue::new(),
             threads: 0,
             threads_running: 0,
             permits_in_use: 0,
@@ -106,9 +109,9 @@ impl<J: Send + 'static, T: Send + 'static> Crew<J, T> {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Has `job` done, which counts as `permits` (at most all of them).
-    pub(super) async fn run(&self, permits: u32, job: J) -> Result<T, PasswordError> {
-        let (id, mut answer) = self.shared.submit(permits, job)?;
+    /// Has `job` of `origin` done, which counts as `permits` (at most all of them).
+    pub(super) async fn run(&self, origin: Origin, permits: u32, job: J) -> Result<T, PasswordError> {
+        let (id, mut answer) = self.shared.submit(origin, permits, job)?;
         let place = Place { shared: &self.shared, id };
         let answered = match timeout(self.shared.limits.wait_max, &mut answer).await {
             Ok(answered) => answered,
@@ -116,7 +119,11 @@ impl<J: Send + 'static, T: Send + 'static> Crew<J, T> {
             // It has started in time.
             Err(_elapsed) => answer.await,
         };
-        answered.map_err(|_| PasswordError::Stopped)
+        match answered {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(Displaced)) => Err(self.shared.refuse()),
+            Err(_) => Err(PasswordError::Stopped),
+        }
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -158,22 +165,30 @@ impl<J: Send + 'static, T: Send + 'static> Drop for Place<'_, J, T> {
 }
 
 impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
-    fn submit(self: &Arc<Self>, permits: u32, job: J) -> Result<(u64, oneshot::Receiver<T>), PasswordError> {
+    fn submit(
+        self: &Arc<Self>,
+        origin: Origin,
+        permits: u32,
+        job: J,
+    ) -> Result<(u64, oneshot::Receiver<Result<T, Displaced>>), PasswordError> {
         let all = self.limits.permits.get();
         let mut state = self.state.lock();
         // What free permits are about to take out of the queue does not count as waiting.
         let free = (all - state.permits_in_use) as usize;
-        if state.queue.len() >= self.limits.waiting_max.saturating_add(free) {
-            return Err(self.refuse());
-        }
+        let is_full = state.queue.len() >= self.limits.waiting_max.saturating_add(free);
+        let displaced =
+            if is_full { Some(state.queue.displace_for(origin).ok_or_else(|| self.refuse())?) } else { None };
         let (sender, answer) = oneshot::channel();
-        let id = state.next_id;
-        state.next_id += 1;
-        state.queue.push_back(Ticket { id, permits: permits.clamp(1, all), job, answer: sender });
+        let id = state.queue.push(origin, Ticket { permits: permits.clamp(1, all), job, answer: sender });
         self.call_a_thread(&mut state);
         if state.threads == 0 {
-            state.queue.pop_back();
+            drop(state.queue.remove(id));
             return Err(PasswordError::Exhausted);
+        }
+        drop(state);
+        // Wakes its caller, which must not happen under the lock. That nobody listens any more does not matter.
+        if let Some(ticket) = displaced {
+            drop(ticket.answer.send(Err(Displaced)));
         }
         Ok((id, answer))
     }
@@ -181,13 +196,12 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
     /// Takes a job out of the queue, unless it has started.
     fn withdraw(self: &Arc<Self>, id: u64) -> bool {
         let mut state = self.state.lock();
-        // Ids grow from front to back.
-        let Ok(index) = state.queue.binary_search_by_key(&id, |ticket| ticket.id) else { return false };
-        let ticket = state.queue.remove(index);
+        let Some(ticket) = state.queue.remove(id) else { return false };
         // It may have been what held up the others.
         self.call_a_thread(&mut state);
         drop(state);
-        ticket.is_some()
+        drop(ticket);
+        true
     }
 
     /// After `wait_max` everybody who waits now has been served or sent away. `Retry-After` counts whole seconds.
@@ -245,7 +259,7 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
         // Permits before the answer, so that whoever has it can start the next job; no waker runs under the lock.
         self.state.lock().end(permits);
         match result {
-            Ok(value) => drop(answer.send(value)),
+            Ok(value) => drop(answer.send(Ok(value))),
             Err(_panic) => tracing::error!("a password hash panicked"),
         }
     }
@@ -253,14 +267,14 @@ impl<J: Send + 'static, T: Send + 'static> Shared<J, T> {
 
 impl<J, T> State<J, T> {
     fn has_startable(&self, permits: NonZeroU32) -> bool {
-        self.queue.front().is_some_and(|first| first.permits <= permits.get() - self.permits_in_use)
+        self.queue.next().is_some_and(|first| first.permits <= permits.get() - self.permits_in_use)
     }
 
     fn start_next(&mut self, permits: NonZeroU32) -> Option<Ticket<J, T>> {
         if !self.has_startable(permits) {
             return None;
         }
-        let ticket = self.queue.pop_front()?;
+        let ticket = self.queue.pop()?;
         self.permits_in_use += ticket.permits;
         self.threads_running += 1;
         Some(ticket)
@@ -333,7 +347,8 @@ mod tests {
     async fn whoever_finds_the_queue_full_is_refused_at_once() {
         let crew = crew(limits(2, 1));
         let (ends, jobs): (Vec<_>, Vec<_>) = (0..4).map(job).unzip();
-        let mut callers: Vec<_> = jobs.into_iter().map(|job| Box::pin(crew.run(1, job))).collect();
+        let mut callers: Vec<_> =
+            jobs.into_iter().map(|job| Box::pin(crew.run(Origin::Unnamed, 1, job))).collect();
         for caller in &mut callers[..3] {
             assert!(poll(caller.as_mut()).is_pending());
         }
@@ -354,12 +369,12 @@ mod tests {
     async fn nobody_waits_past_the_deadline() {
         let crew = crew(Limits { wait_max: Duration::from_millis(1_500), ..limits(1, 8) });
         let (end, first) = job(1);
-        let mut running = pin!(crew.run(1, first));
+        let mut running = pin!(crew.run(Origin::Unnamed, 1, first));
         assert!(poll(running.as_mut()).is_pending());
         until("it runs", || is_busy(&crew, 1, 0));
         let started_at = tokio::time::Instant::now();
         let (_end, second) = job(2);
-        assert_eq!(crew.run(1, second).await.unwrap_err().code(), "password_hashing_busy");
+        assert_eq!(crew.run(Origin::Unnamed, 1, second).await.unwrap_err().code(), "password_hashing_busy");
         assert!(
             started_at.elapsed() >= Duration::from_secs(1) && started_at.elapsed() < Duration::from_secs(2)
         );
@@ -374,11 +389,11 @@ mod tests {
     async fn a_caller_that_leaves_frees_its_place_but_not_a_running_job() {
         let crew = crew(limits(1, 1));
         let (end, first) = job(1);
-        let mut running = Box::pin(crew.run(1, first));
+        let mut running = Box::pin(crew.run(Origin::Unnamed, 1, first));
         assert!(poll(running.as_mut()).is_pending());
         until("it runs", || is_busy(&crew, 1, 0));
         let (_end, second) = job(2);
-        let mut waiting = Box::pin(crew.run(1, second));
+        let mut waiting = Box::pin(crew.run(Origin::Unnamed, 1, second));
         assert!(poll(waiting.as_mut()).is_pending());
         assert!(is_busy(&crew, 1, 1));
         drop(waiting);
@@ -395,8 +410,11 @@ mod tests {
         let crew = crew(limits(2, 8));
         let (mut ends, jobs): (Vec<_>, Vec<_>) = (0..5).map(job).unzip();
         let permits = [1, 1, 2, 1, 1];
-        let mut callers: Vec<_> =
-            jobs.into_iter().zip(permits).map(|(job, permits)| Box::pin(crew.run(permits, job))).collect();
+        let mut callers: Vec<_> = jobs
+            .into_iter()
+            .zip(permits)
+            .map(|(job, permits)| Box::pin(crew.run(Origin::Unnamed, permits, job)))
+            .collect();
         for caller in &mut callers {
             assert!(poll(caller.as_mut()).is_pending());
         }
@@ -416,15 +434,83 @@ mod tests {
         }
     }
 
+    // A2: one address does not keep the others waiting behind all it has asked for.
+    #[tokio::test]
+    async fn origins_take_turns() {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let crew = {
+            let order = Arc::clone(&order);
+            Crew::new(limits(1, 16), move |(number, until): Job, _: &mut Memory<'_>| {
+                until.recv().unwrap_err();
+                order.lock().push(number);
+            })
+        };
+        let (end, first) = job(0);
+        let mut running = pin!(crew.run(Origin::Unnamed, 1, first));
+        assert!(poll(running.as_mut()).is_pending());
+        until("it runs", || crew.activity().permits_in_use == 1);
+        let (flood, other) = (Origin::V4([192, 0, 2, 1]), Origin::V4([192, 0, 2, 2]));
+        let origins = [flood, flood, flood, flood, other, Origin::Unnamed, other];
+        let mut callers: Vec<_> = origins
+            .into_iter()
+            .zip(1..)
+            .map(|(origin, number)| Box::pin(crew.run(origin, 1, ended_job(number))))
+            .collect();
+        for caller in &mut callers {
+            assert!(poll(caller.as_mut()).is_pending());
+        }
+        drop(end);
+        for caller in callers {
+            assert_eq!(caller.await, Ok(()));
+        }
+        assert_eq!(*order.lock(), [0, 1, 5, 6, 2, 7, 3, 4]);
+    }
+
+    // A2: one address cannot fill the queue.
+    #[tokio::test]
+    async fn who_has_most_in_a_full_queue_makes_room() {
+        let crew = crew(limits(1, 4));
+        let (flood, other) = (Origin::V4([192, 0, 2, 1]), Origin::V6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0]));
+        let (ends, jobs): (Vec<_>, Vec<_>) = (0..8).map(job).unzip();
+        let mut jobs = jobs.into_iter();
+        let mut ask = |origin| {
+            let mut caller = Box::pin(crew.run(origin, 1, jobs.next().unwrap()));
+            let polled = poll(caller.as_mut());
+            (caller, polled)
+        };
+        let mut of_flood = vec![ask(flood)];
+        until("it runs", || is_busy(&crew, 1, 0));
+        of_flood.extend((0..4).map(|_| ask(flood)));
+        assert!(is_busy(&crew, 1, 4));
+        assert!(
+            matches!(ask(flood).1, Poll::Ready(Err(PasswordError::Busy { .. }))),
+            "nobody displaces themselves"
+        );
+        let (one, two) = (ask(other), ask(other));
+        assert!(one.1.is_pending() && two.1.is_pending() && is_busy(&crew, 1, 4));
+        let displaced: Vec<bool> =
+            of_flood.iter_mut().map(|(caller, _)| poll(caller.as_mut()).is_ready()).collect();
+        assert_eq!(displaced, [false, false, false, true, true], "the youngest of the flood");
+        assert_eq!(crew.activity().refused, 3);
+        // Two each now: a third would not be fairer.
+        assert!(matches!(poll(Box::pin(crew.run(other, 1, ended_job(9))).as_mut()), Poll::Ready(Err(_))));
+        drop(ends);
+        of_flood.truncate(3);
+        for (caller, _) in of_flood.into_iter().chain([one, two]) {
+            assert!(caller.await.is_ok());
+        }
+        assert!(is_busy(&crew, 0, 0));
+    }
+
     #[tokio::test]
     async fn others_go_on_when_the_large_one_in_front_leaves() {
         let crew = crew(limits(2, 8));
         let ((end, first), (_large_end, large), (last_end, last)) = (job(1), job(2), job(3));
-        let mut running = pin!(crew.run(1, first));
+        let mut running = pin!(crew.run(Origin::Unnamed, 1, first));
         assert!(poll(running.as_mut()).is_pending());
-        let mut in_front = Box::pin(crew.run(99, large));
+        let mut in_front = Box::pin(crew.run(Origin::Unnamed, 99, large));
         assert!(poll(in_front.as_mut()).is_pending());
-        let mut behind = pin!(crew.run(1, last));
+        let mut behind = pin!(crew.run(Origin::Unnamed, 1, last));
         assert!(poll(behind.as_mut()).is_pending());
         until("two wait", || is_busy(&crew, 1, 2));
         drop(in_front);
@@ -436,8 +522,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_its_job_alone() {
         let crew = crew(limits(1, 0));
-        assert_eq!(crew.run(1, ended_job(13)).await, Err(PasswordError::Stopped));
-        assert_eq!(crew.run(1, ended_job(1)).await, Ok(1), "with its permit back at once");
+        assert_eq!(crew.run(Origin::Unnamed, 1, ended_job(13)).await, Err(PasswordError::Stopped));
+        assert_eq!(crew.run(Origin::Unnamed, 1, ended_job(1)).await, Ok(1), "with its permit back at once");
         assert!(is_busy(&crew, 0, 0));
     }
 
@@ -446,7 +532,7 @@ mod tests {
         let limits = Limits { idle_after: Duration::from_millis(5), ..limits(2, 8) };
         let crew = Crew::new(limits, |(), memory: &mut Memory<'_>| memory.blocks(8).unwrap().len());
         for _ in 0..2 {
-            assert_eq!(crew.run(1, ()).await, Ok(8));
+            assert_eq!(crew.run(Origin::Unnamed, 1, ()).await, Ok(8));
             until("they ended", || crew.shared.state.lock().threads == 0 && crew.activity().held_bytes == 0);
         }
         let shared = Arc::clone(&crew.shared);
@@ -457,7 +543,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_crew_ends_its_threads() {
         let crew = crew(limits(2, 8));
-        assert_eq!(crew.run(1, ended_job(1)).await, Ok(1));
+        assert_eq!(crew.run(Origin::Unnamed, 1, ended_job(1)).await, Ok(1));
         let shared = Arc::clone(&crew.shared);
         assert_eq!(shared.state.lock().threads, 1, "one after the other needs one thread");
         drop(crew);

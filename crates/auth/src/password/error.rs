@@ -24,6 +24,12 @@ pub enum PasswordError {
         /// The highest length allowed.
         ceiling: usize,
     },
+    /// A configured minimum strength above what there is.
+    #[error("a minimum password strength of `{asked}` is outside 0 to 4")]
+    StrengthOutOfRange {
+        /// The score that was asked for.
+        asked: u8,
+    },
     /// Hash parameters weaker than the floor, or costlier than anything sensible.
     #[error("{memory_kib} KiB with {passes} passes are outside the allowed password hash parameters")]
     ParamsOutOfRange {
@@ -44,6 +50,26 @@ pub enum PasswordError {
         /// The passes it asks for.
         passes: u32,
     },
+    /// The stored text is of a kind that is not verified here: no hash at all, or one of another system.
+    #[error("the stored password hash is of an unknown kind")]
+    UnknownHash,
+    /// The stored hash of a replaced system asks for more work than is sensible, and was not run.
+    #[error("the stored {scheme} hash asks for a cost of {cost}")]
+    LegacyHashTooCostly {
+        /// What it was made with.
+        scheme: &'static str,
+        /// bcrypt's cost, or the iterations of PBKDF2.
+        cost: u32,
+    },
+    /// The stored hash is keyed with a secret that is not configured.
+    #[error("version {version} of the password pepper is missing")]
+    PepperMissing {
+        /// The version it names.
+        version: u16,
+    },
+    /// What should be versions and secrets ([`PasswordPeppers::parse`](crate::PasswordPeppers::parse)) is not.
+    #[error("not a list of `version:secret` with versions from 1 and secrets of at least 32 bytes in base64")]
+    PepperInvalid,
     /// The system has no memory or no thread left for the hash.
     #[error("no memory or thread left for password hashing")]
     Exhausted,
@@ -63,9 +89,13 @@ impl PasswordError {
             Self::TooLong => "password_too_long",
             Self::Busy { .. } => "password_hashing_busy",
             Self::MinimumOutOfRange { .. } => "password_minimum_out_of_range",
+            Self::StrengthOutOfRange { .. } => "password_strength_out_of_range",
             Self::ParamsOutOfRange { .. } => "password_params_out_of_range",
             Self::MalformedHash => "password_hash_malformed",
-            Self::HashTooCostly { .. } => "password_hash_too_costly",
+            Self::HashTooCostly { .. } | Self::LegacyHashTooCostly { .. } => "password_hash_too_costly",
+            Self::UnknownHash => "password_hash_unknown",
+            Self::PepperMissing { .. } => "password_pepper_missing",
+            Self::PepperInvalid => "password_pepper_invalid",
             Self::Exhausted => "password_hashing_exhausted",
             Self::Randomness => "password_randomness",
             Self::Stopped => "password_hashing_stopped",

@@ -1,15 +1,23 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::phc::{Output, Salt};
-use argon2::{Algorithm, Argon2, Version};
+use argon2::password_hash::phc::Salt;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::crew::{Crew, Limits};
-use super::memory::Memory;
-use super::{HashParams, Password, PasswordError, PasswordHash};
+use super::job::{self, Answer, Job};
+#[cfg(feature = "legacy-hashes")]
+use super::legacy::Cost;
+use super::origin::Origin;
+use super::peppers::Pepper;
+use super::stored::Kind;
+use super::{
+    ContextWords, HashParams, Password, PasswordError, PasswordHash, PasswordPeppers, PasswordPolicy,
+    PolicyViolation, StoredHash,
+};
 
 /// How much a [`PasswordHasher`] may use.
 #[derive(Debug, Clone)]
@@ -20,6 +28,7 @@ pub struct HasherOptions {
     wait_max: Duration,
     stored_memory_kib_max: u32,
     idle_after: Duration,
+    peppers: PasswordPeppers,
 }
 
 impl Default for HasherOptions {
@@ -34,6 +43,7 @@ impl Default for HasherOptions {
             wait_max: Duration::from_secs(1),
             stored_memory_kib_max: 64 * 1024,
             idle_after: Duration::from_secs(30),
+            peppers: PasswordPeppers::default(),
         }
     }
 }
@@ -83,6 +93,13 @@ impl HasherOptions {
         self.idle_after = idle_after;
         self
     }
+
+    /// The secrets that hashes are keyed with. Default: none.
+    #[must_use]
+    pub fn peppers(mut self, peppers: PasswordPeppers) -> Self {
+        self.peppers = peppers;
+        self
+    }
 }
 
 /// Whether a password belongs to a hash.
@@ -91,7 +108,8 @@ impl HasherOptions {
 pub enum Verdict {
     /// It does.
     Match {
-        /// The hash was made with other parameters than new ones are: hash the password again and store the result.
+        /// The hash was made otherwise than new ones are, with other parameters, another secret or by another system: hash the
+        /// password again and store the result.
         needs_rehash: bool,
     },
     /// It does not.
@@ -117,7 +135,7 @@ pub struct HasherStats {
     pub waiting: usize,
     /// Callers refused since the start.
     pub refused: u64,
-    /// Hashes computed since the start.
+    /// Hashes computed since the start, and judgements of policies that need one of its threads.
     pub computed: u64,
     /// Bytes of Argon2 memory, in use or kept for the next hash.
     pub held_bytes: usize,
@@ -130,20 +148,15 @@ pub struct HasherStats {
 #[derive(Clone)]
 pub struct PasswordHasher {
     inner: Arc<Inner>,
+    origin: Origin,
 }
 
 struct Inner {
     params: HashParams,
+    peppers: PasswordPeppers,
     stored_memory_kib_max: u32,
     stored_work_max: u64,
-    crew: Crew<Request, Result<Output, PasswordError>>,
-}
-
-/// One run of Argon2id.
-struct Request {
-    password: Password,
-    params: argon2::Params,
-    salt: Salt,
+    crew: Crew<Job, Result<Answer, PasswordError>>,
 }
 
 impl Default for PasswordHasher {
@@ -156,14 +169,29 @@ impl PasswordHasher {
     /// A hasher within `options`.
     #[must_use]
     pub fn new(options: HasherOptions) -> Self {
-        let HasherOptions { params, permits, waiting_max, wait_max, stored_memory_kib_max, idle_after } =
-            options;
+        let HasherOptions {
+            params,
+            permits,
+            waiting_max,
+            wait_max,
+            stored_memory_kib_max,
+            idle_after,
+            peppers,
+        } = options;
         let stored_memory_kib_max = stored_memory_kib_max.max(params.memory_kib());
         let stored_work_max =
             (u64::from(stored_memory_kib_max) * 4).max(work(params.memory_kib(), params.passes()));
         let kept_blocks = params.memory_kib() as usize;
-        let crew = Crew::new(Limits { permits, waiting_max, wait_max, idle_after, kept_blocks }, argon2id);
-        Self { inner: Arc::new(Inner { params, stored_memory_kib_max, stored_work_max, crew }) }
+        let crew = Crew::new(Limits { permits, waiting_max, wait_max, idle_after, kept_blocks }, job::work);
+        let inner = Inner { params, peppers, stored_memory_kib_max, stored_work_max, crew };
+        Self { inner: Arc::new(inner), origin: Origin::default() }
+    }
+
+    /// The same hasher, working for `address`: those that wait take turns by address, and where the queue is full, whoever has most
+    /// in it makes room. Give it where the address of the caller is known. IPv6 addresses count by their first 64 bits.
+    #[must_use]
+    pub fn for_address(&self, address: Option<IpAddr>) -> Self {
+        Self { inner: Arc::clone(&self.inner), origin: address.into() }
     }
 
     /// Hashes a password with a new salt.
@@ -175,25 +203,69 @@ impl PasswordHasher {
         SystemRandom::new().fill(&mut salt).map_err(|_| PasswordError::Randomness)?;
         let salt = Salt::new(&salt).map_err(|_| PasswordError::MalformedHash)?;
         let params = self.inner.params;
-        let request = Request { password, params: params.argon2()?, salt };
-        let output = self.inner.crew.run(1, request).await??;
-        Ok(PasswordHash::from_parts(params, salt, output))
+        let pepper = self.inner.peppers.newest().cloned();
+        let job = Job::Argon2id { password, params: params.argon2()?, salt, pepper: pepper.clone() };
+        let output = self.run(1, job).await?.into_output()?;
+        Ok(PasswordHash::from_parts(params, pepper.as_ref(), salt, output))
     }
 
     /// Compares a password with a stored hash.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when the queue is full or the wait too long; [`PasswordError::HashTooCostly`] for a stored hash that
-    /// asks for more than the options allow.
+    /// asks for more than the options allow; [`PasswordError::PepperMissing`] for one that is keyed with a secret they do not name.
     pub async fn verify(&self, password: Password, stored: &PasswordHash) -> Result<Verdict, PasswordError> {
-        let permits = self.inner.permits_for(stored)?;
-        let request = Request { password, params: stored.argon2()?, salt: stored.salt() };
-        let output = self.inner.crew.run(permits, request).await??;
+        let permits = self.inner.permits_for(stored.memory_kib(), stored.passes())?;
+        let pepper = self.inner.pepper_of(stored)?.cloned();
+        let job = Job::Argon2id { password, params: stored.argon2()?, salt: stored.salt(), pepper };
+        let output = self.run(permits, job).await?.into_output()?;
         if stored.has_output(&output) {
-            Ok(Verdict::Match { needs_rehash: stored.needs_rehash(&self.inner.params) })
+            Ok(Verdict::Match { needs_rehash: self.inner.is_outdated(stored) })
         } else {
             Ok(Verdict::Mismatch)
         }
+    }
+
+    /// Compares a password with what stands in a row: a hash of ours or, with the feature `legacy-hashes`, of a replaced system. A match
+    /// with the latter always needs a new hash.
+    ///
+    /// # Errors
+    /// As [`Self::verify`], and [`PasswordError::LegacyHashTooCostly`].
+    pub async fn verify_stored(
+        &self,
+        password: Password,
+        stored: &StoredHash,
+    ) -> Result<Verdict, PasswordError> {
+        match &stored.kind {
+            Kind::Argon2id(hash) => self.verify(password, hash).await,
+            #[cfg(feature = "legacy-hashes")]
+            Kind::Legacy(hash) => {
+                let permits = self.inner.permits_for_legacy(hash.cost()?)?;
+                let job = Job::Legacy { password: password.clone(), hash: Arc::clone(hash) };
+                let output = self.run(permits, job).await?.into_output()?;
+                let is_match = hash.has_output(&password, &output);
+                Ok(if is_match { Verdict::Match { needs_rehash: true } } else { Verdict::Mismatch })
+            }
+        }
+    }
+
+    /// Whether [`Self::verify_stored`] would run a stored hash: what it costs is allowed, and the secret it names is there.
+    ///
+    /// # Errors
+    /// What [`Self::verify_stored`] would answer: [`PasswordError::HashTooCostly`], [`PasswordError::LegacyHashTooCostly`],
+    /// [`PasswordError::PepperMissing`].
+    pub fn check_stored(&self, stored: &StoredHash) -> Result<(), PasswordError> {
+        match &stored.kind {
+            Kind::Argon2id(hash) => {
+                self.inner.pepper_of(hash)?;
+                self.inner.permits_for(hash.memory_kib(), hash.passes())?;
+            }
+            #[cfg(feature = "legacy-hashes")]
+            Kind::Legacy(hash) => {
+                self.inner.permits_for_legacy(hash.cost()?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Does the work of [`Self::verify`] for an account that does not exist or has no password, with the parameters of new hashes,
@@ -203,9 +275,35 @@ impl PasswordHasher {
     /// As [`Self::verify`] under the same load; answer them the same way.
     pub async fn verify_dummy(&self, password: Password) -> Result<Verdict, PasswordError> {
         let salt = Salt::new(&[0; HashParams::SALT_BYTES]).map_err(|_| PasswordError::MalformedHash)?;
-        let request = Request { password, params: self.inner.params.argon2()?, salt };
-        self.inner.crew.run(1, request).await??;
+        let pepper = self.inner.peppers.newest().cloned();
+        self.run(1, Job::Argon2id { password, params: self.inner.params.argon2()?, salt, pepper }).await?;
         Ok(Verdict::Mismatch)
+    }
+
+    /// Judges a password about to be set, as [`PasswordPolicy::check`] does; on a thread of the hasher where the policy has rules
+    /// that take long. Returns everything that is wrong with it.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] when the queue is full or the wait too long.
+    pub async fn judge(
+        &self,
+        policy: &PasswordPolicy,
+        password: &Password,
+        about: &ContextWords,
+    ) -> Result<Vec<PolicyViolation>, PasswordError> {
+        if !policy.takes_long() {
+            return Ok(policy.check(password, about).err().unwrap_or_default());
+        }
+        let (policy, password, about) = (policy.clone(), password.clone(), about.clone());
+        match self.run(1, Job::Judge { policy, password, about }).await? {
+            Answer::Violations(violations) => Ok(violations),
+            // Only hashes end in an output.
+            Answer::Output(_) => Err(PasswordError::Stopped),
+        }
+    }
+
+    async fn run(&self, permits: u32, job: Job) -> Result<Answer, PasswordError> {
+        self.inner.crew.run(self.origin, permits, job).await?
     }
 
     /// The cost of new hashes.
@@ -241,30 +339,35 @@ impl fmt::Debug for PasswordHasher {
 
 impl Inner {
     /// How many permits the memory of a stored hash is worth.
-    fn permits_for(&self, stored: &PasswordHash) -> Result<u32, PasswordError> {
-        let (memory_kib, passes) = (stored.memory_kib(), stored.passes());
+    fn permits_for(&self, memory_kib: u32, passes: u32) -> Result<u32, PasswordError> {
         if memory_kib > self.stored_memory_kib_max || work(memory_kib, passes) > self.stored_work_max {
             return Err(PasswordError::HashTooCostly { memory_kib, passes });
         }
         Ok(memory_kib.div_ceil(self.params.memory_kib()))
+    }
+
+    #[cfg(feature = "legacy-hashes")]
+    fn permits_for_legacy(&self, cost: Cost) -> Result<u32, PasswordError> {
+        match cost {
+            Cost::Memory { memory_kib, passes } => self.permits_for(memory_kib, passes),
+            Cost::Time => Ok(1),
+        }
+    }
+
+    /// The secret that a stored hash is keyed with, if it is.
+    fn pepper_of(&self, stored: &PasswordHash) -> Result<Option<&Pepper>, PasswordError> {
+        let Some(version) = stored.pepper_version() else { return Ok(None) };
+        let missing = PasswordError::PepperMissing { version: version.get() };
+        self.peppers.find(version).map(Some).ok_or(missing)
+    }
+
+    fn is_outdated(&self, stored: &PasswordHash) -> bool {
+        stored.needs_rehash(&self.params)
+            || stored.pepper_version() != self.peppers.newest().map(Pepper::version)
     }
 }
 
 /// What a hash costs in time: KiB written.
 fn work(memory_kib: u32, passes: u32) -> u64 {
     u64::from(memory_kib) * u64::from(passes)
-}
-
-/// RFC 9106 §3, version 0x13. The length of the output stands in the parameters.
-fn argon2id(request: Request, memory: &mut Memory<'_>) -> Result<Output, PasswordError> {
-    let Request { password, params, salt } = request;
-    let blocks = memory.blocks(params.block_count())?;
-    let bytes = params.output_len().unwrap_or(HashParams::OUTPUT_BYTES);
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let mut output = [0; Output::MAX_LENGTH];
-    let output = output.get_mut(..bytes).ok_or(PasswordError::MalformedHash)?;
-    argon2
-        .hash_password_into_with_memory(password.expose_secret().as_bytes(), &salt, output, blocks)
-        .map_err(|_| PasswordError::MalformedHash)?;
-    Output::new(output).map_err(|_| PasswordError::MalformedHash)
 }

@@ -2,26 +2,31 @@ use std::fmt;
 use std::str::FromStr;
 
 use argon2::password_hash::phc::{self, Output, Salt};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::peppers::{Pepper, PepperVersion};
 use super::{HashParams, PasswordError};
 
 /// A stored Argon2id hash: a PHC string, parsed once.
 ///
-/// Only the canonical text `$argon2id$v=19$m=…,t=…,p=…$salt$output` is one: other algorithms and versions, other orders,
-/// repeated or unknown parameters and outputs under 16 bytes are refused, so that one hash has one spelling. `Debug` prints the
-/// parameters alone; there is no `Display` and no `Serialize`.
+/// Only the canonical text `$argon2id$v=19$m=…,t=…,p=…$salt$output` is one, with `,keyid=…` after `p` where the hash is keyed
+/// ([`PasswordPeppers`](crate::PasswordPeppers)): other algorithms and versions, other orders, repeated or unknown parameters and
+/// outputs under 16 bytes are refused, so that one hash has one spelling. `Debug` prints the parameters alone; there is no `Display`
+/// and no `Serialize`.
 #[derive(Clone)]
 pub struct PasswordHash {
     text: Box<str>,
     memory_kib: u32,
     passes: u32,
     lanes: u32,
+    pepper: Option<PepperVersion>,
     salt: Salt,
     output: Output,
 }
 
 impl PasswordHash {
-    /// The longest text looked at: 28 bytes of frame, 3 numbers of up to 10 digits, 64 bytes of salt, 86 of output.
+    /// The longest text looked at: 28 bytes of frame, 3 numbers of up to 10 digits, 14 bytes of key id, 64 of salt, 86 of output.
     const TEXT_BYTES_MAX: usize = 256;
     /// The shortest output, in bytes: 128 bits (RFC 9106 §3.1 allows 4 bytes, which anybody can hit).
     const OUTPUT_BYTES_MIN: usize = 16;
@@ -43,10 +48,21 @@ impl PasswordHash {
             || self.output.len() != HashParams::OUTPUT_BYTES
     }
 
-    pub(super) fn from_parts(params: HashParams, salt: Salt, output: Output) -> Self {
+    pub(super) fn from_parts(
+        params: HashParams,
+        pepper: Option<&Pepper>,
+        salt: Salt,
+        output: Output,
+    ) -> Self {
         let (memory_kib, passes, lanes) = (params.memory_kib(), params.passes(), HashParams::LANES);
-        let text = render(memory_kib, passes, lanes, &salt, &output).into_boxed_str();
-        Self { text, memory_kib, passes, lanes, salt, output }
+        let pepper = pepper.map(Pepper::version);
+        let text = render(memory_kib, passes, lanes, pepper, &salt, &output).into_boxed_str();
+        Self { text, memory_kib, passes, lanes, pepper, salt, output }
+    }
+
+    /// The version of the secret it is keyed with, if it is.
+    pub(super) fn pepper_version(&self) -> Option<PepperVersion> {
+        self.pepper
     }
 
     pub(super) fn memory_kib(&self) -> u32 {
@@ -73,8 +89,27 @@ impl PasswordHash {
     }
 }
 
-fn render(memory_kib: u32, passes: u32, lanes: u32, salt: &Salt, output: &Output) -> String {
-    format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${output}")
+fn render(
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+    pepper: Option<PepperVersion>,
+    salt: &Salt,
+    output: &Output,
+) -> String {
+    // A key id is bytes in base64: the version's digits.
+    let digits = pepper.map(|version| STANDARD_NO_PAD.encode(version.to_string()));
+    let key_id = digits.map(|digits| format!(",keyid={digits}")).unwrap_or_default();
+    format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}{key_id}${salt}${output}")
+}
+
+/// The version that a key id stands for, when there is one.
+fn version_of(key_id: &[u8]) -> Result<Option<PepperVersion>, PasswordError> {
+    if key_id.is_empty() {
+        return Ok(None);
+    }
+    let version = std::str::from_utf8(key_id).ok().and_then(|digits| digits.parse().ok());
+    version.map(Some).ok_or(PasswordError::MalformedHash)
 }
 
 impl FromStr for PasswordHash {
@@ -95,11 +130,13 @@ impl FromStr for PasswordHash {
             return Err(PasswordError::MalformedHash);
         };
         let (memory_kib, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
-        if output.len() < Self::OUTPUT_BYTES_MIN || render(memory_kib, passes, lanes, &salt, &output) != text
+        let pepper = version_of(params.keyid())?;
+        if output.len() < Self::OUTPUT_BYTES_MIN
+            || render(memory_kib, passes, lanes, pepper, &salt, &output) != text
         {
             return Err(PasswordError::MalformedHash);
         }
-        Ok(Self { text: text.into(), memory_kib, passes, lanes, salt, output })
+        Ok(Self { text: text.into(), memory_kib, passes, lanes, pepper, salt, output })
     }
 }
 
@@ -109,6 +146,7 @@ impl fmt::Debug for PasswordHash {
             .field("memory_kib", &self.memory_kib)
             .field("passes", &self.passes)
             .field("lanes", &self.lanes)
+            .field("pepper", &self.pepper)
             .finish_non_exhaustive()
     }
 }
@@ -126,6 +164,15 @@ mod tests {
         assert_eq!(hash.expose_phc(), STORED);
         assert!(!hash.needs_rehash(&HashParams::default()));
         assert!(!format!("{hash:?}").contains("c29t"), "neither salt nor output is printed");
+    }
+
+    #[test]
+    fn a_keyed_hash_names_the_version_of_its_secret() {
+        let keyed = STORED.replace("p=1", "p=1,keyid=MTI");
+        let hash: PasswordHash = keyed.parse().unwrap();
+        assert_eq!(hash.pepper_version().map(PepperVersion::get), Some(12));
+        assert_eq!(hash.expose_phc(), keyed);
+        assert_eq!(STORED.parse::<PasswordHash>().unwrap().pepper_version(), None);
     }
 
     #[test]
@@ -172,6 +219,13 @@ mod tests {
             STORED.replace("m=19456,t=2,p=1", "m=19456,m=8,t=2,p=1"),
             STORED.replace("m=19456,t=2,p=1", "m=19456,t=2"),
             STORED.replace("p=1", "p=1,keyid=AAAA"),
+            STORED.replace("p=1", "p=1,keyid="),
+            STORED.replace("p=1", "p=1,keyid=MA"),      // 0
+            STORED.replace("p=1", "p=1,keyid=KzE"),     // +1
+            STORED.replace("p=1", "p=1,keyid=MDE"),     // 01
+            STORED.replace("p=1", "p=1,keyid=NjU1MzY"), // 65536
+            STORED.replace("p=1", "keyid=MQ,p=1"),
+            STORED.replace("p=1", "p=1,keyid=MQ,data=AAAA"),
             STORED.replace("c29tZXNhbHRzb21lc2FsdA", "c2"),
             STORED.replace("c29tZXNhbHRzb21lc2FsdA", "c29tZXNhbHRzb21lc2FsdB"),
             STORED.replace("c29tZXNhbHRzb21lc2FsdA", &"A".repeat(4096)),

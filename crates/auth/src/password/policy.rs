@@ -1,12 +1,17 @@
 use unicode_normalization::char::is_public_assigned;
 
-use super::{ContextWords, Password, PasswordError, common, context};
+#[cfg(feature = "zxcvbn")]
+use super::strength;
+use super::{BreachIndex, ContextWords, Password, PasswordError, common, context};
 
 /// What a new password must be. Sign-in never asks it: older, shorter passwords keep working until they are changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PasswordPolicy {
     floor: usize,
     min_chars: usize,
+    breaches: Option<BreachIndex>,
+    #[cfg(feature = "zxcvbn")]
+    strength_min: u8,
 }
 
 /// Why a password may not be set. The messages are for the person who chose it and never repeat it.
@@ -29,6 +34,12 @@ pub enum PolicyViolation {
     /// Contains a word that belongs to the account or the service.
     #[error("must not contain your name, your e-mail address or the name of the service")]
     ContextWord,
+    /// Known from a breach ([`PasswordPolicy::breaches`]).
+    #[error("is known from a data breach")]
+    Breached,
+    /// Estimated to be guessed too soon (`PasswordPolicy::strength_min`).
+    #[error("is too easy to guess")]
+    TooWeak,
     /// Contains a code point that Unicode has not assigned: its one form could change with the next version, and the password would
     /// no longer match (UAX #15 §12.1, stabilised strings; NIST SP 800-63B-4 §3.1.1.2).
     #[error("contains a character that is not supported yet")]
@@ -44,6 +55,8 @@ impl PolicyViolation {
             Self::TooLong => "too_long",
             Self::Common => "common",
             Self::ContextWord => "context_word",
+            Self::Breached => "breached",
+            Self::TooWeak => "too_weak",
             Self::UnassignedCharacter => "unassigned_character",
         }
     }
@@ -60,13 +73,23 @@ impl PasswordPolicy {
     /// For passwords that are the only factor: at least [`Self::ALONE_CHARS_MIN`] characters.
     #[must_use]
     pub fn alone() -> Self {
-        Self { floor: Self::ALONE_CHARS_MIN, min_chars: Self::ALONE_CHARS_MIN }
+        Self::with_floor(Self::ALONE_CHARS_MIN)
     }
 
     /// For passwords of accounts that another factor protects: at least [`Self::WITH_MFA_CHARS_MIN`] characters.
     #[must_use]
     pub fn with_mfa() -> Self {
-        Self { floor: Self::WITH_MFA_CHARS_MIN, min_chars: Self::WITH_MFA_CHARS_MIN }
+        Self::with_floor(Self::WITH_MFA_CHARS_MIN)
+    }
+
+    fn with_floor(floor: usize) -> Self {
+        Self {
+            floor,
+            min_chars: floor,
+            breaches: None,
+            #[cfg(feature = "zxcvbn")]
+            strength_min: 0,
+        }
     }
 
     /// Raises the minimum to `min_chars`.
@@ -83,6 +106,49 @@ impl PasswordPolicy {
         }
         self.min_chars = min_chars;
         Ok(self)
+    }
+
+    /// Refuses passwords that are known from breaches (ASVS 6.2.12). When the index cannot be read, the password passes this rule and
+    /// the log has an error: nobody could change a password otherwise.
+    #[must_use]
+    pub fn breaches(mut self, index: BreachIndex) -> Self {
+        self.breaches = Some(index);
+        self
+    }
+
+    /// Refuses passwords that zxcvbn scores below `score`: 1 takes more than 10^3 guesses, 2 more than 10^6, 3 more than 10^8, 4 more than
+    /// 10^10. Default 0, which refuses nothing; 3 is what its authors advise. Only the first 64 characters are looked at, because the
+    /// time grows faster than the length.
+    ///
+    /// # Errors
+    /// [`PasswordError::StrengthOutOfRange`] above 4.
+    #[cfg(feature = "zxcvbn")]
+    pub fn strength_min(mut self, score: u8) -> Result<Self, PasswordError> {
+        if score > strength::SCORE_MAX {
+            return Err(PasswordError::StrengthOutOfRange { asked: score });
+        }
+        self.strength_min = score;
+        Ok(self)
+    }
+
+    /// Whether judging takes longer than a reactor may be held up: it reads a file, or estimates.
+    pub(super) fn takes_long(&self) -> bool {
+        #[cfg(feature = "zxcvbn")]
+        if self.strength_min > 0 {
+            return true;
+        }
+        self.breaches.is_some()
+    }
+
+    fn is_breached(&self, password: &Password) -> bool {
+        let Some(index) = &self.breaches else { return false };
+        index.contains(password).unwrap_or_else(|error| {
+            tracing::error!(
+                code = error.code(),
+                "the breach index cannot be read; a password was not looked up"
+            );
+            false
+        })
     }
 
     /// Judges a password about to be set. Characters are Unicode code points of the one form (same section).
@@ -104,6 +170,13 @@ impl PasswordPolicy {
         }
         if about.is_in(&folded) {
             violations.push(PolicyViolation::ContextWord);
+        }
+        if self.is_breached(password) {
+            violations.push(PolicyViolation::Breached);
+        }
+        #[cfg(feature = "zxcvbn")]
+        if self.strength_min > 0 && strength::score(text, about) < self.strength_min {
+            violations.push(PolicyViolation::TooWeak);
         }
         if !text.chars().all(is_public_assigned) {
             violations.push(PolicyViolation::UnassignedCharacter);
@@ -195,5 +268,34 @@ mod tests {
         }
         let raised = PasswordPolicy::alone().min_chars(20).unwrap();
         assert!(raised.min_chars(16).is_ok(), "back to anything from the floor on");
+    }
+    #[cfg(feature = "zxcvbn")]
+    #[test]
+    fn what_is_long_and_easy_to_guess_is_refused_where_strength_is_asked() {
+        let policy = || PasswordPolicy::alone().strength_min(3).unwrap();
+        for easy in
+            ["aaaaaaaaaaaaaaaaaaaa", "abcdefghijklmnopqrst", "12345678901234567890", "passwordpassword"]
+        {
+            assert!(codes(policy(), easy).contains(&"too_weak"), "{easy}");
+            assert!(!codes(PasswordPolicy::alone(), easy).contains(&"too_weak"), "{easy}");
+        }
+        assert!(codes(policy(), "quarry moss lantern").is_empty());
+        assert!(codes(policy(), &"quarry moss lantern ".repeat(50)).is_empty(), "of any length");
+        assert_eq!(
+            PasswordPolicy::alone().strength_min(5).unwrap_err().code(),
+            "password_strength_out_of_range"
+        );
+    }
+
+    #[test]
+    fn what_is_known_from_a_breach_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("breaches.idx");
+        // SHA-1 of `quarry moss lantern`.
+        let list = b"60CDBEE96F265F53875F0F0D05D05EA02E7F484C:17\r\n";
+        BreachIndex::build(list.as_slice(), &path, 1).unwrap();
+        let policy = PasswordPolicy::alone().breaches(BreachIndex::open(&path).unwrap());
+        assert_eq!(codes(policy.clone(), "quarry moss lantern"), ["breached"]);
+        assert!(codes(policy, "quarry moss lanterns").is_empty());
     }
 }

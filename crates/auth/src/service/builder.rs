@@ -5,8 +5,8 @@ use stylobate_db::Db;
 
 use super::{Auth, AuthError, Inner};
 use crate::{
-    AuthConfig, ConfigProblem, ConfigProblems, KeyRing, KeyRingConfig, Keys, PasswordHasher, PasswordPolicy,
-    People, Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
+    AuthConfig, ConfigProblem, ConfigProblems, KeyRing, KeyRingConfig, Keys, PasswordHasher, People,
+    Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
 };
 
 /// Puts an [`Auth`] together.
@@ -40,7 +40,7 @@ impl AuthBuilder {
         self
     }
 
-    /// What hashes passwords. Default: a hasher of its own, with the defaults.
+    /// What hashes passwords. Default: a hasher of its own, as the configuration says.
     pub fn hasher(mut self, hasher: PasswordHasher) -> Self {
         self.hasher = Some(hasher);
         self
@@ -56,9 +56,16 @@ impl AuthBuilder {
         config.validate()?;
         let tokens = config.token_config();
         let problem = |field, message: String| ConfigProblems(vec![ConfigProblem { field, message }]);
-        let policy = PasswordPolicy::alone()
-            .min_chars(usize::try_from(config.password_min_length).unwrap_or(usize::MAX))
-            .map_err(|error| problem("password_min_length", error.to_string()))?;
+        let policy = config.password_policy().map_err(|problem| ConfigProblems(vec![problem]))?;
+        let hasher = match hasher {
+            // Whoever sets a secret believes that it is used.
+            Some(_) if config.password_pepper.is_some() => {
+                let message = "is set, but the hasher was made elsewhere".to_owned();
+                return Err(problem("password_pepper", message).into());
+            }
+            Some(hasher) => hasher,
+            None => PasswordHasher::new(config.hasher_options()?),
+        };
 
         let secrets = SealedSecrets::new(&db, Arc::clone(&sealer), Arc::clone(&clock));
         let pepper = Pepper::new(&secrets.get_or_create("auth_pepper").await?);
@@ -80,7 +87,7 @@ impl AuthBuilder {
         let inner = Inner {
             throttle: config.throttle_config(),
             policy,
-            hasher: hasher.unwrap_or_default(),
+            hasher,
             pepper,
             keys,
             key_ring,

@@ -4,7 +4,7 @@ use stylobate_db::{Conn, Tx};
 
 use super::{Auth, AuthError, SCOPE};
 use crate::{
-    Identifier, Password, PasswordHash, Person, Verdict, credential, people, session,
+    Identifier, Password, PasswordHasher, Person, StoredHash, Verdict, credential, people, session,
     throttle::{self, CounterKey, Standing},
 };
 
@@ -63,10 +63,10 @@ enum Compared {
     Mismatch,
 }
 
-/// A hash that was made with other parameters than new ones are, and its password.
+/// A hash that was made otherwise than new ones are, and its password.
 struct Outdated {
     password: Password,
-    hash: PasswordHash,
+    hash: StoredHash,
 }
 
 impl Auth {
@@ -98,7 +98,8 @@ impl Auth {
         self.standing(&mut conn, &counted).await?;
         // Hashing takes long: the connection goes back first.
         drop(conn);
-        let compared = self.compare(person.as_ref(), password, stored).await?;
+        let hasher = self.inner.hasher.for_address(ctx.address);
+        let compared = self.compare(&hasher, person.as_ref(), password, stored).await?;
         let (Some(person), Compared::Match { outdated }) = (person, compared) else {
             return Err(self.password_failed(ctx, &counted, "auth.login_failed").await);
         };
@@ -117,12 +118,13 @@ impl Auth {
     /// [`standing`](Self::standing) before, and report `false` with [`password_failed`](Self::password_failed).
     pub(super) async fn check_password(
         &self,
+        hasher: &PasswordHasher,
         counted: &Counted,
         person: Option<&Person>,
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, AuthError> {
-        let compared = self.compare(person, password, stored).await?;
+        let compared = self.compare(hasher, person, password, stored).await?;
         let (Some(person), Compared::Match { outdated }) = (person, compared) else { return Ok(false) };
         let (auth, counted) = (self.clone(), counted.clone());
         let settle = async move |tx: &mut Tx| auth.settle(tx, &counted).await;
@@ -136,20 +138,15 @@ impl Auth {
     /// Compares a password with the stored hash; costs one hash whoever it is for.
     async fn compare(
         &self,
+        hasher: &PasswordHasher,
         person: Option<&Person>,
         password: Password,
         stored: Option<String>,
     ) -> Result<Compared, AuthError> {
-        let stored = stored.and_then(|text| {
-            text.parse::<PasswordHash>()
-                .inspect_err(|_| {
-                    tracing::error!("a stored password hash is malformed; its person cannot sign in")
-                })
-                .ok()
-        });
+        let stored = stored.and_then(|text| self.usable_hash(&text));
         let verdict = match &stored {
-            Some(stored) => self.inner.hasher.verify(password.clone(), stored).await?,
-            None => self.inner.hasher.verify_dummy(password.clone()).await?,
+            Some(stored) => hasher.verify_stored(password.clone(), stored).await?,
+            None => hasher.verify_dummy(password.clone()).await?,
         };
         // The hash was computed all the same; a disabled person goes on like a wrong password from here.
         let is_active = person.is_some_and(Person::is_active);
@@ -233,10 +230,10 @@ impl Auth {
         AuthError::InvalidCredentials
     }
 
-    /// Brings a hash to the present parameters. The login goes on without it.
+    /// Brings a hash to the present form. The login goes on without it.
     async fn rehash(&self, person: PersonId, Outdated { password, hash: old }: Outdated) {
         let Ok(new) = self.inner.hasher.hash(password).await else { return };
-        let now = self.inner.clock.now();
+        let (new, now) = (StoredHash::from(new), self.inner.clock.now());
         let store = async move |tx: &mut Tx| credential::rehash_password(tx, person, &old, &new, now).await;
         if let Err(error) = self.inner.db.transact(SCOPE, store).await {
             tracing::warn!(code = error.code(), "a password hash could not be renewed");

@@ -3,7 +3,8 @@ use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE, VerifiedPerson, login::Counted, session::caller};
 use crate::{
-    ContextWords, Password, PasswordHash, PeopleError, Person, credential, people,
+    ContextWords, Password, PasswordHash, PasswordHasher, PeopleError, Person, StoredHash, credential,
+    people,
     session::{self, EndReason},
     throttle::{self, CounterKey},
 };
@@ -29,14 +30,16 @@ impl Auth {
             Counted { account: CounterKey::Person(id), address: ctx.address.map(CounterKey::address) };
         self.standing(&mut conn, &counted).await?;
         drop(conn);
-        let matches = self.check_password(&counted, person.as_ref(), current.clone(), stored).await?;
+        let hasher = self.inner.hasher.for_address(ctx.address);
+        let matches =
+            self.check_password(&hasher, &counted, person.as_ref(), current.clone(), stored).await?;
         let Some(person) = person.filter(|_| matches) else {
             return Err(self.password_failed(ctx, &counted, "auth.password_change_failed").await);
         };
         if current.expose_secret() == new.expose_secret() {
             return Err(AuthError::PasswordUnchanged);
         }
-        let hash = self.hash_new_password(&person.context_words(), new).await?;
+        let hash = self.hash_allowed(&hasher, &person.context_words(), new).await?;
         self.store_password(ctx, person, hash, ctx.principal.session).await
     }
 
@@ -57,12 +60,13 @@ impl Auth {
         self.standing(&mut conn, &verified.counted).await?;
         let stored = credential::find_password(&mut conn, verified.id()).await?;
         drop(conn);
-        if let Some(stored) = stored.and_then(|text| text.parse::<PasswordHash>().ok())
-            && self.inner.hasher.verify(new.clone(), &stored).await?.is_match()
+        let hasher = self.inner.hasher.for_address(ctx.address);
+        if let Some(stored) = stored.and_then(|text| self.usable_hash(&text))
+            && hasher.verify_stored(new.clone(), &stored).await?.is_match()
         {
             return Err(AuthError::PasswordUnchanged);
         }
-        let hash = self.hash_new_password(&verified.person.context_words(), new).await?;
+        let hash = self.hash_allowed(&hasher, &verified.person.context_words(), new).await?;
         self.store_password(ctx, verified.person.clone(), hash, None).await
     }
 
@@ -76,8 +80,35 @@ impl Auth {
         about: &ContextWords,
         password: Password,
     ) -> Result<PasswordHash, AuthError> {
-        self.inner.policy.check(&password, about).map_err(AuthError::PasswordRefused)?;
-        Ok(self.inner.hasher.hash(password).await?)
+        self.hash_allowed(&self.inner.hasher, about, password).await
+    }
+
+    async fn hash_allowed(
+        &self,
+        hasher: &PasswordHasher,
+        about: &ContextWords,
+        password: Password,
+    ) -> Result<PasswordHash, AuthError> {
+        let violations = hasher.judge(&self.inner.policy, &password, about).await?;
+        if !violations.is_empty() {
+            return Err(AuthError::PasswordRefused(violations));
+        }
+        Ok(hasher.hash(password).await?)
+    }
+
+    /// The stored hash that a text is, unless it cannot be verified: then its person cannot sign in, which looks like a wrong password
+    /// to them and is an error in the log.
+    pub(super) fn usable_hash(&self, text: &str) -> Option<StoredHash> {
+        let parsed = text.parse::<StoredHash>();
+        let usable = parsed.and_then(|stored| self.inner.hasher.check_stored(&stored).map(|()| stored));
+        usable
+            .inspect_err(|error| {
+                tracing::error!(
+                    code = error.code(),
+                    "a stored password hash cannot be verified; its person cannot sign in"
+                );
+            })
+            .ok()
     }
 
     /// Sets a person's password, as administrators and commands do: all sessions end, everything issued before is void,
@@ -109,7 +140,7 @@ impl Auth {
         must_change: bool,
     ) -> Result<(), AuthError> {
         let now = self.inner.clock.now();
-        credential::put_password(tx, person.id, hash, now).await?;
+        credential::put_password(tx, person.id, &hash.clone().into(), now).await?;
         credential::note_password_set(tx, person.id, now).await?;
         // Whoever is given a password is meant to sign in with it.
         credential::set_password_active(tx, person.id, true, now).await?;
@@ -117,6 +148,28 @@ impl Auth {
         self.inner.people.void_all(tx, person.id, epoch, EndReason::PasswordChange).await?;
         throttle::clear(tx, person.id).await?;
         Ok(())
+    }
+
+    /// Gives somebody who has no password the one of a replaced system, by its hash: nobody learns the password, and the first sign-in
+    /// hashes it anew. A password that is there already stays. Returns whether it was set.
+    ///
+    /// # Errors
+    /// [`AuthError::Password`] when the hash asks for more than is allowed or for a secret that is missing; [`AuthError::Db`].
+    pub async fn import_password(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        id: PersonId,
+        hash: &StoredHash,
+    ) -> Result<bool, AuthError> {
+        self.inner.hasher.check_stored(hash)?;
+        let now = self.inner.clock.now();
+        let is_set = credential::insert_password(tx, id, hash, now).await?;
+        if is_set {
+            let event = AuditEvent::new(ctx, "auth.password_import", "person").on(id);
+            tx.audit(event.with("scheme", hash.scheme()));
+        }
+        Ok(is_set)
     }
 
     /// Stores what a person chose themselves; `keep` goes on.
@@ -128,6 +181,7 @@ impl Auth {
         keep: Option<SessionId>,
     ) -> Result<(), AuthError> {
         let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
+        let hash = StoredHash::from(hash);
         let store = async move |tx: &mut Tx| {
             // Whoever was disabled, or got another password, while this one was hashed is not changed any more.
             let present = people::lock(tx, person.id).await?;

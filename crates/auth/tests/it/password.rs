@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use stylobate_auth::{
     ContextWords, HashParams, HasherOptions, Password, PasswordError, PasswordHash, PasswordHasher,
-    PasswordPolicy, Verdict,
+    PasswordPeppers, PasswordPolicy, StoredHash, Verdict,
 };
 
 const PHRASE: &str = "quarry moss lantern";
@@ -18,6 +18,18 @@ const REFERENCE: [&str; 4] = [
     "$argon2id$v=19$m=8192,t=3,p=2$c2FsdHNhbHRzYWx0c2FsdA$7+mPi7V7t7klC+HBvS1w2CgkTVbtcybqBS7X8M5RLZU",
     "$argon2id$v=19$m=16384,t=1,p=4$c2FsdHNhbHRzYWx0c2FsdA$Rls0zy7EgQnOyxL2v56vvmLilU8daik7",
     "$argon2id$v=19$m=65536,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$E1PontkTgohf+KwWTWu6rXOyC2CehN0h814Y8PVBu3o",
+];
+
+/// One text of each shape.
+const STORED: [&str; 8] = [
+    KEYED_REFERENCE,
+    "$2b$05$abcdefghijklmnopqrstuuUF6lMM78hR2uUz.OcTmfbPJwiH4Nm3i",
+    "bcrypt_sha256$$2b$05$abcdefghijklmnopqrstuuXO/22yjnBS7Xy.czoZL2pScHx8l5SGm",
+    "$bcrypt-sha256$v=2,t=2b,r=5$abcdefghijklmnopqrstuu$R2B/M8QA2NtHo.iwpRl8MUIiqtCIsM.",
+    "$pbkdf2-sha256$29000$DWFMScl5b20NAcDY29ubcw$yRgRrpsfhmjBUbywIgcOizW94y9bLnkEi.NJ8XqRcdI",
+    "pbkdf2_sha1$1000$NaClNaClNaClNaClNaCl12$7M16ETagUVxPr2KTo6xBiAQDB9g=",
+    "$scrypt$ln=10,r=8,p=2$c2FsdHNhbHRzYWx0c2FsdA$pmPbQl4PLZ4qf90LKdxvRqMq/Bzl1WPpzgO6i9iGl8w",
+    "$argon2i$v=16$m=512,t=2,p=2$c2FsdHNhbHRzYWx0c2FsdA$Zec4jyhs+A7pEn5p1wfz7x3c13Vwnx4Lt0j8XN8faqc",
 ];
 
 fn password(typed: &str) -> Password {
@@ -151,6 +163,27 @@ async fn a_crowd_is_served_within_bounds_and_the_excess_is_refused() {
     assert!(stats.refused > 0 && stats.held_bytes <= 2 * 19_456 * 1024, "{stats:?}");
 }
 
+// A2: one address cannot keep the others out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_one_address_makes_room_for_others() {
+    let hasher = PasswordHasher::new(options(1, 4).wait_max(Duration::from_secs(60)));
+    let stored = hasher.hash(password(PHRASE)).await.unwrap();
+    let flood = hasher.for_address(Some("2001:db8::1".parse().unwrap()));
+    let same_network = hasher.for_address(Some("2001:db8::2".parse().unwrap()));
+    let other = hasher.for_address(Some("192.0.2.1".parse().unwrap()));
+    let whose = |number| match number {
+        0..10 => &flood,
+        10..20 => &same_network,
+        _ => &other,
+    };
+    let attempts: Vec<_> = (0..22).map(|number| whose(number).verify(password(PHRASE), &stored)).collect();
+    let results = join_all(attempts).await;
+    assert!(results[20].is_ok() && results[21].is_ok(), "{results:?}");
+    let refused = results.iter().filter(|result| result.is_err()).count() as u64;
+    assert!(refused >= 10, "the flood is held to the queue: {refused}");
+    assert_eq!(hasher.stats().refused, refused);
+}
+
 // A2: memory goes back after a while without sign-ins.
 #[tokio::test]
 async fn memory_is_given_back_after_a_pause() {
@@ -191,6 +224,125 @@ async fn a_stored_hash_that_costs_too_much_is_refused_unrun() {
     assert_eq!(roomy.verify(password(PHRASE), &stored).await.unwrap(), Verdict::Mismatch);
 }
 
+const PEPPER_1: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const PEPPER_2: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+/// [`PHRASE`] keyed with the secret of [`PEPPER_1`], by the reference implementation in C.
+const KEYED_REFERENCE: &str = "$argon2id$v=19$m=19456,t=2,p=1,keyid=MQ$c2FsdHNhbHRzYWx0c2FsdA$Cm082Nl0Hj0N/RsSYuPqxQc8RtmHDTkWJabwKHvsExY";
+
+fn peppered(peppers: &str) -> PasswordHasher {
+    let peppers = PasswordPeppers::parse(peppers).unwrap();
+    PasswordHasher::new(HasherOptions::default().peppers(peppers))
+}
+
+// A1: a copy of the database alone lets nobody guess.
+#[tokio::test]
+async fn a_keyed_hash_verifies_with_its_secret_only() {
+    let keyed = peppered(PEPPER_1);
+    let stored: PasswordHash = KEYED_REFERENCE.parse().unwrap();
+    assert_eq!(keyed.verify(password(PHRASE), &stored).await.unwrap(), MATCH);
+    assert_eq!(keyed.verify(password("wrong"), &stored).await.unwrap(), Verdict::Mismatch);
+    let other_secret = peppered(&PEPPER_2.replace("2:", "1:"));
+    assert_eq!(other_secret.verify(password(PHRASE), &stored).await.unwrap(), Verdict::Mismatch);
+    for without in [PasswordHasher::default(), peppered(PEPPER_2)] {
+        let missing = PasswordError::PepperMissing { version: 1 };
+        assert_eq!(without.verify(password(PHRASE), &stored).await.unwrap_err(), missing);
+        assert_eq!(without.check_stored(&stored.clone().into()), Err(missing));
+    }
+    // The version is bound to the hash by its result: the same text under another version is another secret.
+    let renamed: PasswordHash = KEYED_REFERENCE.replace("keyid=MQ", "keyid=Mg").parse().unwrap();
+    let both = peppered(&format!("{PEPPER_1},{PEPPER_2}"));
+    assert_eq!(both.verify(password(PHRASE), &renamed).await.unwrap(), Verdict::Mismatch);
+}
+
+#[tokio::test]
+async fn hashes_of_older_secrets_or_none_verify_and_want_a_new_one() {
+    let (plain, one, both) =
+        (PasswordHasher::default(), peppered(PEPPER_1), peppered(&format!("{PEPPER_1},{PEPPER_2}")));
+    let renew = Verdict::Match { needs_rehash: true };
+    let unkeyed = plain.hash(password(PHRASE)).await.unwrap();
+    let of_one = one.hash(password(PHRASE)).await.unwrap();
+    let of_two = both.hash(password(PHRASE)).await.unwrap();
+    assert!(of_one.expose_phc().contains(",p=1,keyid=MQ$") && of_two.expose_phc().contains(",p=1,keyid=Mg$"));
+    assert_eq!(one.verify(password(PHRASE), &unkeyed).await.unwrap(), renew);
+    assert_eq!(both.verify(password(PHRASE), &of_one).await.unwrap(), renew);
+    assert_eq!(both.verify(password(PHRASE), &of_two).await.unwrap(), MATCH);
+    assert_eq!(one.verify(password(PHRASE), &of_one).await.unwrap(), MATCH);
+}
+
+#[tokio::test]
+async fn a_row_is_verified_whatever_made_it() {
+    let hasher = PasswordHasher::default();
+    let own: StoredHash = hasher.hash(password(PHRASE)).await.unwrap().into();
+    assert_eq!(own.scheme(), "argon2id");
+    assert_eq!(hasher.verify_stored(password(PHRASE), &own).await.unwrap(), MATCH);
+    let again: StoredHash = own.expose_text().parse().unwrap();
+    assert_eq!(hasher.verify_stored(password("wrong"), &again).await.unwrap(), Verdict::Mismatch);
+    assert_eq!("plaintext".parse::<StoredHash>().unwrap_err(), PasswordError::UnknownHash);
+}
+
+// A1: rehash on login.
+#[cfg(feature = "legacy-hashes")]
+#[tokio::test]
+async fn hashes_of_replaced_systems_verify_and_always_want_a_new_one() {
+    let hasher = PasswordHasher::default();
+    for (scheme, text) in [
+        ("bcrypt", "$2b$05$abcdefghijklmnopqrstuuUF6lMM78hR2uUz.OcTmfbPJwiH4Nm3i"),
+        ("pbkdf2", "$pbkdf2-sha256$29000$DWFMScl5b20NAcDY29ubcw$yRgRrpsfhmjBUbywIgcOizW94y9bLnkEi.NJ8XqRcdI"),
+        (
+            "scrypt",
+            "$scrypt$ln=10,r=8,p=2$c2FsdHNhbHRzYWx0c2FsdA$pmPbQl4PLZ4qf90LKdxvRqMq/Bzl1WPpzgO6i9iGl8w",
+        ),
+        (
+            "argon2",
+            "argon2$argon2id$v=19$m=512,t=2,p=2$c2FsdHNhbHRzYWx0c2FsdA$4OGNK1XElSffmYYFjmb+w9SBAUoSDnoeb/dGCTrvp2U",
+        ),
+    ] {
+        let stored: StoredHash = text.parse().unwrap();
+        assert_eq!((stored.scheme(), stored.expose_text()), (scheme, text));
+        assert!(!format!("{stored:?}").contains('$'), "nothing of it is printed");
+        hasher.check_stored(&stored).unwrap();
+        let renew = Verdict::Match { needs_rehash: true };
+        assert_eq!(hasher.verify_stored(password(PHRASE), &stored).await.unwrap(), renew, "{text}");
+        assert_eq!(
+            hasher.verify_stored(password("wrong"), &stored).await.unwrap(),
+            Verdict::Mismatch,
+            "{text}"
+        );
+    }
+    assert_eq!(hasher.stats().computed, 8, "on the threads and within the permits of the others");
+}
+
+// C43
+#[cfg(feature = "legacy-hashes")]
+#[tokio::test]
+async fn a_hash_of_a_replaced_system_that_costs_too_much_is_refused_unrun() {
+    let scrypt = "$scrypt$ln=10,r=8,p=2$c2FsdHNhbHRzYWx0c2FsdA$pmPbQl4PLZ4qf90LKdxvRqMq/Bzl1WPpzgO6i9iGl8w";
+    let django = "argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdHNhbHRzYWx0c2FsdA$ZOENR4mIowct0i/D7z7/cUb9w3J/FgeiVJmciB2sO/g";
+    let hasher = PasswordHasher::default();
+    for text in [
+        "$2b$31$abcdefghijklmnopqrstuuUF6lMM78hR2uUz.OcTmfbPJwiH4Nm3i".to_owned(),
+        "$pbkdf2-sha256$4294967295$DWFMScl5b20NAcDY29ubcw$yRgRrpsfhmjBUbywIgcOizW94y9bLnkEi.NJ8XqRcdI"
+            .to_owned(),
+        scrypt.replace("ln=10", "ln=17"),
+        scrypt.replace("ln=10", "ln=63"),
+        scrypt.replace("p=2", "p=4294967295"),
+        scrypt.replace("r=8", "r=4294967295"),
+        scrypt.replace("ln=10,r=8,p=2", "ln=14,r=8,p=9"),
+        django.to_owned(),
+        django.replace("m=102400,t=2", "m=65536,t=5"),
+    ] {
+        let stored: StoredHash = text.parse().unwrap();
+        assert_eq!(hasher.check_stored(&stored).unwrap_err().code(), "password_hash_too_costly", "{text}");
+        let refused = hasher.verify_stored(password(PHRASE), &stored).await.unwrap_err();
+        assert_eq!(refused.code(), "password_hash_too_costly", "{text}");
+    }
+    assert_eq!(hasher.stats().computed, 0);
+    // What Django makes by default, where that much memory is allowed.
+    let roomy = PasswordHasher::new(HasherOptions::default().stored_memory_kib_max(102_400));
+    let stored: StoredHash = django.parse().unwrap();
+    assert!(roomy.verify_stored(password(PHRASE), &stored).await.unwrap().is_match());
+}
+
 // A1
 #[test]
 fn a_policy_refuses_what_others_would_guess() {
@@ -222,6 +374,31 @@ proptest! {
             if let Ok(hash) = candidate.parse::<PasswordHash>() {
                 prop_assert_eq!(hash.expose_phc(), candidate);
             }
+        }
+    }
+
+    /// Any text in a row is a hash that says so again or refused, in every format; none panics, also when its cost is asked.
+    #[test]
+    fn fuzz_stored_hash_any_text(
+        start in "(\\$2[abxy]\\$|\\$bcrypt-sha256\\$|\\$pbkdf2(-sha(256|512))?\\$|\\$scrypt\\$|\\$argon2(id|i|d)\\$|argon2\\$|scrypt\\$|pbkdf2_sha(1|256)\\$|bcrypt(_sha256)?\\$)?",
+        rest in "[$=,.a-z0-9+/A-Z]{0,120}|.{0,200}",
+    ) {
+        let candidate = format!("{start}{rest}");
+        if let Ok(stored) = candidate.parse::<StoredHash>() {
+            prop_assert_eq!(stored.expose_text(), candidate);
+            let _ = PasswordHasher::default().check_stored(&stored);
+        }
+    }
+
+    /// The same of texts that are nearly right.
+    #[test]
+    fn fuzz_stored_hash_mutations(which in 0..STORED.len(), at in 0_usize..160, cut in 0_usize..8, insert in "\\PC{0,3}|[$=,0-9]{0,12}") {
+        let mut text = STORED[which].to_owned();
+        let at = at.min(text.len());
+        text.replace_range(at..(at + cut).min(text.len()), &insert);
+        if let Ok(stored) = text.parse::<StoredHash>() {
+            prop_assert_eq!(stored.expose_text(), text);
+            let _ = PasswordHasher::default().check_stored(&stored);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
+use stylobate_auth::{HashParams, PasswordPeppers};
 
 use super::{Environment, Settings, SettingsInvalid, TokenSigning, source::Values, table};
 
@@ -42,6 +43,21 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),
         ),
         password_chars_min: password_min(&mut values),
+        password_memory_kib: number(
+            &mut values,
+            table::PASSWORD_MEMORY,
+            HashParams::MEMORY_KIB_MIN,
+            HashParams::MEMORY_KIB_MIN..=HashParams::MEMORY_KIB_MAX,
+        ),
+        password_passes: number(
+            &mut values,
+            table::PASSWORD_PASSES,
+            HashParams::PASSES_MIN,
+            HashParams::PASSES_MIN..=HashParams::PASSES_MAX,
+        ),
+        password_pepper: password_pepper(&mut values),
+        password_strength_min: password_strength(&mut values),
+        password_breach_index: text(&values, table::PASSWORD_BREACHES).map(Into::into),
         multi_tenant: tenancy_mode(&mut values),
         default_org_id: optional(&mut values, table::DEFAULT_ORG_ID, "is not a UUID"),
         default_org_code: text(&values, table::DEFAULT_ORG_CODE).unwrap_or_else(|| "default".to_owned()),
@@ -283,6 +299,24 @@ fn password_min(values: &mut Values) -> u16 {
     number(values, table::PASSWORD_MIN, PASSWORD_CHARS_MIN, 1..=64).max(PASSWORD_CHARS_MIN)
 }
 
+fn password_pepper(values: &mut Values) -> Option<SecretString> {
+    let text = secret(values, table::PASSWORD_PEPPER)?;
+    if let Err(error) = PasswordPeppers::parse(secrecy::ExposeSecret::expose_secret(&text)) {
+        let name = values.name(table::PASSWORD_PEPPER);
+        values.problem(name, format!("is {error}"));
+    }
+    Some(text)
+}
+
+fn password_strength(values: &mut Values) -> u8 {
+    let score = number(values, table::PASSWORD_STRENGTH, 0, 0..=4);
+    if score > 0 && !cfg!(feature = "zxcvbn") {
+        let name = values.name(table::PASSWORD_STRENGTH);
+        values.problem(name, "is set, but this build estimates no strength");
+    }
+    score
+}
+
 fn tenancy_mode(values: &mut Values) -> bool {
     match text(values, table::TENANCY_MODE).as_deref() {
         None | Some("single") => false,
@@ -508,8 +542,21 @@ mod tests {
     }
 
     #[test]
+    fn a_password_pepper_is_a_list_of_versions_and_may_be_a_reference() {
+        let pepper = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let followed = settings(&[("PASSWORD_PEPPER", "env://OTHER"), ("OTHER", pepper)]).unwrap();
+        assert_eq!(followed.password_pepper.unwrap().expose_secret(), pepper);
+        let error = settings(&[("PASSWORD_PEPPER", "1:canary")]).unwrap_err();
+        assert_eq!(error.problems[0].name, "PASSWORD_PEPPER");
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+
+    #[test]
     fn numbers_outside_their_range_are_refused() {
         for (name, value) in [
+            ("PASSWORD_MEMORY_KIB", "8192"),
+            ("PASSWORD_PASSES", "1"),
+            ("PASSWORD_STRENGTH_MIN", "5"),
             ("JWT_ACCESS_TTL_MINUTES", "0"),
             ("JWT_ACCESS_TTL_MINUTES", "1440"),
             ("LOGIN_ATTEMPT_LIMIT", "many"),

@@ -159,3 +159,62 @@ async fn a_hash_with_other_parameters_is_renewed_at_login(db: TestDb) {
     assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
 }
 both_engines!(a_hash_with_other_parameters_is_renewed_at_login, &[&MIGRATIONS]);
+
+// A1, A3
+#[cfg(feature = "legacy-hashes")]
+async fn a_person_of_a_replaced_system_signs_in_and_has_a_new_hash(db: TestDb) {
+    let house = House::new(db).await;
+    let hashes = [
+        ("ada", "$2b$05$abcdefghijklmnopqrstuuUF6lMM78hR2uUz.OcTmfbPJwiH4Nm3i"),
+        ("bob", "$pbkdf2-sha256$29000$DWFMScl5b20NAcDY29ubcw$yRgRrpsfhmjBUbywIgcOizW94y9bLnkEi.NJ8XqRcdI"),
+        ("eve", "$2b$31$abcdefghijklmnopqrstuuUF6lMM78hR2uUz.OcTmfbPJwiH4Nm3i"),
+    ];
+    for (name, hash) in hashes {
+        let auth = house.auth.clone();
+        let hash: stylobate_auth::StoredHash = hash.parse().unwrap();
+        let import = async move |tx: &mut Tx| {
+            let person = auth.people().insert(tx, &system(), new_person(name)).await?;
+            let first = auth.import_password(tx, &system(), person.id, &hash).await?;
+            assert!(!auth.import_password(tx, &system(), person.id, &hash).await?, "it is there already");
+            Ok::<_, AuthError>(first)
+        };
+        let imported = house.db.transact(SCOPE, import).await;
+        assert_eq!(code(imported), if name == "eve" { "password_hash_too_costly" } else { "ok" });
+    }
+    assert_eq!(house.audit.count("auth.password_import"), 2);
+    let renewed = "SELECT count(*) FROM credentials WHERE hash LIKE '$argon2id$%'";
+    for (name, count) in [("ada", 1), ("bob", 2)] {
+        assert_eq!(house.try_login(name, WRONG).await, "invalid_credentials");
+        assert_eq!(house.count(renewed).await, count - 1);
+        assert_eq!(house.try_login(name, "quarry moss lantern").await, "ok");
+        assert_eq!(house.count(renewed).await, count);
+        assert_eq!(house.try_login(name, "quarry moss lantern").await, "ok");
+    }
+}
+#[cfg(feature = "legacy-hashes")]
+both_engines!(a_person_of_a_replaced_system_signs_in_and_has_a_new_hash, &[&MIGRATIONS]);
+
+// A1: rehash on login.
+async fn a_hash_is_keyed_anew_at_login_when_the_secrets_change(db: TestDb) {
+    const ONE: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const TWO: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+    let mut house = House::new(db).await;
+    house.person("ada").await;
+    for (peppers, key_id) in [(ONE.to_owned(), "keyid=MQ$"), (format!("{TWO},{ONE}"), "keyid=Mg$")] {
+        house.config.password_pepper = Some(peppers.into());
+        house.auth = house.another_process().await;
+        for _ in 0..2 {
+            assert_eq!(house.try_login("ada", WRONG).await, "invalid_credentials");
+            assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+            let sql = "SELECT hash FROM credentials";
+            let hash: String = house.db.read().await.unwrap().q(sql).scalar().await.unwrap();
+            assert!(hash.contains(key_id), "{hash}");
+        }
+    }
+    // Without the secret it looks like a wrong password, at the usual cost.
+    house.config.password_pepper = None;
+    house.auth = house.another_process().await;
+    assert_eq!(house.try_login("ada", PASSWORD).await, "invalid_credentials");
+    assert_eq!(house.auth.hasher().stats().computed, 1);
+}
+both_engines!(a_hash_is_keyed_anew_at_login_when_the_secrets_change, &[&MIGRATIONS]);
