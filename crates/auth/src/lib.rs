@@ -59,9 +59,11 @@ mod token;
 
 #[cfg(feature = "sql")]
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
-pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey};
+pub use key::{
+    Jwk, JwkSet, KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey,
+};
 #[cfg(feature = "sql")]
-pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
+pub use key::{KeyInfo, KeyPhase, KeyRing, KeyRingConfig, KeyTimes, Rotation, SealedSecrets};
 pub use password::{
     ContextWords, HashParams, HasherOptions, HasherStats, Password, PasswordError, PasswordHash,
     PasswordHasher, PasswordPolicy, PolicyViolation, Verdict,
@@ -84,9 +86,12 @@ pub use service::{
 pub use session::Session;
 pub use session::{SessionLife, SessionState};
 pub use throttle::{Counter, ThrottleConfig};
+#[cfg(feature = "remote-jwks")]
+pub use token::HttpJwks;
 pub use token::{
-    AccessClaims, Signer, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError, VerifiedToken,
-    Verifier,
+    AccessClaims, CustomClaims, FetchedJwks, JwksSource, JwksUnavailable, RemoteJwks, RemoteJwksConfig,
+    RemoteVerifier, Signer, TokenBuilder, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError,
+    VerifiedToken, Verifier,
 };
 
 #[cfg(doctest)]
