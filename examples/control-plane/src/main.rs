@@ -7,6 +7,7 @@ mod audit;
 mod commands;
 #[cfg(feature = "dev-endpoints")]
 mod diagnostics;
+mod keys;
 mod lock;
 mod ops;
 mod people;
