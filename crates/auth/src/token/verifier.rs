@@ -98,6 +98,12 @@ impl Verifier {
         Unverified::parse(token).ok()?.kid()
     }
 
+    /// The keys whose tokens are accepted.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// How tokens are checked.
     #[must_use]
     pub fn config(&self) -> &TokenConfig {

@@ -19,6 +19,8 @@ mod differential;
 mod fuzz;
 mod header;
 mod remote;
+#[cfg(feature = "remote-jwks")]
+mod remote_http;
 
 const ISSUER: &str = "https://id.example.test";
 const AUDIENCE: &str = "https://api.example.test";
