@@ -111,7 +111,7 @@ struct Inner {
     keys: Keys,
     state: Mutex<State>,
     /// Held by who fetches: of many who want to, one does.
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct State {
@@ -134,7 +134,7 @@ impl RemoteJwks {
             config,
             keys: Keys::new(KeySet::verify_only()),
             state: Mutex::new(state),
-            fetching: tokio::sync::Mutex::new(()),
+            fetching: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -158,9 +158,9 @@ impl RemoteJwks {
     /// # Errors
     /// [`JwksUnavailable`]; the present keys stay.
     pub async fn refresh(&self) -> Result<(), JwksUnavailable> {
-        let _fetching = self.inner.fetching.lock().await;
+        let fetching = Arc::clone(&self.inner.fetching).lock_owned().await;
         self.inner.state.lock().budget.spend(Instant::now());
-        self.fetch().await
+        self.fetch_to_the_end(fetching).await
     }
 
     /// Keeps the keys fresh until `shutdown` completes. Without it they are fetched when a token needs it.
@@ -186,12 +186,25 @@ impl RemoteJwks {
         }
     }
 
-    /// Makes sure that there are usable keys, and that they are not old; asks when the budget allows it.
+    /// Whether the keys are usable and not yet due to be fetched again.
+    fn is_fresh(&self) -> bool {
+        let good = self.inner.state.lock().good;
+        good.is_some_and(|(_, until)| until > Instant::now()) && self.is_usable()
+    }
+
+    /// Makes sure that there are usable keys. Old ones do while new ones are fetched; nobody waits for those.
     async fn ensure_usable(&self) -> Result<(), TokenError> {
-        let is_fresh = self.inner.state.lock().good.is_some_and(|(_, until)| until > Instant::now());
-        if !is_fresh {
-            self.ask_within_budget().await;
+        if self.is_fresh() {
+            return Ok(());
         }
+        if self.is_usable() {
+            if self.inner.state.lock().budget.allows(Instant::now()) {
+                let jwks = self.clone();
+                tokio::spawn(async move { jwks.ask_within_budget().await });
+            }
+            return Ok(());
+        }
+        self.ask_within_budget().await;
         if self.is_usable() { Ok(()) } else { Err(TokenError::KeysUnavailable) }
     }
 
@@ -210,7 +223,7 @@ impl RemoteJwks {
             }
             state.answers
         };
-        let _fetching = self.inner.fetching.lock().await;
+        let fetching = Arc::clone(&self.inner.fetching).lock_owned().await;
         {
             let mut state = self.inner.state.lock();
             if state.answers != answers || !state.budget.allows(Instant::now()) {
@@ -219,10 +232,24 @@ impl RemoteJwks {
             state.budget.spend(Instant::now());
         }
         // What went wrong has been logged; whoever waits finds out by the keys.
-        let _ = self.fetch().await;
+        let _ = self.fetch_to_the_end(fetching).await;
     }
 
-    /// Fetches and takes in. The caller holds `fetching`.
+    /// Fetches in a task of its own: a caller that goes away must not take the answer from those who wait for it.
+    async fn fetch_to_the_end(
+        &self,
+        fetching: tokio::sync::OwnedMutexGuard<()>,
+    ) -> Result<(), JwksUnavailable> {
+        let jwks = self.clone();
+        let task = tokio::spawn(async move {
+            let done = jwks.fetch().await;
+            drop(fetching);
+            done
+        });
+        task.await.unwrap_or_else(|_| Err(JwksUnavailable::new("the fetch did not end")))
+    }
+
+    /// Fetches and takes in.
     async fn fetch(&self) -> Result<(), JwksUnavailable> {
         let config = &self.inner.config;
         let fetched = match tokio::time::timeout(config.timeout, self.inner.source.fetch()).await {

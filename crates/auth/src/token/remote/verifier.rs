@@ -44,7 +44,7 @@ impl RemoteVerifier {
     /// The error says why the token is refused.
     #[must_use]
     pub fn verify_now(&self, token: &str) -> Option<Result<Arc<VerifiedToken>, TokenError>> {
-        if !self.jwks.is_usable() {
+        if !self.jwks.is_fresh() {
             return None;
         }
         match self.verifier.verify(token, self.clock.now()) {

@@ -157,6 +157,39 @@ async fn a_thousand_at_once_wait_for_one_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_does_not_take_the_answer_along() {
+    let (old, new) = (Fixture::new(), rotated());
+    let issuer = Issuer::showing(&[&old]);
+    let verifier = issuer.verifier();
+    verifier.jwks().refresh().await.unwrap();
+    pass(10).await;
+    *issuer.shows.lock().unwrap() = Shows::Late(json(&[&old, &new]), Duration::from_secs(2));
+    let unknown = of_unknown_key(&old, "k1");
+    let gone = tokio::time::timeout(Duration::from_millis(100), verifier.verify(&unknown)).await;
+    assert!(gone.is_err());
+    // The budget is spent, and the answer still comes.
+    verifier.verify(&token(&new)).await.unwrap();
+    assert_eq!(issuer.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_keys_serve_while_new_ones_are_fetched() {
+    let (old, new) = (Fixture::new(), rotated());
+    let issuer = Issuer::showing(&[&old]);
+    let verifier = issuer.verifier();
+    verifier.verify(&token(&old)).await.unwrap();
+    *issuer.shows.lock().unwrap() = Shows::Late(json(&[&new]), Duration::from_secs(3));
+    pass(300).await;
+    assert!(verifier.verify_now(&token(&old)).is_none(), "somebody has to ask");
+    let begun = tokio::time::Instant::now();
+    verifier.verify(&token(&old)).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO, "and nobody has to wait");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(matches!(verifier.verify(&token(&old)).await, Err(TokenError::KeyUnknown)));
+    assert!(verifier.verify_now(&token(&new)).unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_name_of_a_key_causes_no_fetch() {
     // C5, C6
     let fixture = Fixture::new();
@@ -229,7 +262,7 @@ async fn keys_are_fetched_again_before_they_grow_old() {
     *issuer.shows.lock().unwrap() = Shows::Nothing;
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!((30..=45).contains(&issuer.asked()), "{}", issuer.asked());
-    assert!(verifier.verify_now(&token(&new)).unwrap().is_ok());
+    verifier.verify(&token(&new)).await.unwrap();
     issuer.show(&[&new]);
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert!(verifier.verify(&token(&old)).await.is_err());
