@@ -15,6 +15,7 @@
     reason = "a program that measures and prints; its peer is a bare router with bare transactions"
 )]
 
+mod auth;
 mod bare;
 mod footprint;
 mod load;
@@ -38,7 +39,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 7] = ["whoami", "me", "login", "login-storm", "refresh", "people", "footprint"];
+const NAMES: [&str; 8] = ["auth", "whoami", "me", "login", "login-storm", "refresh", "people", "footprint"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -77,6 +78,7 @@ async fn run(names: &[String]) -> Result<bool> {
     for name in NAMES.into_iter().filter(|name| wants_all || names.iter().any(|wanted| wanted == name)) {
         let mut report = Report::new(name);
         match name {
+            "auth" => auth::run(&mut report),
             "whoami" => whoami::run(&mut report).await,
             "me" => me::run(&mut report).await,
             "login" => login::run(&mut report).await,

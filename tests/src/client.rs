@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex};
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -59,6 +60,18 @@ impl Client {
             refresh_token: text("refresh_token"),
             ..self.clone()
         }
+    }
+
+    /// The name of the key that signed its access token.
+    ///
+    /// # Panics
+    /// When it has no token, or none with such a name.
+    #[must_use]
+    pub fn signed_by(&self) -> String {
+        let header = self.access_token.as_ref().and_then(|token| token.split('.').next()).expect("a token");
+        let json = BASE64_URL_SAFE_NO_PAD.decode(header).expect("base64url");
+        let header: Value = serde_json::from_slice(&json).expect("JSON");
+        header["kid"].as_str().expect("a kid").to_owned()
     }
 
     /// Tries to sign in.

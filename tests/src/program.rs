@@ -96,19 +96,22 @@ impl Run {
     }
 }
 
-/// The built binary.
 fn control_plane() -> PathBuf {
-    if let Some(named) = env::var_os("STYLOBATE_BIN_CONTROL_PLANE") {
+    built("control-plane")
+}
+
+/// The built binary of this name.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let variable = format!("STYLOBATE_BIN_{}", name.replace('-', "_").to_uppercase());
+    if let Some(named) = env::var_os(&variable) {
         let named = PathBuf::from(named);
-        assert!(named.is_file(), "STYLOBATE_BIN_CONTROL_PLANE names {}, which is not there", named.display());
+        assert!(named.is_file(), "{variable} names {}, which is not there", named.display());
         return named;
     }
     // Tests lie in target/debug/deps, programs in target/debug.
     let own = env::current_exe().expect("this program's own path");
-    let beside = own.ancestors().skip(1).take(2).map(|folder: &Path| folder.join("control-plane"));
+    let beside = own.ancestors().skip(1).take(2).map(|folder: &Path| folder.join(name));
     beside.into_iter().find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!(
-            "the control plane is not built: run `cargo xtask test`, or `cargo build -p control-plane` before"
-        )
+        panic!("{name} is not built: run `cargo xtask test`, or `cargo build -p {name}` before")
     })
 }

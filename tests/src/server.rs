@@ -1,15 +1,15 @@
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Program, eventually};
+use crate::{Program, eventually, program::built};
 
-/// One running `control-plane serve`. Killed when it is dropped.
+/// One running server, `control-plane serve` unless said otherwise. Killed when it is dropped.
 pub struct Server {
     child: Child,
     output: Arc<Mutex<Vec<String>>>,
@@ -22,7 +22,7 @@ impl Server {
     /// # Panics
     /// When it ends instead, or does not become ready.
     pub async fn start(program: &Program) -> Self {
-        let mut server = Self::spawn(program);
+        let mut server = Self::spawn(program.command(&["serve"]));
         server.address = eventually("the server to name its address", async || {
             server.assert_runs();
             server.output().iter().find_map(|line| address_in(line))
@@ -39,13 +39,25 @@ impl Server {
         server
     }
 
-    fn spawn(program: &Program) -> Self {
-        let mut child = program
-            .command(&["serve"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the server to start");
+    /// Starts the example `resource-server` with these variables and waits until it listens.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    pub async fn start_resource_server(environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(built("resource-server"));
+        command.env_clear().envs(environment.iter().copied()).env("BIND_ADDR", "127.0.0.1:0");
+        let mut server = Self::spawn(command);
+        server.address = eventually("the resource server to name its address", async || {
+            server.assert_runs();
+            server.output().iter().find_map(|line| address_in(line))
+        })
+        .await;
+        server
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server to start");
         let output = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().expect("piped"), &output);
         collect(child.stderr.take().expect("piped"), &output);

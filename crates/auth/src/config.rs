@@ -54,13 +54,13 @@ pub struct AuthConfig {
     /// The file of a [`BreachIndex`](crate::BreachIndex) whose passwords are refused; default none.
     pub password_breach_index: Option<PathBuf>,
     /// What access tokens are signed with; default `EdDSA`. With `secret` or `private_key` it says what those are for.
+    /// Without either, keys of `EdDSA`, `ES256` and `ES384` are generated and kept in the database, sealed.
     #[serde(deserialize_with = "algorithm")]
     pub algorithm: SigningAlgorithm,
-    /// The secret of `HS256`, at least 32 bytes. Without it and `private_key`, keys are generated (EdDSA) and kept in
-    /// the database, sealed.
+    /// The secret of `HS256`, `HS384` or `HS512`, at least 32, 48 or 64 bytes.
     #[serde(deserialize_with = "secret")]
     pub secret: Option<SecretString>,
-    /// The private key of `EdDSA`, `RS256` or `PS256`, as PEM. `\n` may stand for line breaks.
+    /// The private key of any other algorithm, as PEM. `\n` may stand for line breaks.
     #[serde(deserialize_with = "secret")]
     pub private_key: Option<SecretString>,
     /// A public key whose tokens are accepted as well, as PEM: the one that signed before.
@@ -219,22 +219,21 @@ impl AuthConfig {
     /// it is used.
     fn key_problems(&self) -> Vec<ConfigProblem> {
         let mut problems = Vec::new();
-        let is_hmac = self.algorithm == SigningAlgorithm::Hs256;
+        let algorithm = self.algorithm;
+        let is_hmac = algorithm.is_symmetric();
         match (is_hmac, &self.secret) {
-            (true, None) => problems.push(problem("secret", "is missing: HS256 needs one")),
+            (true, None) => problems.push(problem("secret", format!("is missing: {algorithm} needs one"))),
             (false, Some(_)) => {
                 problems.push(problem("secret", "is set, but the algorithm does not use one"))
             }
             _ => {}
         }
-        match (&self.private_key, self.algorithm) {
-            (Some(_), SigningAlgorithm::Hs256) => {
-                problems.push(problem("private_key", "is set, but HS256 does not use one"));
-            }
-            (None, SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256) => {
-                problems.push(problem("private_key", "is missing: only EdDSA keys are generated"));
-            }
-            _ => {}
+        if self.private_key.is_some() && is_hmac {
+            problems.push(problem("private_key", format!("is set, but {algorithm} does not use one")));
+        }
+        if self.private_key.is_none() && !is_hmac && !algorithm.is_generated() {
+            let message = "is missing: only keys of EdDSA, ES256 and ES384 are generated";
+            problems.push(problem("private_key", message));
         }
         if self.public_key.is_some() && self.private_key.is_none() {
             problems.push(problem("public_key", "is set without a private key"));
@@ -250,14 +249,13 @@ impl AuthConfig {
     pub(crate) fn operator_keys(&self) -> Result<Option<crate::KeySet>, crate::KeyError> {
         use crate::{KeySet, SigningKey, VerifyingKey};
 
-        if let (SigningAlgorithm::Hs256, Some(secret)) = (self.algorithm, &self.secret) {
-            return Ok(Some(KeySet::signing_with(SigningKey::hs256(secret.expose_secret().as_bytes())?)));
+        if self.algorithm.is_symmetric() {
+            let key = |secret: &SecretString| {
+                SigningKey::hmac(self.algorithm, secret.expose_secret().as_bytes()).map(KeySet::signing_with)
+            };
+            return self.secret.as_ref().map(key).transpose();
         }
-        let Some(private_key) =
-            self.private_key.as_ref().filter(|_| self.algorithm != SigningAlgorithm::Hs256)
-        else {
-            return Ok(None);
-        };
+        let Some(private_key) = &self.private_key else { return Ok(None) };
         let set = KeySet::signing_with(SigningKey::from_pem(self.algorithm, private_key.expose_secret())?);
         match &self.public_key {
             Some(pem) => {
@@ -365,6 +363,17 @@ mod tests {
     #[test]
     fn a_short_or_contradictory_secret_is_refused() {
         // A7
+        for (algorithm, least) in
+            [(SigningAlgorithm::Hs256, 32), (SigningAlgorithm::Hs384, 48), (SigningAlgorithm::Hs512, 64)]
+        {
+            let of = |length| AuthConfig {
+                algorithm,
+                secret: Some("s".repeat(length).into()),
+                ..AuthConfig::default()
+            };
+            assert_eq!(fields(&of(least - 1)), ["secret"], "{algorithm}");
+            assert_eq!(fields(&of(least)), Vec::<&str>::new(), "{algorithm}");
+        }
         let hmac = AuthConfig { algorithm: SigningAlgorithm::Hs256, ..AuthConfig::default() };
         assert_eq!(fields(&hmac), ["secret"]);
         assert_eq!(fields(&AuthConfig { secret: Some("short".into()), ..hmac.clone() }), ["secret"]);

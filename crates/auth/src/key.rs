@@ -7,15 +7,21 @@
 //!    present one. Looking a key up is one map access: a `kid` never becomes a path, a query or an address.
 //! 4. The key ring (feature `sql`) keeps generated keys in the database, sealed by the key-encryption key, so that any
 //!    number of processes agree. Keys supplied by an operator stay in the configuration.
+//! 5. A new key is published before it signs, and an old one verifies until the last token it signed is over; so nobody
+//!    is signed out by a rotation. A key that was stolen is revoked instead, and its tokens stop at once.
+//! 6. Only public halves are ever shown (RFC 7517); an HMAC key has none.
 
 mod algorithm;
 mod der;
 mod error;
+mod jwk;
 mod kid;
 mod pem;
 mod public;
 #[cfg(feature = "sql")]
 mod ring_store;
+#[cfg(feature = "sql")]
+mod rotation;
 mod secret;
 #[cfg(feature = "sql")]
 mod secrets;
@@ -24,18 +30,19 @@ mod signing;
 
 pub use algorithm::SigningAlgorithm;
 pub use error::KeyError;
+pub(crate) use jwk::read_set;
+pub use jwk::{Jwk, JwkSet};
 pub use kid::Kid;
 pub use public::VerifyingKey;
 #[cfg(feature = "sql")]
-pub use ring_store::{KeyRing, KeyRingConfig};
+pub use ring_store::{KeyInfo, KeyRing, KeyRingConfig, Rotation};
+#[cfg(feature = "sql")]
+pub use rotation::{KeyPhase, KeyTimes};
 pub use secret::PlatformSecret;
 #[cfg(feature = "sql")]
 pub use secrets::SealedSecrets;
 pub use set::{KeySet, Keys};
 pub use signing::SigningKey;
-
-/// The shortest HMAC secret: as long as the digest it keys (RFC 7518 §3.2).
-pub(crate) const HMAC_SECRET_BYTES_MIN: usize = 32;
 
 /// Fills `N` bytes from the system's source of randomness.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {

@@ -62,9 +62,11 @@ mod token;
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
 #[cfg(feature = "sql")]
 pub use credential::CredentialRecord;
-pub use key::{KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey};
+pub use key::{
+    Jwk, JwkSet, KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey,
+};
 #[cfg(feature = "sql")]
-pub use key::{KeyRing, KeyRingConfig, SealedSecrets};
+pub use key::{KeyInfo, KeyPhase, KeyRing, KeyRingConfig, KeyTimes, Rotation, SealedSecrets};
 pub use password::{
     BreachIndex, BreachIndexBuilt, BreachIndexError, ContextWords, HashParams, HasherOptions, HasherStats,
     Password, PasswordError, PasswordHash, PasswordHasher, PasswordPeppers, PasswordPolicy, PolicyViolation,
@@ -89,9 +91,12 @@ pub use service::{
 pub use session::{Session, SessionQuery, SessionRecord};
 pub use session::{SessionLife, SessionState};
 pub use throttle::{Counter, ThrottleConfig};
+#[cfg(feature = "remote-jwks")]
+pub use token::HttpJwks;
 pub use token::{
-    AccessClaims, Signer, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError, VerifiedToken,
-    Verifier,
+    AccessClaims, CustomClaims, FetchedJwks, JwksSource, JwksUnavailable, RemoteJwks, RemoteJwksConfig,
+    RemoteVerifier, Signer, TokenBuilder, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError,
+    VerifiedToken, Verifier,
 };
 
 #[cfg(doctest)]

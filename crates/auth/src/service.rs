@@ -78,6 +78,12 @@ impl Auth {
         &self.inner.keys
     }
 
+    /// The ring of generated keys, to rotate and to list them; `None` when the operator supplies the keys.
+    #[must_use]
+    pub fn key_ring(&self) -> Option<&KeyRing> {
+        self.inner.key_ring.as_ref()
+    }
+
     /// What hashes passwords, for its statistics.
     #[must_use]
     pub fn hasher(&self) -> &PasswordHasher {

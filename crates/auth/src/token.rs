@@ -12,23 +12,37 @@
 //!    `exp - iat` is at most the configured lifetime, and it is neither too early nor too late, give or take the
 //!    leeway.
 //!
-//! RFC 9068 also wants `client_id`, the name of the OAuth client: these tokens come from a login and have none.
+//! RFC 9068 also wants `client_id`, the name of the OAuth client: tokens that come from a login have none.
+//!
+//! `scope` and `permissions` become the scopes of the principal, which limit what it may do and add nothing. Claims of a
+//! service's own have names with `://` in them and are carried along.
+//!
+//! A service that has no key of its own checks tokens by the keys that the issuer shows ([`RemoteVerifier`]). A token
+//! never decides where keys come from; all it can do is name one we do not know, which is asked for rarely.
 //!
 //! A verified token is remembered by its SHA-256 digest. A hit checks the times again and that no key has gone away
 //! since; a token that failed any check never enters.
 
+mod builder;
 mod cache;
 mod claims;
 mod config;
 mod error;
-mod json;
+pub(crate) mod json;
 mod jws;
+mod remote;
+mod scopes;
 mod signer;
 mod verifier;
 
-pub use claims::AccessClaims;
+pub use builder::TokenBuilder;
+pub use claims::{AccessClaims, CustomClaims};
 pub use config::{TokenConfig, TokenConfigProblem, TokenConfigProblems};
 pub use error::TokenError;
+pub(crate) use jws::encoded_header;
+#[cfg(feature = "remote-jwks")]
+pub use remote::HttpJwks;
+pub use remote::{FetchedJwks, JwksSource, JwksUnavailable, RemoteJwks, RemoteJwksConfig, RemoteVerifier};
 pub use signer::Signer;
 pub use verifier::{VerifiedToken, Verifier};
 

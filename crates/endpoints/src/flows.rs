@@ -1,5 +1,6 @@
 //! The identity flows, each a set of routes that can be mounted by itself.
 
+mod jwks;
 mod login;
 mod me;
 mod password;
@@ -11,6 +12,7 @@ use stylobate_auth::Auth;
 use stylobate_db::Db;
 use stylobate_tenancy::Tenancy;
 
+pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
 pub use me::{me_routes, whoami_routes};
 pub use password::password_routes;
@@ -38,4 +40,5 @@ pub fn identity_routes(flows: &Flows) -> crate::Routes {
         .and(whoami_routes())
         .and(password_routes(flows))
         .and(session_routes(flows))
+        .and(jwks_routes(&flows.auth))
 }

@@ -6,8 +6,8 @@ mod paths;
 mod routes;
 
 pub use flows::{
-    Flows, identity_routes, login_routes, logout_routes, me_routes, password_routes, refresh_routes,
-    session_routes, whoami_routes,
+    Flows, identity_routes, jwks_routes, login_routes, logout_routes, me_routes, password_routes,
+    refresh_routes, session_routes, whoami_routes,
 };
 #[cfg(feature = "metrics")]
 pub use operations::{MetricsAccess, metrics_routes};

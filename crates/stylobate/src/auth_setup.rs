@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stylobate_auth::{Auth, AuthConfig, AuthError, ConfigProblem, LocalSealer, SigningAlgorithm};
+use stylobate_auth::{Auth, AuthConfig, AuthError, ConfigProblem, LocalSealer};
 use stylobate_core::{AuditSink, Clock};
 use stylobate_db::Db;
 
@@ -68,13 +68,13 @@ fn config(settings: &Settings) -> AuthConfig {
         config.password_stored_memory_kib_max = 128 * 1024 + 1;
     }
     match &settings.signing {
-        TokenSigning::Generated => {}
-        TokenSigning::Secret(secret) => {
-            config.algorithm = SigningAlgorithm::Hs256;
+        TokenSigning::Generated(algorithm) => config.algorithm = *algorithm,
+        TokenSigning::Secret(algorithm, secret) => {
+            config.algorithm = *algorithm;
             config.secret = Some(secret.clone());
         }
-        TokenSigning::Rsa(pem) => {
-            config.algorithm = SigningAlgorithm::Rs256;
+        TokenSigning::PrivateKey(algorithm, pem) => {
+            config.algorithm = *algorithm;
             config.private_key = Some(pem.clone());
             config.public_key = settings.public_key.clone();
         }

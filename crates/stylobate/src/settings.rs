@@ -7,6 +7,7 @@ mod table;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use stylobate_auth::SigningAlgorithm;
 
 use crate::StartError;
 
@@ -26,15 +27,20 @@ pub enum Environment {
 }
 
 /// How access tokens are signed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub enum TokenSigning {
-    /// EdDSA with keys the platform makes and rotates itself, sealed in the database. The default.
-    #[default]
-    Generated,
-    /// HMAC with a secret of at least 32 bytes that verifiers share.
-    Secret(SecretString),
-    /// RS256 with the operator's RSA key (PEM).
-    Rsa(SecretString),
+    /// `EdDSA` (the default), `ES256` or `ES384` with keys the platform makes and rotates itself, sealed in the database.
+    Generated(SigningAlgorithm),
+    /// `HS256`, `HS384` or `HS512` with a secret that verifiers share, as long as the digest or longer.
+    Secret(SigningAlgorithm, SecretString),
+    /// Any other algorithm, with the operator's key (PEM).
+    PrivateKey(SigningAlgorithm, SecretString),
+}
+
+impl Default for TokenSigning {
+    fn default() -> Self {
+        Self::Generated(SigningAlgorithm::default())
+    }
 }
 
 /// Everything an operator can set. Made from the environment by [`Settings::from_env`]; the names, defaults and ranges

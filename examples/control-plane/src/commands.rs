@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use stylobate::{
     Platform, Settings, StartError,
-    auth::{BreachIndexError, PasswordError},
+    auth::{BreachIndexError, KeyError, PasswordError, Rotation},
     db::{Db, DbOptions, MigrationState, migrate, migrate_to, migration_states, migration_states_of_nothing},
     middleware::ApiError,
     observability::{LogConfig, LogFormat, init_logging},
@@ -16,7 +16,7 @@ use stylobate::{
 
 use crate::{
     admin::{self, NewAdmin},
-    app, lock,
+    app, keys, lock,
     passwords::{self, BreachIndexCommand, Calibration},
     people::{Refused, import},
     schema::migration_sets,
@@ -52,8 +52,28 @@ enum Command {
     BreachIndex(BreachIndexCommand),
     /// Measures password hashing on this machine and recommends what it may cost.
     CalibratePasswords(Calibration),
+    /// Shows and changes the keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Prints the API document.
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Lists them, newest first.
+    List,
+    /// Makes a new one. It is published first and signs ten minutes later; the old one verifies until its last token is over.
+    Rotate {
+        /// Signs with the new one at once. Services that remember our keys may refuse tokens until they ask again.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Withdraws one that may have been stolen: its tokens stop within a second.
+    Retire {
+        /// Its id, as `keys list` shows it.
+        kid: String,
+    },
 }
 
 #[derive(Args)]
@@ -126,6 +146,12 @@ pub(crate) enum Failed {
     EnvironmentFile,
     #[error("the database did not do it")]
     Db(#[from] stylobate::db::Error),
+    #[error("the keys could not be changed")]
+    Keys(#[from] KeyError),
+    #[error(
+        "the operator supplies the key that signs (JWT_PRIVATE_KEY, JWT_SECRET): there is no ring of generated ones"
+    )]
+    KeysFromOperator,
     #[error("{1}")]
     Refused(String, String),
     #[error("the two passwords differ")]
@@ -149,6 +175,8 @@ impl Failed {
             Self::SqliteSingleServer => "sqlite_single_server",
             Self::EnvironmentFile => "environment_file",
             Self::Db(error) => error.code(),
+            Self::Keys(error) => error.code(),
+            Self::KeysFromOperator => "keys_from_operator",
             Self::Refused(code, _) => code,
             Self::PasswordsDiffer => "passwords_differ",
             Self::Missing(_) => "argument_missing",
@@ -196,6 +224,16 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
         }
         Command::BreachIndex(command) => print(&passwords::breach_index(command)?),
         Command::CalibratePasswords(calibration) => print(&passwords::calibrate(&calibration).await?),
+        Command::Keys(arguments) => {
+            with_platform(settings, async |platform| match arguments {
+                Keys::List => keys::list(platform).await,
+                Keys::Rotate { now } => {
+                    keys::rotate(platform, if now { Rotation::Now } else { Rotation::PublishAhead }).await
+                }
+                Keys::Retire { kid } => keys::retire(platform, &kid).await,
+            })
+            .await
+        }
         Command::Openapi => print(&app::document().await?),
     }
 }

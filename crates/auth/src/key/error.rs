@@ -7,13 +7,15 @@ use super::SigningAlgorithm;
 #[non_exhaustive]
 pub enum KeyError {
     /// The name is none of the supported algorithms.
-    #[error("unknown signing algorithm; supported are EdDSA, HS256, RS256 and PS256")]
+    #[error(
+        "unknown signing algorithm; supported are EdDSA, ES256, ES384, PS256, PS384, PS512, RS256, HS256, HS384 and HS512"
+    )]
     AlgorithmUnknown,
     /// The key is sound but made for another algorithm.
     #[error("the key does not fit the algorithm {0}")]
     AlgorithmMismatch(SigningAlgorithm),
     /// The HMAC secret is shorter than its digest (RFC 7518 §3.2).
-    #[error("an HMAC secret needs at least 32 bytes")]
+    #[error("an HMAC secret is at least as long as its digest: 32, 48 or 64 bytes")]
     SecretTooShort,
     /// The RSA modulus has under 2,048 bits (RFC 7518 §3.3).
     #[error("an RSA key needs at least 2048 bits")]
@@ -53,6 +55,15 @@ pub enum KeyError {
         /// Its key.
         id: String,
     },
+    /// The algorithm's keys are not made by the platform.
+    #[error("keys of {0} are not generated; they come from an operator")]
+    NotGenerated(SigningAlgorithm),
+    /// A key that will sign has been published already and is not due yet.
+    #[error("a new key has been published and is not due yet")]
+    RotationPending,
+    /// The key ring has no key of that id.
+    #[error("the key ring has no key of that id")]
+    KeyUnknown,
     /// The key ring has no key that may sign now.
     #[error("the key ring has no key that may sign now")]
     SigningKeyMissing,
@@ -84,6 +95,9 @@ impl KeyError {
             Self::KekMismatch => "kek_mismatch",
             Self::SealerUnavailable(_) => "sealer_unavailable",
             Self::RowCorrupt { .. } => "key_row_corrupt",
+            Self::NotGenerated(_) => "signing_key_not_generated",
+            Self::RotationPending => "key_rotation_pending",
+            Self::KeyUnknown => "signing_key_unknown",
             Self::SigningKeyMissing => "signing_key_missing",
             Self::RandomnessUnavailable => "randomness_unavailable",
             #[cfg(feature = "sql")]

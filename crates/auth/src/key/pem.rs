@@ -9,6 +9,8 @@ pub(super) enum PemKey {
     Pkcs8(Zeroizing<Vec<u8>>),
     /// `RSA PRIVATE KEY`: PKCS#1 (RFC 8017 appendix A.1.2).
     RsaPrivate(Zeroizing<Vec<u8>>),
+    /// `EC PRIVATE KEY`: SEC 1 (RFC 5915 §4).
+    EcPrivate(Zeroizing<Vec<u8>>),
     /// `PUBLIC KEY`: SubjectPublicKeyInfo (RFC 5280 §4.1).
     Spki(Vec<u8>),
     /// `RSA PUBLIC KEY`: PKCS#1 (RFC 8017 appendix A.1.1).
@@ -26,6 +28,7 @@ pub(super) fn parse(text: &str) -> Result<PemKey, KeyError> {
         let key = match kind {
             SectionKind::PrivateKey => PemKey::Pkcs8(Zeroizing::new(der)),
             SectionKind::RsaPrivateKey => PemKey::RsaPrivate(Zeroizing::new(der)),
+            SectionKind::EcPrivateKey => PemKey::EcPrivate(Zeroizing::new(der)),
             SectionKind::PublicKey if text.1 => PemKey::RsaPublic(der),
             SectionKind::PublicKey => PemKey::Spki(der),
             _ => return Err(KeyError::PemInvalid),

@@ -1,7 +1,4 @@
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -12,6 +9,8 @@ use super::{KeyError, Kid, SigningKey, VerifyingKey};
 pub struct KeySet {
     signing: Option<Arc<SigningKey>>,
     verifying: HashMap<Kid, Arc<VerifyingKey>>,
+    /// The same keys by the header that their tokens usually have.
+    by_header: HashMap<Arc<str>, Arc<VerifyingKey>>,
 }
 
 impl KeySet {
@@ -24,9 +23,19 @@ impl KeySet {
     /// A set whose tokens are signed with, and accepted from, `key`.
     #[must_use]
     pub fn signing_with(key: SigningKey) -> Self {
-        let verifying = Arc::new(key.verifying_key().clone());
-        let verifying = HashMap::from([(verifying.kid().clone(), verifying)]);
-        Self { signing: Some(Arc::new(key)), verifying }
+        Self::signing_with_shared(Arc::new(key))
+    }
+
+    pub(crate) fn signing_with_shared(key: Arc<SigningKey>) -> Self {
+        let mut set = Self::default();
+        set.put(Arc::new(key.verifying_key().clone()));
+        set.signing = Some(key);
+        set
+    }
+
+    fn put(&mut self, key: Arc<VerifyingKey>) {
+        self.by_header.insert(Arc::clone(key.header()), Arc::clone(&key));
+        self.verifying.insert(key.kid().clone(), key);
     }
 
     /// Accepts the tokens of `key` as well.
@@ -34,12 +43,10 @@ impl KeySet {
     /// # Errors
     /// [`KeyError::KidDuplicate`] when another key has this name. The same key twice is no error.
     pub fn also_accepting(mut self, key: VerifyingKey) -> Result<Self, KeyError> {
-        match self.verifying.entry(key.kid().clone()) {
-            Entry::Vacant(place) => {
-                place.insert(Arc::new(key));
-            }
-            Entry::Occupied(place) if **place.get() == key => {}
-            Entry::Occupied(_) => return Err(KeyError::KidDuplicate),
+        match self.verifying.get(key.kid()) {
+            None => self.put(Arc::new(key)),
+            Some(known) if **known == key => {}
+            Some(_) => return Err(KeyError::KidDuplicate),
         }
         Ok(self)
     }
@@ -54,6 +61,17 @@ impl KeySet {
     #[must_use]
     pub fn find(&self, kid: &str) -> Option<&Arc<VerifyingKey>> {
         self.verifying.get(kid)
+    }
+
+    /// The key whose tokens have exactly this header, still encoded. Whoever finds one need not read the header: it says
+    /// what the key's own tokens say, and the key decides the algorithm.
+    pub(crate) fn find_by_header(&self, encoded: &str) -> Option<&Arc<VerifyingKey>> {
+        self.by_header.get(encoded)
+    }
+
+    /// The keys that verify, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.verifying.values().map(AsRef::as_ref)
     }
 
     /// How many keys verify.
@@ -98,6 +116,20 @@ impl Keys {
             let is_superset = set.has_all_of(&present.set);
             Snapshot { generation: present.generation + u64::from(!is_superset), set: set.clone() }
         });
+    }
+
+    /// As [`replace`](Self::replace), unless `set` is the present one: who follows a store need not disturb its readers.
+    #[cfg(feature = "sql")]
+    pub(crate) fn replace_if_changed(&self, set: KeySet) {
+        let present = self.load();
+        let signs_with = |set: &KeySet| set.signing().map(|key| key.verifying_key().clone());
+        let is_same = signs_with(&set) == signs_with(&present.set)
+            && set.has_all_of(&present.set)
+            && present.set.has_all_of(&set);
+        drop(present);
+        if !is_same {
+            self.replace(set);
+        }
     }
 
     /// A copy of the present set.

@@ -16,14 +16,16 @@ const POLL_EVERY: Duration = Duration::from_millis(300);
 const LOOK_BACK: TimeDelta = TimeDelta::seconds(30);
 /// After this long without a successful read, rows may have been missed, and all live ones are read again.
 const RELOAD_AFTER: Duration = Duration::from_secs(15);
-/// Between two sweeps, and between two reads of the key ring.
+/// Between two reads of the key ring: a withdrawn key is noticed within a second.
+const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// Between two sweeps.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
 /// Rows that one statement of a sweep deletes: few milliseconds, so that nobody waits for it.
 const SWEEP_ROWS: i64 = 500;
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
-    /// second and the key ring once a minute, and deletes what has run out. Run it as one task beside the server.
+    /// second and so the key ring, and deletes what has run out. Run it as one task beside the server.
     ///
     /// Without it everything stays correct, only slower: every token costs a read of its session row.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
@@ -31,6 +33,8 @@ impl Auth {
         // The first read is a whole one: time may have passed since the service was built.
         let mut last_read = None::<Instant>;
         let mut last_housekeeping = Instant::now();
+        let mut last_keys = Instant::now();
+        let mut are_keys_failing = false;
         let mut is_failing = false;
         while tokio::time::timeout(POLL_EVERY, shutdown.as_mut()).await.is_err() {
             let began = Instant::now();
@@ -53,6 +57,10 @@ impl Auth {
                     );
                 }
                 Err(_) => {}
+            }
+            if last_keys.elapsed() >= KEYS_EVERY {
+                last_keys = Instant::now();
+                are_keys_failing = self.follow_keys(are_keys_failing).await;
             }
             if last_housekeeping.elapsed() >= HOUSEKEEPING_EVERY {
                 last_housekeeping = Instant::now();
@@ -87,13 +95,18 @@ impl Auth {
         self.inner.revocations.mark_read(began);
     }
 
-    async fn keep_house(&self) {
-        self.inner.revocations.forget_expired(self.inner.clock.now());
-        if let Some(ring) = &self.inner.key_ring
-            && let Err(error) = ring.reload().await
-        {
+    /// Whether that failed, which is said once per outage.
+    async fn follow_keys(&self, was_failing: bool) -> bool {
+        let Some(ring) = &self.inner.key_ring else { return false };
+        let Err(error) = ring.reload().await else { return false };
+        if !was_failing {
             tracing::warn!(code = error.code(), "the key ring could not be read; the present keys stay");
         }
+        true
+    }
+
+    async fn keep_house(&self) {
+        self.inner.revocations.forget_expired(self.inner.clock.now());
         match self.sweep().await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "swept what had run out"),

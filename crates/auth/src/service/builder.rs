@@ -72,7 +72,8 @@ impl AuthBuilder {
         let (keys, key_ring) = match config.operator_keys()? {
             Some(set) => (Keys::new(set), None),
             None => {
-                let ring_config = KeyRingConfig::for_tokens(&tokens);
+                let ring_config =
+                    KeyRingConfig { algorithm: config.algorithm, ..KeyRingConfig::for_tokens(&tokens) };
                 let ring = KeyRing::open(&db, sealer, Arc::clone(&clock), ring_config).await?;
                 (ring.keys().clone(), Some(ring))
             }

@@ -1,13 +1,17 @@
-use std::{str::FromStr, time::Duration};
+use std::{borrow::Cow, str::FromStr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use stylobate_core::{
     Assurance, AuthenticatorAssurance, Credential, PersonId, Principal, SessionId, TenantId, TokenId,
 };
 
-use super::{TokenConfig, TokenError};
+use super::{
+    TokenConfig, TokenError,
+    json::{Json, Object},
+    scopes,
+};
 
 /// What an access token says. It holds no secret: anybody who sees a token can read it.
 ///
@@ -37,10 +41,29 @@ pub struct AccessClaims {
     pub assurance: Assurance,
     /// `scope`: what the token may be used for. `None` sets no limit, an empty list allows nothing (RFC 6749 §3.3).
     pub scopes: Option<Vec<String>>,
+    /// `permissions`: a further limit, by the keys of permissions or patterns such as `user.*`. What scope and
+    /// permissions have in common is what the token may be used for.
+    pub permissions: Option<Vec<String>>,
+    /// `client_id`: the client that asked for the token (RFC 9068 §2.2), 1 to 255 printable ASCII characters. A token
+    /// that comes from a login has none.
+    pub client_id: Option<String>,
     /// `epoch`: the person's credential epoch; tokens of an earlier one are void. Not negative.
     pub epoch: i64,
     /// `act.sub`: who really acts, during an impersonation (RFC 8693 §4.1).
     pub impersonator: Option<PersonId>,
+    /// Claims of the service's own, by names with `://` in them ([`CustomClaims`]). The platform carries them and never
+    /// reads them: they give no rights. Other claims that are not ours are passed over.
+    pub custom: Map<String, Value>,
+}
+
+/// A claim of a service's own: a type under a name that nobody else uses (RFC 7519 §4.2).
+///
+/// It may tell a service what it likes, except what somebody may do: only `scope` and `permissions` reach the
+/// [`Principal`], where they set limits and add nothing.
+pub trait CustomClaims: Serialize + DeserializeOwned {
+    /// The claim's name: an address of the service's owner, for example `https://example.org/claims/plan`. At most 255
+    /// bytes, and `://` in it, so that it never meets a registered claim.
+    const NAME: &'static str;
 }
 
 /// The claims as they stand in the token.
@@ -64,9 +87,15 @@ struct Wire<'a> {
     acr: AuthenticatorAssurance,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
     epoch: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<WireActor>,
+    #[serde(flatten)]
+    custom: &'a Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -83,7 +112,7 @@ struct WireActor {
 
 impl AccessClaims {
     /// Reads the claims of a token whose signature is good.
-    pub(super) fn from_json(claims: &Map<String, Value>) -> Result<Self, TokenError> {
+    pub(super) fn from_json(claims: &Object<'_>) -> Result<Self, TokenError> {
         let claims = Reader(claims);
         Ok(Self {
             issuer: claims.text("iss")?.to_owned(),
@@ -101,9 +130,31 @@ impl AccessClaims {
                 auth_time: claims.optional("auth_time", Reader::time)?,
             },
             scopes: claims.optional("scope", Reader::scopes)?,
+            permissions: claims.optional("permissions", Reader::texts)?,
+            client_id: claims.optional("client_id", Reader::text)?.map(str::to_owned),
             epoch: claims.integer("epoch")?,
             impersonator: claims.optional("act", Reader::actor)?,
+            custom: claims.custom(),
         })
+    }
+
+    /// The service's own claim `T`; `None` when the token has none.
+    ///
+    /// # Errors
+    /// [`TokenError::ClaimInvalid`] when the claim is there and is no `T`.
+    pub fn custom<T: CustomClaims>(&self) -> Result<Option<T>, TokenError> {
+        let read = |value: &Value| T::deserialize(value).map_err(|_| TokenError::ClaimInvalid(T::NAME));
+        self.custom.get(T::NAME).map(read).transpose()
+    }
+
+    /// What the token may be used for: what `scope` and `permissions` have in common. `None` is no limit.
+    #[must_use]
+    pub fn limits(&self) -> Option<Cow<'_, [String]>> {
+        match (&self.scopes, &self.permissions) {
+            (None, None) => None,
+            (Some(one), None) | (None, Some(one)) => Some(Cow::Borrowed(one)),
+            (Some(scopes), Some(permissions)) => Some(Cow::Owned(scopes::common(scopes, permissions))),
+        }
     }
 
     pub(super) fn to_json(&self) -> Result<Vec<u8>, TokenError> {
@@ -124,8 +175,11 @@ impl AccessClaims {
             amr: &self.assurance.amr,
             acr: self.assurance.aal,
             scope: self.scopes.as_ref().map(|scopes| scopes.join(" ")),
+            permissions: self.permissions.as_deref(),
+            client_id: self.client_id.as_deref(),
             epoch: self.epoch,
             act: self.impersonator.map(|sub| WireActor { sub }),
+            custom: &self.custom,
         };
         serde_json::to_vec(&wire).map_err(|_| TokenError::Malformed)
     }
@@ -143,6 +197,17 @@ impl AccessClaims {
         }
         if !self.scopes.iter().flatten().all(|scope| is_scope(scope)) {
             return Err(TokenError::ClaimInvalid("scope"));
+        }
+        if !self.permissions.iter().flatten().all(|permission| is_scope(permission)) {
+            return Err(TokenError::ClaimInvalid("permissions"));
+        }
+        let is_visible =
+            |text: &String| !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if !self.client_id.iter().all(|client| client.len() <= 255 && is_visible(client)) {
+            return Err(TokenError::ClaimInvalid("client_id"));
+        }
+        if !self.custom.keys().all(|name| is_custom(name)) {
+            return Err(TokenError::ClaimInvalid("custom"));
         }
         let lifetime = self.expires_at.signed_duration_since(self.issued_at);
         if lifetime <= TimeDelta::zero() {
@@ -182,7 +247,7 @@ impl From<&AccessClaims> for Principal {
         Self {
             tenant: claims.tenant,
             session: Some(claims.session),
-            scopes: claims.scopes.clone(),
+            scopes: claims.limits().map(Cow::into_owned),
             assurance: claims.assurance.clone(),
             impersonator: claims.impersonator,
             credential: Credential::Bearer,
@@ -210,9 +275,14 @@ fn is_scope(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
+/// A name that cannot be a registered or public short one.
+fn is_custom(name: &str) -> bool {
+    name.contains("://") && name.len() <= 255
+}
+
 /// Reads claims one by one: each is missing, of the right type, or an error. `null` is a value of the wrong type, and
 /// numbers that stand for times are integers in JSON too.
-struct Reader<'a>(&'a Map<String, Value>);
+struct Reader<'a>(&'a Object<'a>);
 
 impl<'a> Reader<'a> {
     fn optional<T>(
@@ -220,10 +290,14 @@ impl<'a> Reader<'a> {
         name: &'static str,
         read: impl FnOnce(&Self, &'static str) -> Result<T, TokenError>,
     ) -> Result<Option<T>, TokenError> {
-        if self.0.contains_key(name) { read(self, name).map(Some) } else { Ok(None) }
+        match read(self, name) {
+            Ok(value) => Ok(Some(value)),
+            Err(TokenError::ClaimMissing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    fn value(&self, name: &'static str) -> Result<&'a Value, TokenError> {
+    fn value(&self, name: &'static str) -> Result<&'a Json<'a>, TokenError> {
         self.0.get(name).ok_or(TokenError::ClaimMissing(name))
     }
 
@@ -236,8 +310,10 @@ impl<'a> Reader<'a> {
     }
 
     fn integer(&self, name: &'static str) -> Result<i64, TokenError> {
-        let number = self.value(name)?.as_i64();
-        number.filter(|number| *number >= 0).ok_or(TokenError::ClaimInvalid(name))
+        match self.value(name)? {
+            Json::Integer(number @ 0..) => Ok(*number),
+            _ => Err(TokenError::ClaimInvalid(name)),
+        }
     }
 
     fn time(&self, name: &'static str) -> Result<DateTime<Utc>, TokenError> {
@@ -245,14 +321,14 @@ impl<'a> Reader<'a> {
     }
 
     fn texts(&self, name: &'static str) -> Result<Vec<String>, TokenError> {
-        let items = self.value(name)?.as_array().ok_or(TokenError::ClaimInvalid(name))?;
+        let Json::Array(items) = self.value(name)? else { return Err(TokenError::ClaimInvalid(name)) };
         let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
         texts.collect::<Option<_>>().ok_or(TokenError::ClaimInvalid(name))
     }
 
     fn audience(&self) -> Result<Vec<String>, TokenError> {
         match self.value("aud")? {
-            Value::String(one) => Ok(vec![one.clone()]),
+            Json::Text(one) => Ok(vec![one.clone().into_owned()]),
             _ => self.texts("aud"),
         }
     }
@@ -266,7 +342,12 @@ impl<'a> Reader<'a> {
     }
 
     fn actor(&self, name: &'static str) -> Result<PersonId, TokenError> {
-        let actor = self.value(name)?.as_object().ok_or(TokenError::ClaimInvalid(name))?;
+        let Json::Object(actor) = self.value(name)? else { return Err(TokenError::ClaimInvalid(name)) };
         Reader(actor).id("sub").map_err(|_| TokenError::ClaimInvalid(name))
+    }
+
+    fn custom(&self) -> Map<String, Value> {
+        let own = self.0.iter().filter(|(name, _)| is_custom(name));
+        own.map(|(name, value)| (name.to_owned(), value.to_value())).collect()
     }
 }

@@ -55,6 +55,9 @@ pub enum TokenError {
     /// Its time has not come, or it claims to be from the future.
     #[error("the token is not valid yet")]
     NotYetValid,
+    /// The issuer's keys could not be had, or not for too long: nothing can be said about any token.
+    #[error("the issuer's keys are not available")]
+    KeysUnavailable,
     /// The present keys only verify.
     #[error("there is no key to sign with")]
     SigningKeyMissing,
@@ -84,6 +87,7 @@ impl TokenError {
             Self::LifetimeRefused => "token_lifetime_refused",
             Self::Expired => "token_expired",
             Self::NotYetValid => "token_not_yet_valid",
+            Self::KeysUnavailable => "token_keys_unavailable",
             Self::SigningKeyMissing => "signing_key_missing",
             Self::Signing(_) => "token_signing_failed",
         }

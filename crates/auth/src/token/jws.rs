@@ -1,10 +1,14 @@
 //! The compact serialization (RFC 7515 §7.1): taking it apart, and putting it together.
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use std::sync::Arc;
 
-use super::{TOKEN_BYTES_MAX, TokenError, json};
-use crate::{Kid, SigningAlgorithm, SigningKey, VerifyingKey};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use super::{
+    TOKEN_BYTES_MAX, TokenError,
+    json::{self, Json},
+};
+use crate::{KeySet, Kid, SigningAlgorithm, SigningKey, VerifyingKey};
 
 /// The media type of access tokens without its prefix (RFC 9068 §2.1).
 const TYPE: &str = "at+jwt";
@@ -18,9 +22,9 @@ const REFUSED: [&str; 8] = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "enc", "z
 pub(super) struct Unverified<'a> {
     /// Header and payload with the dot between them: what is signed.
     signed: &'a [u8],
+    header: &'a str,
     payload: &'a str,
     signature: &'a str,
-    header: Map<String, Value>,
 }
 
 impl<'a> Unverified<'a> {
@@ -35,51 +39,84 @@ impl<'a> Unverified<'a> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-        let header = json::object(&decode(header)?)?;
-        Ok(Self { signed: signed.as_bytes(), payload, signature, header })
+        Ok(Self { signed: signed.as_bytes(), header, payload, signature })
     }
 
-    /// Holds the header to the rules and gives the name of the key.
-    pub(super) fn kid(&self) -> Result<&str, TokenError> {
-        if let Some(name) = REFUSED.into_iter().find(|name| self.header.contains_key(*name)) {
+    /// Holds the header to the rules and finds the key in `set`, whose algorithm is also the header's.
+    pub(super) fn key<'s>(&self, set: &'s KeySet) -> Result<&'s Arc<VerifyingKey>, TokenError> {
+        // The header that the key's own tokens have needs no reading: its text is known.
+        if let Some(key) = set.find_by_header(self.header) {
+            return Ok(key);
+        }
+        self.read_header(|kid, algorithm| {
+            let key = set.find(kid).ok_or(TokenError::KeyUnknown)?;
+            if algorithm == Some(key.algorithm().as_str()) {
+                Ok(key)
+            } else {
+                Err(TokenError::AlgorithmRefused)
+            }
+        })
+    }
+
+    /// The key that the token names, when that is the name of a key at all.
+    pub(super) fn kid(&self) -> Option<Kid> {
+        self.read_header(|kid, _| kid.parse().map_err(|_| TokenError::KeyUnknown)).ok()
+    }
+
+    fn read_header<T>(
+        &self,
+        found: impl FnOnce(&str, Option<&str>) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        let header = decode(self.header)?;
+        let header = json::object(&header)?;
+        if let Some(name) = REFUSED.into_iter().find(|name| header.get(name).is_some()) {
             return Err(TokenError::HeaderRefused(name));
         }
-        let kind = self.header.get("typ").and_then(Value::as_str).ok_or(TokenError::TypeRefused)?;
+        let text = |name| header.get(name).and_then(Json::as_str);
+        let kind = text("typ").ok_or(TokenError::TypeRefused)?;
         // Media types are compared without regard to case, and may omit `application/` (RFC 7515 §4.1.9).
         let is_access_token = [TYPE, "application/at+jwt"].iter().any(|name| kind.eq_ignore_ascii_case(name));
         if !is_access_token {
             return Err(TokenError::TypeRefused);
         }
-        self.header
-            .get("kid")
-            .and_then(Value::as_str)
-            .filter(|kid| kid.len() <= Kid::CHARS_MAX)
-            .ok_or(TokenError::KeyUnknown)
+        let kid = text("kid").filter(|kid| kid.len() <= Kid::CHARS_MAX).ok_or(TokenError::KeyUnknown)?;
+        found(kid, text("alg"))
     }
 
-    /// Checks algorithm and signature with `key`, and only then gives the claims.
-    pub(super) fn verify(&self, key: &VerifyingKey) -> Result<Map<String, Value>, TokenError> {
-        let algorithm = self.header.get("alg").and_then(Value::as_str);
-        if algorithm != Some(key.algorithm().as_str()) {
-            return Err(TokenError::AlgorithmRefused);
+    /// Checks the signature with `key`, and only then gives the payload.
+    pub(super) fn verify(&self, key: &VerifyingKey) -> Result<Vec<u8>, TokenError> {
+        // The longest signature is that of an RSA key with 8,192 bits.
+        let mut signature = [0; 1_024];
+        let length = BASE64_URL_SAFE_NO_PAD.decode_slice(self.signature, &mut signature).map_err(
+            |error| match error {
+                base64::DecodeSliceError::DecodeError(_) => TokenError::Malformed,
+                base64::DecodeSliceError::OutputSliceTooSmall => TokenError::SignatureWrong,
+            },
+        )?;
+        let signature = signature.get(..length).ok_or(TokenError::Malformed)?;
+        if key.verify(self.signed, signature) {
+            decode(self.payload)
+        } else {
+            Err(TokenError::SignatureWrong)
         }
-        if !key.verify(self.signed, &decode(self.signature)?) {
-            return Err(TokenError::SignatureWrong);
-        }
-        json::object(&decode(self.payload)?)
     }
 }
 
 /// Signs `claims` with `key`.
 pub(super) fn sign(key: &SigningKey, claims: &[u8]) -> Result<String, TokenError> {
     let mut token = String::with_capacity(1_024);
-    BASE64_URL_SAFE_NO_PAD.encode_string(header(key.algorithm(), key.kid()), &mut token);
+    token.push_str(key.verifying_key().header());
     token.push('.');
     BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
     let signature = key.sign(token.as_bytes()).map_err(TokenError::Signing)?;
     token.push('.');
     BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
     if token.len() > TOKEN_BYTES_MAX { Err(TokenError::TooLong) } else { Ok(token) }
+}
+
+/// The header of tokens by a key, encoded.
+pub(crate) fn encoded_header(algorithm: SigningAlgorithm, kid: &Kid) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(header(algorithm, kid))
 }
 
 /// Neither name needs escaping: a [`Kid`] has no character that JSON would escape.
@@ -108,7 +145,7 @@ mod tests {
     #[test]
     fn a_header_is_always_json() {
         let kid: Kid = "k._-1".parse().unwrap();
-        let header: Value = serde_json::from_str(&header(SigningAlgorithm::EdDsa, &kid)).unwrap();
+        let header: serde_json::Value = serde_json::from_str(&header(SigningAlgorithm::EdDsa, &kid)).unwrap();
         assert_eq!(header, serde_json::json!({"alg": "EdDSA", "kid": "k._-1", "typ": "at+jwt"}));
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use stylobate_core::{Assurance, PersonId, SessionId, TokenId};
 
-use super::{AccessClaims, TokenConfig, TokenConfigProblems, TokenError, jws};
+use super::{AccessClaims, TokenBuilder, TokenConfig, TokenConfigProblems, TokenError, jws};
 use crate::Keys;
 
 /// Issues access tokens with the present signing key. Cheap to clone.
@@ -48,9 +48,24 @@ impl Signer {
             not_before: None,
             assurance,
             scopes: None,
+            permissions: None,
+            client_id: None,
             epoch,
             impersonator: None,
+            custom: serde_json::Map::new(),
         }
+    }
+
+    /// Begins a token for `person`, who signed in as `assurance` says, as [`claims`](Self::claims) does.
+    pub fn token(
+        &self,
+        person: PersonId,
+        session: SessionId,
+        epoch: i64,
+        assurance: Assurance,
+        now: DateTime<Utc>,
+    ) -> TokenBuilder<'_> {
+        TokenBuilder::new(self, self.claims(person, session, epoch, assurance, now))
     }
 
     /// Signs `claims`.

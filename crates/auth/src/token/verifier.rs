@@ -3,8 +3,10 @@ use std::{fmt, sync::Arc};
 use chrono::{DateTime, Utc};
 use stylobate_core::Principal;
 
-use super::{AccessClaims, TokenConfig, TokenConfigProblems, TokenError, cache::TokenCache, jws::Unverified};
-use crate::{Keys, Kid};
+use super::{
+    AccessClaims, TokenConfig, TokenConfigProblems, TokenError, cache::TokenCache, json, jws::Unverified,
+};
+use crate::{KeySet, Keys, Kid};
 
 /// A token that passed every check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,15 +68,40 @@ impl Verifier {
                 }
             };
         }
+        let verified = Arc::new(self.check(&snapshot.set, token, now)?);
+        self.cache.insert(digest, snapshot.generation, Arc::clone(&verified));
+        Ok(verified)
+    }
+
+    /// Checks `token` as [`verify`](Self::verify) does, without looking whether it is remembered and without remembering
+    /// it: for tokens that are seen once.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_once(&self, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, TokenError> {
+        self.check(&self.keys.load().set, token, now)
+    }
+
+    fn check(&self, set: &KeySet, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, TokenError> {
         let unverified = Unverified::parse(token)?;
-        let key = snapshot.set.find(unverified.kid()?).ok_or(TokenError::KeyUnknown)?;
-        let claims = AccessClaims::from_json(&unverified.verify(key)?)?;
+        let key = unverified.key(set)?;
+        let payload = unverified.verify(key)?;
+        let claims = AccessClaims::from_json(&json::object(&payload)?)?;
         claims.check(&self.config)?;
         claims.check_times(now, self.config.leeway)?;
         let principal = Principal::from(&claims);
-        let verified = Arc::new(VerifiedToken { claims, principal, kid: key.kid().clone() });
-        self.cache.insert(digest, snapshot.generation, Arc::clone(&verified));
-        Ok(verified)
+        Ok(VerifiedToken { claims, principal, kid: key.kid().clone() })
+    }
+
+    /// The key that `token` names, when it names one that a token may name; nothing of the token has been proved.
+    pub(super) fn named_key(token: &str) -> Option<Kid> {
+        Unverified::parse(token).ok()?.kid()
+    }
+
+    /// The keys whose tokens are accepted.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// How tokens are checked.

@@ -3,7 +3,7 @@
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
-use stylobate_auth::{HashParams, PasswordPeppers};
+use stylobate_auth::{HashParams, PasswordPeppers, SigningAlgorithm};
 
 use super::{Environment, Settings, SettingsInvalid, TokenSigning, source::Values, table};
 
@@ -215,64 +215,72 @@ fn normalised_database_url(url: &str) -> String {
 }
 
 fn signing(values: &mut Values) -> TokenSigning {
-    let algorithm = text(values, table::JWT_ALGORITHM);
     let secret_given = values.get(table::JWT_SECRET).is_some();
     let key_given =
         values.get(table::JWT_PRIVATE_KEY).is_some() || values.get(table::JWT_PRIVATE_KEY_PATH).is_some();
-    match algorithm.as_deref() {
+    let algorithm = match text(values, table::JWT_ALGORITHM).map(|text| text.parse::<SigningAlgorithm>()) {
+        Some(Ok(algorithm)) => algorithm,
+        Some(Err(_)) => {
+            let name = values.name(table::JWT_ALGORITHM);
+            let names = SigningAlgorithm::ALL.map(|algorithm| format!("`{algorithm}`")).join(", ");
+            values.problem(name, format!("is none of {names}"));
+            return TokenSigning::default();
+        }
         None if secret_given && key_given => {
             let name = values.name(table::JWT_ALGORITHM);
             values.problem(name, "both a secret and a private key are given: say which one signs");
-            TokenSigning::Generated
+            return TokenSigning::default();
         }
-        None if secret_given => hmac(values),
-        None if key_given => rsa(values),
-        None | Some("EdDSA") => {
-            for key in [table::JWT_SECRET, table::JWT_PRIVATE_KEY, table::JWT_PRIVATE_KEY_PATH] {
-                if values.get(key).is_some() {
-                    let name = values.name(key);
-                    values.problem(name, "EdDSA signs with generated keys and uses no other");
-                }
-            }
-            TokenSigning::Generated
+        // What the replaced systems mean by one of these alone.
+        None if secret_given => SigningAlgorithm::Hs256,
+        None if key_given => SigningAlgorithm::Rs256,
+        None => SigningAlgorithm::default(),
+    };
+    if algorithm.is_symmetric() {
+        if key_given {
+            let name = values.name(table::JWT_PRIVATE_KEY);
+            values.problem(name, format!("{algorithm} signs with a secret and uses no private key"));
         }
-        Some("HS256") => hmac(values),
-        Some("RS256") => rsa(values),
-        Some(_) => {
-            let name = values.name(table::JWT_ALGORITHM);
-            values.problem(name, "is none of `EdDSA`, `HS256`, `RS256`");
-            TokenSigning::Generated
-        }
+        return hmac(values, algorithm);
     }
+    if secret_given {
+        let name = values.name(table::JWT_SECRET);
+        values.problem(name, format!("{algorithm} uses no secret"));
+    }
+    if algorithm.is_generated() && !key_given {
+        return TokenSigning::Generated(algorithm);
+    }
+    private_key(values, algorithm)
 }
 
-fn hmac(values: &mut Values) -> TokenSigning {
+fn hmac(values: &mut Values, algorithm: SigningAlgorithm) -> TokenSigning {
     let name = values.name(table::JWT_SECRET);
     let Some((_, value)) = values.get(table::JWT_SECRET) else {
-        values.problem(name, "HS256 needs a secret");
-        return TokenSigning::Generated;
+        values.problem(name, format!("{algorithm} needs a secret"));
+        return TokenSigning::default();
     };
     let value = value.to_owned();
     // RFC 7518 §3.2: a key at least as long as the hash. A repeated character is long, but not a secret.
+    let least = algorithm.secret_bytes_min().unwrap_or(usize::MAX);
     let distinct = value.bytes().collect::<std::collections::BTreeSet<_>>().len();
-    if value.len() < 32 {
-        values.problem(name, "is shorter than 32 bytes");
+    if value.len() < least {
+        values.problem(name, format!("is shorter than {least} bytes"));
     } else if distinct < 8 {
         values.problem(name, "repeats too few characters to be a secret");
     }
-    TokenSigning::Secret(SecretString::from(value))
+    TokenSigning::Secret(algorithm, SecretString::from(value))
 }
 
-fn rsa(values: &mut Values) -> TokenSigning {
+fn private_key(values: &mut Values, algorithm: SigningAlgorithm) -> TokenSigning {
     let problems = values.problems.len();
     if let Some(pem) = pem(values, table::JWT_PRIVATE_KEY, table::JWT_PRIVATE_KEY_PATH) {
-        return TokenSigning::Rsa(SecretString::from(pem));
+        return TokenSigning::PrivateKey(algorithm, SecretString::from(pem));
     }
     if values.problems.len() == problems {
         let name = values.name(table::JWT_PRIVATE_KEY);
-        values.problem(name, "RS256 needs a private key");
+        values.problem(name, format!("{algorithm} needs a private key"));
     }
-    TokenSigning::Generated
+    TokenSigning::default()
 }
 
 fn public_key(values: &mut Values) -> Option<String> {
@@ -447,7 +455,7 @@ mod tests {
         assert_eq!(settings.bind_address.to_string(), "127.0.0.1:8001");
         assert_eq!(settings.database_url.expose_secret(), "sqlite://./data/control-plane.db");
         assert_eq!((settings.access_ttl.as_secs(), settings.refresh_ttl.as_secs()), (900, 2_592_000));
-        assert!(matches!(settings.signing, TokenSigning::Generated));
+        assert!(matches!(settings.signing, TokenSigning::Generated(SigningAlgorithm::EdDsa)));
         assert!(settings.trusted_proxies.is_empty());
     }
 
@@ -495,6 +503,37 @@ mod tests {
         assert!(!format!("{error} {error:?}").contains("canary"));
         let debug = format!("{:?}", settings(&[("DATABASE_URL", "postgres://u:canary@h/d")]).unwrap());
         assert!(!debug.contains("canary"), "{debug}");
+    }
+
+    #[test]
+    fn every_algorithm_is_a_setting_with_the_key_it_needs() {
+        let secret = "0123456789abcdefghijklmnopqrstuvwxyz-0123456789abcdefghijklmnopqrstuvwxyz";
+        for algorithm in SigningAlgorithm::ALL {
+            let name = ("JWT_ALGORITHM", algorithm.as_str());
+            let (secret, key) = (("JWT_SECRET", secret), ("JWT_PRIVATE_KEY", "-----BEGIN PRIVATE KEY-----"));
+            if algorithm.is_symmetric() {
+                let signing = settings(&[name, secret]).unwrap().signing;
+                assert!(matches!(signing, TokenSigning::Secret(found, _) if found == algorithm));
+                assert_eq!(problems(&[name]), ["JWT_SECRET"]);
+                assert_eq!(problems(&[name, secret, key]), ["JWT_PRIVATE_KEY"]);
+                let least = algorithm.secret_bytes_min().unwrap();
+                assert_eq!(problems(&[name, ("JWT_SECRET", &secret.1[..least - 1])]), ["JWT_SECRET"]); // A7
+                assert!(settings(&[name, ("JWT_SECRET", &secret.1[..least])]).is_ok());
+                continue;
+            }
+            let signing = settings(&[name, key]).unwrap().signing;
+            assert!(matches!(signing, TokenSigning::PrivateKey(found, _) if found == algorithm));
+            assert_eq!(problems(&[name, key, secret]), ["JWT_SECRET"]);
+            if algorithm.is_generated() {
+                let signing = settings(&[name]).unwrap().signing;
+                assert!(matches!(signing, TokenSigning::Generated(found) if found == algorithm));
+            } else {
+                assert_eq!(problems(&[name]), ["JWT_PRIVATE_KEY"]);
+            }
+        }
+        for other in ["none", "RS384", "hs256", "ES256K"] {
+            assert_eq!(problems(&[("JWT_ALGORITHM", other)]), ["JWT_ALGORITHM"], "{other}"); // C2
+        }
     }
 
     #[test]
@@ -601,7 +640,7 @@ mod tests {
     fn every_name_of_the_services_library_is_read_or_named_as_ignored() {
         let pairs = SERVICES_LIBRARY.map(|(name, value)| (format!("DOTMAC_{name}"), value.to_owned()));
         let settings = Settings::from_pairs("DOTMAC_", pairs).unwrap();
-        assert!(matches!(settings.signing, TokenSigning::Secret(_)));
+        assert!(matches!(settings.signing, TokenSigning::Secret(SigningAlgorithm::Hs256, _)));
         assert_eq!((settings.access_ttl.as_secs(), settings.refresh_ttl.as_secs()), (1_800, 604_800));
         assert_eq!(settings.log_level, "debug");
         let used: Vec<&str> = settings.sources().iter().map(|source| source.name.as_str()).collect();

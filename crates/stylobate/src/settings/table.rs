@@ -54,10 +54,10 @@ table! {
     DATABASE_CONNECTIONS = "DATABASE__CONNECTIONS_MAX" ["DB_POOL_SIZE"] ("16") "Most connections at once, 1 to 500.";
     #[secret] REDIS_URL = "REDIS__URL" ["REDIS_URL"] ("none") "`redis://…` for the diagnostics of development builds; nothing else uses Redis yet.";
     #[secret] KEY_ENCRYPTION_KEY = "KEYS__ENCRYPTION_KEY" ["KEY_ENCRYPTION_KEY"] ("made at first start, in <data dir>/kek") "The key that seals all others: 32 bytes in base64 or hex. Production refuses a generated one.";
-    JWT_ALGORITHM = "AUTH__JWT_ALGORITHM" ["JWT_ALGORITHM", "JWT_ALGORITHMS"] ("EdDSA") "How access tokens are signed: `EdDSA` with generated keys, `HS256` with JWT_SECRET, `RS256` with JWT_PRIVATE_KEY.";
-    #[secret] JWT_SECRET = "AUTH__JWT_SECRET" ["JWT_SECRET", "JWT_SECRET_KEY"] ("none") "The shared secret for HS256, at least 32 bytes.";
-    #[secret] JWT_PRIVATE_KEY = "AUTH__JWT_PRIVATE_KEY" ["JWT_PRIVATE_KEY"] ("none") "The RSA key for RS256 as PEM; `\\n` may stand for line ends.";
-    JWT_PRIVATE_KEY_PATH = "AUTH__JWT_PRIVATE_KEY_PATH" ["JWT_PRIVATE_KEY_PATH"] ("none") "A file with the RSA key for RS256.";
+    JWT_ALGORITHM = "AUTH__JWT_ALGORITHM" ["JWT_ALGORITHM", "JWT_ALGORITHMS"] ("EdDSA") "How access tokens are signed: `EdDSA`, `ES256` or `ES384` with generated keys or JWT_PRIVATE_KEY; `PS256`, `PS384`, `PS512` or `RS256` with JWT_PRIVATE_KEY; `HS256`, `HS384` or `HS512` with JWT_SECRET. Without it, JWT_SECRET alone means `HS256` and JWT_PRIVATE_KEY alone `RS256`.";
+    #[secret] JWT_SECRET = "AUTH__JWT_SECRET" ["JWT_SECRET", "JWT_SECRET_KEY"] ("none") "The shared secret for HS256, HS384 or HS512: at least 32, 48 or 64 bytes.";
+    #[secret] JWT_PRIVATE_KEY = "AUTH__JWT_PRIVATE_KEY" ["JWT_PRIVATE_KEY"] ("none") "The key that signs, as PEM (PKCS#8; PKCS#1 for RSA, SEC 1 for ECDSA); `\\n` may stand for line ends. RSA keys have at least 2,048 bits.";
+    JWT_PRIVATE_KEY_PATH = "AUTH__JWT_PRIVATE_KEY_PATH" ["JWT_PRIVATE_KEY_PATH"] ("none") "A file with the key that signs.";
     JWT_PUBLIC_KEY = "AUTH__JWT_PUBLIC_KEY" ["JWT_PUBLIC_KEY"] ("the one of the private key") "The public half of JWT_PRIVATE_KEY as PEM, to make sure that both belong together.";
     JWT_PUBLIC_KEY_PATH = "AUTH__JWT_PUBLIC_KEY_PATH" ["JWT_PUBLIC_KEY_PATH"] ("none") "A file with the public half.";
     JWT_ISSUER = "AUTH__JWT_ISSUER" ["JWT_ISSUER"] ("the public URL") "The issuer in access tokens.";

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use stylobate_auth::{
-    KeyEncryptionKey, KeyError, KeyRing, KeyRingConfig, LocalSealer, SealedSecrets, SigningAlgorithm,
-    SigningKey,
+    JwkSet, KeyEncryptionKey, KeyError, KeyPhase, KeyRing, KeyRingConfig, Kid, LocalSealer, Rotation,
+    SealedSecrets, SigningAlgorithm, SigningKey,
 };
-use stylobate_core::{Clock, KeyId, Sealer};
+use stylobate_core::{Clock, KeyId, RequestContext, Sealer};
 use stylobate_db::{Db, Scope};
 use stylobate_testkit::{ManualClock, TestDb, both_engines};
 
@@ -137,7 +137,7 @@ async fn a_key_verifies_when_published_signs_when_due_and_goes_after_the_overlap
     assert_eq!(signing_kid(&ring), new);
 
     run(&db, "UPDATE signing_keys SET retired_at = $1 WHERE generation = 1", clock.now()).await;
-    clock.advance(TimeDelta::minutes(15));
+    clock.advance(TimeDelta::minutes(17));
     ring.reload().await.unwrap();
     assert!(ring.keys().current().find(&old).is_some(), "its last token may still be alive");
 
@@ -215,3 +215,183 @@ async fn a_sealed_secret_does_not_open_with_another_key_or_name(db: TestDb) {
     assert_eq!(store.get_or_create("second").await.unwrap_err().code(), "kek_mismatch");
 }
 both_engines!(a_sealed_secret_does_not_open_with_another_key_or_name, &[&stylobate_auth::MIGRATIONS]);
+
+fn operator() -> RequestContext {
+    RequestContext::system("test")
+}
+
+fn verifies(ring: &KeyRing, kid: &str) -> bool {
+    ring.keys().current().find(kid).is_some()
+}
+
+fn phases(infos: &[stylobate_auth::KeyInfo]) -> Vec<KeyPhase> {
+    infos.iter().map(|info| info.phase).collect()
+}
+
+async fn a_rotation_is_published_ahead_and_overlaps_in_every_process(db: TestDb) {
+    // A18
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    let (here, there) =
+        (open(&db, &sealer, &clock).await.unwrap(), open(&db, &sealer, &clock).await.unwrap());
+    let old = signing_kid(&here);
+    let new = here.rotate(&operator(), Rotation::PublishAhead).await.unwrap();
+    assert_eq!((new.phase, new.is_signing), (KeyPhase::Published, false));
+    there.reload().await.unwrap();
+    for ring in [&here, &there] {
+        assert_eq!(signing_kid(ring), old);
+        assert!(verifies(ring, new.kid.as_str()), "published ahead");
+        assert_eq!(JwkSet::of(&ring.keys().current()).keys().len(), 2);
+    }
+    let again = there.rotate(&operator(), Rotation::PublishAhead).await;
+    assert!(matches!(again, Err(KeyError::RotationPending)));
+
+    // Due: a process that was not told so takes over as well, and so does one that was restarted.
+    clock.advance(TimeDelta::minutes(10));
+    there.reload().await.unwrap();
+    here.reload().await.unwrap();
+    let restarted = open(&db, &sealer, &clock).await.unwrap();
+    for ring in [&here, &there, &restarted] {
+        assert_eq!(signing_kid(ring), new.kid.as_str());
+        assert!(verifies(ring, &old), "its last token may still be alive");
+    }
+    assert_eq!(phases(&here.list().await.unwrap()), [KeyPhase::Active, KeyPhase::Retiring]);
+
+    clock.advance(TimeDelta::minutes(18));
+    for ring in [&here, &there] {
+        ring.reload().await.unwrap();
+        assert!(!verifies(ring, &old));
+    }
+    assert_eq!(phases(&here.list().await.unwrap()), [KeyPhase::Active, KeyPhase::Over]);
+    assert!(here.rotate(&operator(), Rotation::PublishAhead).await.is_ok(), "the next one");
+}
+both_engines!(a_rotation_is_published_ahead_and_overlaps_in_every_process, &[&stylobate_auth::MIGRATIONS]);
+
+async fn no_key_goes_while_a_token_it_signed_is_alive(db: TestDb) {
+    // A18: over a day of rotations, minute by minute.
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    let ring = open(&db, &sealer, &clock).await.unwrap();
+    let tokens = stylobate_auth::TokenConfig::new("https://id.example.test", "api");
+    assert!(KeyRingConfig::default().overlap >= tokens.lifetime + 2 * tokens.leeway);
+    let mut alive: Vec<(DateTime<Utc>, String)> = Vec::new();
+    for minute in 0..200 {
+        if minute % 37 == 0 {
+            ring.rotate(&operator(), Rotation::PublishAhead).await.unwrap();
+        }
+        ring.reload().await.unwrap();
+        alive.push((clock.now() + TimeDelta::minutes(15), signing_kid(&ring)));
+        alive.retain(|(until, _)| *until + TimeDelta::seconds(5) > clock.now());
+        for (_, kid) in &alive {
+            assert!(verifies(&ring, kid), "minute {minute}");
+        }
+        clock.advance(TimeDelta::minutes(1));
+    }
+    assert!(ring.keys().current().len() <= 3);
+}
+both_engines!(no_key_goes_while_a_token_it_signed_is_alive, &[&stylobate_auth::MIGRATIONS]);
+
+async fn a_rotation_now_replaces_one_that_was_pending(db: TestDb) {
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    let ring = open(&db, &sealer, &clock).await.unwrap();
+    let old = signing_kid(&ring);
+    let pending = ring.rotate(&operator(), Rotation::PublishAhead).await.unwrap();
+    let new = ring.rotate(&operator(), Rotation::Now).await.unwrap();
+    assert!(new.is_signing);
+    assert_eq!(signing_kid(&ring), new.kid.as_str());
+    assert!(verifies(&ring, &old));
+    clock.advance(TimeDelta::minutes(11));
+    ring.reload().await.unwrap();
+    assert_eq!(signing_kid(&ring), new.kid.as_str(), "not the one that was pending");
+    clock.advance(TimeDelta::minutes(8));
+    ring.reload().await.unwrap();
+    assert_eq!((verifies(&ring, &old), verifies(&ring, pending.kid.as_str())), (false, false));
+}
+both_engines!(a_rotation_now_replaces_one_that_was_pending, &[&stylobate_auth::MIGRATIONS]);
+
+async fn tokens_of_a_revoked_key_stop_and_another_signs(db: TestDb) {
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    let (here, there) =
+        (open(&db, &sealer, &clock).await.unwrap(), open(&db, &sealer, &clock).await.unwrap());
+    let stolen = signing_kid(&here);
+    let kid: Kid = stolen.parse().unwrap();
+    here.revoke(&operator(), &kid).await.unwrap();
+    there.reload().await.unwrap();
+    let restarted = open(&db, &sealer, &clock).await.unwrap();
+    for ring in [&here, &there, &restarted] {
+        assert!(!verifies(ring, &stolen));
+        assert_ne!(signing_kid(ring), stolen);
+        assert_eq!(signing_kid(ring), signing_kid(&here));
+    }
+    assert_eq!(phases(&here.list().await.unwrap()), [KeyPhase::Active, KeyPhase::Revoked]);
+    for unknown in
+        [kid.clone(), "0191e000-0000-7000-8000-000000000001".parse().unwrap(), "k1".parse().unwrap()]
+    {
+        assert!(matches!(here.revoke(&operator(), &unknown).await, Err(KeyError::KeyUnknown)), "{unknown}");
+    }
+    // It does not come back with time.
+    clock.advance(TimeDelta::days(1));
+    here.reload().await.unwrap();
+    assert!(!verifies(&here, &stolen));
+}
+both_engines!(tokens_of_a_revoked_key_stop_and_another_signs, &[&stylobate_auth::MIGRATIONS]);
+
+async fn revoking_a_published_key_leaves_somebody_to_sign(db: TestDb) {
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    let ring = open(&db, &sealer, &clock).await.unwrap();
+    let pending = ring.rotate(&operator(), Rotation::PublishAhead).await.unwrap();
+    ring.revoke(&operator(), &pending.kid).await.unwrap();
+    assert!(!verifies(&ring, pending.kid.as_str()));
+    for minutes in [0, 10, 20, 10_000] {
+        clock.advance(TimeDelta::minutes(minutes));
+        ring.reload().await.unwrap();
+        assert_ne!(signing_kid(&ring), pending.kid.as_str());
+    }
+}
+both_engines!(revoking_a_published_key_leaves_somebody_to_sign, &[&stylobate_auth::MIGRATIONS]);
+
+async fn rotations_that_race_make_one_key(db: TestDb) {
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    open(&db, &sealer, &clock).await.unwrap();
+    let rotations: Vec<_> = (0..8)
+        .map(|_| {
+            let (db, sealer, clock) = (Db::clone(&db), Arc::clone(&sealer), Arc::clone(&clock));
+            tokio::spawn(async move {
+                let ring = open(&db, &sealer, &clock).await.unwrap();
+                match ring.rotate(&operator(), Rotation::PublishAhead).await {
+                    Ok(_) => 1,
+                    Err(KeyError::RotationPending) => 0,
+                    Err(error) => panic!("{error}"),
+                }
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for rotation in rotations {
+        made += rotation.await.unwrap();
+    }
+    assert_eq!(made, 1);
+    assert_eq!(open(&db, &sealer, &clock).await.unwrap().keys().current().len(), 2);
+}
+both_engines!(rotations_that_race_make_one_key, &[&stylobate_auth::MIGRATIONS]);
+
+async fn another_algorithm_takes_over_by_a_rotation(db: TestDb) {
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    let old = open(&db, &sealer, &clock).await.unwrap();
+    let config = KeyRingConfig { algorithm: SigningAlgorithm::Es384, ..KeyRingConfig::default() };
+    let with = async |config| KeyRing::open(&db, Arc::clone(&sealer), Arc::clone(&clock) as _, config).await;
+    for _ in 0..3 {
+        let ring = with(config).await.unwrap();
+        assert_eq!(signing_kid(&ring), signing_kid(&old), "published ahead, too");
+        assert_eq!(ring.keys().current().len(), 2, "once, however often it starts");
+    }
+    clock.advance(TimeDelta::minutes(10));
+    let ring = with(config).await.unwrap();
+    let set = ring.keys().current();
+    let key = set.signing().unwrap();
+    assert_eq!(key.algorithm(), SigningAlgorithm::Es384);
+    assert!(set.find(key.kid().as_str()).unwrap().verify(b"message", &key.sign(b"message").unwrap()));
+    assert!(verifies(&ring, &signing_kid(&old)));
+
+    let hmac = KeyRingConfig { algorithm: SigningAlgorithm::Hs256, ..config };
+    assert!(matches!(with(hmac).await, Err(KeyError::NotGenerated(_))));
+}
+both_engines!(another_algorithm_takes_over_by_a_rotation, &[&stylobate_auth::MIGRATIONS]);

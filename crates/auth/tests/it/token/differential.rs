@@ -3,9 +3,9 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 
 use super::*;
-use crate::key::{ED25519_PKCS8, ED25519_SPKI, RSA_PKCS1, RSA_PKCS8, RSA_SPKI};
-
-const SECRET: &[u8] = b"a secret of more than thirty-two bytes";
+use crate::key::{
+    ED25519_PKCS8, ED25519_SPKI, P256_PKCS8, P256_SPKI, P384_PKCS8, P384_SPKI, RSA_PKCS1, RSA_SPKI, SECRET,
+};
 
 struct Pair {
     algorithm: SigningAlgorithm,
@@ -15,38 +15,37 @@ struct Pair {
 }
 
 fn pairs() -> Vec<Pair> {
-    let rsa = |algorithm, theirs| Pair {
-        algorithm,
-        theirs,
-        encoding: EncodingKey::from_rsa_pem(RSA_PKCS1.as_bytes()).unwrap(),
-        decoding: DecodingKey::from_rsa_pem(RSA_SPKI.as_bytes()).unwrap(),
+    let pair = |algorithm: SigningAlgorithm| {
+        let theirs: Algorithm = algorithm.as_str().parse().unwrap();
+        let ec = |private: &str, public: &str| {
+            let private = EncodingKey::from_ec_pem(private.as_bytes()).unwrap();
+            (private, DecodingKey::from_ec_pem(public.as_bytes()).unwrap())
+        };
+        let (encoding, decoding) = match algorithm {
+            SigningAlgorithm::EdDsa => (
+                EncodingKey::from_ed_pem(ED25519_PKCS8.as_bytes()).unwrap(),
+                DecodingKey::from_ed_pem(ED25519_SPKI.as_bytes()).unwrap(),
+            ),
+            SigningAlgorithm::Es256 => ec(P256_PKCS8, P256_SPKI),
+            SigningAlgorithm::Es384 => ec(P384_PKCS8, P384_SPKI),
+            SigningAlgorithm::Hs256 | SigningAlgorithm::Hs384 | SigningAlgorithm::Hs512 => {
+                (EncodingKey::from_secret(SECRET), DecodingKey::from_secret(SECRET))
+            }
+            SigningAlgorithm::Rs256
+            | SigningAlgorithm::Ps256
+            | SigningAlgorithm::Ps384
+            | SigningAlgorithm::Ps512 => (
+                EncodingKey::from_rsa_pem(RSA_PKCS1.as_bytes()).unwrap(),
+                DecodingKey::from_rsa_pem(RSA_SPKI.as_bytes()).unwrap(),
+            ),
+        };
+        Pair { algorithm, theirs, encoding, decoding }
     };
-    vec![
-        Pair {
-            algorithm: SigningAlgorithm::EdDsa,
-            theirs: Algorithm::EdDSA,
-            encoding: EncodingKey::from_ed_pem(ED25519_PKCS8.as_bytes()).unwrap(),
-            decoding: DecodingKey::from_ed_pem(ED25519_SPKI.as_bytes()).unwrap(),
-        },
-        Pair {
-            algorithm: SigningAlgorithm::Hs256,
-            theirs: Algorithm::HS256,
-            encoding: EncodingKey::from_secret(SECRET),
-            decoding: DecodingKey::from_secret(SECRET),
-        },
-        rsa(SigningAlgorithm::Rs256, Algorithm::RS256),
-        rsa(SigningAlgorithm::Ps256, Algorithm::PS256),
-    ]
+    SigningAlgorithm::ALL.into_iter().map(pair).collect()
 }
 
 fn fixture(algorithm: SigningAlgorithm) -> Fixture {
-    Fixture::with(|| match algorithm {
-        SigningAlgorithm::Hs256 => SigningKey::hs256(SECRET).unwrap(),
-        SigningAlgorithm::EdDsa => SigningKey::from_pem(algorithm, ED25519_PKCS8).unwrap(),
-        SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256 => {
-            SigningKey::from_pem(algorithm, RSA_PKCS8).unwrap()
-        }
-    })
+    Fixture::with(|| crate::key::key_for(algorithm))
 }
 
 #[test]
@@ -114,4 +113,20 @@ fn what_jsonwebtoken_would_let_pass_we_refuse() {
     payload.as_object_mut().unwrap().remove("aud");
     let without_audience = encode(&header, &payload, &key).unwrap();
     assert!(matches!(fixture.verify(&without_audience), Err(TokenError::ClaimMissing("aud"))));
+}
+
+#[test]
+fn jsonwebtoken_reads_the_keys_that_we_show() {
+    for pair in pairs().into_iter().filter(|pair| !pair.algorithm.is_symmetric()) {
+        let fixture = fixture(pair.algorithm);
+        let shown = stylobate_auth::JwkSet::of(&fixture.keys.current()).to_json();
+        let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&shown).unwrap();
+        let jwk = set.find(fixture.key.kid().as_str()).unwrap();
+        let token = fixture.signer.issue(&fixture.claims()).unwrap();
+        let mut validation = Validation::new(pair.theirs);
+        validation.set_audience(&[AUDIENCE]);
+        validation.validate_exp = false;
+        let read = decode::<Value>(&token, &DecodingKey::from_jwk(jwk).unwrap(), &validation);
+        assert!(read.is_ok(), "{}: {:?}", pair.algorithm, read.err());
+    }
 }

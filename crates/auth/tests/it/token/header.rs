@@ -30,6 +30,10 @@ fn an_empty_or_short_signature_is_none() {
         Fixture::new(),
         Fixture::with(|| SigningKey::hs256(&[7; 32]).unwrap()),
         Fixture::with(|| SigningKey::from_pem(SigningAlgorithm::Rs256, crate::key::RSA_PKCS8).unwrap()),
+        Fixture::with(|| crate::key::key_for(SigningAlgorithm::Es256)),
+        Fixture::with(|| crate::key::key_for(SigningAlgorithm::Es384)),
+        Fixture::with(|| crate::key::key_for(SigningAlgorithm::Ps512)),
+        Fixture::with(|| crate::key::key_for(SigningAlgorithm::Hs512)),
     ] {
         let token = fixture.signer.issue(&fixture.claims()).unwrap();
         let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -50,7 +54,10 @@ fn an_empty_or_short_signature_is_none() {
 fn the_algorithm_is_the_keys_and_not_the_tokens() {
     // C1
     let fixture = Fixture::new();
-    for alg in ["HS256", "RS256", "PS256", "ES256", "Ed25519", "eddsa", "EDDSA", "EdDSA ", "HS256\0"] {
+    for alg in [
+        "HS256", "RS256", "PS256", "ES256", "ES384", "HS384", "HS512", "PS512", "Ed25519", "eddsa", "EDDSA",
+        "EdDSA ", "HS256\0",
+    ] {
         let mut header = fixture.header();
         header["alg"] = alg.into();
         assert!(matches!(refused(&fixture, &header), TokenError::AlgorithmRefused), "{alg}");
@@ -69,35 +76,44 @@ fn our_public_keys_are_no_hmac_secrets() {
         let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         base64::prelude::BASE64_STANDARD.decode(body).unwrap()
     };
-    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
-    let ed25519_jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-    let n = BASE64_URL_SAFE_NO_PAD.encode(&pem_bytes(crate::key::RSA_PKCS1_PUBLIC)[9..265]);
-    let rsa_jwk = format!(r#"{{"e":"AQAB","kty":"RSA","n":"{n}"}}"#);
-    let forms = |spki: &str, raw: Vec<u8>, jwk: &str| {
-        vec![
+    for (algorithm, spki) in [
+        (SigningAlgorithm::EdDsa, crate::key::ED25519_SPKI),
+        (SigningAlgorithm::Es256, crate::key::P256_SPKI),
+        (SigningAlgorithm::Es384, crate::key::P384_SPKI),
+        (SigningAlgorithm::Rs256, crate::key::RSA_SPKI),
+        (SigningAlgorithm::Ps256, crate::key::RSA_SPKI),
+        (SigningAlgorithm::Ps384, crate::key::RSA_SPKI),
+        (SigningAlgorithm::Ps512, crate::key::RSA_SPKI),
+    ] {
+        let fixture = Fixture::with(|| crate::key::key_for(algorithm));
+        let jwk = fixture.key.verifying_key().to_jwk().unwrap();
+        let jwk = serde_json::to_value(&jwk).unwrap();
+        // What RFC 7638 hashes: the required members alone.
+        let mut required = jwk.clone();
+        required.as_object_mut().unwrap().retain(|name, _| !["use", "alg", "kid"].contains(&name.as_str()));
+        let member = |name: &str| jwk[name].as_str().map(|text| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap());
+        let mut secrets = vec![
             spki.as_bytes().to_vec(),
             spki.trim_end().as_bytes().to_vec(),
             pem_bytes(spki),
-            raw,
-            jwk.as_bytes().to_vec(),
-        ]
-    };
-    for (algorithm, private, secrets) in [
-        (
-            SigningAlgorithm::EdDsa,
-            crate::key::ED25519_PKCS8,
-            forms(crate::key::ED25519_SPKI, BASE64_URL_SAFE_NO_PAD.decode(x).unwrap(), &ed25519_jwk),
-        ),
-        (
-            SigningAlgorithm::Rs256,
-            crate::key::RSA_PKCS8,
-            forms(crate::key::RSA_SPKI, pem_bytes(crate::key::RSA_PKCS1_PUBLIC), &rsa_jwk),
-        ),
-    ] {
-        let fixture = Fixture::with(|| SigningKey::from_pem(algorithm, private).unwrap());
+            jwk.to_string().into_bytes(),
+            required.to_string().into_bytes(),
+            stylobate_auth::JwkSet::of(&fixture.keys.current()).to_json().into_bytes(),
+            Vec::new(),
+        ];
+        secrets.extend(["x", "y", "n"].into_iter().filter_map(member));
+        if algorithm == SigningAlgorithm::Rs256 {
+            secrets.push(crate::key::RSA_PKCS1_PUBLIC.as_bytes().to_vec());
+            secrets.push(pem_bytes(crate::key::RSA_PKCS1_PUBLIC));
+        }
         for secret in secrets {
-            let attacker = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret);
-            for alg in ["HS256", algorithm.as_str()] {
+            for (alg, hash) in [
+                ("HS256", ring::hmac::HMAC_SHA256),
+                ("HS384", ring::hmac::HMAC_SHA384),
+                ("HS512", ring::hmac::HMAC_SHA512),
+                (algorithm.as_str(), ring::hmac::HMAC_SHA256),
+            ] {
+                let attacker = ring::hmac::Key::new(hash, &secret);
                 let mut header = fixture.header();
                 header["alg"] = alg.into();
                 let signed = unsigned(&header.to_string(), &fixture.payload().to_string());
@@ -142,6 +158,7 @@ fn a_token_neither_brings_nor_names_its_own_key() {
         ("x5u", json!("http://127.0.0.1:9/cert")),
         ("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})),
         ("x5c", json!(["MIIB"])),
+        ("jku", json!(null)),
         ("zip", json!("DEF")), // C7
         ("enc", json!("A256GCM")),
     ] {
