@@ -4,6 +4,7 @@ mod authenticate;
 mod background;
 mod builder;
 mod error;
+mod guessing;
 mod login;
 mod password;
 mod refresh;
@@ -22,6 +23,7 @@ use crate::{
 
 pub use builder::AuthBuilder;
 pub use error::{AuthError, AuthenticateError};
+pub(crate) use guessing::Counters;
 pub use login::VerifiedPerson;
 pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
@@ -43,6 +45,7 @@ struct Inner {
     audit: Arc<dyn AuditSink>,
     config: AuthConfig,
     throttle: ThrottleConfig,
+    counters: Counters,
     policy: PasswordPolicy,
     hasher: PasswordHasher,
     pepper: Pepper,

@@ -1,15 +1,16 @@
 use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
 use stylobate_db::Tx;
 
-use super::{Auth, AuthError, SCOPE, VerifiedPerson, login::Counted, session::caller};
+use super::{Auth, AuthError, SCOPE, VerifiedPerson, session::caller};
 use crate::{
-    ContextWords, Password, PasswordHash, PeopleError, Person, credential, people,
+    AccountKey, AddressKey, ContextWords, DeviceId, LoginTry, Password, PasswordHash, PeopleError, Person,
+    credential, people,
     session::{self, EndReason},
-    throttle::{self, CounterKey},
 };
 
 impl Auth {
-    /// Changes the caller's password: the present one is asked again, and all other sessions end.
+    /// Changes the caller's password: the present one is asked again, all other sessions end, and so do the locks of the
+    /// account.
     ///
     /// # Errors
     /// [`AuthError::InvalidCredentials`] and [`AuthError::Throttled`] as at sign-in, and counted with it;
@@ -25,13 +26,16 @@ impl Auth {
         let mut conn = self.inner.db.read().await?;
         let person = people::find(&mut conn, id).await?;
         let stored = credential::find_password(&mut conn, id).await?;
-        let counted =
-            Counted { account: CounterKey::Person(id), address: ctx.address.map(CounterKey::address) };
-        self.standing(&mut conn, &counted).await?;
-        drop(conn);
-        let matches = self.check_password(&counted, person.as_ref(), current.clone(), stored).await?;
+        let login = LoginTry {
+            account: AccountKey::Person(id),
+            address: AddressKey::new(ctx.address),
+            // Strangers cannot keep whoever is signed in from ending their attack by a new password.
+            device: ctx.principal.session.map(DeviceId::of_session),
+        };
+        self.standing(conn, &login).await?;
+        let matches = self.check_password(&login, person.as_ref(), current.clone(), stored).await?;
         let Some(person) = person.filter(|_| matches) else {
-            return Err(self.password_failed(ctx, &counted, "auth.password_change_failed").await);
+            return Err(self.password_failed(ctx, &login, "auth.password_change_failed").await);
         };
         if current.expose_secret() == new.expose_secret() {
             return Err(AuthError::PasswordUnchanged);
@@ -54,9 +58,8 @@ impl Auth {
         new: Password,
     ) -> Result<(), AuthError> {
         let mut conn = self.inner.db.read().await?;
-        self.standing(&mut conn, &verified.counted).await?;
         let stored = credential::find_password(&mut conn, verified.id()).await?;
-        drop(conn);
+        self.standing(conn, &verified.login).await?;
         if let Some(stored) = stored.and_then(|text| text.parse::<PasswordHash>().ok())
             && self.inner.hasher.verify(new.clone(), &stored).await?.is_match()
         {
@@ -98,7 +101,7 @@ impl Auth {
         credential::put_password(tx, id, hash, now).await?;
         let epoch = people::raise_epoch(tx, &person, must_change, now).await?;
         self.inner.people.void_all(tx, id, epoch, EndReason::PasswordChange).await?;
-        throttle::clear(tx, id).await?;
+        self.inner.counters.clear(tx, id).await?;
         let event = AuditEvent::new(ctx, "auth.password_set", "person").on(id);
         tx.audit(event.with("must_change_password", must_change));
         Ok(())
@@ -122,6 +125,8 @@ impl Auth {
             };
             credential::put_password(tx, person.id, &hash, now).await?;
             let epoch = people::raise_epoch(tx, &present, false, now).await?;
+            // What was guessed so far was guessed at another password.
+            auth.inner.counters.clear(tx, person.id).await?;
             let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
             if let Some(keep) = keep {
                 session::move_to_epoch(tx, keep, epoch).await?;
