@@ -43,6 +43,7 @@ mod config;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod counter;
+#[cfg(feature = "sql")]
 mod device;
 mod key;
 mod lock_state;
@@ -61,8 +62,7 @@ pub use conformance::check_counter_store;
 pub use counter::Counter;
 #[cfg(feature = "sql")]
 pub use device::DeviceCookie;
-pub use device::DeviceId;
-pub use key::{AccountKey, AddressKey, CounterKey, CounterKind, LoginTry};
+pub use key::{AccountKey, AddressKey, CounterKey, CounterKind, DeviceId, LoginTry};
 pub use lock_state::LockState;
 pub use login_throttle::LoginThrottle;
 pub use memory::MemoryCounters;

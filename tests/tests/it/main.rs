@@ -11,6 +11,7 @@
 mod audit;
 mod auth;
 mod checker;
+mod guessing;
 mod house;
 mod platform;
 mod privileges;

@@ -3,14 +3,14 @@ use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE, VerifiedPerson, session::caller};
 use crate::{
-    AccountKey, AddressKey, ContextWords, DeviceId, LoginTry, Password, PasswordHash, PeopleError, Person,
-    credential, people,
+    AccountKey, AddressKey, ContextWords, DeviceCookie, DeviceId, LoginTry, Password, PasswordHash,
+    PeopleError, Person, credential, people,
     session::{self, EndReason},
 };
 
 impl Auth {
     /// Changes the caller's password: the present one is asked again, all other sessions end, and so do the locks of the
-    /// account.
+    /// account. Returns what keeps the caller's client a known device: earlier cookies are void.
     ///
     /// # Errors
     /// [`AuthError::InvalidCredentials`] and [`AuthError::Throttled`] as at sign-in, and counted with it;
@@ -21,7 +21,7 @@ impl Auth {
         ctx: &RequestContext,
         current: Password,
         new: Password,
-    ) -> Result<(), AuthError> {
+    ) -> Result<DeviceCookie, AuthError> {
         let id = caller(ctx)?;
         let mut conn = self.inner.db.read().await?;
         let person = people::find(&mut conn, id).await?;
@@ -41,7 +41,9 @@ impl Auth {
             return Err(AuthError::PasswordUnchanged);
         }
         let hash = self.hash_new_password(&person.context_words(), new).await?;
-        self.store_password(ctx, person, hash, ctx.principal.session).await
+        let epoch = self.store_password(ctx, person, hash, ctx.principal.session).await?;
+        let now = self.inner.clock.now();
+        Ok(DeviceCookie::issue(&self.inner.pepper, &login.account, epoch, None, now)?)
     }
 
     /// Sets a new password for somebody who has just signed in with one that has to be changed. All sessions end; sign in
@@ -66,7 +68,8 @@ impl Auth {
             return Err(AuthError::PasswordUnchanged);
         }
         let hash = self.hash_new_password(&verified.person.context_words(), new).await?;
-        self.store_password(ctx, verified.person.clone(), hash, None).await
+        self.store_password(ctx, verified.person.clone(), hash, None).await?;
+        Ok(())
     }
 
     /// Holds a new password against the policy and hashes it: before the transaction that sets it, because hashing takes
@@ -107,14 +110,14 @@ impl Auth {
         Ok(())
     }
 
-    /// Stores what a person chose themselves; `keep` goes on.
+    /// Stores what a person chose themselves; `keep` goes on. Returns the new epoch.
     async fn store_password(
         &self,
         ctx: &RequestContext,
         person: Person,
         hash: PasswordHash,
         keep: Option<SessionId>,
-    ) -> Result<(), AuthError> {
+    ) -> Result<i64, AuthError> {
         let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
         let store = async move |tx: &mut Tx| {
             // Whoever was disabled, or got another password, while this one was hashed is not changed any more.
@@ -133,7 +136,7 @@ impl Auth {
             }
             let event = AuditEvent::new(&ctx, "auth.password_change", "person").on(person.id);
             tx.audit(event.with("sessions_ended", ended.len()));
-            Ok(())
+            Ok(epoch)
         };
         self.inner.db.transact(SCOPE, store).await
     }

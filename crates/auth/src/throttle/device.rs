@@ -1,53 +1,15 @@
-use std::fmt;
-#[cfg(feature = "sql")]
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-#[cfg(feature = "sql")]
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-#[cfg(feature = "sql")]
 use chrono::{DateTime, TimeDelta, Utc};
-use stylobate_core::SessionId;
-#[cfg(feature = "sql")]
 use zeroize::Zeroizing;
 
-#[cfg(feature = "sql")]
-use super::AccountKey;
-#[cfg(feature = "sql")]
+use super::{AccountKey, DeviceId};
 use crate::{
     KeyError,
     key::random,
     pepper::{self, Pepper},
 };
-
-/// Tells one known device from another.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceId([u8; 16]);
-
-impl DeviceId {
-    /// The device with this number.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Whoever holds a live session of the account: a known device without a cookie.
-    #[must_use]
-    pub fn of_session(session: SessionId) -> Self {
-        Self(*session.as_uuid().as_bytes())
-    }
-
-    /// Its number.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for DeviceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DeviceId([redacted])")
-    }
-}
 
 /// What a client keeps, to be a known device of one account from now on.
 ///
@@ -55,24 +17,18 @@ impl fmt::Debug for DeviceId {
 /// version, 16 random bytes that tell devices apart, 8 of expiry in seconds, and an HMAC-SHA256 over those, the account
 /// and its credential epoch. Whose it is does not stand in it; whoever names another account with it is a stranger
 /// there. A new password, or disabling the person, voids it. `Debug` prints `[redacted]`; there is no `Display`.
-#[cfg(feature = "sql")]
 #[derive(Clone)]
 pub struct DeviceCookie {
     text: Zeroizing<String>,
 }
 
-#[cfg(feature = "sql")]
 const VERSION: u8 = 1;
-#[cfg(feature = "sql")]
 const SIGNED_BYTES: usize = 1 + 16 + 8;
 /// 57 bytes are 76 characters without padding or bits to spare.
-#[cfg(feature = "sql")]
 const TEXT_BYTES: usize = (SIGNED_BYTES + 32) / 3 * 4;
 /// What browsers keep a cookie for at most (RFC 6265bis §5.6.2). Each sign-in begins it anew.
-#[cfg(feature = "sql")]
 const KEPT_FOR: TimeDelta = TimeDelta::days(400);
 
-#[cfg(feature = "sql")]
 impl DeviceCookie {
     /// Makes the cookie of a device, a new one or one that is known.
     pub(crate) fn issue(
@@ -82,12 +38,12 @@ impl DeviceCookie {
         device: Option<DeviceId>,
         now: DateTime<Utc>,
     ) -> Result<Self, KeyError> {
-        let DeviceId(device) = match device {
+        let device = match device {
             Some(device) => device,
-            None => DeviceId(random::<16>()?),
+            None => DeviceId::from_bytes(random::<16>()?),
         };
         let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&device);
+        bytes.extend_from_slice(device.as_bytes());
         bytes.extend_from_slice(&(now + KEPT_FOR).timestamp().to_be_bytes());
         let tag = tag(pepper, account, epoch, &bytes);
         bytes.extend_from_slice(&tag);
@@ -113,7 +69,7 @@ impl DeviceCookie {
         let (version, rest) = signed.split_first()?;
         let (device, expiry) = rest.split_first_chunk::<16>()?;
         let expires_at = i64::from_be_bytes(*expiry.first_chunk::<8>()?);
-        (*version == VERSION && now.timestamp() < expires_at).then_some(DeviceId(*device))
+        (*version == VERSION && now.timestamp() < expires_at).then_some(DeviceId::from_bytes(*device))
     }
 
     /// The text for the cookie. Never log or store it.
@@ -129,7 +85,6 @@ impl DeviceCookie {
     }
 }
 
-#[cfg(feature = "sql")]
 fn tag(pepper: &Pepper, account: &AccountKey, epoch: i64, signed: &[u8]) -> [u8; 32] {
     // All parts but the account have one length, so no two of them are confused.
     let mut bytes = signed.to_vec();
@@ -138,14 +93,13 @@ fn tag(pepper: &Pepper, account: &AccountKey, epoch: i64, signed: &[u8]) -> [u8;
     pepper.digest("known-device", &bytes)
 }
 
-#[cfg(feature = "sql")]
 impl fmt::Debug for DeviceCookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DeviceCookie([redacted])")
     }
 }
 
-#[cfg(all(test, feature = "sql"))]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use stylobate_core::PersonId;
@@ -166,7 +120,7 @@ mod tests {
     }
 
     fn cookie() -> String {
-        let device = Some(DeviceId([9; 16]));
+        let device = Some(DeviceId::from_bytes([9; 16]));
         DeviceCookie::issue(&pepper(), &account(), 1, device, now()).unwrap().expose_secret().to_owned()
     }
 
@@ -179,13 +133,13 @@ mod tests {
         // C14
         let text = cookie();
         assert_eq!(text.len(), TEXT_BYTES);
-        assert_eq!(read(&account(), 1, &text, now()), Some(DeviceId([9; 16])));
+        assert_eq!(read(&account(), 1, &text, now()), Some(DeviceId::from_bytes([9; 16])));
         let other = AccountKey::Person(PersonId::from_uuid(uuid::Uuid::from_bytes([6; 16])));
         assert_eq!(read(&other, 1, &text, now()), None);
         assert_eq!(read(&AccountKey::Nobody([5; 32]), 1, &text, now()), None);
         assert_eq!(read(&account(), 2, &text, now()), None);
         let last = now() + KEPT_FOR - TimeDelta::seconds(1);
-        assert_eq!(read(&account(), 1, &text, last), Some(DeviceId([9; 16])));
+        assert_eq!(read(&account(), 1, &text, last), Some(DeviceId::from_bytes([9; 16])));
         assert_eq!(read(&account(), 1, &text, last + TimeDelta::seconds(1)), None);
         let elsewhere = Pepper::new(&PlatformSecret::from_bytes([4; 32]));
         assert_eq!(DeviceCookie::read(&elsewhere, &account(), 1, &text, now()), None);

@@ -1,8 +1,6 @@
 use std::{fmt, net::IpAddr};
 
-use stylobate_core::PersonId;
-
-use super::DeviceId;
+use stylobate_core::{PersonId, SessionId};
 
 /// The account somebody tries to sign in to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +73,36 @@ impl AddressKey {
             Self::V4(octets) => octets,
             Self::V6Network(octets) => octets,
         }
+    }
+}
+
+/// Tells one known device from another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId([u8; 16]);
+
+impl DeviceId {
+    /// The device with this number.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whoever holds a live session of the account: a known device without a cookie.
+    #[must_use]
+    pub fn of_session(session: SessionId) -> Self {
+        Self(*session.as_uuid().as_bytes())
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceId([redacted])")
     }
 }
 
