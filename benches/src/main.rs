@@ -19,6 +19,7 @@ mod auth;
 mod bare;
 mod footprint;
 mod load;
+mod lockout;
 mod login;
 mod login_storm;
 mod me;
@@ -39,7 +40,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 8] = ["auth", "whoami", "me", "login", "login-storm", "refresh", "people", "footprint"];
+const NAMES: [&str; 9] =
+    ["auth", "whoami", "me", "login", "login-storm", "lockout", "refresh", "people", "footprint"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -83,6 +85,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "me" => me::run(&mut report).await,
             "login" => login::run(&mut report).await,
             "login-storm" => login_storm::run(&mut report).await,
+            "lockout" => lockout::run(&mut report).await,
             "refresh" => refresh::run(&mut report).await,
             "people" => people::run(&mut report).await,
             _ => footprint::run(&mut report).await,

@@ -30,8 +30,12 @@ pub struct AuthConfig {
     pub token_cache_entries: usize,
     /// How many sessions a person has at once; the oldest makes room for the next. 1 to 1,000, default 20.
     pub sessions_max: u32,
-    /// Failed logins in a row until an account is locked; 1 to 20, default 5.
+    /// Failed logins in a row of one client on one account, or of one known device, until it is locked; 1 to 20,
+    /// default 5.
     pub login_attempt_limit: u32,
+    /// Failed logins in a row of all strangers on one account, until it is locked for strangers; at least
+    /// `login_attempt_limit` and at most 80, default four times `login_attempt_limit`.
+    pub login_strangers_limit: Option<u32>,
     /// How long the first such lock lasts, in minutes; 1 to 1,440, default 15. Each further round lasts twice as long.
     pub login_lockout_minutes: u32,
     /// Failed logins of one address within the lockout time, until it is locked as well; 1 to 10,000, default 100.
@@ -77,6 +81,7 @@ impl Default for AuthConfig {
             token_cache_entries: 10_000,
             sessions_max: 20,
             login_attempt_limit: 5,
+            login_strangers_limit: None,
             login_lockout_minutes: 15,
             login_address_limit: 100,
             password_min_length: 15,
@@ -176,6 +181,12 @@ impl AuthConfig {
         }
         if self.password_strength_min > 0 && !cfg!(feature = "zxcvbn") {
             problems.push(problem("password_strength_min", "is set, but this build estimates no strength"));
+        }
+        if let Some(limit) = self.login_strangers_limit
+            && !(self.login_attempt_limit..=80).contains(&limit)
+        {
+            let message = format!("is `{limit}`, outside `login_attempt_limit` to 80");
+            problems.push(problem("login_strangers_limit", message));
         }
         problems.extend(self.key_problems());
         problems
@@ -283,6 +294,10 @@ impl AuthConfig {
         let lockout = Duration::from_secs(u64::from(self.login_lockout_minutes) * 60);
         ThrottleConfig {
             account_failures_max: self.login_attempt_limit,
+            strangers_failures_max: self
+                .login_strangers_limit
+                .unwrap_or_else(|| self.login_attempt_limit.saturating_mul(4))
+                .min(80),
             lockout,
             address_failures_max: self.login_address_limit,
             address_window: lockout,
@@ -334,6 +349,7 @@ mod tests {
             issuer: String::new(),
             access_ttl_minutes: 61,
             login_attempt_limit: 0,
+            login_strangers_limit: Some(81),
             password_min_length: 8,
             algorithm: SigningAlgorithm::Rs256,
             secret: Some("0123456789abcdef0123456789abcdef".into()),
@@ -344,6 +360,7 @@ mod tests {
             "access_ttl_minutes",
             "login_attempt_limit",
             "password_min_length",
+            "login_strangers_limit",
             "secret",
             "private_key",
         ];

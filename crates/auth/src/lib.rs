@@ -6,7 +6,7 @@
 //! expire. The *credential epoch* of a person counts up when everything issued before has to stop.
 //!
 //! What needs no database works without one: [`PasswordHasher`] and [`PasswordPolicy`], [`Signer`] and [`Verifier`], the
-//! decisions [`Family::judge`], [`Counter`] and [`SessionLife`]. With the feature `postgres` or `sqlite`, `Auth` is the
+//! decisions [`Family::judge`], [`Standing::judge`] and [`SessionLife`]. With the feature `postgres` or `sqlite`, `Auth` is the
 //! whole service:
 //!
 //! ```
@@ -90,7 +90,17 @@ pub use service::{
 #[cfg(feature = "sql")]
 pub use session::{Session, SessionQuery, SessionRecord};
 pub use session::{SessionLife, SessionState};
-pub use throttle::{Counter, ThrottleConfig};
+#[cfg(feature = "redis")]
+pub use throttle::RedisCounters;
+#[cfg(feature = "conformance")]
+pub use throttle::check_counter_store;
+pub use throttle::{
+    AccountKey, AddressKey, Counter, CounterChange, CounterKey, CounterKind, CounterStore, CounterStoreError,
+    DeviceId, LockState, LoginRefused, LoginThrottle, LoginTry, MemoryCounters, Standing, ThrottleConfig,
+    TryBy,
+};
+#[cfg(feature = "sql")]
+pub use throttle::{DeviceCookie, SqlCounters};
 #[cfg(feature = "remote-jwks")]
 pub use token::HttpJwks;
 pub use token::{

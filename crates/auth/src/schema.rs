@@ -4,6 +4,7 @@ stylobate_db::migration_set! {
     pub MIGRATIONS = "auth";
     "20261121000001_people_and_sessions",
     "20261121000002_signing_keys",
+    "20261121000013_login_guessing",
     "20261121000016_signing_key_revocation",
     "20261121000022_credential_facts",
 }

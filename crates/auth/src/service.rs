@@ -5,6 +5,7 @@ mod background;
 mod builder;
 mod credentials;
 mod error;
+mod guessing;
 mod login;
 mod password;
 mod refresh;
@@ -24,6 +25,7 @@ use crate::{
 
 pub use builder::AuthBuilder;
 pub use error::{AuthError, AuthenticateError};
+pub(crate) use guessing::Counters;
 pub use login::VerifiedPerson;
 pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
@@ -45,6 +47,7 @@ struct Inner {
     audit: Arc<dyn AuditSink>,
     config: AuthConfig,
     throttle: ThrottleConfig,
+    counters: Counters,
     policy: PasswordPolicy,
     hasher: PasswordHasher,
     pepper: Pepper,

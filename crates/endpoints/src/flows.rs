@@ -1,5 +1,6 @@
 //! The identity flows, each a set of routes that can be mounted by itself.
 
+mod device_cookie;
 mod jwks;
 mod login;
 mod me;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use stylobate_auth::Auth;
 use stylobate_db::Db;
 use stylobate_tenancy::Tenancy;
+use stylobate_tower_middleware::SessionCookie;
 
 pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
@@ -27,6 +29,8 @@ pub struct Flows {
     pub tenancy: Arc<Tenancy>,
     /// Where memberships are read from at sign-in.
     pub db: Db,
+    /// Which kind of cookies browsers take: `Plain` only over plain http on loopback.
+    pub cookies: SessionCookie,
 }
 
 const TAG: &str = "auth";

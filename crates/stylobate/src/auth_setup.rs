@@ -53,6 +53,7 @@ fn config(settings: &Settings) -> AuthConfig {
         access_ttl_minutes: minutes(settings.access_ttl),
         refresh_ttl_days: minutes(settings.refresh_ttl) / (24 * 60),
         login_attempt_limit: settings.login_attempts_max,
+        login_strangers_limit: settings.login_strangers_max,
         login_lockout_minutes: minutes(settings.login_lockout),
         password_min_length: u32::from(settings.password_chars_min),
         password_memory_kib: settings.password_memory_kib,

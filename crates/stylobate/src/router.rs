@@ -116,7 +116,9 @@ impl Platform {
         Ok(parsed.collect::<Result<_, _>>()?)
     }
 
-    fn session_cookie(&self) -> SessionCookie {
+    /// Which cookies browsers take from here: those with the `__Host-` prefix when the public address is an https one.
+    #[must_use]
+    pub fn session_cookie(&self) -> SessionCookie {
         // Browsers refuse the `__Host-` prefix over plain http.
         let is_https = self.settings().public_url.as_ref().is_some_and(|url| url.scheme() == "https");
         if is_https { SessionCookie::Host } else { SessionCookie::Plain }

@@ -79,9 +79,11 @@ pub struct Settings {
     pub access_ttl: Duration,
     /// How long a session can be refreshed.
     pub refresh_ttl: Duration,
-    /// After how many wrong passwords an account waits.
+    /// After how many wrong passwords of one client it waits before it tries the same account again.
     pub login_attempts_max: u32,
-    /// How long it waits.
+    /// After how many wrong passwords of all clients together an account waits; four times as many unless set.
+    pub login_strangers_max: Option<u32>,
+    /// How long either waits at first.
     pub login_lockout: Duration,
     /// The fewest characters of a password.
     pub password_chars_min: u16,

@@ -13,6 +13,7 @@ mod auth;
 mod checker;
 mod credentials;
 mod forced_change;
+mod guessing;
 mod house;
 mod import;
 mod keys;

@@ -7,7 +7,10 @@ use stylobate_db::{Conn, Error, Sql, TransactError, Tx};
 use uuid::Uuid;
 
 use super::{Email, Identifier, Username, lookup::IdentifierKind};
-use crate::{ContextWords, Revocation, Revocations, revocation, session, session::EndReason};
+use crate::{
+    ContextWords, CounterStoreError, Revocation, Revocations, revocation, service::Counters, session,
+    session::EndReason,
+};
 
 /// Whether a person may sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,6 +131,9 @@ pub enum PeopleError {
     /// The person has been changed since the version that the update was made from.
     #[error("the person has been changed by somebody else")]
     Stale,
+    /// The counters of failed logins, which go with a person, could not be removed.
+    #[error("the login counters of the person could not be removed")]
+    Counters(#[source] CounterStoreError),
     /// The database could not do it.
     #[error("people could not be read or changed")]
     Db(#[source] Error),
@@ -142,6 +148,7 @@ impl PeopleError {
             Self::EmailTaken => "email_taken",
             Self::NotFound => "person_not_found",
             Self::Stale => "person_stale",
+            Self::Counters(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -155,6 +162,15 @@ impl From<Error> for PeopleError {
             Self::EmailTaken
         } else {
             Self::Db(error)
+        }
+    }
+}
+
+impl From<CounterStoreError> for PeopleError {
+    fn from(error: CounterStoreError) -> Self {
+        match error {
+            CounterStoreError::Db(error) => Self::Db(error),
+            other => Self::Counters(other),
         }
     }
 }
@@ -228,11 +244,17 @@ pub struct People {
     revocations: Revocations,
     clock: Arc<dyn Clock>,
     access_ttl: Duration,
+    counters: Counters,
 }
 
 impl People {
-    pub(crate) fn new(revocations: Revocations, clock: Arc<dyn Clock>, access_ttl: Duration) -> Self {
-        Self { revocations, clock, access_ttl }
+    pub(crate) fn new(
+        revocations: Revocations,
+        clock: Arc<dyn Clock>,
+        access_ttl: Duration,
+        counters: Counters,
+    ) -> Self {
+        Self { revocations, clock, access_ttl, counters }
     }
 
     /// Adds a person, active and without a password: nobody can sign in as them until one is set.
@@ -419,7 +441,7 @@ impl People {
     pub async fn delete(&self, tx: &mut Tx, ctx: &RequestContext, id: PersonId) -> Result<(), PeopleError> {
         let before = lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
         self.void_all(tx, id, before.credential_epoch + 1, EndReason::PersonDeleted).await?;
-        crate::throttle::clear(tx, id).await?;
+        self.counters.clear(tx, id).await?;
         // Credentials, sessions and refresh families go with the row.
         tx.q("DELETE FROM people WHERE id = $1").bind(id.as_uuid()).run().await?;
         tx.audit(AuditEvent::new(ctx, "person.delete", "person").on(id).change(Some(&before), None::<()>));

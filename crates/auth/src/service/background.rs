@@ -121,7 +121,7 @@ impl Auth {
     /// What the database reports; what was deleted until then stays deleted.
     pub async fn sweep(&self) -> Result<u64, AuthError> {
         let now = self.inner.clock.now();
-        let mut total = 0;
+        let mut total = self.sweep_counters(now).await?;
         loop {
             let rows = self
                 .inner

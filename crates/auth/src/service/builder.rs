@@ -3,10 +3,10 @@ use std::{fmt, sync::Arc};
 use stylobate_core::{AuditSink, Clock, Sealer, SystemClock};
 use stylobate_db::Db;
 
-use super::{Auth, AuthError, Inner};
+use super::{Auth, AuthError, Counters, Inner};
 use crate::{
-    AuthConfig, ConfigProblem, ConfigProblems, KeyRing, KeyRingConfig, Keys, PasswordHasher, People,
-    Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
+    AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyRing, KeyRingConfig, Keys, LoginThrottle,
+    PasswordHasher, People, Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
 };
 
 /// Puts an [`Auth`] together.
@@ -18,6 +18,7 @@ pub struct AuthBuilder {
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
     hasher: Option<PasswordHasher>,
+    counters: Option<Arc<dyn CounterStore>>,
 }
 
 impl Auth {
@@ -29,7 +30,15 @@ impl Auth {
         sealer: Arc<dyn Sealer>,
         audit: Arc<dyn AuditSink>,
     ) -> AuthBuilder {
-        AuthBuilder { db: db.clone(), config, sealer, audit, clock: Arc::new(SystemClock), hasher: None }
+        AuthBuilder {
+            db: db.clone(),
+            config,
+            sealer,
+            audit,
+            clock: Arc::new(SystemClock),
+            hasher: None,
+            counters: None,
+        }
     }
 }
 
@@ -46,13 +55,20 @@ impl AuthBuilder {
         self
     }
 
+    /// Where failed logins are counted. Default: the tables of `db`, which costs a login least. While another store is
+    /// away nobody signs in.
+    pub fn counters(mut self, store: Arc<dyn CounterStore>) -> Self {
+        self.counters = Some(store);
+        self
+    }
+
     /// Loads or makes the keys, and loads the revocations. The service is ready then.
     ///
     /// # Errors
     /// [`AuthError::Config`] names everything that is wrong; [`AuthError::Key`] when the sealer does not open the
     /// stored keys (`kek_mismatch`); [`AuthError::Db`] for the database.
     pub async fn build(self) -> Result<Auth, AuthError> {
-        let Self { db, config, sealer, audit, clock, hasher } = self;
+        let Self { db, config, sealer, audit, clock, hasher, counters } = self;
         config.validate()?;
         let tokens = config.token_config();
         let problem = |field, message: String| ConfigProblems(vec![ConfigProblem { field, message }]);
@@ -84,9 +100,15 @@ impl AuthBuilder {
 
         let revocations = Revocations::new();
         let access_ttl = tokens.lifetime + 2 * tokens.leeway;
-        let people = People::new(revocations.clone(), Arc::clone(&clock), access_ttl);
+        let throttle = config.throttle_config();
+        let counters = match counters {
+            None => Counters::Tables,
+            Some(store) => Counters::Store(Arc::new(LoginThrottle::new(store, throttle.clone()))),
+        };
+        let people = People::new(revocations.clone(), Arc::clone(&clock), access_ttl, counters.clone());
         let inner = Inner {
-            throttle: config.throttle_config(),
+            throttle,
+            counters,
             policy,
             hasher,
             pepper,

@@ -3,7 +3,9 @@ use std::time::Duration;
 use stylobate_core::CursorInvalid;
 use stylobate_db::{Error, TransactError};
 
-use crate::{ConfigProblems, KeyError, PasswordError, PeopleError, PolicyViolation, TokenError};
+use crate::{
+    ConfigProblems, CounterStoreError, KeyError, PasswordError, PeopleError, PolicyViolation, TokenError,
+};
 
 /// Signing in, or something around it, was refused or did not work.
 ///
@@ -79,6 +81,9 @@ pub enum AuthError {
     /// Keys or secrets could not be had.
     #[error("the keys could not be used")]
     Key(#[source] KeyError),
+    /// Failed logins could not be counted, so nobody signs in.
+    #[error("failed logins could not be counted")]
+    Counters(#[source] CounterStoreError),
     /// The database could not do it.
     #[error("the database could not be used")]
     Db(#[source] Error),
@@ -109,6 +114,7 @@ impl AuthError {
             Self::Password(error) => error.code(),
             Self::Token(error) => error.code(),
             Self::Key(error) => error.code(),
+            Self::Counters(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -123,10 +129,10 @@ impl AuthError {
         }
     }
 
-    /// Whether the database could not do its work at all, so that trying later makes sense (503).
+    /// Whether the database or the store of counters could not do its work at all, so that trying later makes sense (503).
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        self.db().is_some_and(Error::is_outage)
+        matches!(self, Self::Counters(_)) || self.db().is_some_and(Error::is_outage)
     }
 }
 
@@ -174,6 +180,15 @@ impl From<PasswordError> for AuthError {
         match error {
             PasswordError::Busy { retry_after } => Self::Busy { retry_after },
             other => Self::Password(other),
+        }
+    }
+}
+
+impl From<CounterStoreError> for AuthError {
+    fn from(error: CounterStoreError) -> Self {
+        match error {
+            CounterStoreError::Db(error) => Self::Db(error),
+            other => Self::Counters(other),
         }
     }
 }

@@ -1,11 +1,11 @@
 use chrono::{DateTime, Utc};
-use stylobate_core::{Assurance, AuditEvent, AuthenticatorAssurance, Outcome, PersonId, RequestContext};
-use stylobate_db::{Conn, Tx};
+use stylobate_core::{Assurance, AuthenticatorAssurance, PersonId, RequestContext};
+use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE};
 use crate::{
-    Identifier, Password, PasswordHasher, Person, StoredHash, Verdict, credential, people, session,
-    throttle::{self, CounterKey, Standing},
+    AccountKey, AddressKey, DeviceCookie, Identifier, LoginTry, Password, PasswordHasher, Person, StoredHash,
+    Verdict, credential, people,
 };
 
 /// A person whose password was right. Only [`Auth::verify_login`] makes one.
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct VerifiedPerson {
     pub(super) person: Person,
-    pub(super) counted: Counted,
+    pub(super) login: LoginTry,
     pub(super) amr: Vec<String>,
     pub(super) auth_time: DateTime<Utc>,
 }
@@ -47,13 +47,6 @@ impl VerifiedPerson {
     }
 }
 
-/// What a try is counted against.
-#[derive(Debug, Clone)]
-pub(super) struct Counted {
-    pub(super) account: CounterKey,
-    pub(super) address: Option<CounterKey>,
-}
-
 /// How a password compares with the stored hash.
 enum Compared {
     Match {
@@ -77,12 +70,28 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::InvalidCredentials`], counted and recorded; [`AuthError::Throttled`] after too many of them;
-    /// [`AuthError::Busy`] when the hash queue is full, which counts against nobody; [`AuthError::Db`].
+    /// [`AuthError::Busy`] when the hash queue is full, which counts against nobody; [`AuthError::Db`] and
+    /// [`AuthError::Counters`].
     pub async fn verify_login(
         &self,
         ctx: &RequestContext,
         identifier: &str,
         password: Password,
+    ) -> Result<VerifiedPerson, AuthError> {
+        self.verify_login_from(ctx, identifier, password, None).await
+    }
+
+    /// As [`verify_login`](Self::verify_login), by a client that presents the text of a [`DeviceCookie`]. One of this
+    /// account makes it a known device, which strangers cannot lock out; anything else changes nothing.
+    ///
+    /// # Errors
+    /// As [`verify_login`](Self::verify_login).
+    pub async fn verify_login_from(
+        &self,
+        ctx: &RequestContext,
+        identifier: &str,
+        password: Password,
+        device: Option<&str>,
     ) -> Result<VerifiedPerson, AuthError> {
         let identifier = Identifier::new(identifier);
         let mut conn = self.inner.db.read().await?;
@@ -91,27 +100,29 @@ impl Auth {
             None => (None, None),
         };
         let account = match &person {
-            Some(person) => CounterKey::Person(person.id),
-            None => CounterKey::Nobody(self.inner.pepper.digest("login-name", identifier.key().as_bytes())),
+            Some(person) => AccountKey::Person(person.id),
+            None => AccountKey::Nobody(self.inner.pepper.digest("login-name", identifier.key().as_bytes())),
         };
-        let counted = Counted { account, address: ctx.address.map(CounterKey::address) };
-        self.standing(&mut conn, &counted).await?;
-        // Hashing takes long: the connection goes back first.
-        drop(conn);
+        let epoch = person.as_ref().map_or(0, |person| person.credential_epoch);
+        let now = self.inner.clock.now();
+        let device =
+            device.and_then(|text| DeviceCookie::read(&self.inner.pepper, &account, epoch, text, now));
+        let login = LoginTry { account, address: AddressKey::new(ctx.address), device };
+        // The connection goes back before the hash, which takes long.
+        self.standing(conn, &login).await?;
         let hasher = self.inner.hasher.for_address(ctx.address);
         let compared = self.compare(&hasher, person.as_ref(), password, stored).await?;
         let (Some(person), Compared::Match { outdated }) = (person, compared) else {
-            return Err(self.password_failed(ctx, &counted, "auth.login_failed").await);
+            return Err(self.password_failed(ctx, &login, "auth.login_failed").await);
         };
+        self.settle_elsewhere(&login).await?;
         if let Some(outdated) = outdated {
             // Not for those whom `admit` will send away: a renewal takes long enough to tell that the password was right.
-            let mut conn = self.inner.db.read().await?;
-            self.standing(&mut conn, &counted).await?;
-            drop(conn);
+            self.standing(self.inner.db.read().await?, &login).await?;
             self.rehash(person.id, outdated).await;
         }
         let auth_time = self.inner.clock.now();
-        Ok(VerifiedPerson { person, counted, amr: vec!["pwd".to_owned()], auth_time })
+        Ok(VerifiedPerson { person, login, amr: vec!["pwd".to_owned()], auth_time })
     }
 
     /// Whether `password` is the one of an active person, and nobody has failed too often meanwhile. Callers have asked
@@ -119,15 +130,16 @@ impl Auth {
     pub(super) async fn check_password(
         &self,
         hasher: &PasswordHasher,
-        counted: &Counted,
+        login: &LoginTry,
         person: Option<&Person>,
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, AuthError> {
         let compared = self.compare(hasher, person, password, stored).await?;
         let (Some(person), Compared::Match { outdated }) = (person, compared) else { return Ok(false) };
-        let (auth, counted) = (self.clone(), counted.clone());
-        let settle = async move |tx: &mut Tx| auth.settle(tx, &counted).await;
+        self.settle_elsewhere(login).await?;
+        let (auth, login) = (self.clone(), *login);
+        let settle = async move |tx: &mut Tx| auth.settle(tx, &login).await;
         self.inner.db.transact(SCOPE, settle).await?;
         if let Some(outdated) = outdated {
             self.rehash(person.id, outdated).await;
@@ -156,80 +168,6 @@ impl Auth {
         Ok(Compared::Match { outdated: needs_rehash.then_some(Outdated { password, hash }) })
     }
 
-    /// Asks again after the hash how an account stands: of many tries at once, those that end after the lock learn
-    /// nothing. A success ends the account's failures.
-    pub(super) async fn settle(&self, tx: &mut Tx, counted: &Counted) -> Result<(), AuthError> {
-        let standing = self.standing(tx, counted).await?;
-        if let (true, CounterKey::Person(id)) = (standing.has_failures, &counted.account) {
-            throttle::clear(tx, *id).await?;
-        }
-        Ok(())
-    }
-
-    /// Refuses when the account or address is locked.
-    pub(super) async fn standing(&self, conn: &mut Conn, counted: &Counted) -> Result<Standing, AuthError> {
-        let now = self.inner.clock.now();
-        let standing = throttle::find_standing(conn, &counted.account, counted.address.as_ref(), now).await?;
-        match standing.locked_until.map(|until| until.signed_duration_since(now).to_std()) {
-            Some(Ok(retry_after)) => Err(AuthError::Throttled { retry_after }),
-            _ => Ok(standing),
-        }
-    }
-
-    /// Counts and records a wrong password, and makes the error for it.
-    pub(super) async fn password_failed(
-        &self,
-        ctx: &RequestContext,
-        counted: &Counted,
-        action: &'static str,
-    ) -> AuthError {
-        let now = self.inner.clock.now();
-        let (account, address) = (counted.account.clone(), counted.address.clone());
-        let config = self.inner.throttle.clone();
-        let person = match &counted.account {
-            CounterKey::Person(person) => Some(*person),
-            _ => None,
-        };
-        let count = async move |tx: &mut Tx| {
-            let by_account = throttle::fail(tx, &account, &config, now).await?;
-            let by_address = match &address {
-                Some(address) => Some(throttle::fail(tx, address, &config, now).await?),
-                None => None,
-            };
-            // Asked for nobody as well: the cost must not tell who exists.
-            let tenant = session::find_latest_tenant(tx, person).await?;
-            Ok::<_, stylobate_db::Error>((by_account, by_address, tenant))
-        };
-        let (by_account, by_address, tenant) = match self.inner.db.transact(SCOPE, count).await {
-            Ok(counted) => counted,
-            // A try that is not counted gets no answer either: otherwise an outage would be the time to guess.
-            Err(error) => return AuthError::Db(error),
-        };
-        let before = [Some(by_account.0), by_address.map(|(before, _)| before)];
-        let already_locked = before.into_iter().flatten().filter_map(|counter| counter.lock_left(now)).max();
-        if let Some(retry_after) = already_locked {
-            return AuthError::Throttled { retry_after };
-        }
-        // The typed name is not recorded: people type passwords into that field.
-        let mut event = AuditEvent::new(ctx, action, "person").outcome(Outcome::Failure);
-        if let Some(person) = person {
-            event = event.on(person);
-        }
-        // Filed where the person was last at work: an event of no organisation is read by nobody there.
-        if tenant.is_some() && event.tenant.is_none() {
-            event = event.in_tenant(tenant);
-        }
-        event = event.with("failures", by_account.1.failures);
-        if let Some(until) = by_account.1.locked_until {
-            event = event.with("account_locked_until", until.to_rfc3339());
-        }
-        if let Some(until) = by_address.and_then(|(_, after)| after.locked_until) {
-            event = event.with("address_locked_until", until.to_rfc3339());
-        }
-        self.record(event).await;
-        AuthError::InvalidCredentials
-    }
-
     /// Brings a hash to the present form. The login goes on without it.
     async fn rehash(&self, person: PersonId, Outdated { password, hash: old }: Outdated) {
         let Ok(new) = self.inner.hasher.hash(password).await else { return };
@@ -238,22 +176,5 @@ impl Auth {
         if let Err(error) = self.inner.db.transact(SCOPE, store).await {
             tracing::warn!(code = error.code(), "a password hash could not be renewed");
         }
-    }
-
-    /// Ends the lock of an account, whatever its failures.
-    ///
-    /// # Errors
-    /// [`AuthError::Db`].
-    pub async fn unlock(
-        &self,
-        tx: &mut Tx,
-        ctx: &RequestContext,
-        person: PersonId,
-    ) -> Result<bool, AuthError> {
-        let was_counted = throttle::clear(tx, person).await?;
-        if was_counted {
-            tx.audit(AuditEvent::new(ctx, "auth.unlock", "person").on(person));
-        }
-        Ok(was_counted)
     }
 }

@@ -1,16 +1,16 @@
 use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
 use stylobate_db::Tx;
 
-use super::{Auth, AuthError, SCOPE, VerifiedPerson, login::Counted, session::caller};
+use super::{Auth, AuthError, SCOPE, VerifiedPerson, session::caller};
 use crate::{
-    ContextWords, Password, PasswordHash, PasswordHasher, PeopleError, Person, StoredHash, credential,
-    people,
+    AccountKey, AddressKey, ContextWords, DeviceCookie, DeviceId, LoginTry, Password, PasswordHash,
+    PasswordHasher, PeopleError, Person, StoredHash, credential, people,
     session::{self, EndReason},
-    throttle::{self, CounterKey},
 };
 
 impl Auth {
-    /// Changes the caller's password: the present one is asked again, and all other sessions end.
+    /// Changes the caller's password: the present one is asked again, all other sessions end, and so do the locks of the
+    /// account. Returns what keeps the caller's client a known device: earlier cookies are void.
     ///
     /// # Errors
     /// [`AuthError::InvalidCredentials`] and [`AuthError::Throttled`] as at sign-in, and counted with it;
@@ -21,26 +21,30 @@ impl Auth {
         ctx: &RequestContext,
         current: Password,
         new: Password,
-    ) -> Result<(), AuthError> {
+    ) -> Result<DeviceCookie, AuthError> {
         let id = caller(ctx)?;
         let mut conn = self.inner.db.read().await?;
         let person = people::find(&mut conn, id).await?;
         let stored = credential::find_password(&mut conn, id).await?;
-        let counted =
-            Counted { account: CounterKey::Person(id), address: ctx.address.map(CounterKey::address) };
-        self.standing(&mut conn, &counted).await?;
-        drop(conn);
+        let login = LoginTry {
+            account: AccountKey::Person(id),
+            address: AddressKey::new(ctx.address),
+            // Strangers cannot keep whoever is signed in from ending their attack by a new password.
+            device: ctx.principal.session.map(DeviceId::of_session),
+        };
+        self.standing(conn, &login).await?;
         let hasher = self.inner.hasher.for_address(ctx.address);
-        let matches =
-            self.check_password(&hasher, &counted, person.as_ref(), current.clone(), stored).await?;
+        let matches = self.check_password(&hasher, &login, person.as_ref(), current.clone(), stored).await?;
         let Some(person) = person.filter(|_| matches) else {
-            return Err(self.password_failed(ctx, &counted, "auth.password_change_failed").await);
+            return Err(self.password_failed(ctx, &login, "auth.password_change_failed").await);
         };
         if current.expose_secret() == new.expose_secret() {
             return Err(AuthError::PasswordUnchanged);
         }
         let hash = self.hash_allowed(&hasher, &person.context_words(), new).await?;
-        self.store_password(ctx, person, hash, ctx.principal.session).await
+        let epoch = self.store_password(ctx, person, hash, ctx.principal.session).await?;
+        let now = self.inner.clock.now();
+        Ok(DeviceCookie::issue(&self.inner.pepper, &login.account, epoch, None, now)?)
     }
 
     /// Sets a new password for somebody who has just signed in with one that has to be changed. All sessions end; sign in
@@ -57,9 +61,8 @@ impl Auth {
         new: Password,
     ) -> Result<(), AuthError> {
         let mut conn = self.inner.db.read().await?;
-        self.standing(&mut conn, &verified.counted).await?;
         let stored = credential::find_password(&mut conn, verified.id()).await?;
-        drop(conn);
+        self.standing(conn, &verified.login).await?;
         let hasher = self.inner.hasher.for_address(ctx.address);
         if let Some(stored) = stored.and_then(|text| self.usable_hash(&text))
             && hasher.verify_stored(new.clone(), &stored).await?.is_match()
@@ -67,7 +70,8 @@ impl Auth {
             return Err(AuthError::PasswordUnchanged);
         }
         let hash = self.hash_allowed(&hasher, &verified.person.context_words(), new).await?;
-        self.store_password(ctx, verified.person.clone(), hash, None).await
+        self.store_password(ctx, verified.person.clone(), hash, None).await?;
+        Ok(())
     }
 
     /// Holds a new password against the policy and hashes it: before the transaction that sets it, because hashing takes
@@ -146,7 +150,7 @@ impl Auth {
         credential::set_password_active(tx, person.id, true, now).await?;
         let epoch = people::raise_epoch(tx, person, must_change, now).await?;
         self.inner.people.void_all(tx, person.id, epoch, EndReason::PasswordChange).await?;
-        throttle::clear(tx, person.id).await?;
+        self.inner.counters.clear(tx, person.id).await?;
         Ok(())
     }
 
@@ -172,14 +176,14 @@ impl Auth {
         Ok(is_set)
     }
 
-    /// Stores what a person chose themselves; `keep` goes on.
+    /// Stores what a person chose themselves; `keep` goes on. Returns the new epoch.
     async fn store_password(
         &self,
         ctx: &RequestContext,
         person: Person,
         hash: PasswordHash,
         keep: Option<SessionId>,
-    ) -> Result<(), AuthError> {
+    ) -> Result<i64, AuthError> {
         let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
         let hash = StoredHash::from(hash);
         let store = async move |tx: &mut Tx| {
@@ -192,13 +196,15 @@ impl Auth {
             credential::put_password(tx, person.id, &hash, now).await?;
             credential::note_password_set(tx, person.id, now).await?;
             let epoch = people::raise_epoch(tx, &present, false, now).await?;
+            // What was guessed so far was guessed at another password.
+            auth.inner.counters.clear(tx, person.id).await?;
             let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
             if let Some(keep) = keep {
                 session::move_to_epoch(tx, keep, epoch).await?;
             }
             let event = AuditEvent::new(&ctx, "auth.password_change", "person").on(person.id);
             tx.audit(event.with("sessions_ended", ended.len()));
-            Ok(())
+            Ok(epoch)
         };
         self.inner.db.transact(SCOPE, store).await
     }

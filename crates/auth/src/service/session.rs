@@ -39,6 +39,12 @@ impl fmt::Debug for TokenPair {
 #[must_use = "being admitted begins no session"]
 pub struct AdmittedPerson<'v>(&'v VerifiedPerson);
 
+impl<'v> AdmittedPerson<'v> {
+    pub(super) fn verified(&self) -> &'v VerifiedPerson {
+        self.0
+    }
+}
+
 /// What an access token is made from.
 pub(super) struct Grant {
     pub(super) person: PersonId,
@@ -83,7 +89,7 @@ impl Auth {
         tx: &mut Tx,
         verified: &'v VerifiedPerson,
     ) -> Result<AdmittedPerson<'v>, AuthError> {
-        self.settle(tx, &verified.counted).await?;
+        self.settle(tx, &verified.login).await?;
         let epoch = verified.person.credential_epoch;
         let person = people::lock(tx, verified.id()).await?;
         if !person.is_some_and(|person| person.is_active() && person.credential_epoch == epoch) {

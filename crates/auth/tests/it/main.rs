@@ -11,4 +11,5 @@ mod key;
 mod password;
 mod security_events;
 mod service;
+mod throttle;
 mod token;

@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod credentials;
+mod guessing;
 mod login;
 mod passwords;
 mod people;
@@ -15,14 +16,14 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use stylobate_auth::{
-    Auth, AuthConfig, AuthError, AuthenticateError, Email, KeyEncryptionKey, LocalSealer, NewPerson,
-    Password, PasswordHash, Person, TokenPair, Username, VerifiedToken,
+    Auth, AuthConfig, AuthError, AuthenticateError, CounterStore, Email, KeyEncryptionKey, LocalSealer,
+    NewPerson, Password, PasswordHash, Person, TokenPair, Username, VerifiedToken,
 };
 use stylobate_core::{
-    AuditError, AuditEvent, AuditSink, BoxFuture, Principal, RequestContext, Sealer, SessionId,
+    AuditError, AuditEvent, AuditSink, BoxFuture, Clock as _, Principal, RequestContext, Sealer, SessionId,
 };
 use stylobate_db::{Db, Error, Participant, Pending, Scope, Takes, Tx};
 use stylobate_testkit::{ManualClock, TestDb};
@@ -94,6 +95,21 @@ impl House {
     pub(crate) async fn another_process(&self) -> Auth {
         let db = self.test_db.open(&[Arc::clone(&self.audit) as Arc<dyn Participant>]).await;
         build(&db, &self.config, &self.sealer, &self.audit, &self.clock).await
+    }
+
+    /// Another process, whose counters are elsewhere.
+    pub(crate) async fn counting_in(&self, store: Arc<dyn CounterStore>) -> Auth {
+        let (config, sealer) = (self.config.clone(), Arc::clone(&self.sealer));
+        Auth::builder(&self.db, config, sealer, Arc::clone(&self.audit) as Arc<dyn AuditSink>)
+            .clock(Arc::clone(&self.clock) as _)
+            .counters(store)
+            .build()
+            .await
+            .unwrap()
+    }
+
+    pub(crate) fn clock_now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// Adds `name` with address `name@example.org` and [`PASSWORD`].

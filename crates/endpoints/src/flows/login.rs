@@ -1,4 +1,9 @@
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::AppendHeaders,
+};
 use serde::{Deserialize, Serialize};
 use stylobate_auth::{AuthError, Password, TokenPair};
 use stylobate_core::SessionId;
@@ -8,12 +13,13 @@ use stylobate_tower_middleware::{ApiError, ApiResult, Context, CurrentPrincipal,
 use utoipa::ToSchema;
 
 use super::{
-    Flows, TAG,
+    Flows, TAG, device_cookie,
     password::{is_outgrown, must_change_password},
 };
 use crate::{Route, Routes};
 
-/// `POST /auth/login`: a password for an access token and a refresh token.
+/// `POST /auth/login`: a password for an access token and a refresh token, and a cookie that makes the client a known
+/// device: it lets nobody in, and keeps strangers from locking its owner out.
 #[must_use]
 pub fn login_routes(flows: &Flows) -> Routes {
     let reason = Permission::Public("the password in the body is the credential; tries are limited");
@@ -97,15 +103,17 @@ impl From<TokenPair> for Tokens {
 async fn login(
     State(flows): State<Flows>,
     context: Context,
+    headers: HeaderMap,
     StrictJson(input): StrictJson<LoginInput>,
-) -> ApiResult<Json<Tokens>> {
+) -> ApiResult<(AppendHeaders<[(HeaderName, HeaderValue); 1]>, Json<Tokens>)> {
     if input.provider.as_deref().is_some_and(|provider| provider != "local") {
         return Err(ApiError::field("provider", "invalid", "is not `local`"));
     }
     let (db, password) = (flows.db.clone(), Password::new(input.password)?);
     let is_outgrown = is_outgrown(&flows.auth, &password);
-    let person = flows.auth.verify_login(&context, &input.username, password).await?;
-    let (flows, org_code) = (flows.clone(), input.org_code);
+    let device = device_cookie::presented(flows.cookies, &headers);
+    let person = flows.auth.verify_login_from(&context, &input.username, password, device).await?;
+    let (cookies, org_code) = (flows.cookies, input.org_code);
     let begin = async move |tx: &mut Tx| {
         // Admitted before the memberships are read: whoever is taken out of the organisation meanwhile waits, and then
         // finds the session among those to end.
@@ -115,9 +123,13 @@ async fn login(
         }
         let memberships = flows.tenancy.memberships_of(tx, person.id()).await?;
         let tenant = choose(&memberships, org_code.as_deref())?;
-        Ok::<_, SignInError>(flows.auth.begin_session(tx, &context, admitted, Some(tenant)).await?)
+        let device = flows.auth.remember_device(&admitted)?;
+        let tokens = flows.auth.begin_session(tx, &context, admitted, Some(tenant)).await?;
+        Ok::<_, SignInError>((device, tokens))
     };
-    Ok(Json(db.transact(Scope::Platform("sign-in"), begin).await?.into()))
+    let (device, tokens) = db.transact(Scope::Platform("sign-in"), begin).await?;
+    let cookie = (header::SET_COOKIE, device_cookie::set(cookies, &device));
+    Ok((AppendHeaders([cookie]), Json(tokens.into())))
 }
 
 async fn refresh(

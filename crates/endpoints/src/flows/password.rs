@@ -1,4 +1,8 @@
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::State,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::AppendHeaders,
+};
 use serde::Deserialize;
 use stylobate_auth::{Auth, Password, PasswordError};
 use stylobate_core::Problem;
@@ -6,13 +10,14 @@ use stylobate_db::{Scope, Tx};
 use stylobate_tower_middleware::{ApiError, ApiResult, Context, Permission, StrictJson, problem_for};
 use utoipa::ToSchema;
 
-use super::{Flows, TAG};
+use super::{Flows, TAG, device_cookie};
 use crate::{Route, Routes};
 
 /// Where a password is changed that has to be changed before a session can begin.
 const FORCED_CHANGE: &str = "/auth/password-change/forced";
 
-/// `POST /auth/password-change`: a new password, for whoever knows the present one. Ends every other session.
+/// `POST /auth/password-change`: a new password, for whoever knows the present one. Ends every other session,
+/// and makes the client a known device anew.
 ///
 /// `POST /auth/password-change/forced`: the same for those whom sign-in answers 428 `must_change_password`, who have no
 /// session yet. It begins none either: every way in asks for everything that sign-in asks for.
@@ -52,11 +57,12 @@ async fn change(
     State(flows): State<Flows>,
     context: Context,
     StrictJson(input): StrictJson<PasswordChangeInput>,
-) -> ApiResult<StatusCode> {
+) -> ApiResult<(StatusCode, AppendHeaders<[(HeaderName, HeaderValue); 1]>)> {
     let current = password("current_password", input.current_password)?;
     let new = password("new_password", input.new_password)?;
-    flows.auth.change_password(&context, current, new).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let device = flows.auth.change_password(&context, current, new).await?;
+    let cookie = (header::SET_COOKIE, device_cookie::set(flows.cookies, &device));
+    Ok((StatusCode::NO_CONTENT, AppendHeaders([cookie])))
 }
 
 async fn change_forced(

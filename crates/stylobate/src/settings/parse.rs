@@ -39,6 +39,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
             86_400 * number::<u64>(&mut values, table::REFRESH_TTL, 30, 1..=365),
         ),
         login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=20),
+        login_strangers_max: optional_number(&mut values, table::LOGIN_STRANGERS, 1..=80),
         login_lockout: Duration::from_secs(
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),
         ),

@@ -64,8 +64,9 @@ table! {
     JWT_AUDIENCE = "AUTH__JWT_AUDIENCE" ["JWT_AUDIENCE"] ("the issuer") "The audience in access tokens.";
     ACCESS_TTL = "AUTH__ACCESS_TTL_MINUTES" ["JWT_ACCESS_TTL_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES"] ("15") "How long an access token is good for, 1 to 60 minutes.";
     REFRESH_TTL = "AUTH__REFRESH_TTL_DAYS" ["JWT_REFRESH_TTL_DAYS", "JWT_REFRESH_TOKEN_EXPIRE_DAYS"] ("30") "How long a session can be refreshed, 1 to 365 days.";
-    LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords an account waits, 1 to 20.";
-    LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long it waits, 1 to 1440 minutes.";
+    LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords in a row a client waits before it tries the same account again, 1 to 20. A known device is counted by itself.";
+    LOGIN_STRANGERS = "AUTH__LOGIN_STRANGERS_ATTEMPTS_MAX" ["LOGIN_STRANGERS_LIMIT"] ("four times LOGIN_ATTEMPT_LIMIT") "After how many wrong passwords in a row of all clients together an account waits, 1 to 80; known devices do not wait. After 80 it waits for `control-plane unlock` or a new password.";
+    LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long either waits, 1 to 1440 minutes; each time twice as long, up to a day.";
     PASSWORD_MIN = "AUTH__PASSWORD_CHARS_MIN" ["DEFAULT_PASSWORD_MIN_LENGTH"] ("15") "The fewest characters of a password; may raise the minimum of 15, up to 64.";
     PASSWORD_MEMORY = "AUTH__PASSWORD_MEMORY_KIB" ["PASSWORD_MEMORY_KIB"] ("19456") "The memory that a new password hash costs, 19456 to 1048576 KiB. `calibrate-passwords` measures what the machine can afford.";
     PASSWORD_PASSES = "AUTH__PASSWORD_PASSES" ["PASSWORD_PASSES"] ("2") "How often a new password hash goes over that memory, 2 to 32.";

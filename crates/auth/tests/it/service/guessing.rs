@@ -1,0 +1,244 @@
+//! A4: strangers, known devices and administrators.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use stylobate_auth::{
+    AdmittedPerson, Auth, AuthConfig, AuthError, CounterStore, DeviceCookie, MIGRATIONS, MemoryCounters,
+    PersonStatus, RedisCounters,
+};
+use stylobate_core::{PersonId, RequestContext};
+use stylobate_db::Tx;
+use stylobate_testkit::{TestDb, both_engines};
+
+use super::{House, PASSWORD, SCOPE, WRONG, code, nobody, system, typed};
+
+const NEW: &str = "gravel thimble orchard nine";
+
+fn client(n: u8) -> RequestContext {
+    RequestContext { address: Some(IpAddr::V4(Ipv4Addr::new(198, 51, 100, n))), ..nobody() }
+}
+
+async fn try_from(auth: &Auth, n: u8, name: &str, password: &str, device: Option<&str>) -> &'static str {
+    let verified = auth.verify_login_from(&client(n), name, typed(password), device).await;
+    match verified {
+        Ok(verified) => code(auth.start_session(&client(n), &verified, None).await),
+        Err(error) => error.code(),
+    }
+}
+
+/// Signs in and keeps the cookie.
+async fn cookie(house: &House, name: &str, device: Option<&str>) -> DeviceCookie {
+    let verified = house.auth.verify_login_from(&client(99), name, typed(PASSWORD), device).await.unwrap();
+    let auth = house.auth.clone();
+    let begin = async move |tx: &mut Tx| {
+        let admitted: AdmittedPerson<'_> = auth.admit(tx, &verified).await?;
+        let cookie = auth.remember_device(&admitted)?;
+        auth.begin_session(tx, &client(99), admitted, None).await?;
+        Ok::<_, AuthError>(cookie)
+    };
+    house.db.transact(SCOPE, begin).await.unwrap()
+}
+
+/// Strangers on four addresses fail until the account is locked for all of them.
+async fn attack(auth: &Auth, name: &str) {
+    for n in 1..=4 {
+        for _ in 0..5 {
+            assert_eq!(try_from(auth, n, name, WRONG, None).await, "invalid_credentials");
+        }
+    }
+    assert_eq!(try_from(auth, 50, name, PASSWORD, None).await, "login_throttled");
+}
+
+async fn strangers_cannot_lock_the_owner_out(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    house.person("bob").await;
+    let cookie_of_ada = cookie(&house, "ada", None).await;
+    let cookie_of_bob = cookie(&house, "bob", None).await;
+    attack(&house.auth, "ada").await;
+    let at = async |device: &str| try_from(&house.auth, 50, "ada", PASSWORD, Some(device)).await;
+    assert_eq!(at(cookie_of_ada.expose_secret()).await, "ok");
+    // From an address of the attackers, too, and by another name.
+    let text = cookie_of_ada.expose_secret();
+    assert_eq!(try_from(&house.auth, 1, "Ada@Example.org", PASSWORD, Some(text)).await, "ok");
+    // C14: that of another person, a forged one, or none at all is of no use.
+    let forged =
+        cookie_of_ada.expose_secret().replace(&text[30..31], if &text[30..31] == "A" { "B" } else { "A" });
+    for other in [cookie_of_bob.expose_secret(), &forged, "", "x", &"A".repeat(76), &"A".repeat(100_000)] {
+        assert_eq!(at(other).await, "login_throttled");
+    }
+    // A success from the device excuses the device alone.
+    assert_eq!(try_from(&house.auth, 50, "ada", PASSWORD, None).await, "login_throttled");
+    let state = house.auth.lock_state(&mut house.db.read().await.unwrap(), ada.id).await.unwrap();
+    assert_eq!((state.failures, state.clients_locked, state.device_failures), (20, 4, 0));
+    assert!(state.is_locked() && !state.is_closed);
+    assert_eq!(state.locked_until, Some(house.clock_now() + chrono::TimeDelta::minutes(15)));
+}
+both_engines!(strangers_cannot_lock_the_owner_out, &[&MIGRATIONS]);
+
+async fn a_known_device_has_failures_of_its_own(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    let first = cookie(&house, "ada", None).await;
+    let text = first.expose_secret();
+    for _ in 0..5 {
+        assert_eq!(try_from(&house.auth, 1, "ada", WRONG, Some(text)).await, "invalid_credentials");
+    }
+    let facts = house.audit.last("auth.login_failed").metadata.unwrap();
+    assert_eq!((&facts["known_device"], &facts["failures"]), (&true.into(), &5.into()));
+    assert!(facts["device_locked_until"].is_string(), "{facts}");
+    assert_eq!(house.count("SELECT count(*) FROM login_counters WHERE kind IN ('account', 'pair')").await, 0);
+    // It is a stranger now, and may sign in as one; that makes it known again.
+    assert_eq!(try_from(&house.auth, 60, "ada", WRONG, Some(text)).await, "invalid_credentials");
+    assert_eq!(house.audit.last("auth.login_failed").metadata.unwrap()["known_device"], false);
+    let again = cookie(&house, "ada", Some(text)).await;
+    assert_eq!(house.count("SELECT count(*) FROM login_counters WHERE kind = 'device'").await, 0);
+    attack(&house.auth, "ada").await;
+    assert_eq!(try_from(&house.auth, 1, "ada", PASSWORD, Some(again.expose_secret())).await, "ok");
+    assert_eq!(try_from(&house.auth, 1, "ada", PASSWORD, Some(text)).await, "ok", "it is the same device");
+    let state = house.auth.lock_state(&mut house.db.read().await.unwrap(), ada.id).await.unwrap();
+    assert_eq!((state.devices_locked, state.are_devices_closed), (0, false));
+}
+both_engines!(a_known_device_has_failures_of_its_own, &[&MIGRATIONS]);
+
+async fn a_new_password_or_a_disabled_person_voids_the_cookie(db: TestDb) {
+    // C14
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let before = cookie(&house, "ada", None).await;
+    let own = house.login("ada", PASSWORD).await.unwrap();
+    attack(&house.auth, "ada").await;
+    // Whoever is signed in changes the password all the same, and that ends the attack.
+    let ctx = house.as_holder(&own).await;
+    house.auth.change_password(&ctx, typed(PASSWORD), typed(NEW)).await.unwrap();
+    assert_eq!(house.count("SELECT count(*) FROM login_counters WHERE kind <> 'address'").await, 0);
+    assert_eq!(try_from(&house.auth, 50, "ada", NEW, None).await, "ok");
+    attack(&house.auth, "ada").await;
+    assert_eq!(try_from(&house.auth, 50, "ada", NEW, Some(before.expose_secret())).await, "login_throttled");
+
+    let bob = house.person("bob").await;
+    let cookie = cookie(&house, "bob", None).await;
+    for status in [PersonStatus::Disabled, PersonStatus::Active] {
+        let auth = house.auth.clone();
+        let set = async move |tx: &mut Tx| auth.people().set_status(tx, &system(), bob.id, status).await;
+        house.db.transact(SCOPE, set).await.unwrap();
+    }
+    for n in 11..=14 {
+        for _ in 0..5 {
+            try_from(&house.auth, n, "bob", WRONG, None).await;
+        }
+    }
+    assert_eq!(
+        try_from(&house.auth, 50, "bob", PASSWORD, Some(cookie.expose_secret())).await,
+        "login_throttled"
+    );
+}
+both_engines!(a_new_password_or_a_disabled_person_voids_the_cookie, &[&MIGRATIONS]);
+
+async fn an_administrator_unlocks(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    let cookie = cookie(&house, "ada", None).await;
+    for _ in 0..5 {
+        try_from(&house.auth, 9, "ada", WRONG, Some(cookie.expose_secret())).await;
+    }
+    attack(&house.auth, "ada").await;
+    assert!(unlock(&house.auth, &house, ada.id).await);
+    assert_eq!(try_from(&house.auth, 1, "ada", PASSWORD, None).await, "ok", "clients are unlocked as well");
+    assert_eq!(house.audit.count("auth.unlock"), 1);
+    let kept = house.count("SELECT count(*) FROM login_counters WHERE kind <> 'address'").await;
+    assert_eq!(kept, 0, "devices, too");
+    assert!(!unlock(&house.auth, &house, ada.id).await, "there is nothing left");
+    assert_eq!(house.audit.count("auth.unlock"), 1);
+}
+both_engines!(an_administrator_unlocks, &[&MIGRATIONS]);
+
+async fn unlock(auth: &Auth, house: &House, person: PersonId) -> bool {
+    let auth = auth.clone();
+    let unlock = async move |tx: &mut Tx| auth.unlock(tx, &system(), person).await;
+    house.db.transact(SCOPE, unlock).await.unwrap()
+}
+
+/// A3: whoever looks from outside learns nothing from how a lock comes and goes.
+async fn a_name_that_nobody_has_answers_like_a_person_throughout(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let (mut ada, mut nemo) = (Vec::new(), Vec::new());
+    for (name, answers) in [("ada", &mut ada), ("nemo", &mut nemo)] {
+        // Distributed, for 90 tries, with the waits that the answers ask for.
+        for n in 0..90_u8 {
+            let from = RequestContext {
+                address: Some(IpAddr::V4(Ipv4Addr::new(203, 0, n, if name == "ada" { 1 } else { 2 }))),
+                ..nobody()
+            };
+            let refused = house.auth.verify_login(&from, name, typed(WRONG)).await.unwrap_err();
+            answers.push(match refused {
+                AuthError::Throttled { retry_after } => {
+                    house.clock.advance(chrono::TimeDelta::from_std(retry_after).unwrap());
+                    format!("throttled for {} s", retry_after.as_secs())
+                }
+                other => other.code().to_owned(),
+            });
+        }
+    }
+    assert_eq!(ada, nemo);
+    assert_eq!(ada.iter().filter(|answer| *answer == "invalid_credentials").count(), 80);
+    assert_eq!(ada.last().unwrap(), "throttled for 86400 s");
+    let written = "SELECT count(*) FROM login_counters WHERE failures = 80";
+    assert_eq!(house.count(written).await, 2);
+}
+both_engines!(a_name_that_nobody_has_answers_like_a_person_throughout, &[&MIGRATIONS]);
+
+async fn counters_elsewhere_decide_the_same(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    let redis: Arc<dyn CounterStore> = Arc::new(crate::throttle::redis_counters());
+    for store in [Arc::new(MemoryCounters::new()) as Arc<dyn CounterStore>, redis] {
+        let auth = house.counting_in(store).await;
+        assert_eq!(try_from(&auth, 9, "ada", PASSWORD, None).await, "ok");
+        attack(&auth, "ada").await;
+        let state = auth.lock_state(&mut house.db.read().await.unwrap(), ada.id).await.unwrap();
+        assert_eq!((state.failures, state.clients_locked), (20, 4));
+        assert!(unlock(&auth, &house, ada.id).await);
+        assert_eq!(try_from(&auth, 1, "ada", PASSWORD, None).await, "ok");
+        // A success ends its own failures.
+        for _ in 0..4 {
+            assert_eq!(try_from(&auth, 60, "ada", WRONG, None).await, "invalid_credentials");
+        }
+        assert_eq!(try_from(&auth, 60, "ada", PASSWORD, None).await, "ok");
+        assert_eq!(try_from(&auth, 60, "ada", WRONG, None).await, "invalid_credentials");
+        unlock(&auth, &house, ada.id).await;
+        auth.sweep().await.unwrap();
+    }
+    assert_eq!(house.count("SELECT count(*) FROM login_counters").await, 0);
+}
+both_engines!(counters_elsewhere_decide_the_same, &[&MIGRATIONS]);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_store_of_counters_sign_in_is_unavailable() {
+    let house = House::new(TestDb::sqlite(&[&MIGRATIONS]).await).await;
+    house.person("ada").await;
+    let away = RedisCounters::connect("redis://127.0.0.1:1/0", "x:").unwrap();
+    let auth = house.counting_in(Arc::new(away)).await;
+    for (name, password) in [("ada", PASSWORD), ("ada", WRONG), ("nemo", WRONG)] {
+        let computed = auth.hasher().stats().computed;
+        let refused = auth.verify_login(&client(1), name, typed(password)).await.unwrap_err();
+        assert!(refused.is_outage(), "{refused:?}");
+        assert_eq!(refused.code(), "login_counters_unavailable");
+        assert_eq!(auth.hasher().stats().computed, computed, "no password is looked at");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limit_of_strangers_is_a_setting() {
+    let config = AuthConfig { login_strangers_limit: Some(6), ..AuthConfig::default() };
+    let house = House::with(TestDb::sqlite(&[&MIGRATIONS]).await, config).await;
+    house.person("ada").await;
+    for n in 1..=6 {
+        assert_eq!(try_from(&house.auth, n, "ada", WRONG, None).await, "invalid_credentials");
+    }
+    assert_eq!(try_from(&house.auth, 7, "ada", PASSWORD, None).await, "login_throttled");
+}
