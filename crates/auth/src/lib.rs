@@ -71,7 +71,7 @@ pub use people::{Email, IdentifierError, Username};
 pub use people::{Identifier, NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
 #[cfg(feature = "sql")]
 pub use refresh::RefreshToken;
-pub use refresh::{Family, Presented, RefreshStep};
+pub use refresh::{Family, IdempotencyKey, IdempotencyKeyError, Presented, RefreshStep};
 pub use revocation::{Revocation, Revocations};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;

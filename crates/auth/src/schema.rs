@@ -4,4 +4,5 @@ stylobate_db::migration_set! {
     pub MIGRATIONS = "auth";
     "20261121000001_people_and_sessions",
     "20261121000002_signing_keys",
+    "20261121000019_refresh_answers",
 }

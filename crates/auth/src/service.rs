@@ -12,7 +12,7 @@ mod setup;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use stylobate_core::{AuditEvent, AuditSink, Clock};
+use stylobate_core::{AuditEvent, AuditSink, Clock, MessageSender};
 use stylobate_db::{Db, Scope};
 
 use crate::{
@@ -41,6 +41,8 @@ struct Inner {
     db: Db,
     clock: Arc<dyn Clock>,
     audit: Arc<dyn AuditSink>,
+    /// Absent when people cannot be told anything.
+    messages: Option<Arc<dyn MessageSender>>,
     config: AuthConfig,
     throttle: ThrottleConfig,
     policy: PasswordPolicy,

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use stylobate_core::{AuditSink, Clock, Sealer, SystemClock};
-use stylobate_db::Db;
+use stylobate_core::{AuditSink, Clock, MessageSender, Sealer, SystemClock};
+use stylobate_db::{Db, Error};
 
 use super::{Auth, AuthError, Inner};
 use crate::{
@@ -18,6 +18,7 @@ pub struct AuthBuilder {
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
     hasher: Option<PasswordHasher>,
+    messages: Option<Arc<dyn MessageSender>>,
 }
 
 impl Auth {
@@ -29,7 +30,15 @@ impl Auth {
         sealer: Arc<dyn Sealer>,
         audit: Arc<dyn AuditSink>,
     ) -> AuthBuilder {
-        AuthBuilder { db: db.clone(), config, sealer, audit, clock: Arc::new(SystemClock), hasher: None }
+        AuthBuilder {
+            db: db.clone(),
+            config,
+            sealer,
+            audit,
+            clock: Arc::new(SystemClock),
+            hasher: None,
+            messages: None,
+        }
     }
 }
 
@@ -46,14 +55,26 @@ impl AuthBuilder {
         self
     }
 
+    /// What tells people that something happened to their account, for example that a refresh token of theirs was used
+    /// twice (`refresh_reuse_detected`). Default: nothing, and the log says so when there would have been a message.
+    pub fn messages(mut self, messages: Arc<dyn MessageSender>) -> Self {
+        self.messages = Some(messages);
+        self
+    }
+
     /// Loads or makes the keys, and loads the revocations. The service is ready then.
     ///
     /// # Errors
     /// [`AuthError::Config`] names everything that is wrong; [`AuthError::Key`] when the sealer does not open the
-    /// stored keys (`kek_mismatch`); [`AuthError::Db`] for the database.
+    /// stored keys (`kek_mismatch`); [`AuthError::Db`] for the database, with [`Error::Unclaimed`] when nobody takes its
+    /// domain events: say [`without_events`](stylobate_db::DbBuilder::without_events) where nobody should.
     pub async fn build(self) -> Result<Auth, AuthError> {
-        let Self { db, config, sealer, audit, clock, hasher } = self;
+        let Self { db, config, sealer, audit, clock, hasher, messages } = self;
         config.validate()?;
+        if !db.takes_events() {
+            // Found out now, and not when a stolen token must end its session and the commit is refused.
+            return Err(AuthError::Db(Error::Unclaimed("domain")));
+        }
         let tokens = config.token_config();
         let problem = |field, message: String| ConfigProblems(vec![ConfigProblem { field, message }]);
         let policy = PasswordPolicy::alone()
@@ -92,6 +113,7 @@ impl AuthBuilder {
             db,
             clock,
             audit,
+            messages,
             config,
         };
         let auth = Auth { inner: Arc::new(inner) };
