@@ -78,11 +78,19 @@ pub use schema::MIGRATIONS;
 pub use seal::{KeyEncryptionKey, LocalSealer};
 #[cfg(feature = "sql")]
 pub use service::{
-    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson,
+    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, RenewedSession, SetupToken, Swept,
+    TokenPair, VerifiedPerson,
+};
+#[cfg(feature = "redis")]
+pub use session::RedisSessions;
+#[cfg(feature = "conformance")]
+pub use session::session_conformance;
+pub use session::{
+    CookieSessionError, CookieSessions, MemorySessions, NewCookieSession, SessionKey, SessionLife,
+    SessionLimits, SessionRecord, SessionSecret, SessionState, SessionStore, SessionStoreError, Stored,
 };
 #[cfg(feature = "sql")]
-pub use session::Session;
-pub use session::{SessionLife, SessionState};
+pub use session::{Session, SqlSessions};
 pub use throttle::{Counter, ThrottleConfig};
 pub use token::{
     AccessClaims, Signer, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError, VerifiedToken,

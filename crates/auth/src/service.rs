@@ -3,12 +3,14 @@
 mod authenticate;
 mod background;
 mod builder;
+mod cookie;
 mod error;
 mod login;
 mod password;
 mod refresh;
 mod session;
 mod setup;
+mod step_up;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,15 +18,17 @@ use stylobate_core::{AuditEvent, AuditSink, Clock, MessageSender};
 use stylobate_db::{Db, Scope};
 
 use crate::{
-    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, Signer, ThrottleConfig,
-    Verifier, pepper::Pepper,
+    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, SessionLimits, Signer,
+    ThrottleConfig, Verifier, pepper::Pepper, session::KnownSessions,
 };
 
+pub use background::Swept;
 pub use builder::AuthBuilder;
 pub use error::{AuthError, AuthenticateError};
 pub use login::VerifiedPerson;
 pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
+pub use step_up::RenewedSession;
 
 /// These tables are read before any tenant is known.
 const SCOPE: Scope = Scope::Platform("sign-in");
@@ -55,6 +59,8 @@ struct Inner {
     verifier: Verifier,
     revocations: Revocations,
     people: People,
+    session_limits: SessionLimits,
+    known_sessions: KnownSessions,
     /// How long an access token can still be accepted after it was issued: its lifetime and the clocks' disagreement.
     access_ttl: Duration,
 }

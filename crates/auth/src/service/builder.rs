@@ -6,7 +6,7 @@ use stylobate_db::{Db, Error};
 use super::{Auth, AuthError, Inner};
 use crate::{
     AuthConfig, ConfigProblem, ConfigProblems, KeyRing, KeyRingConfig, Keys, PasswordHasher, PasswordPolicy,
-    People, Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
+    People, Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper, session::KnownSessions,
 };
 
 /// Puts an [`Auth`] together.
@@ -100,6 +100,8 @@ impl AuthBuilder {
         let people = People::new(revocations.clone(), Arc::clone(&clock), access_ttl);
         let inner = Inner {
             throttle: config.throttle_config(),
+            session_limits: config.session_limits(),
+            known_sessions: KnownSessions::new(config.token_cache_entries),
             policy,
             hasher: hasher.unwrap_or_default(),
             pepper,

@@ -10,4 +10,5 @@
 mod key;
 mod password;
 mod service;
+mod session;
 mod token;

@@ -1,6 +1,7 @@
 //! The service on both engines.
 
 mod authenticate;
+mod cookies;
 mod login;
 mod passwords;
 mod people;
