@@ -1,5 +1,6 @@
 //! The identity flows, each a set of routes that can be mounted by itself.
 
+mod cookies;
 mod login;
 mod me;
 mod password;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use stylobate_auth::Auth;
 use stylobate_db::Db;
 use stylobate_tenancy::Tenancy;
+use stylobate_tower_middleware::Cookies;
 
 pub use login::{login_routes, logout_routes, refresh_routes};
 pub use me::{me_routes, whoami_routes};
@@ -25,6 +27,8 @@ pub struct Flows {
     pub tenancy: Arc<Tenancy>,
     /// Where memberships are read from at sign-in.
     pub db: Db,
+    /// The cookies that sign-in and refresh set and read.
+    pub cookies: Cookies,
 }
 
 const TAG: &str = "auth";

@@ -7,6 +7,7 @@ mod table;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use stylobate_tower_middleware::RefreshCookie;
 
 use crate::StartError;
 
@@ -73,6 +74,12 @@ pub struct Settings {
     pub access_ttl: Duration,
     /// How long a session can be refreshed.
     pub refresh_ttl: Duration,
+    /// Without a request for this long a session that a cookie carries ends.
+    pub session_idle: Duration,
+    /// Such a session ends this long after its sign-in.
+    pub session_absolute: Duration,
+    /// The cookie that carries refresh tokens, when one does.
+    pub refresh_cookie: Option<RefreshCookie>,
     /// After how many wrong passwords an account waits.
     pub login_attempts_max: u32,
     /// How long it waits.

@@ -14,6 +14,7 @@ use crate::{ApiError, Arrival, future::AnswerFuture};
 
 #[cfg(feature = "sql")]
 mod by_auth;
+mod by_sessions;
 mod presented;
 
 pub use presented::{Presented, SessionCookie};

@@ -17,5 +17,6 @@ mod privileges;
 mod process;
 mod refusals;
 mod routes;
+mod sessions;
 mod settings;
 mod story;

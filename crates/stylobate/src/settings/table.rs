@@ -64,6 +64,13 @@ table! {
     JWT_AUDIENCE = "AUTH__JWT_AUDIENCE" ["JWT_AUDIENCE"] ("the issuer") "The audience in access tokens.";
     ACCESS_TTL = "AUTH__ACCESS_TTL_MINUTES" ["JWT_ACCESS_TTL_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES"] ("15") "How long an access token is good for, 1 to 60 minutes.";
     REFRESH_TTL = "AUTH__REFRESH_TTL_DAYS" ["JWT_REFRESH_TTL_DAYS", "JWT_REFRESH_TOKEN_EXPIRE_DAYS"] ("30") "How long a session can be refreshed, 1 to 365 days.";
+    SESSION_IDLE = "AUTH__SESSION_IDLE_MINUTES" ["SESSION_IDLE_MINUTES", "SESSION_TIMEOUT_MINUTES"] ("60") "Without a request for this long a cookie session ends, 1 to 1440 minutes.";
+    SESSION_ABSOLUTE = "AUTH__SESSION_ABSOLUTE_HOURS" ["SESSION_ABSOLUTE_HOURS"] ("24") "A cookie session ends this long after its sign-in, 1 to 720 hours.";
+    REFRESH_COOKIE_NAME = "AUTH__REFRESH_COOKIE_NAME" ["REFRESH_COOKIE_NAME"] ("none") "When set, a cookie of this name carries the refresh token, out of reach of scripts; answers then leave it empty.";
+    REFRESH_COOKIE_SECURE = "AUTH__REFRESH_COOKIE_SECURE" ["REFRESH_COOKIE_SECURE"] ("true where PUBLIC_URL is https") "Whether that cookie is sent over TLS only.";
+    REFRESH_COOKIE_SAMESITE = "AUTH__REFRESH_COOKIE_SAMESITE" ["REFRESH_COOKIE_SAMESITE"] ("lax") "`strict`, `lax` or `none`.";
+    REFRESH_COOKIE_DOMAIN = "AUTH__REFRESH_COOKIE_DOMAIN" ["REFRESH_COOKIE_DOMAIN"] ("the host alone") "Whose sub-domains have that cookie, too.";
+    REFRESH_COOKIE_PATH = "AUTH__REFRESH_COOKIE_PATH" ["REFRESH_COOKIE_PATH"] ("/auth") "Under which path it is sent; with the prefix that clients use, such as `/api/auth`.";
     LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords an account waits, 1 to 20.";
     LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long it waits, 1 to 1440 minutes.";
     PASSWORD_MIN = "AUTH__PASSWORD_CHARS_MIN" ["DEFAULT_PASSWORD_MIN_LENGTH"] ("15") "The fewest characters of a password; may raise the minimum of 15, up to 64.";
@@ -85,7 +92,6 @@ table! {
 /// instead of vanishing. A `*` stands for any rest.
 pub(super) const NOT_USED: &[&str] = &[
     "CELERY_*",
-    "SESSION_TIMEOUT_MINUTES",
     "SESSION_BACKEND",
     "VAULT_URL",
     "VAULT_TOKEN",
