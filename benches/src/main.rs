@@ -27,6 +27,7 @@ mod report;
 mod rounds;
 mod server;
 mod site;
+mod sweep;
 mod whoami;
 
 use std::process::ExitCode;
@@ -38,7 +39,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 7] = ["whoami", "me", "login", "login-storm", "refresh", "people", "footprint"];
+const NAMES: [&str; 8] = ["whoami", "me", "login", "login-storm", "refresh", "sweep", "people", "footprint"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -82,6 +83,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "login" => login::run(&mut report).await,
             "login-storm" => login_storm::run(&mut report).await,
             "refresh" => refresh::run(&mut report).await,
+            "sweep" => sweep::run(&mut report).await,
             "people" => people::run(&mut report).await,
             _ => footprint::run(&mut report).await,
         }?;

@@ -19,7 +19,7 @@ const RELOAD_AFTER: Duration = Duration::from_secs(15);
 /// Between two sweeps, and between two reads of the key ring.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
 /// Rows that one statement of a sweep deletes: few milliseconds, so that nobody waits for it.
-const SWEEP_ROWS: i64 = 500;
+const SWEEP_ROWS: i64 = 250;
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
