@@ -29,6 +29,7 @@ mod report;
 mod rounds;
 mod server;
 mod site;
+mod sweep;
 mod whoami;
 
 use std::process::ExitCode;
@@ -40,8 +41,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 9] =
-    ["auth", "whoami", "me", "login", "login-storm", "lockout", "refresh", "people", "footprint"];
+const NAMES: [&str; 10] =
+    ["auth", "whoami", "me", "login", "login-storm", "lockout", "refresh", "sweep", "people", "footprint"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -87,6 +88,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "login-storm" => login_storm::run(&mut report).await,
             "lockout" => lockout::run(&mut report).await,
             "refresh" => refresh::run(&mut report).await,
+            "sweep" => sweep::run(&mut report).await,
             "people" => people::run(&mut report).await,
             _ => footprint::run(&mut report).await,
         }?;

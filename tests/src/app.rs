@@ -188,6 +188,16 @@ impl TestApp {
         (server, client)
     }
 
+    /// Starts a further server that reaches PostgreSQL past the [`Proxy`], and gives a way to call it.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn another_server_past_the_proxy(&self) -> (Server, Client) {
+        let server = Server::start(&Program::at(&self.place)).await;
+        let client = Client::new(Arc::new(Mutex::new(server.address().to_owned())));
+        (server, client)
+    }
+
     /// Kills the server and starts it again; clients follow.
     ///
     /// # Panics

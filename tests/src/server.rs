@@ -70,6 +70,12 @@ impl Server {
         &self.address
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All lines it has written so far, on either stream.
     #[must_use]
     pub fn output(&self) -> Vec<String> {

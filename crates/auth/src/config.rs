@@ -4,8 +4,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    BreachIndex, HashParams, HasherOptions, PasswordError, PasswordPeppers, PasswordPolicy, SigningAlgorithm,
-    ThrottleConfig, TokenConfig,
+    BreachIndex, HashParams, HasherOptions, PasswordError, PasswordPeppers, PasswordPolicy, SessionLimits,
+    SigningAlgorithm, ThrottleConfig, TokenConfig,
 };
 
 /// The range of memory costs.
@@ -26,7 +26,12 @@ pub struct AuthConfig {
     pub access_ttl_minutes: u32,
     /// How long a session can be renewed by refresh tokens, in days, however often it is; 1 to 365, default 30.
     pub refresh_ttl_days: u32,
-    /// How many verified tokens a process remembers; 1 to 1,000,000, default 10,000, roughly 1 KiB each.
+    /// Without a request for this long a session that a cookie carries ends, in minutes; 1 to 1,440, default 60. It may end
+    /// up to a minute early, because its use is written once a minute.
+    pub session_idle_minutes: u32,
+    /// A session that a cookie carries ends this long after its sign-in, in hours; 1 to 720, default 24.
+    pub session_absolute_hours: u32,
+    /// How many verified tokens, and cookie sessions, a process remembers; 1 to 1,000,000, default 10,000, roughly 1 KiB each.
     pub token_cache_entries: usize,
     /// How many sessions a person has at once; the oldest makes room for the next. 1 to 1,000, default 20.
     pub sessions_max: u32,
@@ -78,6 +83,8 @@ impl Default for AuthConfig {
             audience: "stylobate".to_owned(),
             access_ttl_minutes: 15,
             refresh_ttl_days: 30,
+            session_idle_minutes: 60,
+            session_absolute_hours: 24,
             token_cache_entries: 10_000,
             sessions_max: 20,
             login_attempt_limit: 5,
@@ -155,6 +162,8 @@ impl AuthConfig {
         let ranges = [
             ("access_ttl_minutes", u64::from(self.access_ttl_minutes), 1, 60),
             ("refresh_ttl_days", u64::from(self.refresh_ttl_days), 1, 365),
+            ("session_idle_minutes", u64::from(self.session_idle_minutes), 1, 1_440),
+            ("session_absolute_hours", u64::from(self.session_absolute_hours), 1, 720),
             ("token_cache_entries", self.token_cache_entries as u64, 1, 1_000_000),
             ("sessions_max", u64::from(self.sessions_max), 1, 1_000),
             ("login_attempt_limit", u64::from(self.login_attempt_limit), 1, 20),
@@ -301,6 +310,14 @@ impl AuthConfig {
             lockout,
             address_failures_max: self.login_address_limit,
             address_window: lockout,
+        }
+    }
+
+    pub(crate) fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
+            idle: Duration::from_secs(u64::from(self.session_idle_minutes) * 60),
+            absolute: Duration::from_secs(u64::from(self.session_absolute_hours) * 60 * 60),
+            sessions_max: self.sessions_max,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::StoredHash;
 
 pub use record::CredentialRecord;
 pub(crate) use record::{
-    delete_password, find_records, is_password_active, note_login, note_password_set, set_password_active,
+    delete_password, find_records, is_password_active, note_password_set, set_password_active,
 };
 
 /// Reads the stored text of a person's password hash; one that is switched off is as good as none.

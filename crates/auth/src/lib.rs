@@ -77,7 +77,7 @@ pub use people::{Email, IdentifierError, Username};
 pub use people::{Identifier, NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
 #[cfg(feature = "sql")]
 pub use refresh::RefreshToken;
-pub use refresh::{Family, Presented, RefreshStep};
+pub use refresh::{Family, IdempotencyKey, IdempotencyKeyError, Presented, RefreshStep};
 pub use revocation::{Revocation, Revocations};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
@@ -85,11 +85,19 @@ pub use seal::{KeyEncryptionKey, LocalSealer};
 pub use security_event::{SECURITY_EVENTS, SecurityEvent};
 #[cfg(feature = "sql")]
 pub use service::{
-    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, SetupToken, TokenPair, VerifiedPerson,
+    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, RenewedSession, SetupToken, Swept,
+    TokenPair, VerifiedPerson,
+};
+#[cfg(feature = "redis")]
+pub use session::RedisSessions;
+#[cfg(feature = "conformance")]
+pub use session::session_conformance;
+pub use session::{
+    CookieSessionError, CookieSessions, MemorySessions, NewCookieSession, SessionKey, SessionLife,
+    SessionLimits, SessionRecord, SessionSecret, SessionState, SessionStore, SessionStoreError, Stored,
 };
 #[cfg(feature = "sql")]
-pub use session::{Session, SessionQuery, SessionRecord};
-pub use session::{SessionLife, SessionState};
+pub use session::{Session, SessionQuery, SqlSessions, TenantSession};
 #[cfg(feature = "redis")]
 pub use throttle::RedisCounters;
 #[cfg(feature = "conformance")]

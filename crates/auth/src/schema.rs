@@ -6,5 +6,6 @@ stylobate_db::migration_set! {
     "20261121000002_signing_keys",
     "20261121000013_login_guessing",
     "20261121000016_signing_key_revocation",
+    "20261121000019_refresh_answers",
     "20261121000022_credential_facts",
 }

@@ -3,6 +3,7 @@
 mod authenticate;
 mod background;
 mod builder;
+mod cookie;
 mod credentials;
 mod error;
 mod guessing;
@@ -12,23 +13,26 @@ mod refresh;
 mod session;
 mod session_admin;
 mod setup;
+mod step_up;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use stylobate_core::{AuditEvent, AuditSink, Clock};
+use stylobate_core::{AuditEvent, AuditSink, Clock, MessageSender};
 use stylobate_db::{Db, Scope};
 
 use crate::{
-    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, Signer, ThrottleConfig,
-    Verifier, pepper::Pepper,
+    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, SessionLimits, Signer,
+    ThrottleConfig, Verifier, pepper::Pepper, session::KnownSessions,
 };
 
+pub use background::Swept;
 pub use builder::AuthBuilder;
 pub use error::{AuthError, AuthenticateError};
 pub(crate) use guessing::Counters;
 pub use login::VerifiedPerson;
 pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
+pub use step_up::RenewedSession;
 
 /// These tables are read before any tenant is known.
 const SCOPE: Scope = Scope::Platform("sign-in");
@@ -45,6 +49,8 @@ struct Inner {
     db: Db,
     clock: Arc<dyn Clock>,
     audit: Arc<dyn AuditSink>,
+    /// Absent when people cannot be told anything.
+    messages: Option<Arc<dyn MessageSender>>,
     config: AuthConfig,
     throttle: ThrottleConfig,
     counters: Counters,
@@ -58,6 +64,8 @@ struct Inner {
     verifier: Verifier,
     revocations: Revocations,
     people: People,
+    session_limits: SessionLimits,
+    known_sessions: KnownSessions,
     /// How long an access token can still be accepted after it was issued: its lifetime and the clocks' disagreement.
     access_ttl: Duration,
 }

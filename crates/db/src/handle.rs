@@ -110,6 +110,13 @@ impl Db {
         DbBuilder::new(url, options)
     }
 
+    /// Whether its transactions may emit domain events: a participant takes them, or they were declined
+    /// (`without_events`). Services that emit rare events ask at their start instead of failing at the first one.
+    #[must_use]
+    pub fn takes_events(&self) -> bool {
+        self.shared.events_are_taken
+    }
+
     /// The engine at the other end.
     #[must_use]
     pub fn engine(&self) -> Engine {

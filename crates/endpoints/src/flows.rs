@@ -1,5 +1,6 @@
 //! The identity flows, each a set of routes that can be mounted by itself.
 
+mod cookies;
 mod device_cookie;
 mod jwks;
 mod login;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use stylobate_auth::Auth;
 use stylobate_db::Db;
 use stylobate_tenancy::Tenancy;
-use stylobate_tower_middleware::SessionCookie;
+use stylobate_tower_middleware::Cookies;
 
 pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
@@ -29,8 +30,8 @@ pub struct Flows {
     pub tenancy: Arc<Tenancy>,
     /// Where memberships are read from at sign-in.
     pub db: Db,
-    /// Which kind of cookies browsers take: `Plain` only over plain http on loopback.
-    pub cookies: SessionCookie,
+    /// The cookies that sign-in and refresh set and read.
+    pub cookies: Cookies,
 }
 
 const TAG: &str = "auth";

@@ -52,6 +52,8 @@ fn config(settings: &Settings) -> AuthConfig {
         issuer,
         access_ttl_minutes: minutes(settings.access_ttl),
         refresh_ttl_days: minutes(settings.refresh_ttl) / (24 * 60),
+        session_idle_minutes: minutes(settings.session_idle),
+        session_absolute_hours: minutes(settings.session_absolute) / 60,
         login_attempt_limit: settings.login_attempts_max,
         login_strangers_limit: settings.login_strangers_max,
         login_lockout_minutes: minutes(settings.login_lockout),

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, extract::DefaultBodyLimit};
 use stylobate_endpoints::{Alias, PathService, PathTable, Routes};
 use stylobate_tower_middleware::{
-    AllowedHosts, AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, CsrfLayer, EdgeLayer, Hsts, Origin,
-    PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer, TrustedProxies, cors_layer,
+    AllowedHosts, AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, Cookies, CsrfLayer, EdgeLayer, Hsts,
+    Origin, PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer, TrustedProxies, cors_layer,
 };
 use tower::ServiceBuilder;
 
@@ -46,6 +46,10 @@ impl Platform {
             PermissionGuardLayer::require(Arc::clone(&authorizer), permission).with_audit(Arc::clone(&sink))
         });
         let origins = self.origins()?;
+        let mut csrf = CsrfLayer::new(&origins)?;
+        if let Some(refresh) = &self.settings().refresh_cookie {
+            csrf = csrf.and_for_cookie(refresh.name());
+        }
         let layers = ServiceBuilder::new()
             .layer(self.edge()?)
             .layer(cors_layer(&origins))
@@ -53,12 +57,18 @@ impl Platform {
             .layer(TimeLimitLayer::new(REQUEST_TIMEOUT))
             .layer(BodyLimitLayer::new(BODY_BYTES_MAX))
             .layer(authenticate)
-            .layer(CsrfLayer::new(&origins)?)
+            .layer(csrf)
             // Ours answers with a problem and counts chunked bodies as well.
             .layer(DefaultBodyLimit::disable());
         let routed = router.layer(layers);
         // A path is rewritten before it is routed, so the table stands around the router and not inside it.
         Ok(tower::Layer::layer(&table, routed))
+    }
+
+    /// The cookies that flows set and read, as the settings say.
+    #[must_use]
+    pub fn cookies(&self) -> Cookies {
+        Cookies { session: self.session_cookie(), refresh: self.settings().refresh_cookie.clone() }
     }
 
     /// Lets `router` know who calls: requests carry their `Principal` and `RequestContext`.

@@ -8,6 +8,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use stylobate_auth::SigningAlgorithm;
+use stylobate_tower_middleware::RefreshCookie;
 
 use crate::StartError;
 
@@ -79,6 +80,12 @@ pub struct Settings {
     pub access_ttl: Duration,
     /// How long a session can be refreshed.
     pub refresh_ttl: Duration,
+    /// Without a request for this long a session that a cookie carries ends.
+    pub session_idle: Duration,
+    /// Such a session ends this long after its sign-in.
+    pub session_absolute: Duration,
+    /// The cookie that carries refresh tokens, when one does.
+    pub refresh_cookie: Option<RefreshCookie>,
     /// After how many wrong passwords of one client it waits before it tries the same account again.
     pub login_attempts_max: u32,
     /// After how many wrong passwords of all clients together an account waits; four times as many unless set.

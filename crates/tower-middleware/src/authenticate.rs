@@ -18,6 +18,7 @@ use crate::{ApiError, Arrival, future::AnswerFuture};
 #[cfg(feature = "sql")]
 mod by_auth;
 mod by_remote;
+mod by_sessions;
 mod presented;
 
 pub use presented::{Presented, SessionCookie};

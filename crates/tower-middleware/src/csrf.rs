@@ -3,6 +3,7 @@ use std::{
     fmt,
     future::{Ready, ready},
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -12,7 +13,7 @@ use stylobate_core::{Credential, Problem};
 use tower::{Layer, Service};
 use tower_http::csrf::CsrfLayer as CrossOriginLayer;
 
-use crate::{ApiError, Error, Origin, authenticate, future::AnswerFuture};
+use crate::{ApiError, Error, Origin, authenticate, cookies, future::AnswerFuture};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -20,6 +21,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///
 /// 1. Only credentials that browsers attach by themselves are in danger: requests without a session cookie pass, unless
 ///    the layer is [`for_forms`](Self::for_forms).
+///    A cookie that is a credential for one route only, such as one with a refresh token, is
+///    [named](Self::and_for_cookie).
 /// 2. `GET`, `HEAD` and `OPTIONS` pass; they change nothing.
 /// 3. What is left is judged by tower-http's [`CsrfLayer`](tower_http::csrf::CsrfLayer): `Sec-Fetch-Site`, then `Origin`
 ///    against the host and the trusted origins.
@@ -30,6 +33,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub struct CsrfLayer {
     judge: Judge,
     always: bool,
+    further: Option<Arc<str>>,
 }
 
 /// tower-http's layer around a service that does nothing: its answer is the verdict.
@@ -46,7 +50,7 @@ impl CsrfLayer {
             let invalid = |_| Error::OriginInvalid { origin: origin.to_string() };
             judge = judge.add_trusted_origin(origin.as_str()).map_err(invalid)?;
         }
-        Ok(Self { judge, always: false })
+        Ok(Self { judge, always: false, further: None })
     }
 
     /// Judges every request, with or without a cookie: for HTML forms that sign somebody in, which another site could
@@ -57,10 +61,27 @@ impl CsrfLayer {
         self
     }
 
+    /// Judges requests that carry a cookie called `name` as well, unless they present a credential of another kind, which
+    /// is then what counts.
+    #[must_use]
+    pub fn and_for_cookie(mut self, name: &str) -> Self {
+        self.further = Some(name.into());
+        self
+    }
+
+    fn is_in_danger<B>(&self, request: &Request<B>) -> bool {
+        let carries = |name: &str| !matches!(cookies::find(request.headers(), name), Ok(None));
+        match authenticate::credential(request) {
+            _ if self.always => true,
+            Credential::Cookie => true,
+            Credential::None => self.further.as_deref().is_some_and(carries),
+            _ => false,
+        }
+    }
+
     fn check<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
         let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let in_danger = || self.always || authenticate::credential(request) == Credential::Cookie;
-        if safe || !in_danger() {
+        if safe || !self.is_in_danger(request) {
             return Ok(());
         }
         let refused = |detail: &str| Err(Problem::new(403, "csrf").detail(detail).into());

@@ -29,6 +29,12 @@ pub enum Error {
     /// The policy holds characters that no header may hold.
     #[error("the content security policy is not a header value")]
     PolicyInvalid,
+    /// The parts of a cookie contradict each other, or one of them is none.
+    #[error("the cookie cannot be set: {problem}")]
+    CookieInvalid {
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// Two rules are given for one method of one route.
     #[error("{method} {path} has two permissions")]
     PermissionTwice {
@@ -49,6 +55,7 @@ impl Error {
             Self::OriginInvalid { .. } => "origin_invalid",
             Self::HostInvalid { .. } => "host_invalid",
             Self::PolicyInvalid => "policy_invalid",
+            Self::CookieInvalid { .. } => "cookie_invalid",
             Self::PermissionTwice { .. } => "permission_twice",
         }
     }

@@ -42,7 +42,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         auth: platform.auth().clone(),
         tenancy: platform.tenancy().clone(),
         db: platform.db().clone(),
-        cookies: platform.session_cookie(),
+        cookies: platform.cookies(),
     };
     let scrape = match &platform.settings().metrics_token {
         Some(token) => MetricsAccess::Token(token.clone()),

@@ -18,7 +18,7 @@ async fn main() -> Result<(), StartError> {
         auth: platform.auth().clone(),
         tenancy: platform.tenancy().clone(),
         db: platform.db().clone(),
-        cookies: platform.session_cookie(),
+        cookies: platform.cookies(),
     };
     let reports = Route::get("/reports", Permission::Key(READ_REPORTS.key));
     let routes =

@@ -11,6 +11,7 @@
 mod audit;
 mod auth;
 mod checker;
+mod cookies;
 mod credentials;
 mod forced_change;
 mod guessing;

@@ -6,8 +6,6 @@ ALTER TABLE credentials ADD COLUMN is_active boolean NOT NULL DEFAULT true;
 -- is renewed with other parameters, which is no new password.
 ALTER TABLE credentials ADD COLUMN created_at timestamptz;
 ALTER TABLE credentials ADD COLUMN password_updated_at timestamptz;
--- Sessions are swept when they have run out, so the last login is kept here.
-ALTER TABLE credentials ADD COLUMN last_login_at timestamptz;
 UPDATE credentials SET created_at = updated_at, password_updated_at = updated_at;
 
 -- The sessions of an organisation, newest first.

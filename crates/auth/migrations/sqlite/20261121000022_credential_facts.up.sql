@@ -7,8 +7,6 @@ ALTER TABLE credentials ADD COLUMN is_active INTEGER NOT NULL DEFAULT 1
 -- is renewed with other parameters, which is no new password.
 ALTER TABLE credentials ADD COLUMN created_at TEXT;
 ALTER TABLE credentials ADD COLUMN password_updated_at TEXT;
--- Sessions are swept when they have run out, so the last login is kept here.
-ALTER TABLE credentials ADD COLUMN last_login_at TEXT;
 UPDATE credentials SET created_at = updated_at, password_updated_at = updated_at;
 
 -- The sessions of an organisation, newest first.

@@ -26,7 +26,7 @@ pub struct CredentialRecord {
     pub failed_login_attempts: u32,
     /// Until when tries are refused, if they are.
     pub locked_until: Option<DateTime<Utc>>,
-    /// When it last began a session.
+    /// When it last began a session. Forgotten when that session has run out and was swept.
     pub last_login_at: Option<DateTime<Utc>>,
     /// Whether it can be signed in with.
     pub is_active: bool,
@@ -74,7 +74,8 @@ pub(crate) async fn find_records(
 ) -> Result<Vec<CredentialRecord>, Error> {
     let mut sql = conn.builder(
         "SELECT c.person_id, p.username, p.must_change_password, \
-         COALESCE(c.password_updated_at, c.updated_at) AS password_updated_at, c.last_login_at, c.is_active, \
+         COALESCE(c.password_updated_at, c.updated_at) AS password_updated_at, \
+         (SELECT max(s.auth_time) FROM sessions s WHERE s.person_id = c.person_id) AS last_login_at, c.is_active, \
          COALESCE(c.created_at, c.updated_at) AS created_at, c.updated_at \
          FROM credentials c JOIN people p ON p.id = c.person_id WHERE c.kind = 'password' AND c.person_id IN ",
     );
@@ -134,16 +135,6 @@ pub(crate) async fn note_password_set(
 ) -> Result<(), Error> {
     tx.q("UPDATE credentials SET password_updated_at = $1, created_at = COALESCE(created_at, $1) \
           WHERE person_id = $2 AND kind = 'password'")
-        .bind(now)
-        .bind(person.as_uuid())
-        .run()
-        .await?;
-    Ok(())
-}
-
-/// Notes that a session has just begun with the password.
-pub(crate) async fn note_login(tx: &mut Tx, person: PersonId, now: DateTime<Utc>) -> Result<(), Error> {
-    tx.q("UPDATE credentials SET last_login_at = $1 WHERE person_id = $2 AND kind = 'password'")
         .bind(now)
         .bind(person.as_uuid())
         .run()

@@ -81,7 +81,7 @@ impl RefreshToken {
     }
 
     pub(crate) fn presented(&self) -> Presented {
-        Presented { generation: self.generation, hash: self.hash }
+        Presented { generation: self.generation, hash: self.hash, is_repeat: false }
     }
 }
 

@@ -58,14 +58,26 @@ pub(crate) async fn find_since(conn: &mut Conn, since: DateTime<Utc>) -> Result<
     rows.into_iter().map(row).collect()
 }
 
-/// Deletes up to `rows_max` revocations that concern no token any more.
-pub(crate) async fn sweep(tx: &mut Tx, now: DateTime<Utc>, rows_max: i64) -> Result<u64, Error> {
-    tx.q("DELETE FROM revocations WHERE (kind, id) IN \
-          (SELECT kind, id FROM revocations WHERE expires_at <= $1 LIMIT $2)")
+/// Deletes up to `rows_max` revocations that concern no token any more since `from` or later. Returns how many, and the
+/// latest of those times: the next batch begins there.
+pub(crate) async fn sweep(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    from: DateTime<Utc>,
+    rows_max: i64,
+) -> Result<(u64, DateTime<Utc>), Error> {
+    let ended = tx
+        .q("DELETE FROM revocations WHERE (kind, id) IN \
+              (SELECT kind, id FROM revocations WHERE expires_at >= $1 AND expires_at <= $2 \
+               ORDER BY expires_at LIMIT $3) \
+            RETURNING expires_at")
+        .bind(from)
         .bind(now)
         .bind(rows_max)
-        .run()
-        .await
+        .all::<(DateTime<Utc>,)>()
+        .await?;
+    let latest = ended.iter().map(|(at,)| *at).max().unwrap_or(from);
+    Ok((ended.len() as u64, latest))
 }
 
 fn row((kind, id, epoch, expires_at): Columns) -> Result<Row, Error> {

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use stylobate_db::{Error, Tx};
 
 use super::{Auth, AuthError, SCOPE};
@@ -21,7 +21,7 @@ const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// Between two sweeps.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
 /// Rows that one statement of a sweep deletes: few milliseconds, so that nobody waits for it.
-const SWEEP_ROWS: i64 = 500;
+const SWEEP_ROWS: i64 = 250;
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
@@ -107,43 +107,68 @@ impl Auth {
 
     async fn keep_house(&self) {
         self.inner.revocations.forget_expired(self.inner.clock.now());
-        match self.sweep().await {
-            Ok(0) => {}
-            Ok(rows) => tracing::debug!(rows, "swept what had run out"),
+        match self.sweep_measured().await {
+            Ok(Swept { rows: 0, .. }) => {}
+            Ok(Swept { rows, longest }) => tracing::debug!(rows, ?longest, "swept what had run out"),
             Err(error) => tracing::warn!(code = error.code(), "what had run out could not be swept"),
         }
     }
 
-    /// Deletes sessions, revocations, login counters and set-up links that have run out, in small transactions.
-    /// Returns how many rows. [`run`](Self::run) does it once a minute.
+    /// Deletes sessions, revocations, login counters and set-up links that have run out, in small transactions of one
+    /// statement each. Returns how many rows. [`run`](Self::run) does it once a minute.
     ///
     /// # Errors
     /// What the database reports; what was deleted until then stays deleted.
     pub async fn sweep(&self) -> Result<u64, AuthError> {
+        Ok(self.sweep_measured().await?.rows)
+    }
+
+    /// [`sweep`](Self::sweep)s, and says how long its longest statement took: that long, at most, a login waited for it.
+    ///
+    /// # Errors
+    /// As [`sweep`](Self::sweep).
+    pub async fn sweep_measured(&self) -> Result<Swept, AuthError> {
         let now = self.inner.clock.now();
-        let mut total = self.sweep_counters(now).await?;
-        loop {
-            let rows = self
-                .inner
-                .db
-                .transact(SCOPE, async move |tx: &mut Tx| {
-                    let mut most = session::delete_expired(tx, now, SWEEP_ROWS).await?;
-                    let mut sum = most;
-                    for rows in [
-                        revocation::sweep(tx, now, SWEEP_ROWS).await?,
-                        throttle::sweep(tx, now, SWEEP_ROWS).await?,
-                        setup_token::sweep(tx, now).await?,
-                    ] {
-                        most = most.max(rows);
-                        sum += rows;
-                    }
-                    Ok::<_, AuthError>((most, sum))
-                })
-                .await?;
-            total += rows.1;
-            if rows.0 < SWEEP_ROWS.unsigned_abs() {
-                return Ok(total);
+        let mut swept = Swept { rows: self.sweep_counters(now).await?, ..Swept::default() };
+        for table in [Table::Sessions, Table::Revocations, Table::LoginCounters, Table::SetupTokens] {
+            let mut from = DateTime::UNIX_EPOCH;
+            loop {
+                let batch = async move |tx: &mut Tx| {
+                    let began = Instant::now();
+                    let (rows, latest) = match table {
+                        Table::Sessions => session::delete_expired(tx, now, from, SWEEP_ROWS).await?,
+                        Table::Revocations => revocation::sweep(tx, now, from, SWEEP_ROWS).await?,
+                        Table::LoginCounters => (throttle::sweep(tx, now, SWEEP_ROWS).await?, from),
+                        Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
+                    };
+                    Ok::<_, AuthError>((rows, latest, began.elapsed()))
+                };
+                let (rows, latest, took) = self.inner.db.transact(SCOPE, batch).await?;
+                from = latest;
+                swept.rows += rows;
+                swept.longest = swept.longest.max(took);
+                if rows < SWEEP_ROWS.unsigned_abs() {
+                    break;
+                }
             }
         }
+        Ok(swept)
     }
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many rows it deleted, those not counted that went with them.
+    pub rows: u64,
+    /// How long its longest statement took.
+    pub longest: Duration,
+}
+
+#[derive(Clone, Copy)]
+enum Table {
+    Sessions,
+    Revocations,
+    LoginCounters,
+    SetupTokens,
 }

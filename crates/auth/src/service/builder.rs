@@ -1,12 +1,13 @@
 use std::{fmt, sync::Arc};
 
-use stylobate_core::{AuditSink, Clock, Sealer, SystemClock};
-use stylobate_db::Db;
+use stylobate_core::{AuditSink, Clock, MessageSender, Sealer, SystemClock};
+use stylobate_db::{Db, Error};
 
 use super::{Auth, AuthError, Counters, Inner};
 use crate::{
     AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyRing, KeyRingConfig, Keys, LoginThrottle,
     PasswordHasher, People, Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
+    session::KnownSessions,
 };
 
 /// Puts an [`Auth`] together.
@@ -19,6 +20,7 @@ pub struct AuthBuilder {
     clock: Arc<dyn Clock>,
     hasher: Option<PasswordHasher>,
     counters: Option<Arc<dyn CounterStore>>,
+    messages: Option<Arc<dyn MessageSender>>,
 }
 
 impl Auth {
@@ -38,6 +40,7 @@ impl Auth {
             clock: Arc::new(SystemClock),
             hasher: None,
             counters: None,
+            messages: None,
         }
     }
 }
@@ -62,14 +65,26 @@ impl AuthBuilder {
         self
     }
 
+    /// What tells people that something happened to their account, for example that a refresh token of theirs was used
+    /// twice (`refresh_reuse_detected`). Default: nothing, and the log says so when there would have been a message.
+    pub fn messages(mut self, messages: Arc<dyn MessageSender>) -> Self {
+        self.messages = Some(messages);
+        self
+    }
+
     /// Loads or makes the keys, and loads the revocations. The service is ready then.
     ///
     /// # Errors
     /// [`AuthError::Config`] names everything that is wrong; [`AuthError::Key`] when the sealer does not open the
-    /// stored keys (`kek_mismatch`); [`AuthError::Db`] for the database.
+    /// stored keys (`kek_mismatch`); [`AuthError::Db`] for the database, with [`Error::Unclaimed`] when nobody takes its
+    /// domain events: say [`without_events`](stylobate_db::DbBuilder::without_events) where nobody should.
     pub async fn build(self) -> Result<Auth, AuthError> {
-        let Self { db, config, sealer, audit, clock, hasher, counters } = self;
+        let Self { db, config, sealer, audit, clock, hasher, counters, messages } = self;
         config.validate()?;
+        if !db.takes_events() {
+            // Found out now, and not when a stolen token must end its session and the commit is refused.
+            return Err(AuthError::Db(Error::Unclaimed("domain")));
+        }
         let tokens = config.token_config();
         let problem = |field, message: String| ConfigProblems(vec![ConfigProblem { field, message }]);
         let policy = config.password_policy().map_err(|problem| ConfigProblems(vec![problem]))?;
@@ -109,6 +124,8 @@ impl AuthBuilder {
         let inner = Inner {
             throttle,
             counters,
+            session_limits: config.session_limits(),
+            known_sessions: KnownSessions::new(config.token_cache_entries),
             policy,
             hasher,
             pepper,
@@ -122,6 +139,7 @@ impl AuthBuilder {
             db,
             clock,
             audit,
+            messages,
             config,
         };
         let auth = Auth { inner: Arc::new(inner) };

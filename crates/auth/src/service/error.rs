@@ -209,6 +209,9 @@ pub enum AuthenticateError {
     /// The token was good; its session is over, or everything issued to its person was voided.
     #[error("the access token is revoked")]
     Revoked,
+    /// No live session has this cookie.
+    #[error("no session has this cookie")]
+    UnknownSession,
     /// Memory does not know the latest revocations: ask [`Auth::authenticate_slow`](crate::Auth::authenticate_slow).
     /// Never returned by it.
     #[error("the revocations in memory are stale")]
@@ -225,6 +228,7 @@ impl AuthenticateError {
         match self {
             Self::Refused(error) => error.code(),
             Self::Revoked => "token_revoked",
+            Self::UnknownSession => "session_unknown",
             Self::Stale => "revocations_stale",
             Self::Unavailable(_) => "auth_unavailable",
         }

@@ -1,22 +1,37 @@
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use stylobate_core::{
-    Actor, ActorKind, Assurance, AuditEvent, AuthenticatorAssurance, Outcome, PersonId, RequestContext,
-    SessionId, TenantId,
+    Actor, ActorKind, Assurance, AuditEvent, AuthenticatorAssurance, DomainEvent, Message, Outcome, PersonId,
+    RequestContext, SessionId, TenantId,
 };
 use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE, TokenPair, session::Grant};
 use crate::{
-    Family, RefreshStep, RefreshToken, refresh,
+    Family, IdempotencyKey, Presented, RefreshStep, RefreshToken, refresh,
     session::{self, EndReason},
 };
 
 /// How a renewal ended, once it is committed. A reuse commits too: it ends the session.
 enum Renewal {
     Done(Grant),
+    /// The successor that the same request was given before.
+    Repeated(Grant, RefreshToken),
     Refused,
     InProgress,
-    Reused,
+    Reused(Owner),
+}
+
+/// Whose token was used twice.
+struct Owner {
+    person: PersonId,
+    tenant: Option<TenantId>,
+}
+
+/// A token that is to become the live one, and its sealed copy for a request that may come again.
+struct Successor {
+    hash: [u8; 32],
+    sealed: Option<Vec<u8>>,
 }
 
 impl Auth {
@@ -32,22 +47,58 @@ impl Auth {
         token: &str,
         session: Option<SessionId>,
     ) -> Result<TokenPair, AuthError> {
+        self.refresh_once(ctx, token, session, None).await
+    }
+
+    /// Redeems a refresh token as [`refresh`](Self::refresh) does. The same token with the same `key` within
+    /// [`Family::REPEAT`], before the successor is used, is given the same successor again (with a new access token), also
+    /// when both requests arrive at once.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub async fn refresh_idempotent(
+        &self,
+        ctx: &RequestContext,
+        token: &str,
+        session: Option<SessionId>,
+        key: IdempotencyKey,
+    ) -> Result<TokenPair, AuthError> {
+        self.refresh_once(ctx, token, session, Some(key)).await
+    }
+
+    async fn refresh_once(
+        &self,
+        ctx: &RequestContext,
+        token: &str,
+        session: Option<SessionId>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<TokenPair, AuthError> {
         let Some(token) = RefreshToken::parse(&self.inner.pepper, token) else {
             return Err(AuthError::RefreshInvalid);
         };
-        if session.is_some_and(|asserted| asserted != token.session()) {
+        let id = token.session();
+        if session.is_some_and(|asserted| asserted != id) {
             return Err(AuthError::RefreshInvalid);
         }
-        let next =
-            RefreshToken::issue(&self.inner.pepper, token.session(), token.presented().generation + 1)?;
+        let next = RefreshToken::issue(&self.inner.pepper, id, token.presented().generation + 1)?;
+        let sealed = match &key {
+            Some(key) => Some(refresh::seal(key, &token, &next)?),
+            None => None,
+        };
+        let successor = Successor { hash: next.hash(), sealed };
         let now = self.inner.clock.now();
-        let (auth, ctx, next_hash) = (self.clone(), ctx.clone(), next.hash());
-        let renew = async move |tx: &mut Tx| auth.renew(tx, &ctx, &token, next_hash, now).await;
+        let (auth, context) = (self.clone(), ctx.clone());
+        let renew =
+            async move |tx: &mut Tx| auth.renew(tx, &context, &token, key.as_ref(), &successor, now).await;
         match self.inner.db.transact(SCOPE, renew).await? {
             Renewal::Done(grant) => self.token_pair(&grant, &next, now),
+            Renewal::Repeated(grant, given) => self.token_pair(&grant, &given, now),
             Renewal::Refused => Err(AuthError::RefreshInvalid),
             Renewal::InProgress => Err(AuthError::RefreshInProgress),
-            Renewal::Reused => Err(AuthError::RefreshReused),
+            Renewal::Reused(owner) => {
+                self.tell_owner(ctx, id, &owner, now);
+                Err(AuthError::RefreshReused)
+            }
         }
     }
 
@@ -57,22 +108,32 @@ impl Auth {
         tx: &mut Tx,
         ctx: &RequestContext,
         token: &RefreshToken,
-        next_hash: [u8; 32],
+        key: Option<&IdempotencyKey>,
+        successor: &Successor,
         now: DateTime<Utc>,
     ) -> Result<Renewal, AuthError> {
         let (id, presented) = (token.session(), token.presented());
-        if let Some(redeemed) = refresh::redeem(tx, id, &presented, next_hash, now).await? {
+        let sealed = successor.sealed.clone();
+        if let Some(redeemed) = refresh::redeem(tx, id, &presented, successor.hash, sealed, now).await? {
             return Ok(Renewal::Done(grant(id, redeemed)));
         }
         let Some(row) = refresh::find(tx, id).await? else { return Ok(Renewal::Refused) };
+        let given = key.zip(row.sealed_answer.as_deref()).and_then(|(key, sealed)| {
+            RefreshToken::parse(&self.inner.pepper, &refresh::open(key, token, sealed)?)
+        });
+        let presented = Presented { is_repeat: given.is_some(), ..presented };
         match Family::judge(Some(&row.family()?), &presented, now) {
-            RefreshStep::Reuse => {
-                self.end_reused(tx, ctx, id, &row, now).await?;
-                Ok(Renewal::Reused)
-            }
+            RefreshStep::Reuse => self.end_reused(tx, ctx, id, &row, now).await,
             RefreshStep::InProgress => Ok(Renewal::InProgress),
+            RefreshStep::Repeat if row.may_go_on => Ok(match given {
+                Some(given) => Renewal::Repeated(grant(id, row.grant), given),
+                None => Renewal::InProgress,
+            }),
             // The live one that was not redeemed: its session or its person may not go on.
-            RefreshStep::Rotate { .. } | RefreshStep::Unknown | RefreshStep::Expired => Ok(Renewal::Refused),
+            RefreshStep::Rotate { .. }
+            | RefreshStep::Repeat
+            | RefreshStep::Unknown
+            | RefreshStep::Expired => Ok(Renewal::Refused),
         }
     }
 
@@ -83,35 +144,76 @@ impl Auth {
         id: SessionId,
         row: &refresh::FamilyRow,
         now: DateTime<Utc>,
-    ) -> Result<(), AuthError> {
+    ) -> Result<Renewal, AuthError> {
+        let person = PersonId::from_uuid(row.grant.person_id);
+        let tenant = row.grant.tenant_id.map(TenantId::from_uuid);
         if !self.end_session(tx, id, EndReason::RefreshReuse, now).await? {
-            return Ok(());
+            return Ok(Renewal::Refused);
         }
         tracing::warn!(session = %id, "a refresh token was used twice; its session has been ended");
-        let person = PersonId::from_uuid(row.person_id);
         let mut event = AuditEvent::new(ctx, "session.reuse_detected", "session")
             .on(id)
             .outcome(Outcome::Denied)
-            .in_tenant(row.tenant_id.map(TenantId::from_uuid));
+            .in_tenant(tenant);
         event.actor = Actor { kind: ActorKind::User, id: Some(person.to_string()) };
         event.session_id = Some(id);
         tx.audit(event);
-        Ok(())
+        let data = json!({
+            "session_id": id,
+            "person_id": person,
+            "address": ctx.address,
+            "user_agent": ctx.user_agent,
+        });
+        let mut told = DomainEvent::new(ctx, "session.reuse_detected", person, data);
+        told.tenant = tenant;
+        told.occurred_at = Some(now);
+        tx.emit(told);
+        Ok(Renewal::Reused(Owner { person, tenant }))
+    }
+
+    /// Tells the owner, off the request's path: whoever presented the token learns nothing from how long it takes.
+    fn tell_owner(&self, ctx: &RequestContext, session: SessionId, owner: &Owner, now: DateTime<Utc>) {
+        let Some(sender) = self.inner.messages.clone() else {
+            tracing::warn!(
+                %session,
+                person = %owner.person,
+                "nobody was told of the reuse: the service was given no message sender"
+            );
+            return;
+        };
+        let message = Message {
+            kind: "refresh_reuse_detected",
+            recipient: owner.person,
+            tenant: owner.tenant,
+            values: json!({
+                "session_id": session,
+                "address": ctx.address,
+                "user_agent": ctx.user_agent,
+                "occurred_at": now,
+            }),
+            idempotency_key: Some(format!("refresh_reuse_detected:{session}")),
+        };
+        tokio::spawn(async move {
+            if let Err(error) = sender.send(message).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(%session, error, "the owner of a reused refresh token could not be told");
+            }
+        });
     }
 }
 
-fn grant(session: SessionId, redeemed: refresh::Redeemed) -> Grant {
+fn grant(session: SessionId, row: refresh::GrantRow) -> Grant {
     Grant {
-        person: PersonId::from_uuid(redeemed.person_id),
+        person: PersonId::from_uuid(row.person_id),
         session,
-        tenant: redeemed.tenant_id.map(TenantId::from_uuid),
-        epoch: redeemed.epoch,
+        tenant: row.tenant_id.map(TenantId::from_uuid),
+        epoch: row.epoch,
         assurance: Assurance {
-            amr: session::methods(&redeemed.amr),
+            amr: session::methods(&row.amr),
             aal: AuthenticatorAssurance::Aal1,
             // Renewing proves nothing anew.
-            auth_time: Some(redeemed.auth_time),
+            auth_time: Some(row.auth_time),
         },
-        expires_at: redeemed.expires_at,
+        expires_at: row.expires_at,
     }
 }

@@ -8,7 +8,7 @@ use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE, VerifiedPerson};
 use crate::{
-    RefreshToken, Session, credential, people, refresh,
+    RefreshToken, Session, people, refresh,
     session::{self, EndReason, NewSession},
 };
 
@@ -37,7 +37,7 @@ impl fmt::Debug for TokenPair {
 /// Somebody who may begin a session in the transaction that admitted them. Only [`Auth::admit`] makes one.
 #[derive(Debug)]
 #[must_use = "being admitted begins no session"]
-pub struct AdmittedPerson<'v>(&'v VerifiedPerson);
+pub struct AdmittedPerson<'v>(pub(super) &'v VerifiedPerson);
 
 impl<'v> AdmittedPerson<'v> {
     pub(super) fn verified(&self) -> &'v VerifiedPerson {
@@ -131,30 +131,44 @@ impl Auth {
             auth_time: verified.auth_time,
             address: ctx.address,
             user_agent: ctx.user_agent.as_deref(),
+            created_at: now,
             now,
+            cookie: None,
             expires_at: grant.expires_at,
         };
-        let others = session::insert(tx, &new).await?;
-        let too_many = (others + 1 - i64::from(self.inner.config.sessions_max)).max(0);
-        if too_many > 0 {
-            let live = session::find_live_ids(tx, grant.person, now).await?;
-            let oldest = live.into_iter().filter(|id| *id != grant.session);
-            for id in oldest.take(usize::try_from(too_many).unwrap_or(usize::MAX)) {
-                self.end_session(tx, id, EndReason::SessionLimit, now).await?;
-            }
-        }
-        credential::note_login(tx, grant.person, now).await?;
+        self.end_presented(tx, ctx).await?;
+        let ended = self.insert_session(tx, &new).await?;
         let token = RefreshToken::issue(&self.inner.pepper, grant.session, 0)?;
         refresh::insert(tx, grant.session, token.hash(), now, grant.expires_at).await?;
-        let mut event =
-            AuditEvent::new(ctx, "auth.login", "session").on(grant.session).in_tenant(grant.tenant);
-        event.actor = Actor { kind: ActorKind::User, id: Some(grant.person.to_string()) };
-        event.session_id = Some(grant.session);
+        self.record_login(tx, ctx, &new, ended);
+        self.token_pair(&grant, &token, now)
+    }
+
+    /// Writes a session; above the limit of parallel ones the oldest end. Returns how many.
+    pub(super) async fn insert_session(&self, tx: &mut Tx, new: &NewSession<'_>) -> Result<i64, AuthError> {
+        let others = session::insert(tx, new).await?;
+        let too_many = (others + 1 - i64::from(self.inner.config.sessions_max)).max(0);
         if too_many > 0 {
-            event = event.with("sessions_ended", too_many);
+            let live = session::find_live_ids(tx, new.person, new.now).await?;
+            let oldest = live.into_iter().filter(|id| *id != new.id);
+            for id in oldest.take(usize::try_from(too_many).unwrap_or(usize::MAX)) {
+                self.end_session(tx, id, EndReason::SessionLimit, new.now).await?;
+            }
+        }
+        Ok(too_many)
+    }
+
+    pub(super) fn record_login(&self, tx: &mut Tx, ctx: &RequestContext, new: &NewSession<'_>, ended: i64) {
+        let mut event = AuditEvent::new(ctx, "auth.login", "session").on(new.id).in_tenant(new.tenant);
+        event.actor = Actor { kind: ActorKind::User, id: Some(new.person.to_string()) };
+        event.session_id = Some(new.id);
+        if new.cookie.is_some() {
+            event = event.with("credential", "cookie");
+        }
+        if ended > 0 {
+            event = event.with("sessions_ended", ended);
         }
         tx.audit(event);
-        self.token_pair(&grant, &token, now)
     }
 
     /// Signs an access token, and puts it beside its refresh token.

@@ -3,7 +3,7 @@ use stylobate_db::Tx;
 
 use super::{Auth, AuthError};
 use crate::{
-    SessionQuery, SessionRecord, people,
+    SessionQuery, TenantSession, people,
     session::{self, EndReason},
 };
 
@@ -18,7 +18,7 @@ impl Auth {
         &self,
         tenant: TenantId,
         query: &SessionQuery,
-    ) -> Result<Page<SessionRecord>, AuthError> {
+    ) -> Result<Page<TenantSession>, AuthError> {
         let (keyset, now) = (session::keyset(query)?, self.inner.clock.now());
         let mut conn = self.inner.db.read().await?;
         let mut page = session::list_in(&mut conn, tenant, query, &keyset, now).await?;
@@ -32,7 +32,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::SessionNotFound`], [`AuthError::Db`].
-    pub async fn find_session_in(&self, tenant: TenantId, id: SessionId) -> Result<SessionRecord, AuthError> {
+    pub async fn find_session_in(&self, tenant: TenantId, id: SessionId) -> Result<TenantSession, AuthError> {
         let mut conn = self.inner.db.read().await?;
         let found = session::find_in(&mut conn, tenant, id, self.inner.clock.now()).await?;
         found.ok_or(AuthError::SessionNotFound)
@@ -63,7 +63,7 @@ impl Auth {
         ctx: &RequestContext,
         tenant: TenantId,
         id: SessionId,
-    ) -> Result<SessionRecord, AuthError> {
+    ) -> Result<TenantSession, AuthError> {
         let now = self.inner.clock.now();
         let before = session::find_in(tx, tenant, id, now).await?.ok_or(AuthError::SessionNotFound)?;
         if !self.end_session(tx, id, EndReason::Revoked, now).await? {

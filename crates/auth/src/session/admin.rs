@@ -31,7 +31,7 @@ pub struct SessionQuery {
 
 /// A session as an administrator of its tenant sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SessionRecord {
+pub struct TenantSession {
     /// Its public id.
     pub id: SessionId,
     /// Whose it is.
@@ -74,13 +74,13 @@ struct RecordRow {
 }
 
 impl RecordRow {
-    fn into_record(self, now: DateTime<Utc>) -> SessionRecord {
+    fn into_record(self, now: DateTime<Utc>) -> TenantSession {
         let life = SessionLife {
             idle_expires_at: self.idle_expires_at,
             expires_at: self.expires_at,
             ended_at: self.ended_at,
         };
-        SessionRecord {
+        TenantSession {
             id: SessionId::from_uuid(self.id),
             person_id: PersonId::from_uuid(self.person_id),
             state: life.state(now),
@@ -111,7 +111,7 @@ pub(crate) async fn list_in(
     query: &SessionQuery,
     keyset: &Keyset,
     now: DateTime<Utc>,
-) -> Result<Page<SessionRecord>, Error> {
+) -> Result<Page<TenantSession>, Error> {
     let mut sql = conn.builder(SELECT);
     sql.value(tenant.as_uuid());
     push_filter(&mut sql, query, now);
@@ -171,7 +171,7 @@ pub(crate) async fn find_in(
     tenant: TenantId,
     id: SessionId,
     now: DateTime<Utc>,
-) -> Result<Option<SessionRecord>, Error> {
+) -> Result<Option<TenantSession>, Error> {
     let mut sql = conn.builder(SELECT);
     sql.value(tenant.as_uuid()).push(" AND s.id = ").value(id.as_uuid());
     let row: Option<RecordRow> = conn.q_build(sql).opt().await?;

@@ -6,8 +6,8 @@ use stylobate_core::{PersonId, SessionId, TenantId};
 use stylobate_db::{Conn, Error, Tx};
 use uuid::Uuid;
 
-use super::{SessionLife, SessionState};
-use crate::{Revocation, Revocations, revocation};
+use super::{SessionKey, SessionLife, SessionRecord, SessionState};
+use crate::{Revocation, Revocations, people, revocation};
 
 /// A live session, as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub struct Session {
     pub user_agent: Option<String>,
     /// When it began.
     pub created_at: DateTime<Utc>,
-    /// When it was last renewed.
+    /// When it was last renewed or, of a cookie, used; to the minute.
     pub last_seen_at: DateTime<Utc>,
     /// When it ends in any case.
     pub expires_at: DateTime<Utc>,
@@ -47,6 +47,8 @@ pub(crate) enum EndReason {
     PersonDisabled,
     PersonDeleted,
     MembershipEnded,
+    /// By a new session of the same sign-in: after a login, a step-up, a change of privileges.
+    Replaced,
 }
 
 impl EndReason {
@@ -60,6 +62,7 @@ impl EndReason {
             Self::PersonDisabled => "person_disabled",
             Self::PersonDeleted => "person_deleted",
             Self::MembershipEnded => "membership_ended",
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -74,8 +77,59 @@ pub(crate) struct NewSession<'a> {
     pub(crate) auth_time: DateTime<Utc>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) user_agent: Option<&'a str>,
+    pub(crate) created_at: DateTime<Utc>,
     pub(crate) now: DateTime<Utc>,
+    /// Of a session that a cookie carries.
+    pub(crate) cookie: Option<NewCookie>,
     pub(crate) expires_at: DateTime<Utc>,
+}
+
+/// By what a cookie's session is found, and when it ends by idling.
+#[derive(Clone, Copy)]
+pub(crate) struct NewCookie {
+    pub(crate) key: SessionKey,
+    pub(crate) idle_expires_at: DateTime<Utc>,
+}
+
+/// A cookie session and the epoch it belongs to.
+pub(crate) struct KnownSession {
+    pub(crate) record: SessionRecord,
+    pub(crate) epoch: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct KnownRow {
+    id: Uuid,
+    person_id: Uuid,
+    tenant_id: Option<Uuid>,
+    credential_epoch: i64,
+    amr: String,
+    auth_time: DateTime<Utc>,
+    address: Option<String>,
+    user_agent: Option<String>,
+    created_at: DateTime<Utc>,
+    last_seen_at: DateTime<Utc>,
+    idle_expires_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+}
+
+impl From<KnownRow> for KnownSession {
+    fn from(row: KnownRow) -> Self {
+        let record = SessionRecord {
+            id: SessionId::from_uuid(row.id),
+            person: PersonId::from_uuid(row.person_id),
+            tenant: row.tenant_id.map(TenantId::from_uuid),
+            amr: methods(&row.amr),
+            auth_time: row.auth_time,
+            address: row.address.and_then(|text| text.parse().ok()),
+            user_agent: row.user_agent,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            idle_expires_at: row.idle_expires_at,
+            expires_at: row.expires_at,
+        };
+        Self { record, epoch: row.credential_epoch }
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -132,10 +186,11 @@ pub(crate) fn methods(amr: &str) -> Vec<String> {
 /// meanwhile.
 pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<i64, Error> {
     tx.q("INSERT INTO sessions (id, person_id, tenant_id, credential_epoch, amr, auth_time, address, user_agent, \
-                                created_at, last_seen_at, expires_at) \
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) \
+                                last_seen_at, expires_at, created_at, token_hash, idle_expires_at) \
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
           RETURNING (SELECT count(*) FROM sessions s \
-                     WHERE s.person_id = $2 AND s.ended_at IS NULL AND s.expires_at > $9 AND s.id <> $1)")
+                     WHERE s.person_id = $2 AND s.ended_at IS NULL AND s.expires_at > $9 \
+                       AND (s.idle_expires_at IS NULL OR s.idle_expires_at > $9) AND s.id <> $1)")
         .bind(new.id.as_uuid())
         .bind(new.person.as_uuid())
         .bind(new.tenant.map(|tenant| tenant.as_uuid()))
@@ -146,8 +201,196 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<i64, Err
         .bind(new.user_agent.map(stored_text))
         .bind(new.now)
         .bind(new.expires_at)
+        .bind(new.created_at)
+        .bind(new.cookie.map(|cookie| cookie.key.as_bytes().to_vec()))
+        .bind(new.cookie.map(|cookie| cookie.idle_expires_at))
         .scalar()
         .await
+}
+
+/// Adds a session of its own transaction; above `sessions_max` the oldest end. Returns those.
+pub(crate) async fn insert_record(
+    tx: &mut Tx,
+    key: SessionKey,
+    record: &SessionRecord,
+    sessions_max: u32,
+) -> Result<Vec<SessionId>, Error> {
+    let person = people::lock(tx, record.person).await?;
+    let person = person.filter(crate::Person::is_active).ok_or(Error::NotFound)?;
+    let now = record.created_at;
+    let new = NewSession {
+        id: record.id,
+        person: record.person,
+        tenant: record.tenant,
+        epoch: person.credential_epoch,
+        amr: &record.amr,
+        auth_time: record.auth_time,
+        address: record.address,
+        user_agent: record.user_agent.as_deref(),
+        created_at: now,
+        now,
+        cookie: Some(NewCookie { key, idle_expires_at: record.idle_expires_at }),
+        expires_at: record.expires_at,
+    };
+    let too_many = (insert(tx, &new).await? + 1 - i64::from(sessions_max)).max(0);
+    let live = find_live_ids(tx, record.person, now).await?;
+    let oldest = live.into_iter().filter(|id| *id != record.id);
+    let mut ended = Vec::new();
+    for id in oldest.take(usize::try_from(too_many).unwrap_or(usize::MAX)) {
+        end_row(tx, id, EndReason::SessionLimit, now).await?;
+        ended.push(id);
+    }
+    Ok(ended)
+}
+
+/// `SELECT` of cookie sessions that their persons' state lets live, with a condition.
+macro_rules! select_known {
+    ($condition:literal) => {
+        concat!(
+            "SELECT s.id, s.person_id, s.tenant_id, s.credential_epoch, s.amr, s.auth_time, s.address, s.user_agent, \
+             s.created_at, s.last_seen_at, s.idle_expires_at, s.expires_at \
+             FROM sessions s JOIN people p ON p.id = s.person_id \
+             WHERE s.ended_at IS NULL AND p.status = 'active' AND p.credential_epoch = s.credential_epoch \
+             AND s.idle_expires_at IS NOT NULL AND ",
+            $condition
+        )
+    };
+}
+
+/// Finds the live cookie session of a secret.
+pub(crate) async fn find_by_key(
+    conn: &mut Conn,
+    key: SessionKey,
+    now: DateTime<Utc>,
+) -> Result<Option<KnownSession>, Error> {
+    let row =
+        conn.q(select_known!("s.token_hash = $1")).bind(key.as_bytes().to_vec()).opt::<KnownRow>().await?;
+    Ok(row.map(KnownSession::from).filter(|known| known.record.is_live(now)))
+}
+
+/// A session of a person whose epoch it has, to be replaced by another one; `None` when it is over.
+pub(crate) async fn find_live(
+    conn: &mut Conn,
+    id: SessionId,
+    person: PersonId,
+    epoch: i64,
+    now: DateTime<Utc>,
+) -> Result<Option<LiveSession>, Error> {
+    let row = conn
+        .q("SELECT tenant_id, amr, auth_time, created_at, idle_expires_at, expires_at, ended_at FROM sessions \
+            WHERE id = $1 AND person_id = $2 AND credential_epoch = $3")
+        .bind(id.as_uuid())
+        .bind(person.as_uuid())
+        .bind(epoch)
+        .opt::<LiveSession>()
+        .await?;
+    Ok(row.filter(|row| {
+        let (idle_expires_at, expires_at, ended_at) = (row.idle_expires_at, row.expires_at, row.ended_at);
+        SessionLife { idle_expires_at, expires_at, ended_at }.state(now) == SessionState::Live
+    }))
+}
+
+/// What a session hands on to the one that replaces it.
+#[derive(sqlx::FromRow)]
+pub(crate) struct LiveSession {
+    pub(crate) tenant_id: Option<Uuid>,
+    pub(crate) amr: String,
+    pub(crate) auth_time: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
+    /// Only cookies' sessions have one.
+    pub(crate) idle_expires_at: Option<DateTime<Utc>>,
+    pub(crate) expires_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+/// Writes that a cookie session was used. Neither time ever moves back. Returns whether it is live.
+pub(crate) async fn touch(
+    tx: &mut Tx,
+    key: SessionKey,
+    now: DateTime<Utc>,
+    idle_expires_at: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let rows = tx
+        .q("UPDATE sessions \
+            SET last_seen_at = CASE WHEN last_seen_at < $1 THEN $1 ELSE last_seen_at END, \
+                idle_expires_at = CASE WHEN idle_expires_at < $2 THEN $2 ELSE idle_expires_at END \
+            WHERE token_hash = $3 AND ended_at IS NULL AND idle_expires_at > $1 AND expires_at > $1")
+        .bind(now)
+        .bind(idle_expires_at)
+        .bind(key.as_bytes().to_vec())
+        .run()
+        .await?;
+    Ok(rows > 0)
+}
+
+/// Lets a live cookie session go on under another secret.
+pub(crate) async fn rotate_key(
+    tx: &mut Tx,
+    old: SessionKey,
+    new: SessionKey,
+    proved_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let Some(known) = find_by_key(tx, old, now).await? else { return Ok(false) };
+    let rows = tx
+        .q("UPDATE sessions SET token_hash = $1, auth_time = $2 WHERE token_hash = $3 AND ended_at IS NULL")
+        .bind(new.as_bytes().to_vec())
+        .bind(proved_at.unwrap_or(known.record.auth_time))
+        .bind(old.as_bytes().to_vec())
+        .run()
+        .await?;
+    Ok(rows > 0)
+}
+
+/// The live cookie sessions of `person`, oldest first. The limit on parallel sessions bounds how many.
+pub(crate) async fn list_records(
+    conn: &mut Conn,
+    person: PersonId,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionRecord>, Error> {
+    let rows = conn
+        .q(select_known!("s.person_id = $1 AND s.expires_at > $2 ORDER BY s.created_at, s.id"))
+        .bind(person.as_uuid())
+        .bind(now)
+        .all::<KnownRow>()
+        .await?;
+    let records = rows.into_iter().map(|row| KnownSession::from(row).record);
+    Ok(records.filter(|record| record.is_live(now)).collect())
+}
+
+/// Ends the cookie session of a secret. Returns whether it was live.
+pub(crate) async fn end_by_key(tx: &mut Tx, key: SessionKey, now: DateTime<Utc>) -> Result<bool, Error> {
+    match find_by_key(tx, key, now).await? {
+        Some(known) => end_row(tx, known.record.id, EndReason::Logout, now).await,
+        None => Ok(false),
+    }
+}
+
+/// Ends one of a person's cookie sessions. Returns whether it was live and theirs.
+pub(crate) async fn end_own(
+    tx: &mut Tx,
+    person: PersonId,
+    id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let is_live = list_records(tx, person, now).await?.iter().any(|record| record.id == id);
+    Ok(is_live && end_row(tx, id, EndReason::Revoked, now).await?)
+}
+
+/// Ends a person's cookie sessions but `except`. Returns those it ended.
+pub(crate) async fn end_own_but(
+    tx: &mut Tx,
+    person: PersonId,
+    except: Option<SessionId>,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, Error> {
+    let mut ended = Vec::new();
+    for record in list_records(tx, person, now).await? {
+        if Some(record.id) != except && end_row(tx, record.id, EndReason::Revoked, now).await? {
+            ended.push(record.id);
+        }
+    }
+    Ok(ended)
 }
 
 /// PostgreSQL refuses NUL in text, and a header has no business with more than a line.
@@ -184,7 +427,7 @@ pub(crate) async fn find_live_ids(
 ) -> Result<Vec<SessionId>, Error> {
     let rows = conn
         .q("SELECT id FROM sessions WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2 \
-            ORDER BY created_at, id")
+            AND (idle_expires_at IS NULL OR idle_expires_at > $2) ORDER BY created_at, id")
         .bind(person.as_uuid())
         .bind(now)
         .all::<(Uuid,)>()
@@ -273,6 +516,15 @@ pub(crate) async fn end(
     now: DateTime<Utc>,
     access_ttl: Duration,
 ) -> Result<bool, Error> {
+    let ended = end_row(tx, id, reason, now).await?;
+    if ended {
+        revocation::insert(tx, live, Revocation::Session(id), now, now + access_ttl).await?;
+    }
+    Ok(ended)
+}
+
+/// Ends a session with its refresh tokens. Returns whether it had not ended before.
+async fn end_row(tx: &mut Tx, id: SessionId, reason: EndReason, now: DateTime<Utc>) -> Result<bool, Error> {
     let rows = tx
         .q("UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL")
         .bind(now)
@@ -284,7 +536,6 @@ pub(crate) async fn end(
         return Ok(false);
     }
     tx.q("DELETE FROM refresh_families WHERE session_id = $1").bind(id.as_uuid()).run().await?;
-    revocation::insert(tx, live, Revocation::Session(id), now, now + access_ttl).await?;
     Ok(true)
 }
 
@@ -317,11 +568,26 @@ pub(crate) async fn move_to_epoch(tx: &mut Tx, id: SessionId, epoch: i64) -> Res
     Ok(())
 }
 
-/// Deletes up to `rows_max` sessions past their absolute limit; their families go with them.
-pub(crate) async fn delete_expired(tx: &mut Tx, now: DateTime<Utc>, rows_max: i64) -> Result<u64, Error> {
-    tx.q("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)")
+/// Deletes up to `rows_max` sessions past their absolute limit, which was at `from` or later; their families go with them.
+/// Returns how many, and the latest of their limits: the next batch begins there.
+///
+/// In the order of the index: without it PostgreSQL reads the table from its beginning, past everything that earlier batches
+/// have deleted, and so would each batch read longer than the one before.
+pub(crate) async fn delete_expired(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    from: DateTime<Utc>,
+    rows_max: i64,
+) -> Result<(u64, DateTime<Utc>), Error> {
+    let limits = tx
+        .q("DELETE FROM sessions WHERE id IN \
+              (SELECT id FROM sessions WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3) \
+            RETURNING expires_at")
+        .bind(from)
         .bind(now)
         .bind(rows_max)
-        .run()
-        .await
+        .all::<(DateTime<Utc>,)>()
+        .await?;
+    let latest = limits.iter().map(|(at,)| *at).max().unwrap_or(from);
+    Ok((limits.len() as u64, latest))
 }

@@ -11,5 +11,6 @@ mod key;
 mod password;
 mod security_events;
 mod service;
+mod session;
 mod throttle;
 mod token;

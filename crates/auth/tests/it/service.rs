@@ -1,6 +1,7 @@
 //! The service on both engines.
 
 mod authenticate;
+mod cookies;
 mod credentials;
 mod guessing;
 mod login;
@@ -23,7 +24,8 @@ use stylobate_auth::{
     NewPerson, Password, PasswordHash, Person, TokenPair, Username, VerifiedToken,
 };
 use stylobate_core::{
-    AuditError, AuditEvent, AuditSink, BoxFuture, Clock as _, Principal, RequestContext, Sealer, SessionId,
+    AuditError, AuditEvent, AuditSink, BoxFuture, Clock as _, DomainEvent, Message, MessageError,
+    MessageSender, Principal, RequestContext, Sealer, SessionId,
 };
 use stylobate_db::{Db, Error, Participant, Pending, Scope, Takes, Tx};
 use stylobate_testkit::{ManualClock, TestDb};
@@ -32,9 +34,9 @@ pub(crate) const SCOPE: Scope = Scope::Platform("test");
 pub(crate) const PASSWORD: &str = "quarry moss lantern seven";
 pub(crate) const WRONG: &str = "another thing entirely";
 
-/// Records audit events, those of changes and those without.
+/// Records audit events, those of changes and those without; domain events; and what people are told.
 #[derive(Default)]
-pub(crate) struct Recorder(Mutex<Vec<AuditEvent>>);
+pub(crate) struct Recorder(Mutex<Vec<AuditEvent>>, Mutex<Vec<DomainEvent>>, Mutex<Vec<Message>>);
 
 impl Recorder {
     pub(crate) fn count(&self, action: &str) -> usize {
@@ -44,11 +46,26 @@ impl Recorder {
     pub(crate) fn last(&self, action: &str) -> AuditEvent {
         self.0.lock().iter().rfind(|event| event.action == action).expect(action).clone()
     }
+
+    pub(crate) fn events(&self, kind: &str) -> Vec<DomainEvent> {
+        self.1.lock().iter().filter(|event| event.kind == kind).cloned().collect()
+    }
+
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        self.2.lock().clone()
+    }
+}
+
+impl MessageSender for Recorder {
+    fn send(&self, message: Message) -> BoxFuture<'_, Result<(), MessageError>> {
+        self.2.lock().push(message);
+        Box::pin(async { Ok(()) })
+    }
 }
 
 impl Participant for Recorder {
     fn takes(&self) -> Takes {
-        Takes { audit: true, events: false }
+        Takes { audit: true, events: true }
     }
 
     fn before_commit<'a>(&'a self, _: &'a mut Tx, _: &'a Pending) -> BoxFuture<'a, Result<(), Error>> {
@@ -57,6 +74,7 @@ impl Participant for Recorder {
 
     fn after_commit(&self, pending: &Pending) {
         self.0.lock().extend(pending.audit.iter().cloned());
+        self.1.lock().extend(pending.events.iter().cloned());
     }
 }
 
@@ -164,6 +182,7 @@ async fn build(
 ) -> Auth {
     Auth::builder(db, config.clone(), Arc::clone(sealer), Arc::clone(audit) as Arc<dyn AuditSink>)
         .clock(Arc::clone(clock) as _)
+        .messages(Arc::clone(audit) as Arc<dyn MessageSender>)
         .build()
         .await
         .unwrap()

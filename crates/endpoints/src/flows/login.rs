@@ -1,11 +1,10 @@
 use axum::{
-    Json,
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::AppendHeaders,
+    http::{HeaderMap, header},
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
-use stylobate_auth::{AuthError, Password, TokenPair};
+use stylobate_auth::{AuthError, IdempotencyKey, NewCookieSession, Password, TokenPair};
 use stylobate_core::SessionId;
 use stylobate_db::{Scope, TransactError, Tx};
 use stylobate_tenancy::{ChooseError, choose};
@@ -18,8 +17,8 @@ use super::{
 };
 use crate::{Route, Routes};
 
-/// `POST /auth/login`: a password for an access token and a refresh token, and a cookie that makes the client a known
-/// device: it lets nobody in, and keeps strangers from locking its owner out.
+/// `POST /auth/login`: a password for an access token and a refresh token, or with `"session": "cookie"` for a session cookie;
+/// and a cookie that makes the client a known device: it lets nobody in, and keeps strangers from locking its owner out.
 #[must_use]
 pub fn login_routes(flows: &Flows) -> Routes {
     let reason = Permission::Public("the password in the body is the credential; tries are limited");
@@ -27,15 +26,21 @@ pub fn login_routes(flows: &Flows) -> Routes {
     Routes::new().add(route.body::<LoginInput>().returns::<Tokens>(200), flows, login)
 }
 
-/// `POST /auth/refresh`: a refresh token for its successor and a new access token.
+/// `POST /auth/refresh`: a refresh token, in the body or in its cookie, for its successor and a new access token. With an
+/// `Idempotency-Key` the same request may be sent again for 30 s.
 #[must_use]
 pub fn refresh_routes(flows: &Flows) -> Routes {
-    let reason = Permission::Public("the refresh token in the body is the credential");
+    let reason = Permission::Public("the refresh token in the body or cookie is the credential");
     let route = Route::post("/auth/refresh", reason).tag(TAG).summary("Renews the access token");
+    let route = route.header(
+        "Idempotency-Key",
+        "Names the request, so that it can be sent again: 22 to 128 random characters.",
+    );
     Routes::new().add(route.body::<RefreshInput>().returns::<Tokens>(200), flows, refresh)
 }
 
-/// `POST /auth/logout`: ends the session of the access token, or of the refresh token in the body.
+/// `POST /auth/logout`: ends the session of the access token, of the session cookie, or of the refresh token in the body or
+/// cookie, and takes the cookies away.
 #[must_use]
 pub fn logout_routes(flows: &Flows) -> Routes {
     let reason = Permission::Public(
@@ -57,12 +62,25 @@ struct LoginInput {
     /// The code of the organisation, for people who belong to several.
     #[serde(default)]
     org_code: Option<String>,
+    /// What carries the session: `tokens` (the default), or a `cookie` for browsers.
+    #[serde(default)]
+    session: Carrier,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Carrier {
+    #[default]
+    Tokens,
+    Cookie,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RefreshInput {
-    refresh_token: String,
+    /// Left out when its cookie carries it.
+    #[serde(default)]
+    refresh_token: Option<String>,
     /// When given, the token must belong to this session.
     #[serde(default)]
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -78,11 +96,16 @@ struct LogoutInput {
 
 /// What a sign-in or a refresh answers (RFC 6749 §5.1).
 #[derive(Serialize, ToSchema)]
-struct Tokens {
-    access_token: String,
-    refresh_token: String,
+pub(super) struct Tokens {
+    /// Absent when a cookie carries the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<String>,
+    /// Empty when a cookie carries it, absent when a cookie carries the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refresh_token: Option<String>,
+    /// `bearer`, or `cookie`.
     token_type: &'static str,
-    /// How long the access token is good for, in seconds.
+    /// How long the access token, or the session in the cookie, is good for, in seconds.
     expires_in: u64,
     #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
@@ -91,8 +114,8 @@ struct Tokens {
 impl From<TokenPair> for Tokens {
     fn from(pair: TokenPair) -> Self {
         Self {
-            access_token: pair.access_token,
-            refresh_token: pair.refresh_token,
+            access_token: Some(pair.access_token),
+            refresh_token: Some(pair.refresh_token),
             token_type: "bearer",
             expires_in: pair.expires_in.as_secs(),
             session_id: pair.session_id,
@@ -100,62 +123,120 @@ impl From<TokenPair> for Tokens {
     }
 }
 
+impl From<&NewCookieSession> for Tokens {
+    fn from(session: &NewCookieSession) -> Self {
+        Self {
+            access_token: None,
+            refresh_token: None,
+            token_type: "cookie",
+            expires_in: session.expires_in.as_secs(),
+            session_id: session.session_id,
+        }
+    }
+}
+
+/// What a sign-in begins.
+enum Begun {
+    Tokens(TokenPair),
+    Cookie(NewCookieSession),
+}
+
 async fn login(
     State(flows): State<Flows>,
     context: Context,
     headers: HeaderMap,
     StrictJson(input): StrictJson<LoginInput>,
-) -> ApiResult<(AppendHeaders<[(HeaderName, HeaderValue); 1]>, Json<Tokens>)> {
+) -> ApiResult<Response> {
     if input.provider.as_deref().is_some_and(|provider| provider != "local") {
         return Err(ApiError::field("provider", "invalid", "is not `local`"));
     }
     let (db, password) = (flows.db.clone(), Password::new(input.password)?);
     let is_outgrown = is_outgrown(&flows.auth, &password);
-    let device = device_cookie::presented(flows.cookies, &headers);
+    let device = device_cookie::presented(flows.cookies.session, &headers);
     let person = flows.auth.verify_login_from(&context, &input.username, password, device).await?;
-    let (cookies, org_code) = (flows.cookies, input.org_code);
+    let (own, org_code, carrier) = (flows.clone(), input.org_code, input.session);
     let begin = async move |tx: &mut Tx| {
         // Admitted before the memberships are read: whoever is taken out of the organisation meanwhile waits, and then
         // finds the session among those to end.
-        let admitted = flows.auth.admit(tx, &person).await?;
+        let admitted = own.auth.admit(tx, &person).await?;
         if is_outgrown {
             return Err(AuthError::MustChangePassword.into());
         }
-        let memberships = flows.tenancy.memberships_of(tx, person.id()).await?;
-        let tenant = choose(&memberships, org_code.as_deref())?;
-        let device = flows.auth.remember_device(&admitted)?;
-        let tokens = flows.auth.begin_session(tx, &context, admitted, Some(tenant)).await?;
-        Ok::<_, SignInError>((device, tokens))
+        let memberships = own.tenancy.memberships_of(tx, person.id()).await?;
+        let tenant = Some(choose(&memberships, org_code.as_deref())?);
+        let device = own.auth.remember_device(&admitted)?;
+        let begun = match carrier {
+            Carrier::Tokens => Begun::Tokens(own.auth.begin_session(tx, &context, admitted, tenant).await?),
+            Carrier::Cookie => {
+                Begun::Cookie(own.auth.begin_cookie_session(tx, &context, admitted, tenant).await?)
+            }
+        };
+        Ok::<_, SignInError>((device, begun))
     };
-    let (device, tokens) = db.transact(Scope::Platform("sign-in"), begin).await?;
-    let cookie = (header::SET_COOKIE, device_cookie::set(cookies, &device));
-    Ok((AppendHeaders([cookie]), Json(tokens.into())))
+    let (device, begun) = db.transact(Scope::Platform("sign-in"), begin).await?;
+    let mut response = match begun {
+        Begun::Tokens(pair) => flows.tokens(pair),
+        Begun::Cookie(session) => flows.cookie_session(&session)?,
+    };
+    let cookie = device_cookie::set(flows.cookies.session, &device);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(response)
 }
 
 async fn refresh(
     State(flows): State<Flows>,
     context: Context,
-    StrictJson(input): StrictJson<RefreshInput>,
-) -> ApiResult<Json<Tokens>> {
-    Ok(Json(flows.auth.refresh(&context, &input.refresh_token, input.session_id).await?.into()))
+    headers: HeaderMap,
+    input: Option<StrictJson<RefreshInput>>,
+) -> ApiResult<Response> {
+    let input = input.map(|StrictJson(input)| input).unwrap_or_default();
+    let carried = flows.refresh_cookie(&headers)?;
+    let token = input.refresh_token.as_deref().or(carried);
+    let token = token.ok_or_else(|| ApiError::field("refresh_token", "required", "is required"))?;
+    let pair = match idempotency_key(&headers)? {
+        Some(key) => flows.auth.refresh_idempotent(&context, token, input.session_id, key).await?,
+        None => flows.auth.refresh(&context, token, input.session_id).await?,
+    };
+    Ok(flows.tokens(pair))
+}
+
+/// The name that the client gave its request.
+fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<IdempotencyKey>> {
+    const HEADER: &str = "Idempotency-Key";
+    let mut lines = headers.get_all(HEADER).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(ApiError::field(HEADER, "duplicate", "is given twice"));
+    }
+    let text = line.to_str().unwrap_or("\u{7f}");
+    let key = IdempotencyKey::parse(text);
+    key.map(Some).map_err(|error| ApiError::field(HEADER, error.code(), error.to_string()))
 }
 
 async fn logout(
     State(flows): State<Flows>,
     context: Context,
     principal: Result<CurrentPrincipal, ApiError>,
+    headers: HeaderMap,
     input: Option<StrictJson<LogoutInput>>,
-) -> ApiResult<StatusCode> {
+) -> ApiResult<Response> {
     let token = input.and_then(|StrictJson(input)| input.refresh_token);
-    match token {
-        Some(token) => flows.auth.logout_refresh_token(&context, &token).await?,
-        None => {
+    let carried = flows.refresh_cookie(&headers)?;
+    match (&token, carried) {
+        (Some(token), _) => flows.auth.logout_refresh_token(&context, token).await?,
+        (None, Some(_)) => {}
+        (None, None) => {
             // A credential that cannot be judged now is no reason to believe that the session is over.
             principal?;
-            flows.auth.logout(&context).await?;
         }
     }
-    Ok(StatusCode::NO_CONTENT)
+    if let Some(carried) = carried {
+        flows.auth.logout_refresh_token(&context, carried).await?;
+    }
+    if token.is_none() {
+        flows.auth.logout(&context).await?;
+    }
+    Ok(flows.signed_out(&headers))
 }
 
 /// Why a session could not begin although the password was right.

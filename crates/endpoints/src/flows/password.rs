@@ -61,7 +61,7 @@ async fn change(
     let current = password("current_password", input.current_password)?;
     let new = password("new_password", input.new_password)?;
     let device = flows.auth.change_password(&context, current, new).await?;
-    let cookie = (header::SET_COOKIE, device_cookie::set(flows.cookies, &device));
+    let cookie = (header::SET_COOKIE, device_cookie::set(flows.cookies.session, &device));
     Ok((StatusCode::NO_CONTENT, AppendHeaders([cookie])))
 }
 

@@ -116,6 +116,20 @@ impl Route {
         self
     }
 
+    /// It takes the optional header `name`.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, meaning: &'static str) -> Self {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(meaning))
+            .schema(Some(text.build()));
+        self = self.documented(|operation| operation.parameter(parameter));
+        self
+    }
+
     /// It takes the query parameters of `T`.
     #[must_use]
     pub fn query<T: IntoParams>(mut self) -> Self {

@@ -4,6 +4,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 use stylobate_auth::{HashParams, PasswordPeppers, SigningAlgorithm};
+use stylobate_tower_middleware::{RefreshCookie, SameSite};
 
 use super::{Environment, Settings, SettingsInvalid, TokenSigning, source::Values, table};
 
@@ -38,6 +39,13 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         refresh_ttl: Duration::from_secs(
             86_400 * number::<u64>(&mut values, table::REFRESH_TTL, 30, 1..=365),
         ),
+        session_idle: Duration::from_secs(
+            60 * number::<u64>(&mut values, table::SESSION_IDLE, 60, 1..=1_440),
+        ),
+        session_absolute: Duration::from_secs(
+            3_600 * number::<u64>(&mut values, table::SESSION_ABSOLUTE, 24, 1..=720),
+        ),
+        refresh_cookie: refresh_cookie(&mut values),
         login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=20),
         login_strangers_max: optional_number(&mut values, table::LOGIN_STRANGERS, 1..=80),
         login_lockout: Duration::from_secs(
@@ -113,6 +121,10 @@ fn refuse_weak_production(values: &mut Values, settings: &Settings) {
             let name = values.name(table::DATABASE_MIGRATION_URL);
             values.problem(name, "production needs another role for migrations than for the server");
         }
+    }
+    if settings.refresh_cookie.is_some() && !flag(values, table::REFRESH_COOKIE_SECURE, true) {
+        let name = values.name(table::REFRESH_COOKIE_SECURE);
+        values.problem(name, "production sends the refresh token over TLS only");
     }
     if settings.cors_origins.iter().any(|origin| origin.starts_with("http://")) {
         let name = values.name(table::CORS_ORIGINS);
@@ -402,6 +414,42 @@ fn key_encryption_key(values: &mut Values) -> Option<SecretString> {
     Some(text)
 }
 
+fn refresh_cookie(values: &mut Values) -> Option<RefreshCookie> {
+    let is_https = text(values, table::PUBLIC_URL).is_some_and(|url| url.starts_with("https://"));
+    let is_secure = flag(values, table::REFRESH_COOKIE_SECURE, is_https);
+    let same_site =
+        match text(values, table::REFRESH_COOKIE_SAMESITE).unwrap_or_default().to_lowercase().as_str() {
+            "" | "lax" => SameSite::Lax,
+            "strict" => SameSite::Strict,
+            "none" => SameSite::None,
+            _ => {
+                let name = values.name(table::REFRESH_COOKIE_SAMESITE);
+                values.problem(name, "is none of `strict`, `lax`, `none`");
+                SameSite::Lax
+            }
+        };
+    let (domain, path) =
+        (text(values, table::REFRESH_COOKIE_DOMAIN), text(values, table::REFRESH_COOKIE_PATH));
+    let cookie = RefreshCookie::new(text(values, table::REFRESH_COOKIE_NAME)?).and_then(|mut cookie| {
+        cookie = cookie.secure(is_secure).same_site(same_site);
+        if let Some(domain) = domain {
+            cookie = cookie.domain(domain);
+        }
+        if let Some(path) = path {
+            cookie = cookie.path(path);
+        }
+        cookie.validate().map(|()| cookie)
+    });
+    match cookie {
+        Ok(cookie) => Some(cookie),
+        Err(error) => {
+            let name = values.name(table::REFRESH_COOKIE_NAME);
+            values.problem(name, error.to_string());
+            None
+        }
+    }
+}
+
 fn metrics_token(values: &mut Values) -> Option<SecretString> {
     let token = secret(values, table::METRICS_TOKEN)?;
     if secrecy::ExposeSecret::expose_secret(&token).len() < 16 {
@@ -589,6 +637,40 @@ mod tests {
         let error = settings(&[("PASSWORD_PEPPER", "1:canary")]).unwrap_err();
         assert_eq!(error.problems[0].name, "PASSWORD_PEPPER");
         assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+
+    #[test]
+    fn sessions_of_cookies_end_as_set_under_the_old_name_too() {
+        let defaults = settings(&[]).unwrap();
+        assert_eq!((defaults.session_idle.as_secs(), defaults.session_absolute.as_secs()), (3_600, 86_400));
+        let set = settings(&[("SESSION_TIMEOUT_MINUTES", "30"), ("SESSION_ABSOLUTE_HOURS", "8")]).unwrap();
+        assert_eq!((set.session_idle.as_secs(), set.session_absolute.as_secs()), (1_800, 28_800));
+        assert!(set.ignored().is_empty());
+    }
+
+    #[test]
+    fn a_refresh_cookie_is_set_when_it_has_a_name_and_its_parts_agree() {
+        assert!(settings(&[("REFRESH_COOKIE_PATH", "/api/auth")]).unwrap().refresh_cookie.is_none());
+        let plain = settings(&[("REFRESH_COOKIE_NAME", "refresh_token")]).unwrap().refresh_cookie.unwrap();
+        assert_eq!(plain, RefreshCookie::new("refresh_token").unwrap().secure(false));
+        let secure = settings(&[
+            ("REFRESH_COOKIE_NAME", "r"),
+            ("REFRESH_COOKIE_SAMESITE", "Strict"),
+            ("PUBLIC_URL", "https://a.example"),
+        ]);
+        let expected = RefreshCookie::new("r").unwrap().same_site(SameSite::Strict);
+        assert_eq!(secure.unwrap().refresh_cookie.unwrap(), expected);
+        for (name, value) in [("REFRESH_COOKIE_PATH", "auth"), ("REFRESH_COOKIE_SAMESITE", "none")] {
+            let found = problems(&[("REFRESH_COOKIE_NAME", "refresh_token"), (name, value)]);
+            assert_eq!(found, ["REFRESH_COOKIE_NAME"], "{name}");
+        }
+        assert_eq!(problems(&[("REFRESH_COOKIE_SAMESITE", "often")]), ["REFRESH_COOKIE_SAMESITE"]);
+        let weak = problems(&[
+            ("APP_ENV", "production"),
+            ("REFRESH_COOKIE_NAME", "r"),
+            ("REFRESH_COOKIE_SECURE", "false"),
+        ]);
+        assert!(weak.contains(&"REFRESH_COOKIE_SECURE".to_owned()), "{weak:?}"); // A34
     }
 
     #[test]

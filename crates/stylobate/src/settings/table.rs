@@ -64,6 +64,13 @@ table! {
     JWT_AUDIENCE = "AUTH__JWT_AUDIENCE" ["JWT_AUDIENCE"] ("the issuer") "The audience in access tokens.";
     ACCESS_TTL = "AUTH__ACCESS_TTL_MINUTES" ["JWT_ACCESS_TTL_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES"] ("15") "How long an access token is good for, 1 to 60 minutes.";
     REFRESH_TTL = "AUTH__REFRESH_TTL_DAYS" ["JWT_REFRESH_TTL_DAYS", "JWT_REFRESH_TOKEN_EXPIRE_DAYS"] ("30") "How long a session can be refreshed, 1 to 365 days.";
+    SESSION_IDLE = "AUTH__SESSION_IDLE_MINUTES" ["SESSION_IDLE_MINUTES", "SESSION_TIMEOUT_MINUTES"] ("60") "Without a request for this long a cookie session ends, 1 to 1440 minutes.";
+    SESSION_ABSOLUTE = "AUTH__SESSION_ABSOLUTE_HOURS" ["SESSION_ABSOLUTE_HOURS"] ("24") "A cookie session ends this long after its sign-in, 1 to 720 hours.";
+    REFRESH_COOKIE_NAME = "AUTH__REFRESH_COOKIE_NAME" ["REFRESH_COOKIE_NAME"] ("none") "When set, a cookie of this name carries the refresh token, out of reach of scripts; answers then leave it empty.";
+    REFRESH_COOKIE_SECURE = "AUTH__REFRESH_COOKIE_SECURE" ["REFRESH_COOKIE_SECURE"] ("true where PUBLIC_URL is https") "Whether that cookie is sent over TLS only.";
+    REFRESH_COOKIE_SAMESITE = "AUTH__REFRESH_COOKIE_SAMESITE" ["REFRESH_COOKIE_SAMESITE"] ("lax") "`strict`, `lax` or `none`.";
+    REFRESH_COOKIE_DOMAIN = "AUTH__REFRESH_COOKIE_DOMAIN" ["REFRESH_COOKIE_DOMAIN"] ("the host alone") "Whose sub-domains have that cookie, too.";
+    REFRESH_COOKIE_PATH = "AUTH__REFRESH_COOKIE_PATH" ["REFRESH_COOKIE_PATH"] ("/auth") "Under which path it is sent; with the prefix that clients use, such as `/api/auth`.";
     LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords in a row a client waits before it tries the same account again, 1 to 20. A known device is counted by itself.";
     LOGIN_STRANGERS = "AUTH__LOGIN_STRANGERS_ATTEMPTS_MAX" ["LOGIN_STRANGERS_LIMIT"] ("four times LOGIN_ATTEMPT_LIMIT") "After how many wrong passwords in a row of all clients together an account waits, 1 to 80; known devices do not wait. After 80 it waits for `control-plane unlock` or a new password.";
     LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long either waits, 1 to 1440 minutes; each time twice as long, up to a day.";
@@ -91,7 +98,6 @@ table! {
 /// instead of vanishing. A `*` stands for any rest.
 pub(super) const NOT_USED: &[&str] = &[
     "CELERY_*",
-    "SESSION_TIMEOUT_MINUTES",
     "SESSION_BACKEND",
     "VAULT_URL",
     "VAULT_TOKEN",

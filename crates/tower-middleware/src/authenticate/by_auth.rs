@@ -6,9 +6,13 @@ use crate::api_error::log_cause;
 
 impl Authenticator for Auth {
     fn authenticate_now(&self, presented: Presented<'_>) -> Option<Result<Principal, CredentialRefused>> {
-        let Presented::Bearer(token) = presented else { return Some(Err(CredentialRefused::Invalid)) };
-        match Auth::authenticate(self, token) {
-            Ok(token) => Some(Ok(principal(&token))),
+        let decided = match presented {
+            Presented::Bearer(token) => Auth::authenticate(self, token).map(|token| principal(&token)),
+            Presented::Session(cookie) => self.authenticate_cookie(cookie),
+            _ => return Some(Err(CredentialRefused::Invalid)),
+        };
+        match decided {
+            Ok(principal) => Some(Ok(principal)),
             Err(AuthenticateError::Stale) => None,
             Err(error) => Some(Err(refused(&error))),
         }
@@ -19,11 +23,14 @@ impl Authenticator for Auth {
         presented: Presented<'a>,
     ) -> BoxFuture<'a, Result<Principal, CredentialRefused>> {
         Box::pin(async move {
-            let Presented::Bearer(token) = presented else { return Err(CredentialRefused::Invalid) };
-            match self.authenticate_slow(token).await {
-                Ok(token) => Ok(principal(&token)),
-                Err(error) => Err(refused(&error)),
-            }
+            let decided = match presented {
+                Presented::Bearer(token) => {
+                    self.authenticate_slow(token).await.map(|token| principal(&token))
+                }
+                Presented::Session(cookie) => self.authenticate_cookie_slow(cookie).await,
+                _ => return Err(CredentialRefused::Invalid),
+            };
+            decided.map_err(|error| refused(&error))
         })
     }
 }
@@ -40,7 +47,7 @@ fn refused(error: &AuthenticateError) -> CredentialRefused {
         }
         // Which check failed helps who operates the service; the caller learns nothing of it.
         refused => {
-            tracing::debug!(code = refused.code(), "an access token was refused");
+            tracing::debug!(code = refused.code(), "a credential was refused");
             CredentialRefused::Invalid
         }
     }

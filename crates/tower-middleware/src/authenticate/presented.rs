@@ -1,9 +1,11 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderValue, header};
-use stylobate_core::Problem;
 
-use crate::ApiError;
+use crate::{
+    ApiError,
+    cookies::{self, ambiguous},
+};
 
 /// What a request presents to prove who acts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,23 +81,9 @@ impl SessionCookie {
         if let Some(line) = lines.next() {
             return if lines.next().is_none() { Ok(bearer(line)) } else { Err(ambiguous()) };
         }
-        let mut found = None;
-        for line in headers.get_all(header::COOKIE) {
-            let Ok(line) = line.to_str() else { continue };
-            for (name, value) in line.split(';').filter_map(|pair| pair.split_once('=')) {
-                if name.trim() == self.name() && found.replace(value.trim()).is_some() {
-                    return Err(ambiguous());
-                }
-            }
-        }
+        let found = cookies::find(headers, self.name())?;
         Ok(found.map_or(Presented::Nothing, Presented::Session))
     }
-}
-
-fn ambiguous() -> ApiError {
-    Problem::new(400, "ambiguous_credential")
-        .detail("The request presents more than one credential of a kind.")
-        .into()
 }
 
 /// `Bearer` in any case (RFC 9110 §11.1), one or more blanks, and a token of `token68` characters.

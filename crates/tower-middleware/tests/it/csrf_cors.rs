@@ -68,6 +68,24 @@ async fn only_cookies_need_the_proof() {
 }
 
 #[tokio::test]
+async fn a_further_cookie_needs_the_proof_where_nothing_else_is_presented() {
+    let layers = ServiceBuilder::new()
+        .layer(edge())
+        .layer(authenticate())
+        .layer(CsrfLayer::new([]).unwrap().and_for_cookie("refresh_token"));
+    let app = || router([("/", post(async || "done"))]).layer(layers.clone());
+    let cookie = |request: Builder| request.header("cookie", "a=b; refresh_token=t");
+    assert_eq!(status(app(), |request| request.header("sec-fetch-site", "cross-site")).await, 200);
+    assert_eq!(status(app(), |request| cookie(request).header("sec-fetch-site", "cross-site")).await, 403); // A21
+    assert_eq!(status(app(), cookie).await, 403);
+    assert_eq!(status(app(), |request| cookie(request).header("sec-fetch-site", "same-origin")).await, 200);
+    let bearer = |request| cookie(request).header("authorization", "Bearer ada");
+    assert_eq!(status(app(), bearer).await, 200);
+    let twice = |request: Builder| request.header("cookie", "refresh_token=a; refresh_token=b");
+    assert_eq!(status(app(), twice).await, 403);
+}
+
+#[tokio::test]
 async fn forms_need_the_proof_always() {
     let layers = ServiceBuilder::new()
         .layer(edge())

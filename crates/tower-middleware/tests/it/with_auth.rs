@@ -71,4 +71,51 @@ async fn a_token_works_until_its_session_is_over(db: TestDb) {
     assert_eq!(problem(over).await["code"], "unauthenticated");
 }
 
+async fn a_session_cookie_works_until_its_session_is_over(db: TestDb) {
+    let auth = service(&db).await;
+    add_ada(&db, &auth).await;
+    let app = app(&auth);
+    let context = RequestContext::system("test");
+    let password = Password::new(PASSWORD).unwrap();
+    let verified = auth.verify_login(&context, "ada@example.org", password).await.unwrap();
+    let session = auth.start_cookie_session(&context, &verified, None).await.unwrap();
+    let ask = async |cookie: String| {
+        let request = request("GET", "/me").header("cookie", cookie);
+        send(app.clone(), request.body(Body::empty()).unwrap()).await
+    };
+    let cookie = format!("a=b; __Host-session={}", session.secret.expose_secret());
+    for _ in 0..3 {
+        assert_eq!(text(ask(cookie.clone()).await).await, "None Cookie");
+    }
+    let tampered = format!("__Host-session={}", "A".repeat(43));
+    assert_eq!(problem(ask(tampered).await).await["code"], "unauthenticated");
+    let principal = auth.authenticate_cookie_slow(session.secret.expose_secret()).await.unwrap();
+    auth.logout(&RequestContext::new(principal)).await.unwrap();
+    assert_eq!(problem(ask(cookie).await).await["code"], "unauthenticated"); // A5
+}
+
+stylobate_testkit::both_engines!(a_session_cookie_works_until_its_session_is_over, &[&MIGRATIONS]);
+
+#[tokio::test]
+async fn a_service_without_sql_signs_in_by_cookie() {
+    use stylobate_auth::{CookieSessions, MemorySessions, SessionLimits};
+
+    let store = Arc::new(MemorySessions::new());
+    let sessions = CookieSessions::new(store, Arc::new(SystemClock), SessionLimits::default());
+    let layers =
+        ServiceBuilder::new().layer(edge()).layer(AuthenticateLayer::new(Arc::new(sessions.clone())));
+    let app =
+        router([("/me", get(async |who: CurrentPrincipal| format!("{:?}", who.credential)))]).layer(layers);
+    let person = stylobate_core::PersonId::new(SystemClock.now());
+    let begun = sessions.begin(&RequestContext::system("test"), person, None, &["pwd"]).await.unwrap();
+    let ask = async || {
+        let cookie = format!("__Host-session={}", begun.secret.expose_secret());
+        let request = request("GET", "/me").header("cookie", cookie);
+        send(app.clone(), request.body(Body::empty()).unwrap()).await
+    };
+    assert_eq!(text(ask().await).await, "Cookie");
+    sessions.end(begun.secret.expose_secret()).await.unwrap();
+    assert_eq!(problem(ask().await).await["code"], "unauthenticated");
+}
+
 stylobate_testkit::both_engines!(a_token_works_until_its_session_is_over, &[&MIGRATIONS]);

@@ -2,7 +2,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
-    auth::{SessionQuery, SessionRecord, SessionState},
+    auth::{SessionQuery, SessionState, TenantSession},
     core::{Direction, Page, PersonId, SessionId},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiResult, Context, ListQuery, PathId, StrictJson},
@@ -93,7 +93,7 @@ struct AdminSessionView {
 }
 
 impl AdminSessionView {
-    fn new(record: SessionRecord, current: Option<SessionId>) -> Self {
+    fn new(record: TenantSession, current: Option<SessionId>) -> Self {
         let status = match record.state {
             SessionState::Live => SessionStatus::Active,
             SessionState::Ended => SessionStatus::Revoked,

@@ -1,5 +1,5 @@
 use stylobate::{
-    auth::{Auth, SessionQuery, SessionRecord},
+    auth::{Auth, SessionQuery, TenantSession},
     core::{Page, PersonId, RequestContext, SessionId},
     db::{Db, Scope, Tx},
     rbac::Rbac,
@@ -25,7 +25,7 @@ impl Sessions {
         &self,
         context: &RequestContext,
         query: &SessionQuery,
-    ) -> Result<Page<SessionRecord>, Refused> {
+    ) -> Result<Page<TenantSession>, Refused> {
         Ok(self.auth.list_sessions_in(tenant_of(context)?, query).await?)
     }
 
@@ -33,7 +33,7 @@ impl Sessions {
         &self,
         context: &RequestContext,
         id: SessionId,
-    ) -> Result<SessionRecord, Refused> {
+    ) -> Result<TenantSession, Refused> {
         Ok(self.auth.find_session_in(tenant_of(context)?, id).await?)
     }
 
@@ -42,7 +42,7 @@ impl Sessions {
         &self,
         context: &RequestContext,
         id: SessionId,
-    ) -> Result<SessionRecord, Refused> {
+    ) -> Result<TenantSession, Refused> {
         let tenant = tenant_of(context)?;
         let (this, context) = (self.clone(), context.clone());
         self.db

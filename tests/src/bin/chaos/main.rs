@@ -11,7 +11,9 @@ use std::{env, process::ExitCode};
 
 mod auth;
 mod db;
+mod login;
 mod postgres;
+mod revocation;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -25,7 +27,11 @@ async fn main() -> ExitCode {
     let mut verdicts = Verdicts::default();
     for area in &areas {
         match area.as_str() {
-            "auth" => auth::run(&mut verdicts).await,
+            "auth" => {
+                auth::run(&mut verdicts).await;
+                revocation::run(&mut verdicts).await;
+                login::run(&mut verdicts).await;
+            }
             "db" => db::run(&mut verdicts, seed).await,
             unknown => {
                 println!("FAIL {unknown}: there is no such area; there are auth, db");

@@ -1,8 +1,21 @@
-use stylobate_auth::MIGRATIONS;
+use std::sync::Arc;
+
+use stylobate_auth::{Auth, AuthConfig, AuthError, IdempotencyKey, MIGRATIONS, TokenPair};
 use stylobate_core::{Clock as _, Outcome, SessionId};
+use stylobate_db::{Db, DbOptions, Participant};
 use stylobate_testkit::{TestDb, both_engines};
 
-use super::{House, PASSWORD, code, is_revoked, nobody};
+use super::{House, PASSWORD, Recorder, code, eventually, is_revoked, nobody};
+
+const KEY: &str = "jgOXjkDVQ928k2iUpX-TJA";
+const OTHER_KEY: &str = "8e03978e-40d5-43dd-bc93-6894a57f9324";
+
+impl House {
+    async fn refresh_with(&self, token: &str, key: &str) -> Result<TokenPair, AuthError> {
+        let key = IdempotencyKey::parse(key).unwrap();
+        self.auth.refresh_idempotent(&nobody(), token, None, key).await
+    }
+}
 
 async fn a_renewal_gives_new_tokens_of_the_same_session(db: TestDb) {
     let house = House::new(db).await;
@@ -26,7 +39,7 @@ both_engines!(a_renewal_gives_new_tokens_of_the_same_session, &[&MIGRATIONS]);
 // A6
 async fn a_token_used_again_ends_its_family_and_session(db: TestDb) {
     let house = House::new(db).await;
-    house.person("ada").await;
+    let ada = house.person("ada").await.id;
     let first = house.login("ada", PASSWORD).await.unwrap();
     let other = house.login("ada", PASSWORD).await.unwrap();
     let second = house.refresh(&first.refresh_token).await.unwrap();
@@ -36,7 +49,17 @@ async fn a_token_used_again_ends_its_family_and_session(db: TestDb) {
     assert_eq!(code(house.refresh(&first.refresh_token).await), "refresh_invalid");
     assert!(is_revoked(&house.auth, &second).await);
     let event = house.audit.last("session.reuse_detected");
-    assert_eq!((event.outcome, event.target.id), (Outcome::Denied, Some(first.session_id.to_string())));
+    let event_session = Some(first.session_id.to_string());
+    assert_eq!((event.outcome, &event.target.id), (Outcome::Denied, &event_session));
+    let [told] = house.audit.events("session.reuse_detected").try_into().unwrap();
+    assert_eq!(
+        (told.aggregate, told.data["session_id"].as_str()),
+        (ada.to_string(), event_session.as_deref())
+    );
+    eventually("the owner being told", async || house.audit.messages().len() == 1).await;
+    let message = house.audit.messages().remove(0);
+    assert_eq!((message.kind, message.recipient), ("refresh_reuse_detected", ada));
+    assert!(!message.values.to_string().contains(&first.refresh_token[10..30]));
     // The person's other session goes on.
     assert!(!is_revoked(&house.auth, &other).await);
     assert!(house.refresh(&other.refresh_token).await.is_ok());
@@ -66,6 +89,105 @@ async fn a_repeat_within_ten_seconds_ends_nothing(db: TestDb) {
     assert!(house.refresh(&second.refresh_token).await.is_ok());
 }
 both_engines!(a_repeat_within_ten_seconds_ends_nothing, &[&MIGRATIONS]);
+
+// A6
+async fn a_repeat_with_its_idempotency_key_gives_the_same_successor(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let first = house.login("ada", PASSWORD).await.unwrap();
+    let second = house.refresh_with(&first.refresh_token, KEY).await.unwrap();
+    house.wait(29);
+    let again = house.refresh_with(&first.refresh_token, KEY).await.unwrap();
+    assert_eq!((&again.refresh_token, again.session_id), (&second.refresh_token, second.session_id));
+    assert!(super::check(&house.auth, &again.access_token).await.is_ok());
+    assert_eq!(house.count("SELECT generation FROM refresh_families").await, 1);
+    let third = house.refresh(&again.refresh_token).await.unwrap();
+    // A rotation without a key keeps nothing, and an answer that was used is given to nobody.
+    assert_eq!(house.count("SELECT count(*) FROM refresh_families WHERE sealed_answer IS NOT NULL").await, 0);
+    assert_eq!(code(house.refresh_with(&first.refresh_token, KEY).await), "refresh_reused");
+    assert!(is_revoked(&house.auth, &third).await);
+}
+both_engines!(a_repeat_with_its_idempotency_key_gives_the_same_successor, &[&MIGRATIONS]);
+
+async fn an_idempotency_key_helps_only_with_its_own_request(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let first = house.login("ada", PASSWORD).await.unwrap();
+    let second = house.refresh_with(&first.refresh_token, KEY).await.unwrap();
+    assert_eq!(code(house.refresh_with(&first.refresh_token, OTHER_KEY).await), "refresh_in_progress");
+    assert_eq!(code(house.refresh(&first.refresh_token).await), "refresh_in_progress");
+    assert!(!is_revoked(&house.auth, &second).await);
+    // The same key with the next token is another request.
+    let third = house.refresh_with(&second.refresh_token, KEY).await.unwrap();
+    assert_ne!(third.refresh_token, second.refresh_token);
+    house.wait(10);
+    assert_eq!(code(house.refresh_with(&second.refresh_token, OTHER_KEY).await), "refresh_reused");
+    assert!(is_revoked(&house.auth, &third).await);
+
+    // After half a minute the right key is too late as well.
+    let first = house.login("ada", PASSWORD).await.unwrap();
+    house.refresh_with(&first.refresh_token, KEY).await.unwrap();
+    house.wait(30);
+    assert_eq!(code(house.refresh_with(&first.refresh_token, KEY).await), "refresh_reused");
+}
+both_engines!(an_idempotency_key_helps_only_with_its_own_request, &[&MIGRATIONS]);
+
+async fn a_kept_answer_is_not_given_once_the_session_is_over(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let first = house.login("ada", PASSWORD).await.unwrap();
+    let second = house.refresh_with(&first.refresh_token, KEY).await.unwrap();
+    house.auth.logout(&house.as_holder(&second).await).await.unwrap();
+    assert_eq!(code(house.refresh_with(&first.refresh_token, KEY).await), "refresh_invalid");
+}
+both_engines!(a_kept_answer_is_not_given_once_the_session_is_over, &[&MIGRATIONS]);
+
+// A6
+async fn fifty_parallel_repeats_of_one_request_are_given_one_successor(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let first = house.login("ada", PASSWORD).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (auth, token) = (house.auth.clone(), first.refresh_token.clone());
+        tasks.spawn(async move {
+            auth.refresh_idempotent(&nobody(), &token, None, IdempotencyKey::parse(KEY).unwrap()).await
+        });
+    }
+    let mut given: Vec<_> =
+        tasks.join_all().await.into_iter().map(|result| result.unwrap().refresh_token).collect();
+    given.dedup();
+    assert_eq!(given.len(), 1);
+    assert_eq!(house.count("SELECT generation FROM refresh_families").await, 1);
+    assert!(house.refresh(&given[0]).await.is_ok());
+}
+both_engines!(fifty_parallel_repeats_of_one_request_are_given_one_successor, &[&MIGRATIONS]);
+
+#[tokio::test]
+async fn a_database_whose_events_nobody_takes_stops_the_start() {
+    struct AuditOnly;
+    impl Participant for AuditOnly {
+        fn takes(&self) -> stylobate_db::Takes {
+            stylobate_db::Takes { audit: true, events: false }
+        }
+
+        fn before_commit<'a>(
+            &'a self,
+            _: &'a mut stylobate_db::Tx,
+            _: &'a stylobate_db::Pending,
+        ) -> stylobate_core::BoxFuture<'a, Result<(), stylobate_db::Error>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+    let test_db = TestDb::sqlite(&[&MIGRATIONS]).await;
+    let builder = Db::builder(test_db.url(), DbOptions::default()).participant(Arc::new(AuditOnly));
+    let db = builder.connect().await.unwrap();
+    let key = stylobate_auth::KeyEncryptionKey::generate().unwrap();
+    let sealer = Arc::new(stylobate_auth::LocalSealer::new(&key));
+    let built =
+        Auth::builder(&db, AuthConfig::default(), sealer, Arc::new(Recorder::default())).build().await;
+    assert_eq!(built.unwrap_err().code(), "db_unclaimed_events");
+}
 
 async fn a_named_session_must_be_the_tokens(db: TestDb) {
     let house = House::new(db).await;

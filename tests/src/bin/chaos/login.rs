@@ -1,0 +1,135 @@
+//! A3: how long a refused login takes tells nobody who exists. A2: a crowd at the door is served within bounds.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use stylobate_tests::{Answer, Client, Engine, PASSWORD, TestApp};
+
+use crate::{Verdicts, rounds};
+
+/// Enough people that nobody fails often enough to be throttled.
+const PEOPLE: u32 = 100;
+const STORM: u32 = 200;
+const MIB: f64 = 1024.0 * 1024.0;
+
+pub(crate) async fn run(verdicts: &mut Verdicts) {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        // Every try comes from an address of its own.
+        let builder = TestApp::builder(engine).env("TRUSTED_PROXIES", "127.0.0.1").env("LOG_LEVEL", "warn");
+        let mut app = builder.start().await;
+        let admin = app.administrator().await;
+        for n in 0..PEOPLE {
+            app.person(&admin, &format!("known{n}")).await;
+            let gone = app.person(&admin, &format!("disabled{n}")).await;
+            admin.patch(&format!("/people/{}", gone.id), json!({ "is_active": false })).await.expect(200);
+        }
+        time_gap(verdicts, &app, engine).await;
+        storm(verdicts, &mut app, engine).await;
+    }
+}
+
+async fn login(client: &Client, name: &str, password: &str, number: u32) -> Answer {
+    let [_, a, b, c] = number.to_be_bytes();
+    let request =
+        client.request(Method::POST, "/auth/login").header("x-forwarded-for", format!("100.{a}.{b}.{c}"));
+    client.send_raw(request.json(&json!({ "username": name, "password": password }))).await
+}
+
+async fn time_gap(verdicts: &mut Verdicts, app: &TestApp, engine: Engine) {
+    let client = app.anonymous();
+    let tries = rounds(300).min(3 * PEOPLE);
+    let kinds = ["known", "unknown", "disabled"];
+    let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut answers = BTreeMap::<String, u32>::new();
+    // One of each kind in turn, so that a machine that is slow for a while is slow for all; each first as often as last.
+    let mut number = 0;
+    for n in 0..tries {
+        let first = usize::try_from(n).unwrap_or_default() % kinds.len();
+        for kind in kinds.iter().cycle().skip(first).take(kinds.len()) {
+            number += 1;
+            let asked = Instant::now();
+            let name = format!("{kind}{}", n % PEOPLE);
+            let answer = login(&client, &name, "a password that is not theirs", number).await;
+            times.entry(kind).or_default().push(asked.elapsed().as_secs_f64() * 1e3);
+            *answers.entry(format!("{} {:?}", answer.status, answer.json().get("code"))).or_default() += 1;
+        }
+    }
+    let medians: BTreeMap<&str, f64> = times.into_iter().map(|(kind, times)| (kind, median(times))).collect();
+    let most = medians.values().copied().fold(f64::MIN, f64::max);
+    let least = medians.values().copied().fold(f64::MAX, f64::min);
+    let (gap, allowed) = (most - least, (least * 0.05).max(2.0));
+    let medians: Vec<String> = medians.iter().map(|(kind, ms)| format!("{kind} {ms:.2} ms")).collect();
+    let figures = format!(
+        "{tries} interleaved tries of each kind, medians {}, gap {gap:.2} ms of {allowed:.2} ms allowed, answers {answers:?}",
+        medians.join(", ")
+    );
+    let is_kept = gap <= allowed && answers.len() == 1;
+    verdicts.add(is_kept, &format!("auth login time gap on {engine:?} (A3)"), &figures);
+}
+
+async fn storm(verdicts: &mut Verdicts, app: &mut TestApp, engine: Engine) {
+    let client = app.anonymous();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (prober, over) = (client.clone(), Arc::clone(&is_over));
+    let probing = tokio::spawn(async move {
+        let mut times = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let asked = Instant::now();
+            prober.get("/health").await.expect(200);
+            times.push(asked.elapsed().as_secs_f64() * 1e3);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        times
+    });
+    let logins = (0..STORM).map(|n| {
+        let client = client.clone();
+        async move { login(&client, &format!("known{}", n % PEOPLE), PASSWORD, 1_000_000 + n).await }
+    });
+    let answers = join_all(logins).await;
+    is_over.store(true, Ordering::Relaxed);
+    let mut health = probing.await.expect("no probe panics");
+    health.sort_by(f64::total_cmp);
+    let p99 = health.get(health.len() * 99 / 100).copied().unwrap_or_default();
+    let mut statuses = BTreeMap::<u16, u32>::new();
+    let mut unadvised = 0;
+    for answer in &answers {
+        *statuses.entry(answer.status).or_default() += 1;
+        unadvised += u32::from(answer.status == 503 && answer.header("retry-after").is_none());
+    }
+    let permits = std::thread::available_parallelism().map_or(1, usize::from);
+    // One hash holds 19,456 KiB.
+    let (peak, allowed) = (peak_mib(app.server().id()), permits as f64 * 19.0 + 128.0);
+    let is_kept = p99 < 200.0
+        && peak <= allowed
+        && unadvised == 0
+        && statuses.keys().all(|status| matches!(status, 200 | 503))
+        && statuses.contains_key(&200);
+    let figures = format!(
+        "{STORM} logins at once answered {statuses:?}, {unadvised} of the 503 without Retry-After, /health p99 {p99:.1} ms, \
+         peak {peak:.1} MiB of {allowed:.0} MiB allowed"
+    );
+    verdicts.add(is_kept, &format!("auth login storm on {engine:?} (A2)"), &figures);
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The most memory that a process ever had resident.
+fn peak_mib(id: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("a running server");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line of /proc");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib * 1024.0 / MIB
+}
