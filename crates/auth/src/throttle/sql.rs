@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::BoxFuture;
-use stylobate_db::{Conn, Db, Error, Scope, SqlBuilder, TransactError, Tx};
+use stylobate_db::{Conn, Db, Error, Scope, Sql, SqlBuilder, TransactError, Tx};
 
 use super::{
     AccountKey, Counter, CounterChange, CounterKey, CounterKind, CounterStore, CounterStoreError,
@@ -163,29 +163,42 @@ fn insert(tx: &Tx, counters: &[(CounterKey, Counter)]) -> SqlBuilder {
     sql
 }
 
+/// `DELETE` of the counters that fulfil a condition. PostgreSQL locks them in the order in which failures do: a success
+/// and a failure at the same moment would otherwise wait for each other until one is sent away.
+macro_rules! delete_where {
+    ($condition:literal) => {
+        Sql::Per {
+            pg: concat!(
+                "WITH locked AS (SELECT kind, key FROM login_counters WHERE ",
+                $condition,
+                " ORDER BY CASE kind WHEN 'device' THEN 1 WHEN 'devices' THEN 2 WHEN 'account' THEN 3 ELSE 4 END, key \
+                 FOR UPDATE) \
+                 DELETE FROM login_counters AS c USING locked AS l WHERE c.kind = l.kind AND c.key = l.key"
+            ),
+            lite: concat!("DELETE FROM login_counters WHERE ", $condition),
+        }
+    };
+}
+
 /// Forgets the failures that a success of `by` ends.
 pub(crate) async fn forget(tx: &mut Tx, login: &LoginTry, by: TryBy) -> Result<(), Error> {
     let device = optional_key(login.key(CounterKind::Device));
     let account = login.account.to_bytes();
-    match by {
-        TryBy::KnownDevice => {
-            tx.q("DELETE FROM login_counters \
-                  WHERE (kind = 'devices' AND key = $1) OR (kind = 'device' AND key = $2)")
-                .bind(account)
-                .bind(device)
-                .run()
-                .await?
-        }
-        TryBy::Stranger => {
-            tx.q("DELETE FROM login_counters WHERE (kind IN ('account', 'devices') AND key = $1) \
-                  OR (kind = 'device' AND key = $2) OR (kind = 'pair' AND key = $3)")
-                .bind(account)
-                .bind(device)
-                .bind(optional_key(login.key(CounterKind::Pair)))
-                .run()
-                .await?
-        }
+    let query = match by {
+        TryBy::KnownDevice => tx
+            .q(delete_where!("(kind = 'devices' AND key = $1) OR (kind = 'device' AND key = $2)"))
+            .bind(account)
+            .bind(device),
+        TryBy::Stranger => tx
+            .q(delete_where!(
+                "(kind IN ('account', 'devices') AND key = $1) OR (kind = 'device' AND key = $2) \
+                 OR (kind = 'pair' AND key = $3)"
+            ))
+            .bind(account)
+            .bind(device)
+            .bind(optional_key(login.key(CounterKind::Pair))),
     };
+    query.run().await?;
     Ok(())
 }
 
@@ -210,7 +223,7 @@ pub(crate) async fn find_account(
 /// Forgets all failures of an account, its clients and its devices. Returns whether there were any.
 pub(crate) async fn clear(tx: &mut Tx, account: &AccountKey) -> Result<bool, Error> {
     let rows = tx
-        .q("DELETE FROM login_counters WHERE account = $1 OR (kind IN ('account', 'devices') AND key = $1)")
+        .q(delete_where!("account = $1 OR (kind IN ('account', 'devices') AND key = $1)"))
         .bind(account.to_bytes())
         .run()
         .await?;

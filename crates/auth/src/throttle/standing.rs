@@ -389,7 +389,7 @@ mod tests {
         /// The same for an attacker of endless patience whom nothing interrupts.
         #[test]
         fn patience_gets_nobody_more_than_a_hundred_tries(
-            config in config(), steps in prop::collection::vec(failing_step(), 1..1_500),
+            config in config(), steps in prop::collection::vec(failing_step(), 1..600),
         ) {
             let mut house = House::new(config);
             let counted = steps.iter().filter(|step| take(&mut house, step).0).count();

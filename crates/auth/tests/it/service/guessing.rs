@@ -242,3 +242,22 @@ async fn the_limit_of_strangers_is_a_setting() {
     }
     assert_eq!(try_from(&house.auth, 7, "ada", PASSWORD, None).await, "login_throttled");
 }
+
+/// Failures and successes of one account at the same moment, on all its counters.
+async fn parallel_failures_and_successes_do_not_wait_for_each_other_for_ever(db: TestDb) {
+    let config = AuthConfig { login_attempt_limit: 20, ..AuthConfig::default() };
+    let house = House::with(db, config).await;
+    house.person("ada").await;
+    let mut tries = tokio::task::JoinSet::new();
+    for n in 0..24_u8 {
+        let auth = house.auth.clone();
+        let password = if n % 3 == 0 { PASSWORD } else { WRONG };
+        tries.spawn(async move { (password, try_from(&auth, n % 2, "ada", password, None).await) });
+    }
+    for (password, answer) in tries.join_all().await {
+        let expected = if password == PASSWORD { "ok" } else { "invalid_credentials" };
+        // A busy machine sends some away before anything is counted.
+        assert!([expected, "password_hashing_busy"].contains(&answer), "{answer}");
+    }
+}
+both_engines!(parallel_failures_and_successes_do_not_wait_for_each_other_for_ever, &[&MIGRATIONS]);
