@@ -47,8 +47,8 @@ pub struct AuthConfig {
     pub login_address_limit: u32,
     /// The least characters of a new password that is the only factor; 15 to 64, default 15.
     pub password_min_length: u32,
-    /// The memory that a new password hash costs, in KiB; 19,456 to 1,048,576, default 19,456. `control-plane calibrate-passwords`
-    /// measures what a machine can afford.
+    /// The memory that a new password hash costs, in KiB; 19,456 to 1,048,576, default 19,456. The control plane's
+    /// command `calibrate-passwords` measures what a machine can afford.
     pub password_memory_kib: u32,
     /// The passes of a new password hash over that memory; 2 to 32, default 2.
     pub password_passes: u32,

@@ -226,6 +226,8 @@ impl IndexWriter {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::super::Password;
     use super::*;
 
@@ -240,6 +242,18 @@ mod tests {
 
     fn knows(index: &BreachIndex, password: &str) -> bool {
         index.contains(&Password::new(password).unwrap()).unwrap()
+    }
+
+    proptest! {
+        /// Any line is a hash and a count or refused; none panics.
+        #[test]
+        fn fuzz_breach_list_any_line(bytes in prop::collection::vec(any::<u8>(), 0..80), hash in "[0-9a-fA-F]{38,42}", rest in "(:[0-9]{0,22})?.{0,3}") {
+            let _ = parse(&bytes);
+            let line = format!("{hash}{rest}");
+            if let Some((prefix, _)) = parse(line.as_bytes()) {
+                prop_assert_eq!(format!("{prefix:016x}"), line[..16].to_lowercase());
+            }
+        }
     }
 
     #[test]
