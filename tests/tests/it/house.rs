@@ -211,6 +211,8 @@ fn features_are_called_the_same_everywhere() {
         "metrics",
         "server",
         "remote-jwks",
+        "legacy-hashes",
+        "zxcvbn",
     ];
     let others = ["default", "full", "conformance"];
     let house = house();
