@@ -213,6 +213,8 @@ fn features_are_called_the_same_everywhere() {
         "legacy-hashes",
         "zxcvbn",
         "remote-jwks",
+        "legacy-hashes",
+        "zxcvbn",
     ];
     let others = ["default", "full", "conformance"];
     let house = house();

@@ -199,7 +199,7 @@ impl VerifyingKey {
     }
 
     /// The header of the tokens that this key signs, encoded.
-    pub(crate) fn header(&self) -> &Arc<str> {
+    pub(crate) fn header(&self) -> &str {
         &self.header
     }
 

@@ -9,8 +9,9 @@ use super::{KeyError, Kid, SigningKey, VerifyingKey};
 pub struct KeySet {
     signing: Option<Arc<SigningKey>>,
     verifying: HashMap<Kid, Arc<VerifyingKey>>,
-    /// The same keys by the header that their tokens usually have.
-    by_header: HashMap<Arc<str>, Arc<VerifyingKey>>,
+    /// The same keys again, to be found by the header that their tokens usually have: of the few there are, comparing
+    /// all is faster than hashing one.
+    by_header: Vec<Arc<VerifyingKey>>,
 }
 
 impl KeySet {
@@ -34,7 +35,7 @@ impl KeySet {
     }
 
     fn put(&mut self, key: Arc<VerifyingKey>) {
-        self.by_header.insert(Arc::clone(key.header()), Arc::clone(&key));
+        self.by_header.push(Arc::clone(&key));
         self.verifying.insert(key.kid().clone(), key);
     }
 
@@ -66,7 +67,7 @@ impl KeySet {
     /// The key whose tokens have exactly this header, still encoded. Whoever finds one need not read the header: it says
     /// what the key's own tokens say, and the key decides the algorithm.
     pub(crate) fn find_by_header(&self, encoded: &str) -> Option<&Arc<VerifyingKey>> {
-        self.by_header.get(encoded)
+        self.by_header.iter().find(|key| key.header() == encoded)
     }
 
     /// The keys that verify, in no order.

@@ -113,28 +113,41 @@ struct WireActor {
 impl AccessClaims {
     /// Reads the claims of a token whose signature is good.
     pub(super) fn from_json(claims: &Object<'_>) -> Result<Self, TokenError> {
-        let claims = Reader(claims);
+        let mut read = Claims::default();
+        let mut custom = Map::new();
+        for (name, value) in claims.iter() {
+            match read.slot(name) {
+                Some(slot) => *slot = Some(value),
+                None if is_custom(name) => {
+                    custom.insert(name.to_owned(), value.to_value());
+                }
+                None => {}
+            }
+        }
         Ok(Self {
-            issuer: claims.text("iss")?.to_owned(),
-            audience: claims.audience()?,
-            person: claims.id("sub")?,
-            session: claims.id("sid")?,
-            id: claims.id("jti")?,
-            tenant: claims.optional("org_id", Reader::id)?,
-            issued_at: claims.time("iat")?,
-            expires_at: claims.time("exp")?,
-            not_before: claims.optional("nbf", Reader::time)?,
+            issuer: text("iss", required("iss", read.iss)?)?.to_owned(),
+            audience: audience(required("aud", read.aud)?)?,
+            person: id("sub", required("sub", read.sub)?)?,
+            session: id("sid", required("sid", read.sid)?)?,
+            id: id("jti", required("jti", read.jti)?)?,
+            tenant: read.org_id.map(|value| id("org_id", value)).transpose()?,
+            issued_at: time("iat", required("iat", read.iat)?)?,
+            expires_at: time("exp", required("exp", read.exp)?)?,
+            not_before: read.nbf.map(|value| time("nbf", value)).transpose()?,
             assurance: Assurance {
-                amr: claims.optional("amr", Reader::texts)?.unwrap_or_default(),
-                aal: claims.optional("acr", Reader::text)?.map(assurance_level).unwrap_or_default(),
-                auth_time: claims.optional("auth_time", Reader::time)?,
+                amr: read.amr.map(|value| texts("amr", value)).transpose()?.unwrap_or_default(),
+                aal: match read.acr {
+                    Some(value) => assurance_level(text("acr", value)?),
+                    None => AuthenticatorAssurance::default(),
+                },
+                auth_time: read.auth_time.map(|value| time("auth_time", value)).transpose()?,
             },
-            scopes: claims.optional("scope", Reader::scopes)?,
-            permissions: claims.optional("permissions", Reader::texts)?,
-            client_id: claims.optional("client_id", Reader::text)?.map(str::to_owned),
-            epoch: claims.integer("epoch")?,
-            impersonator: claims.optional("act", Reader::actor)?,
-            custom: claims.custom(),
+            scopes: read.scope.map(scope).transpose()?,
+            permissions: read.permissions.map(|value| texts("permissions", value)).transpose()?,
+            client_id: read.client_id.map(|value| text("client_id", value).map(str::to_owned)).transpose()?,
+            epoch: integer("epoch", required("epoch", read.epoch)?)?,
+            impersonator: read.act.map(actor).transpose()?,
+            custom,
         })
     }
 
@@ -280,74 +293,83 @@ fn is_custom(name: &str) -> bool {
     name.contains("://") && name.len() <= 255
 }
 
-/// Reads claims one by one: each is missing, of the right type, or an error. `null` is a value of the wrong type, and
-/// numbers that stand for times are integers in JSON too.
-struct Reader<'a>(&'a Object<'a>);
-
-impl<'a> Reader<'a> {
-    fn optional<T>(
-        &self,
-        name: &'static str,
-        read: impl FnOnce(&Self, &'static str) -> Result<T, TokenError>,
-    ) -> Result<Option<T>, TokenError> {
-        match read(self, name) {
-            Ok(value) => Ok(Some(value)),
-            Err(TokenError::ClaimMissing(_)) => Ok(None),
-            Err(error) => Err(error),
+/// The claims that we read, as they stand in the token.
+macro_rules! claims {
+    ($($name:ident),* $(,)?) => {
+        #[derive(Default)]
+        struct Claims<'a> {
+            $($name: Option<&'a Json<'a>>,)*
         }
-    }
 
-    fn value(&self, name: &'static str) -> Result<&'a Json<'a>, TokenError> {
-        self.0.get(name).ok_or(TokenError::ClaimMissing(name))
-    }
-
-    fn text(&self, name: &'static str) -> Result<&'a str, TokenError> {
-        self.value(name)?.as_str().ok_or(TokenError::ClaimInvalid(name))
-    }
-
-    fn id<T: FromStr>(&self, name: &'static str) -> Result<T, TokenError> {
-        self.text(name)?.parse().map_err(|_| TokenError::ClaimInvalid(name))
-    }
-
-    fn integer(&self, name: &'static str) -> Result<i64, TokenError> {
-        match self.value(name)? {
-            Json::Integer(number @ 0..) => Ok(*number),
-            _ => Err(TokenError::ClaimInvalid(name)),
+        impl<'a> Claims<'a> {
+            fn slot(&mut self, name: &str) -> Option<&mut Option<&'a Json<'a>>> {
+                match name {
+                    $(stringify!($name) => Some(&mut self.$name),)*
+                    _ => None,
+                }
+            }
         }
-    }
+    };
+}
 
-    fn time(&self, name: &'static str) -> Result<DateTime<Utc>, TokenError> {
-        DateTime::from_timestamp(self.integer(name)?, 0).ok_or(TokenError::ClaimInvalid(name))
-    }
+claims! {
+    iss, aud, sub, sid, jti, org_id, iat, exp, nbf, auth_time, amr, acr, scope, permissions, client_id, epoch, act,
+}
 
-    fn texts(&self, name: &'static str) -> Result<Vec<String>, TokenError> {
-        let Json::Array(items) = self.value(name)? else { return Err(TokenError::ClaimInvalid(name)) };
-        let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-        texts.collect::<Option<_>>().ok_or(TokenError::ClaimInvalid(name))
-    }
+// Each claim is missing, of the right type, or an error. `null` is a value of the wrong type, and numbers that stand for
+// times are integers in JSON too.
 
-    fn audience(&self) -> Result<Vec<String>, TokenError> {
-        match self.value("aud")? {
-            Json::Text(one) => Ok(vec![one.clone().into_owned()]),
-            _ => self.texts("aud"),
-        }
-    }
+fn required<'a>(name: &'static str, value: Option<&'a Json<'a>>) -> Result<&'a Json<'a>, TokenError> {
+    value.ok_or(TokenError::ClaimMissing(name))
+}
 
-    fn scopes(&self, name: &'static str) -> Result<Vec<String>, TokenError> {
-        let text = self.text(name)?;
-        if text.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(text.split(' ').map(str::to_owned).collect())
-    }
+fn text<'a>(name: &'static str, value: &'a Json<'_>) -> Result<&'a str, TokenError> {
+    value.as_str().ok_or(TokenError::ClaimInvalid(name))
+}
 
-    fn actor(&self, name: &'static str) -> Result<PersonId, TokenError> {
-        let Json::Object(actor) = self.value(name)? else { return Err(TokenError::ClaimInvalid(name)) };
-        Reader(actor).id("sub").map_err(|_| TokenError::ClaimInvalid(name))
-    }
+fn id<T: FromStr>(name: &'static str, value: &Json<'_>) -> Result<T, TokenError> {
+    text(name, value)?.parse().map_err(|_| TokenError::ClaimInvalid(name))
+}
 
-    fn custom(&self) -> Map<String, Value> {
-        let own = self.0.iter().filter(|(name, _)| is_custom(name));
-        own.map(|(name, value)| (name.to_owned(), value.to_value())).collect()
+fn integer(name: &'static str, value: &Json<'_>) -> Result<i64, TokenError> {
+    match value {
+        Json::Integer(number @ 0..) => Ok(*number),
+        _ => Err(TokenError::ClaimInvalid(name)),
     }
+}
+
+fn time(name: &'static str, value: &Json<'_>) -> Result<DateTime<Utc>, TokenError> {
+    DateTime::from_timestamp(integer(name, value)?, 0).ok_or(TokenError::ClaimInvalid(name))
+}
+
+fn texts(name: &'static str, value: &Json<'_>) -> Result<Vec<String>, TokenError> {
+    let Json::Array(items) = value else { return Err(TokenError::ClaimInvalid(name)) };
+    let mut texts = Vec::with_capacity(items.len());
+    for item in items {
+        texts.push(text(name, item)?.to_owned());
+    }
+    Ok(texts)
+}
+
+fn audience(value: &Json<'_>) -> Result<Vec<String>, TokenError> {
+    match value {
+        Json::Text(one) => Ok(vec![one.as_ref().to_owned()]),
+        _ => texts("aud", value),
+    }
+}
+
+fn scope(value: &Json<'_>) -> Result<Vec<String>, TokenError> {
+    let text = text("scope", value)?;
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(text.split(' ').map(str::to_owned).collect())
+}
+
+fn actor(value: &Json<'_>) -> Result<PersonId, TokenError> {
+    let sub = match value {
+        Json::Object(actor) => actor.get("sub"),
+        _ => None,
+    };
+    id("act", sub.ok_or(TokenError::ClaimInvalid("act"))?)
 }

@@ -32,14 +32,14 @@ impl<'a> Unverified<'a> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
-        match token.bytes().filter(|byte| *byte == b'.').count() {
-            2 => {}
-            4 => return Err(TokenError::Encrypted),
-            _ => return Err(TokenError::Malformed),
-        }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-        Ok(Self { signed: signed.as_bytes(), header, payload, signature })
+        // A dot within the payload is one too many; five parts are an encrypted token.
+        match payload.bytes().filter(|byte| *byte == b'.').count() {
+            0 => Ok(Self { signed: signed.as_bytes(), header, payload, signature }),
+            2 => Err(TokenError::Encrypted),
+            _ => Err(TokenError::Malformed),
+        }
     }
 
     /// Holds the header to the rules and finds the key in `set`, whose algorithm is also the header's.
