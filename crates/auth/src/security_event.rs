@@ -41,9 +41,24 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "The present password that a change asks for was wrong. Counts like a failed sign-in, with the same facts.",
     ),
     event(
+        "auth.password_import",
+        "person",
+        "A person was taken over from a replaced system with the password they had there. `scheme` of its hash.",
+    ),
+    event(
         "auth.password_set",
         "person",
         "Somebody else, a command or an import set a password. Everything issued before is void. `must_change_password`.",
+    ),
+    event(
+        "auth.step_up",
+        "session",
+        "Somebody proved again who they are. The session goes on under a new id; the old one is void.",
+    ),
+    event(
+        "auth.step_up_failed",
+        "person",
+        "The password that a step-up asks for was wrong. Counts like a failed sign-in, with the same facts.",
     ),
     event("auth.unlock", "person", "Somebody ended the lock of an account."),
     event("credential.create", "credential", "Somebody gave a person a password who had none."),
@@ -87,6 +102,11 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     ),
     event("session.revoke_others", "person", "Somebody ended their other sessions. `sessions`."),
     event(
+        "session.rotate",
+        "session",
+        "A session goes on under a new id because what its person may do has changed; the old one is void.",
+    ),
+    event(
         "setup_token.create",
         "setup_token",
         "A start of an installation without people made the one-time link.",
@@ -97,4 +117,5 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "signing_key",
         "A process made the next key that signs access tokens: the first, or a rotation.",
     ),
+    event("signing_key.revoke", "signing_key", "Somebody withdrew a key: its tokens stop within a second."),
 ];

@@ -8,7 +8,7 @@ use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE, VerifiedPerson};
 use crate::{
-    RefreshToken, Session, people, refresh,
+    Person, RefreshToken, Session, people, refresh,
     session::{self, EndReason, NewSession},
 };
 
@@ -89,16 +89,16 @@ impl Auth {
         tx: &mut Tx,
         verified: &'v VerifiedPerson,
     ) -> Result<AdmittedPerson<'v>, AuthError> {
+        // The person before the counters, as whoever sets a password or deletes a person takes them.
+        let person = people::lock(tx, verified.id()).await?;
         self.settle(tx, &verified.login).await?;
         let epoch = verified.person.credential_epoch;
-        let person = people::lock(tx, verified.id()).await?;
-        if !person.is_some_and(|person| person.is_active() && person.credential_epoch == epoch) {
-            return Err(AuthError::InvalidCredentials);
+        let is_as_checked = |person: &Person| person.is_active() && person.credential_epoch == epoch;
+        match person.filter(is_as_checked) {
+            None => Err(AuthError::InvalidCredentials),
+            Some(person) if person.must_change_password => Err(AuthError::MustChangePassword),
+            Some(_) => Ok(AdmittedPerson(verified)),
         }
-        if verified.must_change_password() {
-            return Err(AuthError::MustChangePassword);
-        }
-        Ok(AdmittedPerson(verified))
     }
 
     /// Begins a session of somebody who was admitted in the same transaction, acting for `tenant`. Above the limit of
