@@ -11,6 +11,7 @@ mod diagnostics;
 mod keys;
 mod lock;
 mod ops;
+mod order;
 mod passwords;
 mod people;
 mod router;

@@ -22,6 +22,24 @@ impl Auth {
         current: Password,
         new: Password,
     ) -> Result<DeviceCookie, AuthError> {
+        let (person, login) = self.prove_again(ctx, current.clone(), "auth.password_change_failed").await?;
+        if current.expose_secret() == new.expose_secret() {
+            return Err(AuthError::PasswordUnchanged);
+        }
+        let hasher = self.inner.hasher.for_address(ctx.address);
+        let hash = self.hash_allowed(&hasher, &person.context_words(), new).await?;
+        let epoch = self.store_password(ctx, person, hash, ctx.principal.session).await?;
+        let now = self.inner.clock.now();
+        Ok(DeviceCookie::issue(&self.inner.pepper, &login.account, epoch, None, now)?)
+    }
+
+    /// Asks the caller's present password again. A wrong one is counted as at sign-in, and recorded as `failed`.
+    pub(super) async fn prove_again(
+        &self,
+        ctx: &RequestContext,
+        password: Password,
+        failed: &'static str,
+    ) -> Result<(Person, LoginTry), AuthError> {
         let id = caller(ctx)?;
         let mut conn = self.inner.db.read().await?;
         let person = people::find(&mut conn, id).await?;
@@ -29,22 +47,16 @@ impl Auth {
         let login = LoginTry {
             account: AccountKey::Person(id),
             address: AddressKey::new(ctx.address),
-            // Strangers cannot keep whoever is signed in from ending their attack by a new password.
+            // Strangers cannot keep whoever is signed in from proving who they are, or from ending an attack by a new password.
             device: ctx.principal.session.map(DeviceId::of_session),
         };
         self.standing(conn, &login).await?;
         let hasher = self.inner.hasher.for_address(ctx.address);
-        let matches = self.check_password(&hasher, &login, person.as_ref(), current.clone(), stored).await?;
-        let Some(person) = person.filter(|_| matches) else {
-            return Err(self.password_failed(ctx, &login, "auth.password_change_failed").await);
-        };
-        if current.expose_secret() == new.expose_secret() {
-            return Err(AuthError::PasswordUnchanged);
+        let matches = self.check_password(&hasher, &login, person.as_ref(), password, stored).await?;
+        match person.filter(|_| matches) {
+            Some(person) => Ok((person, login)),
+            None => Err(self.password_failed(ctx, &login, failed).await),
         }
-        let hash = self.hash_allowed(&hasher, &person.context_words(), new).await?;
-        let epoch = self.store_password(ctx, person, hash, ctx.principal.session).await?;
-        let now = self.inner.clock.now();
-        Ok(DeviceCookie::issue(&self.inner.pepper, &login.account, epoch, None, now)?)
     }
 
     /// Sets a new password for somebody who has just signed in with one that has to be changed. All sessions end; sign in

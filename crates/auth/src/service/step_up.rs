@@ -9,8 +9,7 @@ use super::{
     session::{Grant, caller},
 };
 use crate::{
-    AccountKey, AddressKey, DeviceId, LoginTry, NewCookieSession, Password, Person, RefreshToken,
-    SessionSecret, credential, people, refresh,
+    NewCookieSession, Password, Person, RefreshToken, SessionSecret, people, refresh,
     session::{self, EndReason, NewCookie, NewSession},
 };
 
@@ -49,22 +48,7 @@ impl Auth {
         ctx: &RequestContext,
         password: Password,
     ) -> Result<RenewedSession, AuthError> {
-        let id = caller(ctx)?;
-        let mut conn = self.inner.db.read().await?;
-        let person = people::find(&mut conn, id).await?;
-        let stored = credential::find_password(&mut conn, id).await?;
-        let login = LoginTry {
-            account: AccountKey::Person(id),
-            address: AddressKey::new(ctx.address),
-            // Strangers cannot keep whoever is signed in from proving who they are.
-            device: ctx.principal.session.map(DeviceId::of_session),
-        };
-        self.standing(conn, &login).await?;
-        let hasher = self.inner.hasher.for_address(ctx.address);
-        let matches = self.check_password(&hasher, &login, person.as_ref(), password, stored).await?;
-        let Some(person) = person.filter(|_| matches) else {
-            return Err(self.password_failed(ctx, &login, "auth.step_up_failed").await);
-        };
+        let (person, _) = self.prove_again(ctx, password, "auth.step_up_failed").await?;
         let (auth, ctx, proved_at) = (self.clone(), ctx.clone(), self.inner.clock.now());
         let replace = async move |tx: &mut Tx| {
             // Whoever was disabled, or got another password, while this one was checked has proved nothing.

@@ -11,6 +11,7 @@ use super::{
     model::{CredentialInput, CredentialPatch, CredentialView, Provider},
     service::{Credentials, ListRequest},
 };
+use crate::order::ByCreation;
 
 const TAG: &str = "credentials";
 const READ: Permission = Permission::Key("user.credential.read");
@@ -76,19 +77,12 @@ struct CredentialFilter {
     is_active: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Order {
-    #[default]
-    CreatedAt,
-}
-
 async fn list(
     State(credentials): State<Credentials>,
     context: Context,
-    query: ListQuery<CredentialFilter, Order>,
+    query: ListQuery<CredentialFilter, ByCreation>,
 ) -> ApiResult<Json<Page<CredentialView>>> {
-    let Order::CreatedAt = query.page.order_by;
+    let ByCreation::CreatedAt = query.page.order_by;
     let request = ListRequest {
         person: query.filter.person_id,
         provider: query.filter.provider,

@@ -13,6 +13,7 @@ use super::{
     model::{PersonInput, PersonView, Status},
     service::{ListRequest, People, Refused, tenant_of},
 };
+use crate::order::ByCreation;
 
 const TAG: &str = "people";
 const READ: Permission = Permission::Key("user.read");
@@ -94,19 +95,12 @@ struct PeopleFilter {
     search: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Order {
-    #[default]
-    CreatedAt,
-}
-
 async fn list(
     State(people): State<People>,
     context: Context,
-    query: ListQuery<PeopleFilter, Order>,
+    query: ListQuery<PeopleFilter, ByCreation>,
 ) -> ApiResult<Json<Page<PersonView>>> {
-    let Order::CreatedAt = query.page.order_by;
+    let ByCreation::CreatedAt = query.page.order_by;
     let request = ListRequest {
         email: query.filter.email,
         status: query.filter.status,

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::service::Sessions;
+use crate::order::ByCreation;
 
 const TAG: &str = "sessions";
 const READ: Permission = Permission::Key("session.read");
@@ -150,19 +151,12 @@ struct SessionFilter {
     is_live: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Order {
-    #[default]
-    CreatedAt,
-}
-
 async fn list(
     State(sessions): State<Sessions>,
     context: Context,
-    query: ListQuery<SessionFilter, Order>,
+    query: ListQuery<SessionFilter, ByCreation>,
 ) -> ApiResult<Json<Page<AdminSessionView>>> {
-    let Order::CreatedAt = query.page.order_by;
+    let ByCreation::CreatedAt = query.page.order_by;
     let filter = query.filter;
     let (of_status, is_ended) = match filter.status {
         None => (None, None),
