@@ -29,6 +29,12 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
          row; `account_locked_until` and `address_locked_until` when this try began a lock. Tries during a lock are refused \
          and not recorded.",
     ),
+    event(
+        "auth.login_refused",
+        "person",
+        "The password was right, and the person was sent away all the same. `reason`: `must_change_password`, \
+         `no_membership`, `org_code_required` or `not_a_member`.",
+    ),
     event("auth.logout", "session", "Somebody signed out."),
     event(
         "auth.password_change",

@@ -50,6 +50,9 @@ impl Platform {
         if let Some(refresh) = &self.settings().refresh_cookie {
             csrf = csrf.and_for_cookie(refresh.name());
         }
+        if self.settings().public_url.as_ref().is_some_and(|url| url.scheme() == "https") {
+            csrf = csrf.https_only();
+        }
         let layers = ServiceBuilder::new()
             .layer(self.edge()?)
             .layer(cors_layer(&origins))

@@ -199,9 +199,9 @@ fn invalid(problem: &'static str) -> Error {
 pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, ApiError> {
     let mut found = None;
     for line in headers.get_all(header::COOKIE) {
-        // The lines that are not ASCII hold none of ours.
-        let Ok(line) = line.to_str() else { continue };
-        for (one, value) in line.split(';').filter_map(|pair| pair.split_once('=')) {
+        // Pair by pair: what another host of the site put into a cookie of its own must not hide ours.
+        let pairs = line.as_bytes().split(|byte| *byte == b';').filter_map(|pair| str::from_utf8(pair).ok());
+        for (one, value) in pairs.filter_map(|pair| pair.split_once('=')) {
             if one.trim() == name && found.replace(value.trim()).is_some() {
                 return Err(ambiguous());
             }
@@ -243,6 +243,15 @@ mod tests {
         // A24
         assert!(!format!("{:?}", SessionCookie::Host.set("s3cret").unwrap()).contains("s3cret"));
         assert!(SessionCookie::Host.set("line\nbreak").is_none());
+    }
+
+    #[test]
+    fn a_neighbours_cookie_that_is_not_ascii_hides_none() {
+        let mut headers = HeaderMap::new();
+        let line = HeaderValue::from_bytes(b"pref=Stra\xc3\x9fe; bad=\xff; session=s; x\xff=1").unwrap();
+        headers.append(header::COOKIE, line);
+        assert_eq!(find(&headers, "session").unwrap(), Some("s"));
+        assert_eq!(find(&headers, "bad").unwrap(), None);
     }
 
     #[test]

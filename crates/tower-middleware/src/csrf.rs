@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::response::IntoResponse;
-use http::{HeaderMap, HeaderName, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use stylobate_core::{Credential, Problem};
 use tower::{Layer, Service};
 use tower_http::csrf::CsrfLayer as CrossOriginLayer;
@@ -34,6 +34,8 @@ pub struct CsrfLayer {
     judge: Judge,
     always: bool,
     further: Option<Arc<str>>,
+    trusted: Arc<[Origin]>,
+    https_only: bool,
 }
 
 /// tower-http's layer around a service that does nothing: its answer is the verdict.
@@ -46,11 +48,13 @@ impl CsrfLayer {
     /// [`Error::OriginInvalid`] for an origin whose host is not in its ASCII form.
     pub fn new<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> Result<Self, Error> {
         let mut judge = CrossOriginLayer::new();
+        let mut trusted = Vec::new();
         for origin in origins {
+            trusted.push(origin.clone());
             let invalid = |_| Error::OriginInvalid { origin: origin.to_string() };
             judge = judge.add_trusted_origin(origin.as_str()).map_err(invalid)?;
         }
-        Ok(Self { judge, always: false, further: None })
+        Ok(Self { judge, always: false, further: None, trusted: trusted.into(), https_only: false })
     }
 
     /// Judges every request, with or without a cookie: for HTML forms that sign somebody in, which another site could
@@ -66,6 +70,14 @@ impl CsrfLayer {
     #[must_use]
     pub fn and_for_cookie(mut self, name: &str) -> Self {
         self.further = Some(name.into());
+        self
+    }
+
+    /// Takes origins with plain http for another site's, also with the service's own host, unless they are trusted by
+    /// name: for a service that people reach over https, where such a page comes from whoever sits on the wire.
+    #[must_use]
+    pub fn https_only(mut self) -> Self {
+        self.https_only = true;
         self
     }
 
@@ -93,6 +105,13 @@ impl CsrfLayer {
         // Two lines of one header are two opinions, and the judge reads only the first.
         if [&SEC_FETCH_SITE, &header::ORIGIN, &header::HOST].iter().any(|name| count(headers, name) > 1) {
             return refused("The request names its origin twice.");
+        }
+        let is_plain = |origin: &HeaderValue| {
+            let trusted = self.trusted.iter().any(|one| one.as_str().as_bytes() == origin.as_bytes());
+            !trusted && origin.as_bytes().to_ascii_lowercase().starts_with(b"http:")
+        };
+        if self.https_only && headers.get(header::ORIGIN).is_some_and(is_plain) {
+            return refused("The request comes from a page that was not served over https.");
         }
         if self.judge(request) { Ok(()) } else { refused("The request comes from another site.") }
     }

@@ -156,15 +156,19 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::field("", "invalid", "must be an object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refusal(&error))?;
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refusal(&error, bytes))?;
     json.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }
 
-fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+fn refusal(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> ApiError {
     let json = error.inner();
     if !json.is_data() {
-        return malformed(json);
+        // serde_json calls a number or an array where it looks for the name of an enum's variant bad syntax.
+        return match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            Ok(_) => ApiError::fields(vec![field_problem(error.path(), "invalid type: , expected a string")]),
+            Err(error) => malformed(&error),
+        };
     }
     let text = json.to_string();
     // serde_json ends its messages with the position.

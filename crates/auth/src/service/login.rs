@@ -1,11 +1,11 @@
 use chrono::{DateTime, Utc};
-use stylobate_core::{Assurance, AuthenticatorAssurance, PersonId, RequestContext};
+use stylobate_core::{Assurance, AuditEvent, AuthenticatorAssurance, Outcome, PersonId, RequestContext};
 use stylobate_db::Tx;
 
 use super::{Auth, AuthError, SCOPE};
 use crate::{
     AccountKey, AddressKey, DeviceCookie, Identifier, LoginTry, Password, PasswordHasher, Person, StoredHash,
-    Verdict, credential, people,
+    Verdict, credential, people, session,
 };
 
 /// A person whose password was right. Only [`Auth::verify_login`] makes one.
@@ -123,6 +123,26 @@ impl Auth {
         }
         let auth_time = self.inner.clock.now();
         Ok(VerifiedPerson { person, login, amr: vec!["pwd".to_owned()], auth_time })
+    }
+
+    /// Records that somebody whose password was right was sent away all the same, with the stable code of the `reason`: the
+    /// trail would otherwise say nothing of a right password.
+    pub async fn record_refused_login(
+        &self,
+        ctx: &RequestContext,
+        verified: &VerifiedPerson,
+        reason: &'static str,
+    ) {
+        let mut event = AuditEvent::new(ctx, "auth.login_refused", "person").outcome(Outcome::Failure);
+        event = event.on(verified.id()).with("reason", reason);
+        if event.tenant.is_none()
+            && let Ok(mut conn) = self.inner.db.read().await
+            && let Ok(tenant) = session::find_latest_tenant(&mut conn, Some(verified.id())).await
+        {
+            // Filed where the person was last at work: an event of no organisation is read by nobody there.
+            event = event.in_tenant(tenant);
+        }
+        self.record(event).await;
     }
 
     /// Whether `password` is the one of an active person, and nobody has failed too often meanwhile. Callers have asked

@@ -14,10 +14,10 @@ fn name(cookies: SessionCookie) -> &'static str {
 /// The one value that a request presents. Of several none is believed: whoever can add a cookie to a browser could
 /// otherwise choose which one counts.
 pub(super) fn presented(cookies: SessionCookie, headers: &HeaderMap) -> Option<&str> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(header::COOKIE).iter();
     let mut values = lines
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.split_once('='))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| str::from_utf8(pair).ok()?.split_once('='))
         .filter(|(found, _)| found.trim() == name(cookies))
         .map(|(_, value)| value.trim());
     let value = values.next()?;

@@ -155,6 +155,7 @@ async fn login(
     let device = device_cookie::presented(flows.cookies.session, &headers);
     let person = flows.auth.verify_login_from(&context, &input.username, password, device).await?;
     let (own, org_code, carrier) = (flows.clone(), input.org_code, input.session);
+    let (asking, verified) = (context.clone(), person.clone());
     let begin = async move |tx: &mut Tx| {
         // Admitted before the memberships are read: whoever is taken out of the organisation meanwhile waits, and then
         // finds the session among those to end.
@@ -173,7 +174,15 @@ async fn login(
         };
         Ok::<_, SignInError>((device, begun))
     };
-    let (device, begun) = db.transact(Scope::Platform("sign-in"), begin).await?;
+    let (device, begun) = match db.transact(Scope::Platform("sign-in"), begin).await {
+        Ok(begun) => begun,
+        Err(refused) => {
+            if let Some(reason) = refused.reason() {
+                flows.auth.record_refused_login(&asking, &verified, reason).await;
+            }
+            return Err(refused.into());
+        }
+    };
     let mut response = match begun {
         Begun::Tokens(pair) => flows.tokens(pair),
         Begun::Cookie(session) => flows.cookie_session(&session)?,
@@ -191,7 +200,7 @@ async fn refresh(
 ) -> ApiResult<Response> {
     let input = input.map(|StrictJson(input)| input).unwrap_or_default();
     let carried = flows.refresh_cookie(&headers)?;
-    let token = input.refresh_token.as_deref().or(carried);
+    let token = given(input.refresh_token.as_deref()).or(carried);
     let token = token.ok_or_else(|| ApiError::field("refresh_token", "required", "is required"))?;
     let pair = match idempotency_key(&headers)? {
         Some(key) => flows.auth.refresh_idempotent(&context, token, input.session_id, key).await?,
@@ -220,23 +229,23 @@ async fn logout(
     headers: HeaderMap,
     input: Option<StrictJson<LogoutInput>>,
 ) -> ApiResult<Response> {
-    let token = input.and_then(|StrictJson(input)| input.refresh_token);
-    let carried = flows.refresh_cookie(&headers)?;
-    match (&token, carried) {
-        (Some(token), _) => flows.auth.logout_refresh_token(&context, token).await?,
-        (None, Some(_)) => {}
-        (None, None) => {
-            // A credential that cannot be judged now is no reason to believe that the session is over.
-            principal?;
-        }
+    let input = input.map(|StrictJson(input)| input).unwrap_or_default();
+    let tokens = [given(input.refresh_token.as_deref()), flows.refresh_cookie(&headers)?];
+    if tokens == [None, None] {
+        // A credential that cannot be judged now is no reason to believe that the session is over.
+        principal?;
     }
-    if let Some(carried) = carried {
-        flows.auth.logout_refresh_token(&context, carried).await?;
+    // Each credential ends its own session: one that says nothing must not keep the others alive.
+    for token in tokens.into_iter().flatten() {
+        flows.auth.logout_refresh_token(&context, token).await?;
     }
-    if token.is_none() {
-        flows.auth.logout(&context).await?;
-    }
+    flows.auth.logout(&context).await?;
     Ok(flows.signed_out(&headers))
+}
+
+/// A refresh token in a body. Empty it is what we put there ourselves where its cookie carries it.
+fn given(token: Option<&str>) -> Option<&str> {
+    token.filter(|token| !token.is_empty())
 }
 
 /// Why a session could not begin although the password was right.
@@ -246,6 +255,17 @@ enum SignInError {
     Tenancy(stylobate_tenancy::Error),
     Choose(ChooseError),
     Db(stylobate_db::Error),
+}
+
+impl SignInError {
+    /// Why the person was sent away, where the reason lies with the person.
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Auth(error @ AuthError::MustChangePassword) => Some(error.code()),
+            Self::Choose(error) => Some(error.code()),
+            Self::Auth(_) | Self::Tenancy(_) | Self::Db(_) => None,
+        }
+    }
 }
 
 impl From<AuthError> for SignInError {

@@ -1,6 +1,6 @@
 use axum::{
     extract::State,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::AppendHeaders,
 };
 use serde::Deserialize;
@@ -68,12 +68,14 @@ async fn change(
 async fn change_forced(
     State(flows): State<Flows>,
     context: Context,
+    headers: HeaderMap,
     StrictJson(input): StrictJson<ForcedChangeInput>,
 ) -> ApiResult<StatusCode> {
     let current = password("current_password", input.current_password)?;
     let new = password("new_password", input.new_password)?;
     let is_outgrown = is_outgrown(&flows.auth, &current);
-    let person = flows.auth.verify_login(&context, &input.username, current).await?;
+    let device = device_cookie::presented(flows.cookies.session, &headers);
+    let person = flows.auth.verify_login_from(&context, &input.username, current, device).await?;
     if !person.must_change_password() && !is_outgrown {
         // Asked as at sign-in: a lock that began meanwhile keeps the result of this try to itself.
         let (db, flows) = (flows.db.clone(), flows.clone());

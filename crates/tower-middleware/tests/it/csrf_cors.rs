@@ -126,6 +126,29 @@ async fn a_trusted_origin_may_use_the_cookie_from_outside() {
 }
 
 #[tokio::test]
+async fn over_https_a_page_over_plain_http_is_another_site() {
+    // A21: whoever sits on the wire can serve such a page under the service's own name.
+    let local: Origin = "http://localhost:3000".parse().unwrap();
+    let layer = CsrfLayer::new([&local]).unwrap();
+    let app = |layer: CsrfLayer| {
+        let layers = ServiceBuilder::new().layer(edge()).layer(authenticate()).layer(layer);
+        router([("/", post(async || "done"))]).layer(layers)
+    };
+    let from = |origin: &'static str| {
+        move |request: Builder| {
+            let request = request.header("host", "api.example").header("cookie", "__Host-session=ada");
+            request.header("origin", origin)
+        }
+    };
+    let strict = || app(layer.clone().https_only());
+    assert_eq!(status(strict(), from("https://api.example")).await, 200);
+    assert_eq!(status(strict(), from("http://api.example")).await, 403);
+    assert_eq!(status(strict(), from("HTTP://api.example")).await, 403);
+    assert_eq!(status(strict(), from("http://localhost:3000")).await, 200);
+    assert_eq!(status(app(layer.clone()), from("http://api.example")).await, 200);
+}
+
+#[tokio::test]
 async fn no_content_type_but_json_is_read_as_json() {
     let app = platform([("/", post(async |_body: StrictJson<Body1>| "done"))]);
     let send_as = async |kinds: &[&str]| {

@@ -1,9 +1,8 @@
 use axum::{Json, extract::State};
-use serde_json::{Map, Value};
 use stylobate::{
     core::{FieldProblem, Problem},
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiResult, Context, CurrentPrincipal, StrictJson},
+    middleware::{ApiResult, Context, CurrentPrincipal, MergePatch, StrictJson},
 };
 
 use super::{
@@ -63,15 +62,16 @@ async fn get(State(people): State<People>, principal: CurrentPrincipal) -> ApiRe
 async fn change(
     State(people): State<People>,
     context: Context,
-    StrictJson(patch): StrictJson<Map<String, Value>>,
+    StrictJson(patch): StrictJson<MergePatch>,
 ) -> ApiResult<Json<PersonView>> {
     let id = context.principal.person_id().ok_or_else(Problem::not_found)?;
     let changed = people.change(&context, id, move |before| own(before, &patch)).await?;
     Ok(Json(changed))
 }
 
-fn own(before: &PersonView, patch: &Map<String, Value>) -> Result<PersonInput, Refused> {
-    let foreign = patch.keys().filter(|name| *name != "version" && !OWN_FIELDS.contains(&name.as_str()));
+fn own(before: &PersonView, patch: &MergePatch) -> Result<PersonInput, Refused> {
+    let foreign =
+        patch.fields().keys().filter(|name| *name != "version" && !OWN_FIELDS.contains(&name.as_str()));
     let problems: Vec<FieldProblem> = foreign
         .map(|name| FieldProblem::new(name.clone(), "unknown", "is not a field of one's own profile"))
         .collect();
