@@ -4,8 +4,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    BreachIndex, HashParams, HasherOptions, PasswordError, PasswordPeppers, PasswordPolicy, SessionLimits,
-    SigningAlgorithm, ThrottleConfig, TokenConfig,
+    BreachIndex, HashParams, HasherOptions, KeyError, KeySet, PasswordError, PasswordPeppers, PasswordPolicy,
+    SessionLimits, SigningAlgorithm, SigningKey, ThrottleConfig, TokenConfig, VerifyingKey,
 };
 
 /// The range of memory costs.
@@ -72,8 +72,13 @@ pub struct AuthConfig {
     /// The private key of any other algorithm, as PEM. `\n` may stand for line breaks.
     #[serde(deserialize_with = "secret")]
     pub private_key: Option<SecretString>,
-    /// A public key whose tokens are accepted as well, as PEM: the one that signed before.
+    /// The public half of `private_key`, as PEM, for operators who want to be sure that both belong together.
     pub public_key: Option<String>,
+    /// A public key whose tokens are accepted as well, as PEM: the one that signed before `private_key` did, for as long as
+    /// its tokens live. A shared secret has no such overlap.
+    pub previous_public_key: Option<String>,
+    /// What the service is called by those who use it. No password may contain it.
+    pub service_name: Option<String>,
 }
 
 impl Default for AuthConfig {
@@ -102,6 +107,8 @@ impl Default for AuthConfig {
             secret: None,
             private_key: None,
             public_key: None,
+            previous_public_key: None,
+            service_name: None,
         }
     }
 }
@@ -255,40 +262,44 @@ impl AuthConfig {
             let message = "is missing: only keys of EdDSA, ES256 and ES384 are generated";
             problems.push(problem("private_key", message));
         }
-        if self.public_key.is_some() && self.private_key.is_none() {
-            problems.push(problem("public_key", "is set without a private key"));
+        for (field, key) in
+            [("public_key", &self.public_key), ("previous_public_key", &self.previous_public_key)]
+        {
+            if key.is_some() && self.private_key.is_none() {
+                problems.push(problem(field, "is set without a private key"));
+            }
         }
-        if let Err(error) = self.operator_keys() {
-            let field = if is_hmac { "secret" } else { "private_key" };
-            problems.push(problem(field, format!("is not usable: {error}")));
-        }
+        problems.extend(self.operator_keys().err());
         problems
     }
 
     /// The keys that the operator supplies, if any.
-    pub(crate) fn operator_keys(&self) -> Result<Option<crate::KeySet>, crate::KeyError> {
-        use crate::{KeySet, SigningKey, VerifyingKey};
-
+    pub(crate) fn operator_keys(&self) -> Result<Option<KeySet>, ConfigProblem> {
+        let unusable = |field| move |error: KeyError| problem(field, format!("is not usable: {error}"));
         if self.algorithm.is_symmetric() {
             let key = |secret: &SecretString| {
                 SigningKey::hmac(self.algorithm, secret.expose_secret().as_bytes()).map(KeySet::signing_with)
             };
-            return self.secret.as_ref().map(key).transpose();
+            return self.secret.as_ref().map(key).transpose().map_err(unusable("secret"));
         }
         let Some(private_key) = &self.private_key else { return Ok(None) };
-        let set = KeySet::signing_with(SigningKey::from_pem(self.algorithm, private_key.expose_secret())?);
-        match &self.public_key {
-            Some(pem) => {
-                let key = VerifyingKey::from_pem(self.algorithm, pem)?;
-                // The public half of the signing key is what most operators put here: it is accepted anyway.
-                if set.find(key.kid().as_str()).is_some() {
-                    Ok(Some(set))
-                } else {
-                    set.also_accepting(key).map(Some)
-                }
-            }
-            None => Ok(Some(set)),
+        let key = SigningKey::from_pem(self.algorithm, private_key.expose_secret());
+        let mut set = KeySet::signing_with(key.map_err(unusable("private_key"))?);
+        let public =
+            |field, pem: &String| VerifyingKey::from_pem(self.algorithm, pem).map_err(unusable(field));
+        if let Some(pem) = &self.public_key
+            && set.find(public("public_key", pem)?.kid().as_str()).is_none()
+        {
+            return Err(problem("public_key", "does not belong to the private key"));
         }
+        if let Some(pem) = &self.previous_public_key {
+            let field = "previous_public_key";
+            let key = public(field, pem)?;
+            if set.find(key.kid().as_str()).is_none() {
+                set = set.also_accepting(key).map_err(unusable(field))?;
+            }
+        }
+        Ok(Some(set))
     }
 
     pub(crate) fn token_config(&self) -> TokenConfig {

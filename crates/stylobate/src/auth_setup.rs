@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use stylobate_auth::{Auth, AuthConfig, AuthError, ConfigProblem, LocalSealer};
+use stylobate_auth::{Auth, AuthConfig, AuthError, ConfigProblem, ConfigProblems, LocalSealer};
 use stylobate_core::{AuditSink, Clock};
 use stylobate_db::Db;
 
-use crate::{SettingProblem, Settings, SettingsInvalid, StartError, TokenSigning};
+use crate::{SettingProblem, Settings, SettingsInvalid, StartError, TokenSigning, settings::table};
 
 pub(crate) async fn auth(
     settings: &Settings,
@@ -17,28 +17,42 @@ pub(crate) async fn auth(
 ) -> Result<Auth, StartError> {
     let config = config(settings);
     if settings.is_production() {
-        config.validate_for_production().map_err(|problems| invalid(problems.0))?;
+        config.validate_for_production().map_err(|problems| invalid(settings, problems))?;
     }
     let builder = Auth::builder(db, config, sealer, Arc::clone(audit)).clock(Arc::clone(clock));
     builder.build().await.map_err(|error| match error {
-        AuthError::Config(problems) => {
-            let problems = problems
-                .0
-                .into_iter()
-                .map(|problem| SettingProblem { name: problem.field.to_owned(), problem: problem.message });
-            StartError::Settings(SettingsInvalid { problems: problems.collect() })
-        }
+        AuthError::Config(problems) => invalid(settings, problems),
         AuthError::Key(error) => StartError::Key(error),
         AuthError::Db(error) => StartError::Db(error),
         other => StartError::Auth(Box::new(other)),
     })
 }
 
-fn invalid(problems: Vec<ConfigProblem>) -> StartError {
-    let problems = problems.into_iter();
-    let named =
-        |problem: ConfigProblem| SettingProblem { name: problem.field.to_owned(), problem: problem.message };
-    StartError::Settings(SettingsInvalid { problems: problems.map(named).collect() })
+fn invalid(settings: &Settings, problems: ConfigProblems) -> StartError {
+    let named = |problem: ConfigProblem| SettingProblem {
+        name: setting_of(problem.field)
+            .map_or_else(|| problem.field.to_owned(), |key| settings.name_of(key).to_owned()),
+        problem: problem.message,
+    };
+    StartError::Settings(SettingsInvalid { problems: problems.0.into_iter().map(named).collect() })
+}
+
+/// Which setting a field of the configuration comes from, where that is not checked when settings are read.
+fn setting_of(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "issuer" => table::JWT_ISSUER,
+        "audience" => table::JWT_AUDIENCE,
+        "algorithm" => table::JWT_ALGORITHM,
+        "secret" => table::JWT_SECRET,
+        "private_key" => table::JWT_PRIVATE_KEY,
+        "public_key" => table::JWT_PUBLIC_KEY,
+        "previous_public_key" => table::JWT_PREVIOUS_PUBLIC_KEY,
+        "login_strangers_limit" => table::LOGIN_STRANGERS,
+        "password_pepper" => table::PASSWORD_PEPPER,
+        "password_strength_min" => table::PASSWORD_STRENGTH,
+        "password_breach_index" => table::PASSWORD_BREACHES,
+        _ => return None,
+    })
 }
 
 fn config(settings: &Settings) -> AuthConfig {
@@ -52,6 +66,9 @@ fn config(settings: &Settings) -> AuthConfig {
         issuer,
         access_ttl_minutes: minutes(settings.access_ttl),
         refresh_ttl_days: minutes(settings.refresh_ttl) / (24 * 60),
+        service_name: Some(settings.service_name.clone()),
+        sessions_max: settings.sessions_max,
+        login_address_limit: settings.login_address_max,
         session_idle_minutes: minutes(settings.session_idle),
         session_absolute_hours: minutes(settings.session_absolute) / 60,
         login_attempt_limit: settings.login_attempts_max,
@@ -79,8 +96,9 @@ fn config(settings: &Settings) -> AuthConfig {
         TokenSigning::PrivateKey(algorithm, pem) => {
             config.algorithm = *algorithm;
             config.private_key = Some(pem.clone());
-            config.public_key = settings.public_key.clone();
         }
     }
+    config.public_key = settings.public_key.clone();
+    config.previous_public_key = settings.previous_public_key.clone();
     config
 }

@@ -2,7 +2,7 @@
 
 mod parse;
 mod source;
-mod table;
+pub(crate) mod table;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -54,6 +54,8 @@ pub struct Settings {
     pub bind_address: SocketAddr,
     /// The address people know it by; links are built from it and from nothing else.
     pub public_url: Option<url::Url>,
+    /// What people call it. No password may contain it.
+    pub service_name: String,
     /// Where it keeps files.
     pub data_dir: PathBuf,
     /// How many threads run requests; one per core unless set.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub signing: TokenSigning,
     /// The public half of the operator's key, which has to belong to the private one.
     pub public_key: Option<String>,
+    /// The public half of the key that signed before, which is accepted as well.
+    pub previous_public_key: Option<String>,
     /// The issuer in access tokens.
     pub issuer: Option<String>,
     /// The audience in access tokens.
@@ -84,12 +88,16 @@ pub struct Settings {
     pub session_idle: Duration,
     /// Such a session ends this long after its sign-in.
     pub session_absolute: Duration,
+    /// How many sessions of one person live at once; above, the oldest end.
+    pub sessions_max: u32,
     /// The cookie that carries refresh tokens, when one does.
     pub refresh_cookie: Option<RefreshCookie>,
     /// After how many wrong passwords of one client it waits before it tries the same account again.
     pub login_attempts_max: u32,
     /// After how many wrong passwords of all clients together an account waits; four times as many unless set.
     pub login_strangers_max: Option<u32>,
+    /// After how many wrong passwords for whatever accounts an address waits.
+    pub login_address_max: u32,
     /// How long either waits at first.
     pub login_lockout: Duration,
     /// The fewest characters of a password.
@@ -159,6 +167,16 @@ impl fmt::Display for SettingsInvalid {
 }
 
 impl Settings {
+    /// The name that an operator used for a setting, or the one in the documentation.
+    pub(crate) fn name_of(&self, key: &'static str) -> &str {
+        let documented = || {
+            let setting = settings_table().iter().find(|setting| setting.key == key);
+            setting.and_then(|setting| setting.aliases.first()).copied()
+        };
+        let used = self.sources.iter().find(|source| source.key == key).map(|source| source.name.as_str());
+        used.or_else(documented).unwrap_or(key)
+    }
+
     /// Reads the process environment: canonical names `STYLOBATE_<SECTION>__<KEY>`, their short aliases, and files in
     /// `/run/secrets` called like either.
     ///

@@ -2,7 +2,7 @@
 
 use stylobate::{
     Platform,
-    auth::{ContextWords, Email, Identifier, Person},
+    auth::{AuthError, ContextWords, Email, Identifier, Person},
     core::{PersonId, Problem, RequestContext},
     db::{Scope, Tx},
     rbac::{RbacError, SUPER_ADMIN},
@@ -31,11 +31,11 @@ impl NewAdmin {
     }
 }
 
-/// Makes the administrator, or gives the person who has the name and the address already the roles of one. The password
-/// of somebody who exists stays as it is.
+/// Makes the administrator, or gives the person who has the name, the address and the password already the roles of one.
 ///
-/// Somebody else who has the name is refused: people choose their names themselves, and one who took the usual name of an
-/// administrator first would become one. Who is a super administrator already stays one under any address.
+/// Anybody else who has the name is refused: names and addresses are chosen by whoever makes an account, and one who took
+/// the usual ones of an administrator first would become one. Who is a super administrator already stays one, whatever the
+/// address and the password.
 pub(crate) async fn ensure(
     platform: &Platform,
     process: &'static str,
@@ -44,6 +44,9 @@ pub(crate) async fn ensure(
     let context = RequestContext::system(process);
     let username = new.username.clone();
     if let Some(person) = find(platform, &username).await? {
+        if !is_super_administrator(platform, process, person.id).await? {
+            require_password(platform, &context, &username, new.password).await?;
+        }
         let email = new.email;
         let (this, context) = (platform.clone(), context.clone());
         platform
@@ -103,6 +106,34 @@ pub(crate) fn people(platform: &Platform) -> People {
 async fn find(platform: &Platform, name: &str) -> Result<Option<Person>, Refused> {
     let mut reader = platform.db().read().await?;
     Ok(stylobate::auth::People::find_by_identifier(&mut reader, &Identifier::new(name)).await?)
+}
+
+async fn is_super_administrator(
+    platform: &Platform,
+    process: &'static str,
+    person: PersonId,
+) -> Result<bool, Refused> {
+    let rbac = platform.rbac().clone();
+    let ask = async move |tx: &mut Tx| Ok::<_, Refused>(rbac.super_administrators(tx).await?);
+    let holders = platform.db().transact(Scope::Platform(process), ask).await?;
+    Ok(holders.contains(&person.into()))
+}
+
+/// Refuses when the person who has the name has another password than the administrator shall have.
+async fn require_password(
+    platform: &Platform,
+    context: &RequestContext,
+    username: &str,
+    password: String,
+) -> Result<(), Refused> {
+    match platform.auth().verify_login(context, username, password_of(password)?).await {
+        Ok(_) => Ok(()),
+        Err(AuthError::InvalidCredentials) => {
+            let detail = "somebody with another password has this username";
+            Err(Problem::new(409, "username_taken").detail(detail).into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Refuses when the person who has the name is perhaps not the one who is meant.

@@ -3,7 +3,7 @@
 use stylobate::{
     Platform,
     auth::{Identifier, People},
-    core::RequestContext,
+    core::{Problem, RequestContext},
     db::{Scope, Tx},
 };
 
@@ -14,7 +14,9 @@ pub(crate) async fn unlock(platform: &Platform, name: &str) -> Result<String, Re
     let mut reader = platform.db().read().await?;
     let found = People::find_by_identifier(&mut reader, &Identifier::new(name)).await?;
     drop(reader);
-    let Some(person) = found else { return Ok(format!("there is nobody called {name}")) };
+    let Some(person) = found else {
+        return Err(Problem::not_found().detail(format!("there is nobody called {name}")).into());
+    };
     let (auth, context) = (platform.auth().clone(), RequestContext::system("unlock"));
     let was_locked = platform
         .db()

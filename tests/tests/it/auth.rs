@@ -136,6 +136,16 @@ async fn logout_ends_the_session(app: &TestApp) {
     app.anonymous().post("/auth/logout", json!({ "refresh_token": other.refresh_token })).await.expect(204);
     other.get("/auth/me").await.problem(401, "unauthenticated");
     app.anonymous().send(Method::POST, "/auth/logout", None).await.problem(401, "unauthenticated");
+    // A token that says nothing keeps no session alive, and of two sessions presented neither.
+    for useless in ["", "sbr_x"] {
+        let one = app.login("admin").await;
+        one.post("/auth/logout", json!({ "refresh_token": useless })).await.expect(204);
+        one.get("/auth/me").await.problem(401, "unauthenticated");
+    }
+    let (one, other) = (app.login("admin").await, app.login("admin").await);
+    one.post("/auth/logout", json!({ "refresh_token": other.refresh_token })).await.expect(204);
+    one.get("/auth/me").await.problem(401, "unauthenticated");
+    other.get("/auth/me").await.problem(401, "unauthenticated");
 }
 
 async fn sessions_are_listed_and_ended(app: &TestApp, admin: &Client) {

@@ -191,6 +191,14 @@ async fn accounts_are_out_of_reach_of_lesser_administrators(engine: Engine) {
     refused.problem(403, "beyond_own_permissions");
     let renamed = desk.patch(&credential(&manager.id), json!({ "username": "renamed" })).await;
     renamed.problem(403, "beyond_own_permissions");
+    for (method, body) in [
+        (Method::PATCH, Some(json!({ "is_active": false }))),
+        (Method::PATCH, Some(json!({ "must_change_password": true }))),
+        (Method::DELETE, None),
+    ] {
+        let refused = desk.send(method, &credential(&manager.id), body.as_ref()).await;
+        refused.problem(403, "beyond_own_permissions");
+    }
     desk.patch(&credential(&manager.id), json!({ "failed_login_attempts": 0 })).await.expect(200);
     manager.client.get("/auth/me").await.expect(200);
 

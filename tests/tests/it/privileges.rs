@@ -49,6 +49,17 @@ async fn the_platform_is_not_taken_over(engine: Engine) {
     manager.client.patch(&other, json!({ "email": "new@example.org" })).await.expect(200);
     manager.client.delete(&other).await.expect(204);
 
+    // Nor is an administrator the one of somebody with less.
+    let desk = app.person(&root, "desk").await;
+    let operator = id_of(&root, "/roles", "name", "operator").await;
+    root.post(&format!("/people/{}/roles", desk.id), json!({ "role_id": operator })).await.expect(201);
+    let target = format!("/people/{}", manager.id);
+    for body in [json!({ "email": "desk+manager@example.org" }), json!({ "status": "inactive" })] {
+        desk.client.patch(&target, body).await.problem(403, "beyond_own_permissions");
+    }
+    desk.client.delete(&target).await.problem(403, "beyond_own_permissions");
+    desk.client.patch(&target, json!({ "city": "Oslo" })).await.expect(200);
+
     root.patch("/auth/me", json!({ "first_name": "Ada" })).await.expect(200);
     for body in [json!({ "is_active": false }), json!({ "status": "archived" })] {
         root.patch(&path, body).await.problem(409, "last_administrator");
@@ -170,6 +181,13 @@ async fn commands_promote_nobody_by_name_alone(engine: Engine) {
             let refused = run("somebody@else.org", &["--force-reset"]).await;
             assert!(!refused.success && refused.text.contains("username_taken"), "{}", refused.text);
         }
+    }
+    // Nor by name and address: whoever made the account chose both, and knows its password.
+    for command in ["createsuperuser", "seed-admin"] {
+        let names = [command, "--username", "chief", "--email", address.as_str().unwrap()];
+        let refused =
+            app.program().run(&[&names[..], &["--password", "another lantern of slate"]].concat()).await;
+        assert!(!refused.success && refused.text.contains("username_taken"), "{}", refused.text);
     }
     let roles = root.get(&format!("/people/{}/roles", squatter.id)).await.expect(200);
     assert_eq!(roles["items"], Value::Array(Vec::new()));

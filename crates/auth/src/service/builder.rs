@@ -100,15 +100,16 @@ impl AuthBuilder {
 
         let secrets = SealedSecrets::new(&db, Arc::clone(&sealer), Arc::clone(&clock));
         let pepper = Pepper::new(&secrets.get_or_create("auth_pepper").await?);
-        let (keys, key_ring) = match config.operator_keys()? {
-            Some(set) => (Keys::new(set), None),
-            None => {
-                let ring_config =
-                    KeyRingConfig { algorithm: config.algorithm, ..KeyRingConfig::for_tokens(&tokens) };
-                let ring = KeyRing::open(&db, sealer, Arc::clone(&clock), ring_config).await?;
-                (ring.keys().clone(), Some(ring))
-            }
-        };
+        let (keys, key_ring) =
+            match config.operator_keys().map_err(|problem| ConfigProblems(vec![problem]))? {
+                Some(set) => (Keys::new(set), None),
+                None => {
+                    let ring_config =
+                        KeyRingConfig { algorithm: config.algorithm, ..KeyRingConfig::for_tokens(&tokens) };
+                    let ring = KeyRing::open(&db, sealer, Arc::clone(&clock), ring_config).await?;
+                    (ring.keys().clone(), Some(ring))
+                }
+            };
         let unsound = |error: crate::TokenConfigProblems| problem("access tokens", error.to_string());
         let signer = Signer::new(keys.clone(), tokens.clone()).map_err(unsound)?;
         let verifier = Verifier::new(keys.clone(), tokens.clone()).map_err(unsound)?;

@@ -105,6 +105,10 @@ impl Auth {
         about: &ContextWords,
         password: Password,
     ) -> Result<PasswordHash, AuthError> {
+        let about = match &self.inner.config.service_name {
+            Some(name) => &about.clone().service(name),
+            None => about,
+        };
         let violations = hasher.judge(&self.inner.policy, &password, about).await?;
         if !violations.is_empty() {
             return Err(AuthError::PasswordRefused(violations));

@@ -26,6 +26,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         environment,
         bind_address: bind_address.unwrap_or_else(|| ([127, 0, 0, 1], 8001).into()),
         public_url: public_url(&mut values),
+        service_name: text(&values, table::SERVICE_NAME).unwrap_or_else(|| "Stylobate".to_owned()),
         data_dir: data_dir.into(),
         worker_threads: optional_number(&mut values, table::WORKER_THREADS, 1..=256),
         database_url: SecretString::from(database_url),
@@ -35,6 +36,8 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         key_encryption_key: key_encryption_key(&mut values),
         signing: signing::signing(&mut values),
         public_key: signing::public_key(&mut values),
+        previous_public_key: text(&values, table::JWT_PREVIOUS_PUBLIC_KEY)
+            .map(|pem| pem.replace("\\n", "\n")),
         issuer: text(&values, table::JWT_ISSUER),
         audience: text(&values, table::JWT_AUDIENCE),
         access_ttl: Duration::from_secs(60 * number::<u64>(&mut values, table::ACCESS_TTL, 15, 1..=60)),
@@ -47,9 +50,11 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         session_absolute: Duration::from_secs(
             3_600 * number::<u64>(&mut values, table::SESSION_ABSOLUTE, 24, 1..=720),
         ),
+        sessions_max: number(&mut values, table::SESSIONS_MAX, 20, 1..=1_000),
         refresh_cookie: refresh_cookie(&mut values),
         login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=20),
         login_strangers_max: optional_number(&mut values, table::LOGIN_STRANGERS, 1..=80),
+        login_address_max: number(&mut values, table::LOGIN_ADDRESS, 100, 1..=10_000),
         login_lockout: Duration::from_secs(
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),
         ),

@@ -25,7 +25,7 @@ pub(super) const PREFIX: &str = "STYLOBATE_";
 
 macro_rules! table {
     ($($(#[$secret:ident])? $constant:ident = $key:literal [$($alias:literal),*] ($default:literal) $doc:literal;)*) => {
-        $(pub(super) const $constant: &str = $key;)*
+        $(pub(crate) const $constant: &str = $key;)*
 
         /// Everything an operator can set.
         #[must_use]
@@ -47,6 +47,7 @@ table! {
     ENVIRONMENT = "SERVER__ENVIRONMENT" ["APP_ENV", "ENVIRONMENT"] ("development") "Where it runs: `development`, `test` or `production`. Production refuses weak or contradictory values.";
     BIND_ADDRESS = "SERVER__BIND_ADDRESS" ["BIND_ADDR"] ("127.0.0.1:8001") "Where it listens, address and port.";
     PUBLIC_URL = "SERVER__PUBLIC_URL" ["PUBLIC_URL", "APP_URL"] ("http://<bind address>") "The address people know it by. Links are built from it, never from request headers.";
+    SERVICE_NAME = "SERVER__NAME" ["SERVICE_NAME"] ("Stylobate") "What people call this service. No password may contain it.";
     DATA_DIR = "SERVER__DATA_DIR" ["DATA_DIR"] ("./data") "Folder for the embedded database and the key file.";
     #[secret] DATABASE_URL = "DATABASE__URL" ["DATABASE_URL"] ("sqlite://<data dir>/control-plane.db") "`postgres://…` or `sqlite://path`. SQLAlchemy spellings (`postgresql+psycopg://`) are understood.";
     #[secret] DATABASE_MIGRATION_URL = "DATABASE__MIGRATION_URL" ["DATABASE_MIGRATION_URL"] ("the same") "The same database as the owner of its tables, for migrations. Must differ in production on PostgreSQL.";
@@ -60,12 +61,14 @@ table! {
     JWT_PRIVATE_KEY_PATH = "AUTH__JWT_PRIVATE_KEY_PATH" ["JWT_PRIVATE_KEY_PATH"] ("none") "A file with the key that signs.";
     JWT_PUBLIC_KEY = "AUTH__JWT_PUBLIC_KEY" ["JWT_PUBLIC_KEY"] ("the one of the private key") "The public half of JWT_PRIVATE_KEY as PEM, to make sure that both belong together.";
     JWT_PUBLIC_KEY_PATH = "AUTH__JWT_PUBLIC_KEY_PATH" ["JWT_PUBLIC_KEY_PATH"] ("none") "A file with the public half.";
+    JWT_PREVIOUS_PUBLIC_KEY = "AUTH__JWT_PREVIOUS_PUBLIC_KEY" ["JWT_PREVIOUS_PUBLIC_KEY"] ("none") "The public half of the key that signed before JWT_PRIVATE_KEY did, as PEM: its tokens are accepted for as long as they live. Changing JWT_SECRET has no such overlap; people refresh.";
     JWT_ISSUER = "AUTH__JWT_ISSUER" ["JWT_ISSUER"] ("the public URL") "The issuer in access tokens.";
     JWT_AUDIENCE = "AUTH__JWT_AUDIENCE" ["JWT_AUDIENCE"] ("the issuer") "The audience in access tokens.";
     ACCESS_TTL = "AUTH__ACCESS_TTL_MINUTES" ["JWT_ACCESS_TTL_MINUTES", "ACCESS_TOKEN_EXPIRE_MINUTES", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES"] ("15") "How long an access token is good for, 1 to 60 minutes.";
     REFRESH_TTL = "AUTH__REFRESH_TTL_DAYS" ["JWT_REFRESH_TTL_DAYS", "JWT_REFRESH_TOKEN_EXPIRE_DAYS"] ("30") "How long a session can be refreshed, 1 to 365 days.";
     SESSION_IDLE = "AUTH__SESSION_IDLE_MINUTES" ["SESSION_IDLE_MINUTES", "SESSION_TIMEOUT_MINUTES"] ("60") "Without a request for this long a cookie session ends, 1 to 1440 minutes.";
     SESSION_ABSOLUTE = "AUTH__SESSION_ABSOLUTE_HOURS" ["SESSION_ABSOLUTE_HOURS"] ("24") "A cookie session ends this long after its sign-in, 1 to 720 hours.";
+    SESSIONS_MAX = "AUTH__SESSIONS_MAX" ["SESSIONS_MAX"] ("20") "How many sessions of one person live at once, 1 to 1000. A sign-in above that ends the oldest.";
     REFRESH_COOKIE_NAME = "AUTH__REFRESH_COOKIE_NAME" ["REFRESH_COOKIE_NAME"] ("none") "When set, a cookie of this name carries the refresh token, out of reach of scripts; answers then leave it empty.";
     REFRESH_COOKIE_SECURE = "AUTH__REFRESH_COOKIE_SECURE" ["REFRESH_COOKIE_SECURE"] ("true where PUBLIC_URL is https") "Whether that cookie is sent over TLS only.";
     REFRESH_COOKIE_SAMESITE = "AUTH__REFRESH_COOKIE_SAMESITE" ["REFRESH_COOKIE_SAMESITE"] ("lax") "`strict`, `lax` or `none`.";
@@ -73,6 +76,7 @@ table! {
     REFRESH_COOKIE_PATH = "AUTH__REFRESH_COOKIE_PATH" ["REFRESH_COOKIE_PATH"] ("/auth") "Under which path it is sent; with the prefix that clients use, such as `/api/auth`.";
     LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords in a row a client waits before it tries the same account again, 1 to 20. A known device is counted by itself.";
     LOGIN_STRANGERS = "AUTH__LOGIN_STRANGERS_ATTEMPTS_MAX" ["LOGIN_STRANGERS_LIMIT"] ("four times LOGIN_ATTEMPT_LIMIT") "After how many wrong passwords in a row of all clients together an account waits, 1 to 80; known devices do not wait. After 80 it waits for `control-plane unlock` or a new password.";
+    LOGIN_ADDRESS = "AUTH__LOGIN_ADDRESS_ATTEMPTS_MAX" ["LOGIN_ADDRESS_LIMIT"] ("100") "After how many wrong passwords, for whatever accounts, an address waits, 1 to 10000. Many people behind one address need more.";
     LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long either waits, 1 to 1440 minutes; each time twice as long, up to a day.";
     PASSWORD_MIN = "AUTH__PASSWORD_CHARS_MIN" ["DEFAULT_PASSWORD_MIN_LENGTH"] ("15") "The fewest characters of a password; may raise the minimum of 15, up to 64.";
     PASSWORD_MEMORY = "AUTH__PASSWORD_MEMORY_KIB" ["PASSWORD_MEMORY_KIB"] ("19456") "The memory that a new password hash costs, 19456 to 1048576 KiB. `calibrate-passwords` measures what the machine can afford.";
@@ -115,7 +119,6 @@ pub(super) const NOT_USED: &[&str] = &[
     "CACHE_TTL",
     "ENCRYPTION_KEY",
     "ENABLE_FIELD_ENCRYPTION",
-    "SERVICE_NAME",
     "OTLP_ENDPOINT",
     "CORRELATION_ID_HEADER",
     "TRACING_ENABLED",

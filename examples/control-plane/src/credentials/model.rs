@@ -138,6 +138,16 @@ pub(super) struct CredentialChange {
     pub(super) is_active: Option<bool>,
 }
 
+impl CredentialChange {
+    /// Whether it decides who can sign in to the account: whoever decides that holds it.
+    pub(super) fn decides_who_signs_in(&self) -> bool {
+        self.password.is_some()
+            || self.username.is_some()
+            || self.must_change_password.is_some()
+            || self.is_active.is_some()
+    }
+}
+
 impl CredentialInput {
     pub(super) fn read(self) -> Result<NewCredential, Refused> {
         let mut problems = Vec::new();

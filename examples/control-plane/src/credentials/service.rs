@@ -136,7 +136,7 @@ impl Credentials {
             .transact(Scope::Platform("change a credential"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
                 let member = this.people.account(tx, context, tenant, id).await?;
-                if hash.is_some() || change.username.is_some() {
+                if change.decides_who_signs_in() {
                     this.rbac.require_may_become(tx, context, id).await?;
                 }
                 let before = this.view(tx, id).await?;
@@ -194,6 +194,7 @@ impl Credentials {
             .transact(Scope::Platform("remove a credential"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
                 let member = this.people.account(tx, context, tenant, id).await?;
+                this.rbac.require_may_become(tx, context, id).await?;
                 let before = this.view(tx, id).await?;
                 this.people.require_another_administrator(tx, id, &member).await?;
                 this.auth.delete_credential(tx, context, id).await?;
@@ -219,7 +220,10 @@ impl Credentials {
         let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
         let member = self.people.member(&mut tx, tenant, id).await?;
         tx.rollback().await?;
-        let mut about = ContextWords::new().email(&member.email);
+        let mut about = ContextWords::new()
+            .email(&member.email)
+            .word(&member.profile.first_name)
+            .word(&member.profile.last_name);
         for name in member.username.as_deref().into_iter().chain(new_name) {
             about = about.username(name);
         }

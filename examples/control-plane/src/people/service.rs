@@ -133,8 +133,8 @@ impl Identity {
 
 impl Identity {
     /// What a password must not be made of.
-    fn context_words(&self) -> ContextWords {
-        let words = ContextWords::new().email(self.email.as_str());
+    fn context_words(&self, first_name: &str, last_name: &str) -> ContextWords {
+        let words = ContextWords::new().email(self.email.as_str()).word(first_name).word(last_name);
         match &self.username {
             Some(username) => words.username(username.as_str()),
             None => words,
@@ -184,7 +184,7 @@ impl People {
         let status = input.wanted_status()?.unwrap_or_default();
         let hash = match input.password {
             Some(password) => {
-                let about = identity.context_words();
+                let about = identity.context_words(&profile.first_name, &profile.last_name);
                 Some(
                     self.auth
                         .hash_new_password(&about, password_of(password)?)
@@ -305,6 +305,10 @@ impl People {
                 let status = input.wanted_status()?.unwrap_or(before.status);
                 let version = input.version.unwrap_or(before.version);
                 let decides = touches_identity(&before, &identity, &input) || status != before.status;
+                if decides && !is_own {
+                    // Who decides under which name and address an account signs in, and whether, holds it.
+                    this.rbac.require_may_become(tx, context, id).await?;
+                }
                 if status != Status::Active {
                     this.require_another_administrator(tx, id, &before).await?;
                 }
@@ -368,7 +372,7 @@ impl People {
             .transact(Scope::Platform("remove a person"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
                 let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
-                this.rbac.require_may_manage(tx, context, id).await?;
+                this.rbac.require_may_become(tx, context, id).await?;
                 if this.is_shared(tx, id).await? {
                     return this.leave(tx, context, tenant, id, &before).await;
                 }
