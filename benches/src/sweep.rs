@@ -1,4 +1,4 @@
-//! A million expired sessions with their refresh tokens, and as many revocations, removed while the service could run: how
+//! A million expired sessions with their refresh tokens, and as many revocations and login counters, removed while the service could run: how
 //! long the longest statement took, and whether the tables grow when it happens again.
 
 use std::{
@@ -21,6 +21,8 @@ use crate::{
 };
 
 const ROWS: u64 = 1_000_000;
+/// Sessions, revocations, login counters; refresh families go with their sessions.
+const TABLES: u64 = 3;
 const NAMES: [&str; 3] = ["first time", "second time", "third time"];
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -47,16 +49,22 @@ async fn sweep(report: &mut Report, engine: Engine, name: &str) -> Result {
     for _ in NAMES {
         site.place().sql(&fill(engine)).await;
         if engine == Engine::Postgres {
-            site.place().sql("ANALYZE sessions; ANALYZE revocations; ANALYZE refresh_families").await;
+            site.place()
+                .sql(
+                    "ANALYZE sessions; ANALYZE revocations; ANALYZE refresh_families; ANALYZE login_counters",
+                )
+                .await;
         }
         let full_mib = size(&site, engine).await?;
         let began = Instant::now();
         let swept = auth.sweep_measured().await?;
         let took = began.elapsed();
-        let left = (2 * ROWS).saturating_sub(swept.rows);
+        let left = (TABLES * ROWS).saturating_sub(swept.rows);
         // What autovacuum does within a minute; SQLite uses free pages by itself.
         if engine == Engine::Postgres {
-            for statement in ["VACUUM sessions", "VACUUM revocations", "VACUUM refresh_families"] {
+            let tables =
+                ["VACUUM sessions", "VACUUM revocations", "VACUUM refresh_families", "VACUUM login_counters"];
+            for statement in tables {
                 site.place().sql(statement).await;
             }
         }
@@ -67,7 +75,7 @@ async fn sweep(report: &mut Report, engine: Engine, name: &str) -> Result {
             name.to_owned(),
             format!("{:.1}", round.full_mib),
             format!("{:.1}", round.took.as_secs_f64()),
-            format!("{:.0}", 2.0 * ROWS as f64 / round.took.as_secs_f64()),
+            format!("{:.0}", (TABLES * ROWS) as f64 / round.took.as_secs_f64()),
             format!("{:.1}", round.longest.as_secs_f64() * 1e3),
         ]
     };
@@ -80,8 +88,9 @@ async fn sweep(report: &mut Report, engine: Engine, name: &str) -> Result {
         _ => f64::MAX,
     };
     let left: u64 = rounds.iter().map(|round| round.left).sum();
-    report
-        .keep(json!({ "what": name, "rows": 2 * ROWS, "longest_ms": longest, "grown": grown, "left": left }));
+    report.keep(
+        json!({ "what": name, "rows": TABLES * ROWS, "longest_ms": longest, "grown": grown, "left": left }),
+    );
     report.verdict(&format!("{name} longest statement"), longest, "ms", Goal::AtMost(100.0));
     report.verdict(&format!("{name} size of the third filling by the second"), grown, "", Goal::AtMost(1.1));
     report.verdict(&format!("{name} expired rows left"), left as f64, "", Goal::AtMost(0.0));
@@ -104,7 +113,8 @@ fn file(folder: &Path) -> String {
     folder.join("control-plane.db").display().to_string()
 }
 
-/// A million sessions of one person that ended a year ago, one a second, with their families; and revocations.
+/// A million sessions of one person that ended a year ago, one a second, with their families; revocations; counters of names that
+/// nobody has.
 fn fill(engine: Engine) -> String {
     let numbers = match engine {
         Engine::Postgres => format!("generate_series(1::bigint, {ROWS}::bigint) AS numbers (n)"),
@@ -141,7 +151,9 @@ fn fill(engine: Engine) -> String {
          INSERT INTO refresh_families (session_id, generation, current_hash, rotated_at, expires_at) \
          SELECT {id}, 0, {hash}, {time}, {time} FROM {numbers};
          INSERT INTO revocations (kind, id, epoch, created_at, expires_at) \
-         SELECT 'session', {id}, NULL, {time}, {time} FROM {numbers};"
+         SELECT 'session', {id}, NULL, {time}, {time} FROM {numbers};
+         INSERT INTO login_counters (kind, key, failures, window_started_at, expires_at) \
+         SELECT 'account', {hash}, 1, {time}, {time} FROM {numbers};"
     )
 }
 
@@ -151,7 +163,7 @@ async fn size(site: &Site, engine: Engine) -> Result<f64> {
             let url = site.place().superuser_url().ok_or("a database address")?;
             let mut connection = sqlx::PgConnection::connect(&url).await?;
             let sql = "SELECT (pg_total_relation_size('sessions') + pg_total_relation_size('refresh_families') \
-                       + pg_total_relation_size('revocations'))::bigint";
+                       + pg_total_relation_size('revocations') + pg_total_relation_size('login_counters'))::bigint";
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await?
         }
         Engine::Sqlite => {

@@ -224,6 +224,24 @@ impl AuthConfig {
             .peppers(self.peppers()?))
     }
 
+    /// Refuses everything that says how to hash, where a hasher was made elsewhere: whoever sets it believes that it is used.
+    pub(crate) fn refuse_hashing(&self) -> Result<(), ConfigProblems> {
+        let default = Self::default();
+        let is_set = [
+            ("password_pepper", self.password_pepper.is_some()),
+            ("password_memory_kib", self.password_memory_kib != default.password_memory_kib),
+            ("password_passes", self.password_passes != default.password_passes),
+            (
+                "password_stored_memory_kib_max",
+                self.password_stored_memory_kib_max != default.password_stored_memory_kib_max,
+            ),
+        ];
+        let set = is_set.into_iter().filter(|(_, is_set)| *is_set);
+        problems_or_ok(
+            set.map(|(field, _)| problem(field, "is set, but the hasher was made elsewhere")).collect(),
+        )
+    }
+
     /// What a new password must be.
     pub(crate) fn password_policy(&self) -> Result<PasswordPolicy, ConfigProblem> {
         let chars = usize::try_from(self.password_min_length).unwrap_or(usize::MAX);

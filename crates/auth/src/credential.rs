@@ -1,5 +1,6 @@
 //! Credentials: what a person proves themselves with. So far a password; its hash is the row.
 
+mod hashes;
 mod record;
 
 use chrono::{DateTime, Utc};
@@ -8,10 +9,10 @@ use stylobate_db::{Conn, Error, Tx};
 
 use crate::StoredHash;
 
+pub(crate) use hashes::count_hashes;
+pub use hashes::{HashCount, HashCounts};
 pub use record::CredentialRecord;
-pub(crate) use record::{
-    delete_password, find_records, is_password_active, note_password_set, set_password_active,
-};
+pub(crate) use record::{delete_password, find_records, is_password_active, set_password_active};
 
 /// Reads the stored text of a person's password hash; one that is switched off is as good as none.
 pub(crate) async fn find_password(conn: &mut Conn, person: PersonId) -> Result<Option<String>, Error> {
@@ -21,15 +22,19 @@ pub(crate) async fn find_password(conn: &mut Conn, person: PersonId) -> Result<O
         .await
 }
 
-/// Sets a person's password hash, whether or not there was one.
+/// Sets a person's password hash, whether or not there was one: another password from now on.
 pub(crate) async fn put_password(
     tx: &mut Tx,
     person: PersonId,
     hash: &StoredHash,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    tx.q("INSERT INTO credentials (person_id, kind, hash, updated_at) VALUES ($1, 'password', $2, $3) \
-          ON CONFLICT (person_id, kind) DO UPDATE SET hash = excluded.hash, updated_at = excluded.updated_at")
+    tx.q("INSERT INTO credentials (person_id, kind, hash, created_at, password_updated_at, updated_at) \
+          VALUES ($1, 'password', $2, $3, $3, $3) \
+          ON CONFLICT (person_id, kind) DO UPDATE \
+          SET hash = excluded.hash, password_updated_at = excluded.password_updated_at, \
+              created_at = COALESCE(credentials.created_at, credentials.updated_at), \
+              updated_at = excluded.updated_at")
         .bind(person.as_uuid())
         .bind(hash.expose_text().to_owned())
         .bind(now)
@@ -46,7 +51,8 @@ pub(crate) async fn insert_password(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let rows = tx
-        .q("INSERT INTO credentials (person_id, kind, hash, updated_at) VALUES ($1, 'password', $2, $3) \
+        .q("INSERT INTO credentials (person_id, kind, hash, created_at, password_updated_at, updated_at) \
+            VALUES ($1, 'password', $2, $3, $3, $3) \
             ON CONFLICT (person_id, kind) DO NOTHING")
         .bind(person.as_uuid())
         .bind(hash.expose_text().to_owned())
@@ -56,7 +62,8 @@ pub(crate) async fn insert_password(
     Ok(rows == 1)
 }
 
-/// Replaces a hash by a new one of the same password, unless the password has been changed meanwhile.
+/// Replaces a hash by a new one of the same password, unless the password has been changed meanwhile. That is no new
+/// password: its dates stay, also in rows of a program that wrote `updated_at` alone.
 pub(crate) async fn rehash_password(
     tx: &mut Tx,
     person: PersonId,
@@ -65,7 +72,8 @@ pub(crate) async fn rehash_password(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let rows = tx
-        .q("UPDATE credentials SET hash = $1, updated_at = $2 \
+        .q("UPDATE credentials SET hash = $1, updated_at = $2, created_at = COALESCE(created_at, updated_at), \
+                   password_updated_at = COALESCE(password_updated_at, updated_at) \
             WHERE person_id = $3 AND kind = 'password' AND hash = $4")
         .bind(new.expose_text().to_owned())
         .bind(now)

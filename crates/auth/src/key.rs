@@ -22,6 +22,7 @@ mod public;
 mod ring_store;
 #[cfg(feature = "sql")]
 mod rotation;
+#[cfg(feature = "sql")]
 mod secret;
 #[cfg(feature = "sql")]
 mod secrets;
@@ -38,9 +39,10 @@ pub use public::VerifyingKey;
 pub use ring_store::{KeyInfo, KeyRing, KeyRingConfig, Rotation};
 #[cfg(feature = "sql")]
 pub use rotation::{KeyPhase, KeyTimes};
-pub use secret::PlatformSecret;
 #[cfg(feature = "sql")]
-pub use secrets::SealedSecrets;
+pub(crate) use secret::PlatformSecret;
+#[cfg(feature = "sql")]
+pub(crate) use secrets::SealedSecrets;
 pub use set::{KeySet, Keys};
 pub use signing::SigningKey;
 

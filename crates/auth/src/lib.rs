@@ -40,16 +40,23 @@
 mod config;
 #[cfg(feature = "sql")]
 mod credential;
+#[cfg(any(feature = "remote-jwks", feature = "breach-range"))]
+mod https;
 mod key;
 mod password;
+#[cfg(feature = "redis")]
+mod patience;
 mod people;
 mod pepper;
 mod refresh;
+#[cfg(feature = "sql")]
 mod revocation;
 #[cfg(feature = "sql")]
 mod schema;
 mod seal;
 mod security_event;
+#[cfg(any(feature = "sql", feature = "breach-range"))]
+mod seldom;
 #[cfg(feature = "sql")]
 mod service;
 mod session;
@@ -61,23 +68,24 @@ mod token;
 #[cfg(feature = "sql")]
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
 #[cfg(feature = "sql")]
-pub use credential::CredentialRecord;
-pub use key::{
-    Jwk, JwkSet, KeyError, KeySet, Keys, Kid, PlatformSecret, SigningAlgorithm, SigningKey, VerifyingKey,
-};
+pub use credential::{CredentialRecord, HashCount, HashCounts};
+pub use key::{Jwk, JwkSet, KeyError, KeySet, Keys, Kid, SigningAlgorithm, SigningKey, VerifyingKey};
 #[cfg(feature = "sql")]
-pub use key::{KeyInfo, KeyPhase, KeyRing, KeyRingConfig, KeyTimes, Rotation, SealedSecrets};
+pub use key::{KeyInfo, KeyPhase, KeyRing, KeyRingConfig, KeyTimes, Rotation};
 pub use password::{
     BreachIndex, BreachIndexBuilt, BreachIndexError, ContextWords, HashParams, HasherOptions, HasherStats,
     Password, PasswordError, PasswordHash, PasswordHasher, PasswordPeppers, PasswordPolicy, PolicyViolation,
     StoredHash, Verdict,
 };
+#[cfg(feature = "breach-range")]
+pub use password::{BreachRange, BreachRangeUnavailable};
 pub use people::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]
 pub use people::{Identifier, NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
 #[cfg(feature = "sql")]
 pub use refresh::RefreshToken;
 pub use refresh::{Family, IdempotencyKey, IdempotencyKeyError, Presented, RefreshStep};
+#[cfg(feature = "sql")]
 pub use revocation::{Revocation, Revocations};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
@@ -85,8 +93,8 @@ pub use seal::{KeyEncryptionKey, LocalSealer};
 pub use security_event::{SECURITY_EVENTS, SecurityEvent};
 #[cfg(feature = "sql")]
 pub use service::{
-    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, RenewedSession, SetupToken, Swept,
-    TokenPair, VerifiedPerson,
+    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, ChangedPassword, RenewedSession,
+    SetupToken, Swept, TokenPair, VerifiedPerson,
 };
 #[cfg(feature = "redis")]
 pub use session::RedisSessions;
@@ -94,14 +102,14 @@ pub use session::RedisSessions;
 pub use session::session_conformance;
 pub use session::{
     CookieSessionError, CookieSessions, MemorySessions, NewCookieSession, SessionKey, SessionLife,
-    SessionLimits, SessionRecord, SessionSecret, SessionState, SessionStore, SessionStoreError, Stored,
+    SessionLimits, SessionRecord, SessionSecret, SessionState, SessionStore, SessionStoreError, StoreFuture,
 };
 #[cfg(feature = "sql")]
 pub use session::{Session, SessionQuery, SqlSessions, TenantSession};
 #[cfg(feature = "redis")]
 pub use throttle::RedisCounters;
 #[cfg(feature = "conformance")]
-pub use throttle::check_counter_store;
+pub use throttle::counter_conformance;
 pub use throttle::{
     AccountKey, AddressKey, Counter, CounterChange, CounterKey, CounterKind, CounterStore, CounterStoreError,
     DeviceId, LockState, LoginRefused, LoginThrottle, LoginTry, MemoryCounters, Standing, ThrottleConfig,

@@ -10,7 +10,7 @@
 //!    1,024 bytes are refused before any other work.
 //! 3. A password is at least 15 characters long where it is the only factor, 8 where it is one of several (NIST SP 800-63B-4
 //!    §3.1.1.2). Configuration raises these, never lowers them. Common passwords and words of the account are refused, those of a
-//!    [`BreachIndex`] and weak ones (feature `zxcvbn`) on demand; rules about which kinds of characters a password must hold do not
+//!    [`BreachIndex`] or a `BreachRange` (feature `breach-range`) and weak ones (feature `zxcvbn`) on demand; rules about which kinds of characters a password must hold do not
 //!    exist.
 //! 4. Hashing runs on threads of its own, at most as many at once as there are permits; the others wait, for a bounded time and in
 //!    bounded number, and the rest is told to come back ([`PasswordError::Busy`], 503 with `Retry-After`). Addresses take turns, and
@@ -61,6 +61,8 @@ mod strength;
 mod typed;
 
 pub use breach::{BreachIndex, BreachIndexBuilt, BreachIndexError};
+#[cfg(feature = "breach-range")]
+pub use breach::{BreachRange, BreachRangeUnavailable};
 pub use context::ContextWords;
 pub use error::PasswordError;
 pub use hasher::{HasherOptions, HasherStats, PasswordHasher, Verdict};

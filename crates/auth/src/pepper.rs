@@ -2,7 +2,7 @@
 use ring::hmac;
 
 #[cfg(feature = "sql")]
-use crate::PlatformSecret;
+use crate::key::PlatformSecret;
 
 /// Keys the digests of everything that is looked up by digest, so that a copy of the database alone lets nobody test
 /// guesses against it. Each use has a label of its own: a digest of one is never a digest of another.

@@ -39,7 +39,8 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "auth.password_change",
         "person",
-        "Somebody changed their own password, also when they had to. `sessions_ended`.",
+        "Somebody changed their own password, also when they had to. `sessions_ended`; `goes_on_as`: the id under which the \
+         session that asked goes on, with new tokens or a new cookie.",
     ),
     event(
         "auth.password_change_failed",
@@ -84,7 +85,8 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "person.update",
         "person",
-        "Somebody changed name, address, duty to change the password, or status. Disabling ends everything.",
+        "Somebody changed name, address, duty to change the password, or status. Disabling ends everything, and so does the \
+         duty.",
     ),
     event(
         "sealed_secret.create",

@@ -22,7 +22,7 @@ use stylobate_db::{Db, Scope};
 
 use crate::{
     AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, SessionLimits, Signer,
-    ThrottleConfig, Verifier, pepper::Pepper, session::KnownSessions,
+    ThrottleConfig, Verifier, pepper::Pepper, seldom::Seldom, session::KnownSessions,
 };
 
 pub use background::Swept;
@@ -30,6 +30,7 @@ pub use builder::AuthBuilder;
 pub use error::{AuthError, AuthenticateError};
 pub(crate) use guessing::Counters;
 pub use login::VerifiedPerson;
+pub use password::ChangedPassword;
 pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
 pub use step_up::RenewedSession;
@@ -66,6 +67,10 @@ struct Inner {
     people: People,
     session_limits: SessionLimits,
     known_sessions: KnownSessions,
+    /// Uses of sessions that could not be written, for the log.
+    unwritten_uses: Seldom,
+    /// Rows of passwords that cannot be verified, for the log.
+    unusable_hashes: Seldom,
     /// How long an access token can still be accepted after it was issued: its lifetime and the clocks' disagreement.
     access_ttl: Duration,
 }
@@ -105,12 +110,6 @@ impl Auth {
     #[must_use]
     pub fn config(&self) -> &AuthConfig {
         &self.inner.config
-    }
-
-    /// What a new password has to fulfil.
-    #[must_use]
-    pub fn password_policy(&self) -> &PasswordPolicy {
-        &self.inner.policy
     }
 
     /// Records a fact without a change. That it cannot be recorded does not change the answer, which is a refusal

@@ -46,10 +46,10 @@ pub use store::Session;
 pub(crate) use store::{
     EndReason, NewCookie, NewSession, delete_expired, end, end_all, find_by_key, find_latest_tenant,
     find_live, find_live_ids, find_live_ids_in, find_owner, find_tenant, insert, is_alive, list_live,
-    methods, move_to_epoch, touch,
+    methods, touch,
 };
 #[cfg(feature = "redis")]
 pub use stores::RedisSessions;
 #[cfg(feature = "sql")]
 pub use stores::SqlSessions;
-pub use stores::{MemorySessions, SessionRecord, SessionStore, SessionStoreError, Stored};
+pub use stores::{MemorySessions, SessionRecord, SessionStore, SessionStoreError, StoreFuture};

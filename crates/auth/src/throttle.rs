@@ -47,8 +47,6 @@ mod counter;
 mod device;
 mod key;
 mod lock_state;
-#[cfg(feature = "sql")]
-mod locks;
 mod login_throttle;
 mod memory;
 #[cfg(feature = "redis")]
@@ -60,14 +58,12 @@ mod store;
 
 pub use config::ThrottleConfig;
 #[cfg(feature = "conformance")]
-pub use conformance::check_counter_store;
+pub use conformance::counter_conformance;
 pub use counter::Counter;
 #[cfg(feature = "sql")]
 pub use device::DeviceCookie;
 pub use key::{AccountKey, AddressKey, CounterKey, CounterKind, DeviceId, LoginTry};
 pub use lock_state::LockState;
-#[cfg(feature = "sql")]
-pub(crate) use locks::{AccountLock, find_account_locks};
 pub use login_throttle::LoginThrottle;
 pub use memory::MemoryCounters;
 #[cfg(feature = "redis")]
@@ -75,6 +71,6 @@ pub use redis::RedisCounters;
 #[cfg(feature = "sql")]
 pub use sql::SqlCounters;
 #[cfg(feature = "sql")]
-pub(crate) use sql::{Failed, clear, count_failure, find_account, find_standing, forget, sweep};
+pub(crate) use sql::{Failed, clear, count_failure, find_accounts, find_standing, forget, sweep};
 pub use standing::{LoginRefused, Standing, TryBy};
 pub use store::{CounterChange, CounterStore, CounterStoreError};

@@ -52,6 +52,8 @@ enum Command {
     BreachIndex(BreachIndexCommand),
     /// Measures password hashing on this machine and recommends what it may cost.
     CalibratePasswords(Calibration),
+    /// Counts the stored password hashes by kind and pepper version: which version may go, and what is left of a replaced system.
+    PasswordHashes,
     /// Shows and changes the keys that sign access tokens.
     #[command(subcommand)]
     Keys(Keys),
@@ -214,7 +216,7 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
             with_platform(settings, async |_| Ok("permissions and default roles are there".to_owned())).await
         }
         Command::Unlock(arguments) => {
-            with_platform(settings, async |platform| Ok(unlock::unlock(platform, &arguments.username).await?))
+            with_platform(settings, async |platform| unlock::unlock(platform, &arguments.username).await)
                 .await
         }
         Command::ImportPeople(arguments) => {
@@ -224,6 +226,7 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
         }
         Command::BreachIndex(command) => print(&passwords::breach_index(command)?),
         Command::CalibratePasswords(calibration) => print(&passwords::calibrate(&calibration).await?),
+        Command::PasswordHashes => with_platform(settings, passwords::hashes).await,
         Command::Keys(arguments) => {
             with_platform(settings, async |platform| match arguments {
                 Keys::List => keys::list(platform).await,

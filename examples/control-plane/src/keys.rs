@@ -34,10 +34,17 @@ fn ring(platform: &Platform) -> Result<&KeyRing, Failed> {
 fn line(key: &KeyInfo) -> String {
     let phase = if key.is_signing { "signing" } else { key.phase.as_str() };
     let time = |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%dT%H:%M:%SZ");
-    let mut line =
-        format!("{}  {:<6} {phase:<9}  signs from {}", key.kid, key.algorithm, time(key.times.not_before));
-    if let Some(at) = key.times.retired_at {
-        line += &format!("  until {}", time(at));
+    let mut line = format!("{}  {:<6} {phase:<9}  ", key.kid, key.algorithm);
+    if key.times.ever_signs() {
+        line += &format!("signs from {}", time(key.times.not_before));
+        if let Some(at) = key.times.retired_at {
+            line += &format!("  until {}", time(at));
+        }
+    } else {
+        line += "never signed";
+        if let Some(at) = key.times.retired_at {
+            line += &format!("  replaced {}", time(at));
+        }
     }
     if let Some(at) = key.times.revoked_at {
         line += &format!("  withdrawn {}", time(at));

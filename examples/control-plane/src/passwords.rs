@@ -9,9 +9,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use stylobate::auth::{BreachIndex, HashParams, HasherOptions, Password, PasswordError, PasswordHasher};
+use stylobate::{
+    Platform,
+    auth::{BreachIndex, HashParams, HasherOptions, Password, PasswordError, PasswordHasher},
+};
 
-use crate::commands::Failed;
+use crate::{commands::Failed, people::Refused};
 
 #[derive(Subcommand)]
 pub(crate) enum BreachIndexCommand {
@@ -35,7 +38,7 @@ pub(crate) enum BreachIndexCommand {
 
 #[derive(Args)]
 pub(crate) struct Calibration {
-    /// How long one hash may take, in milliseconds. At 100, a core serves ten sign-ins a second.
+    /// How long one hash may take while nothing else runs, in milliseconds. At 100, a core serves ten sign-ins a second at best.
     #[arg(long, default_value_t = 100)]
     target_ms: u64,
     /// How much memory all hashes at once may take, in MiB.
@@ -72,6 +75,20 @@ fn build(list: &Path, target: &Path, count_min: u64) -> Result<String, Failed> {
     ))
 }
 
+/// One line for each kind of stored hash: how many, what they were made with, which pepper keys them.
+pub(crate) async fn hashes(platform: &Platform) -> Result<String, Failed> {
+    let counts = platform.auth().count_password_hashes().await.map_err(Refused::from)?;
+    let mut lines = vec![format!("{:>9}  {:<14} {:<15} pepper", "hashes", "kind", "cost")];
+    for kind in &counts.0 {
+        let cost = kind.cost.map_or_else(String::new, |(memory, passes)| format!("{memory} KiB x {passes}"));
+        let pepper = kind.pepper_version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+        let unusable = kind.unusable.map_or_else(String::new, |code| format!("  cannot be verified: {code}"));
+        lines.push(format!("{:>9}  {:<14} {cost:<15} {pepper}{unusable}", kind.count, kind.scheme));
+    }
+    lines.push(format!("{:>9}  in all", counts.total()));
+    Ok(lines.join("\n"))
+}
+
 /// What is tried, in MiB: the floor, and up to the ceiling in steps of a third to a half.
 const MEMORY_MIB: [u32; 12] = [19, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
 /// Hashes of one measurement; the one in the middle counts.
@@ -83,11 +100,13 @@ pub(crate) async fn calibrate(calibration: &Calibration) -> Result<String, Faile
     let target = Duration::from_millis(calibration.target_ms);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let budget_kib = u64::from(calibration.memory_mib) * 1024 / cores as u64;
-    let mut table = vec![format!("{:>11} {:>6} {:>9} {:>11}", "memory", "passes", "time", "sign-ins/s")];
+    let mut table =
+        vec![format!("{:>11} {:>6} {:>9} {:>22}", "memory", "passes", "one hash", "sign-ins/s, at best")];
     let mut row = |params: HashParams, took: Duration| {
+        // One hash had the memory of the machine to itself; as many at once as there are cores share it.
         let per_second = cores as f64 / took.as_secs_f64();
         table.push(format!(
-            "{:>7} KiB {:>6} {:>6.1} ms {per_second:>11.0}",
+            "{:>7} KiB {:>6} {:>6.1} ms {per_second:>22.0}",
             params.memory_kib(),
             params.passes(),
             took.as_secs_f64() * 1_000.0
@@ -124,6 +143,10 @@ pub(crate) async fn calibrate(calibration: &Calibration) -> Result<String, Faile
         text.push_str("\n\nThe floor takes longer than the target; nothing weaker is recommended.");
     }
     let (memory_kib, passes) = (best.memory_kib(), best.passes());
+    text.push_str(&format!(
+        "\n\nAt best: {cores} cores times the time of one hash alone. Hashes at once wait for the same memory, so that a machine does less; \
+         `cargo xtask bench login` measures it."
+    ));
     Ok(format!("{text}\n\nPASSWORD_MEMORY_KIB={memory_kib}\nPASSWORD_PASSES={passes}"))
 }
 

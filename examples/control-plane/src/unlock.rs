@@ -3,20 +3,21 @@
 use stylobate::{
     Platform,
     auth::{Identifier, People},
-    core::{Problem, RequestContext},
+    core::RequestContext,
     db::{Scope, Tx},
 };
 
-use crate::people::Refused;
+use crate::{commands::Failed, people::Refused};
 
 /// Forgets the failed logins of whoever is called `name`, by user name or e-mail address.
-pub(crate) async fn unlock(platform: &Platform, name: &str) -> Result<String, Refused> {
+pub(crate) async fn unlock(platform: &Platform, name: &str) -> Result<String, Failed> {
     let mut reader = platform.db().read().await?;
-    let found = People::find_by_identifier(&mut reader, &Identifier::new(name)).await?;
+    let found = People::find_by_identifier(&mut reader, &Identifier::new(name)).await;
     drop(reader);
-    let Some(person) = found else {
-        return Err(Problem::not_found().detail(format!("there is nobody called {name}")).into());
-    };
+    // A script must not believe that somebody was helped.
+    let nobody =
+        || Failed::Refused("person_not_found".to_owned(), format!("there is nobody called `{name}`"));
+    let person = found.map_err(Refused::from)?.ok_or_else(nobody)?;
     let (auth, context) = (platform.auth().clone(), RequestContext::system("unlock"));
     let was_locked = platform
         .db()

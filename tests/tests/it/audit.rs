@@ -130,6 +130,13 @@ async fn every_change_leaves_one_row(engine: Engine) {
     let back =
         json!({ "username": "cyd", "password": PASSWORD, "must_change_password": false, "is_active": true });
     told.one(admin.patch(&credential, back).await, "credential.update").await;
+    // What changes nothing is no change, an unlock of nobody included.
+    let version = admin.get(&credential).await.expect(200);
+    for nothing in [json!({}), json!({ "is_active": true }), json!({ "locked_until": null })] {
+        let answer = admin.patch(&credential, nothing).await;
+        assert_eq!(told.rows(&answer).await, Vec::<Value>::new());
+        assert_eq!(answer.expect(200), version);
+    }
     app.anonymous().try_login("cyd", "a wrong password of theirs").await.problem(401, "invalid_credentials");
     told.one(admin.post(&format!("{path}/unlock"), Value::Null).await, "auth.unlock").await;
     let one = app.anonymous().login("cyd", PASSWORD).await;

@@ -185,8 +185,16 @@ async fn password_change_ends_everything_else(app: &TestApp, admin: &Client) {
     change(&"p".repeat(1_025), new).await.problem_of(422, "validation", "current_password");
     elsewhere.get("/auth/me").await.expect(200);
 
-    change(PASSWORD, new).await.expect(204);
+    let renewed = change(PASSWORD, new).await.expect(200);
     elsewhere.get("/auth/me").await.problem(401, "unauthenticated");
+    // Whoever held anything of the session that asked is out as well; it goes on with what the answer holds.
+    person.client.get("/auth/me").await.problem(401, "unauthenticated");
+    let stolen = json!({ "refresh_token": person.client.refresh_token });
+    app.anonymous().post("/auth/refresh", stolen).await.problem(401, "refresh_invalid");
+    let person = app.anonymous().with_tokens(&renewed);
+    person.get("/auth/me").await.expect(200);
+    let refresh = json!({ "refresh_token": person.refresh_token });
+    app.anonymous().post("/auth/refresh", refresh).await.expect(200);
     let anonymous = app.anonymous();
     anonymous.try_login("carol", PASSWORD).await.problem(401, "invalid_credentials");
     anonymous.try_login("carol", new).await.expect(200);

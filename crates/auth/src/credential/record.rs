@@ -1,12 +1,14 @@
 //! What administrators see of credentials, and what they change beside the password; never what it is checked against.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use stylobate_core::PersonId;
 use stylobate_db::{Conn, Error, Tx};
 use uuid::Uuid;
 
-use crate::throttle::{self, AccountLock};
+use crate::LockState;
 
 /// A credential without its secret. So far there is one kind, the password (provider `local`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,10 +24,8 @@ pub struct CredentialRecord {
     pub must_change_password: bool,
     /// When the password was last set.
     pub password_updated_at: DateTime<Utc>,
-    /// Failed tries in a row that still count.
-    pub failed_login_attempts: u32,
-    /// Until when tries are refused, if they are.
-    pub locked_until: Option<DateTime<Utc>>,
+    /// Who is locked out of the account, and until when.
+    pub lock: LockState,
     /// When it last began a session. Forgotten when that session has run out and was swept.
     pub last_login_at: Option<DateTime<Utc>>,
     /// Whether it can be signed in with.
@@ -49,15 +49,14 @@ struct CredentialRow {
 }
 
 impl CredentialRow {
-    fn into_record(self, lock: Option<&AccountLock>) -> CredentialRecord {
+    fn into_record(self, lock: LockState) -> CredentialRecord {
         CredentialRecord {
             id: self.person_id,
             person_id: PersonId::from_uuid(self.person_id),
             username: self.username,
             must_change_password: self.must_change_password,
             password_updated_at: self.password_updated_at,
-            failed_login_attempts: lock.map_or(0, |lock| lock.failures),
-            locked_until: lock.and_then(|lock| lock.locked_until),
+            lock,
             last_login_at: self.last_login_at,
             is_active: self.is_active,
             created_at: self.created_at,
@@ -66,11 +65,12 @@ impl CredentialRow {
     }
 }
 
-/// Reads the credentials of `people`, in their order; who has none is left out.
+/// Reads the credentials of `people`, in their order; who has none is left out. `locks` says how accounts stand; those
+/// that are not in it stand well.
 pub(crate) async fn find_records(
     conn: &mut Conn,
     people: &[PersonId],
-    now: DateTime<Utc>,
+    locks: &HashMap<PersonId, LockState>,
 ) -> Result<Vec<CredentialRecord>, Error> {
     let mut sql = conn.builder(
         "SELECT c.person_id, p.username, p.must_change_password, \
@@ -81,11 +81,10 @@ pub(crate) async fn find_records(
     );
     sql.list(people.iter().map(PersonId::as_uuid));
     let rows: Vec<CredentialRow> = conn.q_build(sql).all().await?;
-    let locks = throttle::find_account_locks(conn, people, now).await?;
     let mut records: Vec<CredentialRecord> = rows
         .into_iter()
         .map(|row| {
-            let lock = locks.iter().find(|lock| lock.person.as_uuid() == row.person_id);
+            let lock = locks.get(&PersonId::from_uuid(row.person_id)).copied().unwrap_or_default();
             row.into_record(lock)
         })
         .collect();
@@ -108,7 +107,10 @@ pub(crate) async fn set_password_active(
     is_active: bool,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    tx.q("UPDATE credentials SET is_active = $1, updated_at = $2 WHERE person_id = $3 AND kind = 'password'")
+    // As for a renewed hash: `updated_at` moves, so what it stood for until now is written down.
+    tx.q("UPDATE credentials SET is_active = $1, updated_at = $2, created_at = COALESCE(created_at, updated_at), \
+          password_updated_at = COALESCE(password_updated_at, updated_at) \
+          WHERE person_id = $3 AND kind = 'password'")
         .bind(is_active)
         .bind(now)
         .bind(person.as_uuid())
@@ -125,19 +127,4 @@ pub(crate) async fn delete_password(tx: &mut Tx, person: PersonId) -> Result<boo
         .run()
         .await?;
     Ok(rows == 1)
-}
-
-/// Notes that the password has just been set to another one. A hash that is only renewed is not noted.
-pub(crate) async fn note_password_set(
-    tx: &mut Tx,
-    person: PersonId,
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    tx.q("UPDATE credentials SET password_updated_at = $1, created_at = COALESCE(created_at, $1) \
-          WHERE person_id = $2 AND kind = 'password'")
-        .bind(now)
-        .bind(person.as_uuid())
-        .run()
-        .await?;
-    Ok(())
 }

@@ -61,6 +61,9 @@ pub enum KeyError {
     /// A key that will sign has been published already and is not due yet.
     #[error("a new key has been published and is not due yet")]
     RotationPending,
+    /// Somebody else has added a key at the same moment; nothing was changed.
+    #[error("another key was made at the same moment; look at the keys and repeat what is still wanted")]
+    RotationConcurrent,
     /// The key ring has no key of that id.
     #[error("the key ring has no key of that id")]
     KeyUnknown,
@@ -97,6 +100,7 @@ impl KeyError {
             Self::RowCorrupt { .. } => "key_row_corrupt",
             Self::NotGenerated(_) => "signing_key_not_generated",
             Self::RotationPending => "key_rotation_pending",
+            Self::RotationConcurrent => "key_rotation_concurrent",
             Self::KeyUnknown => "signing_key_unknown",
             Self::SigningKeyMissing => "signing_key_missing",
             Self::RandomnessUnavailable => "randomness_unavailable",

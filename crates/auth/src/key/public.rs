@@ -140,8 +140,8 @@ impl VerifyingKey {
     }
 
     /// The same key under its thumbprint (RFC 7638), which is its name unless it was given another.
-    #[must_use]
-    pub fn named_by_thumbprint(self) -> Self {
+    #[cfg(test)]
+    pub(super) fn named_by_thumbprint(self) -> Self {
         let kid = Kid::from_thumbprint(&self.thumbprint);
         self.with_kid(kid)
     }

@@ -155,7 +155,8 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyError::RotationPending`] when a key has been published that does not sign yet ([`Rotation::Now`] replaces
-    /// it); as [`open`](Self::open).
+    /// it); [`KeyError::RotationConcurrent`] when somebody else added a key while this one was to sign at once; as
+    /// [`open`](Self::open).
     pub async fn rotate(&self, ctx: &RequestContext, when: Rotation) -> Result<KeyInfo, KeyError> {
         let now = self.clock.now();
         let not_before = match when {
@@ -177,7 +178,11 @@ impl KeyRing {
             retire_all(tx, not_before).await?;
             let generation = rows.last().map_or(1, |row| row.generation + 1);
             if !insert_audited(tx, &context, &key, generation, now).await? {
-                return Err(KeyError::RotationPending);
+                return Err(match when {
+                    // What the other one published is what was asked for.
+                    Rotation::PublishAhead => KeyError::RotationPending,
+                    Rotation::Now => KeyError::RotationConcurrent,
+                });
             }
             Ok::<_, KeyError>(())
         };
@@ -190,7 +195,8 @@ impl KeyRing {
     /// For a key that may have been stolen. When it was the last that could sign, a new one takes its place.
     ///
     /// # Errors
-    /// [`KeyError::KeyUnknown`] when there is none, or none any more; as [`open`](Self::open).
+    /// [`KeyError::KeyUnknown`] when there is none, or none any more; [`KeyError::RotationConcurrent`] when somebody else
+    /// added a key at the same moment, and then nothing is withdrawn; as [`open`](Self::open).
     pub async fn revoke(&self, ctx: &RequestContext, kid: &Kid) -> Result<(), KeyError> {
         let id: KeyId = kid.as_str().parse().map_err(|_| KeyError::KeyUnknown)?;
         let now = self.clock.now();
@@ -212,7 +218,7 @@ impl KeyRing {
             if !rows.iter().any(|row| row.kid != id.as_uuid() && will_sign(row)) {
                 let generation = rows.last().map_or(1, |row| row.generation + 1);
                 if !insert_audited(tx, &context, &replacement, generation, now).await? {
-                    return Err(KeyError::RotationPending);
+                    return Err(KeyError::RotationConcurrent);
                 }
             }
             Ok::<_, KeyError>(())

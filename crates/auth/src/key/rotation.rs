@@ -47,6 +47,13 @@ impl KeyPhase {
 }
 
 impl KeyTimes {
+    /// Whether there is a time at which it signs: a key that was replaced or withdrawn before its turn never does.
+    #[must_use]
+    pub fn ever_signs(&self) -> bool {
+        let is_after_its_turn = |at: DateTime<Utc>| at > self.not_before;
+        self.retired_at.is_none_or(is_after_its_turn) && self.revoked_at.is_none_or(is_after_its_turn)
+    }
+
     /// What the key is good for at `now`, when what it signed last lives for `overlap`.
     ///
     /// ```text
@@ -96,6 +103,17 @@ mod tests {
             (36, KeyPhase::Over),
         ] {
             assert_eq!(times.phase(at(minute), overlap), phase, "{minute}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_before_its_turn_never_signs() {
+        let times = KeyTimes { not_before: at(10), retired_at: None, revoked_at: None };
+        assert!(times.ever_signs());
+        for (minute, ever_signs) in [(1, false), (10, false), (11, true)] {
+            let ended = Some(at(minute));
+            assert_eq!(KeyTimes { retired_at: ended, ..times }.ever_signs(), ever_signs, "{minute}");
+            assert_eq!(KeyTimes { revoked_at: ended, ..times }.ever_signs(), ever_signs, "{minute}");
         }
     }
 

@@ -4,18 +4,18 @@ use zeroize::Zeroizing;
 
 /// 32 random bytes that all processes of an installation share, for keyed hashes (a pepper) and the like.
 #[derive(Clone)]
-pub struct PlatformSecret(Arc<Zeroizing<[u8; 32]>>);
+pub(crate) struct PlatformSecret(Arc<Zeroizing<[u8; 32]>>);
 
 impl PlatformSecret {
-    /// A secret of these bytes, for tests and for installations that keep it elsewhere.
+    /// A secret of these bytes.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Arc::new(Zeroizing::new(bytes)))
     }
 
     /// The bytes. Never log, store or send them.
     #[must_use]
-    pub fn expose(&self) -> &[u8; 32] {
+    pub(crate) fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 }

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use stylobate_core::{AuditEvent, Clock, RequestContext, Sealer};
@@ -11,7 +11,7 @@ const TABLE: &str = "sealed_secrets";
 const SCOPE: Scope = Scope::Platform("sealed secrets");
 
 /// Secrets that an installation makes for itself once and keeps in its database, sealed.
-pub struct SealedSecrets {
+pub(crate) struct SealedSecrets {
     db: Db,
     sealer: Arc<dyn Sealer>,
     clock: Arc<dyn Clock>,
@@ -19,8 +19,7 @@ pub struct SealedSecrets {
 
 impl SealedSecrets {
     /// Keeps secrets in `db`, sealed by `sealer`.
-    #[must_use]
-    pub fn new(db: &Db, sealer: Arc<dyn Sealer>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(db: &Db, sealer: Arc<dyn Sealer>, clock: Arc<dyn Clock>) -> Self {
         Self { db: db.clone(), sealer, clock }
     }
 
@@ -29,7 +28,7 @@ impl SealedSecrets {
     /// # Errors
     /// [`KeyError::KekMismatch`] when it was sealed by another key-encryption key, [`KeyError::RowCorrupt`] when it
     /// opens to something else than 32 bytes, [`KeyError::Db`] for the database.
-    pub async fn get_or_create(&self, name: &'static str) -> Result<PlatformSecret, KeyError> {
+    pub(crate) async fn get_or_create(&self, name: &'static str) -> Result<PlatformSecret, KeyError> {
         if let Some(sealed) = self.find(name).await? {
             return self.unseal(name, &sealed).await;
         }
@@ -61,12 +60,6 @@ impl SealedSecrets {
     }
 }
 
-impl fmt::Debug for SealedSecrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedSecrets").finish_non_exhaustive()
-    }
-}
-
 /// Binds a sealed secret to its row.
 fn seal_context(name: &str) -> Vec<u8> {
     format!("{TABLE}:{name}").into_bytes()
@@ -90,4 +83,50 @@ async fn insert_audited(tx: &mut Tx, name: &str, sealed: &[u8], now: DateTime<Ut
         tx.audit(AuditEvent::new(&context, "sealed_secret.create", "sealed_secret").on(name));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use stylobate_testkit::{ManualClock, TestDb, both_engines};
+
+    use super::*;
+    use crate::{KeyEncryptionKey, LocalSealer};
+
+    fn sealer() -> Arc<dyn Sealer> {
+        Arc::new(LocalSealer::new(&KeyEncryptionKey::generate().unwrap()))
+    }
+
+    async fn a_sealed_secret_is_made_once_and_agreed_upon(db: TestDb) {
+        let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+        let asks: Vec<_> = (0..8)
+            .map(|_| {
+                let secrets = SealedSecrets::new(&db, Arc::clone(&sealer), Arc::clone(&clock) as _);
+                tokio::spawn(async move { *secrets.get_or_create("session_pepper").await.unwrap().expose() })
+            })
+            .collect();
+        let mut secrets = Vec::new();
+        for ask in asks {
+            secrets.push(ask.await.unwrap());
+        }
+        assert!(secrets.iter().all(|secret| *secret == secrets[0]));
+        let store = SealedSecrets::new(&db, Arc::clone(&sealer), Arc::clone(&clock) as _);
+        assert_ne!(store.get_or_create("another").await.unwrap().expose(), &secrets[0]);
+        let debug = format!("{:?}", store.get_or_create("another").await.unwrap());
+        assert_eq!(debug, "PlatformSecret([redacted])");
+    }
+    both_engines!(a_sealed_secret_is_made_once_and_agreed_upon, &[&crate::MIGRATIONS]);
+
+    async fn a_sealed_secret_does_not_open_with_another_key_or_name(db: TestDb) {
+        let (ours, clock) = (sealer(), Arc::new(ManualClock::new()));
+        let store = SealedSecrets::new(&db, Arc::clone(&ours), Arc::clone(&clock) as _);
+        store.get_or_create("first").await.unwrap();
+        let theirs = SealedSecrets::new(&db, sealer(), Arc::clone(&clock) as _);
+        assert_eq!(theirs.get_or_create("first").await.unwrap_err().code(), "kek_mismatch");
+        let copy = "INSERT INTO sealed_secrets (name, sealed, created_at) \
+             SELECT 'second', sealed, $1 FROM sealed_secrets WHERE name = 'first'";
+        let now = clock.now();
+        db.transact(SCOPE, async |tx: &mut Tx| tx.q(copy).bind(now).run().await).await.unwrap();
+        assert_eq!(store.get_or_create("second").await.unwrap_err().code(), "kek_mismatch");
+    }
+    both_engines!(a_sealed_secret_does_not_open_with_another_key_or_name, &[&crate::MIGRATIONS]);
 }

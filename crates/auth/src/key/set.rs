@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn key() -> SigningKey {
-        SigningKey::generate_ed25519().unwrap().0
+        SigningKey::generate(crate::SigningAlgorithm::EdDsa).unwrap().0
     }
 
     #[test]

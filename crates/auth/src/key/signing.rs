@@ -28,29 +28,22 @@ enum Material {
 }
 
 impl SigningKey {
-    /// Makes a new Ed25519 key and returns it with its PKCS#8 form, which is what a store seals and keeps.
-    ///
-    /// # Errors
-    /// [`KeyError::RandomnessUnavailable`].
-    pub fn generate_ed25519() -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
+    fn generate_ed25519() -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
             .map_err(|_| KeyError::RandomnessUnavailable)?;
         let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
         Ok((Self::ed25519_from_pkcs8(&pkcs8)?, pkcs8))
     }
 
-    /// Reads an Ed25519 key from PKCS#8 (RFC 8410 §7), with or without its public half. It is named by the thumbprint
-    /// of its public key.
-    ///
-    /// # Errors
-    /// [`KeyError::Rejected`] when it is damaged or of another kind.
-    pub fn ed25519_from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
+    /// PKCS#8 (RFC 8410 §7), with or without the public half.
+    fn ed25519_from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| KeyError::Rejected)?;
         let public_key = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Rejected)?;
         Ok(Self { verifying: VerifyingKey::ed25519(public_key), material: Material::Ed25519(pair) })
     }
 
-    /// Makes a new key for `algorithm`, which is `EdDSA`, `ES256` or `ES384`, and returns it with its PKCS#8 form.
+    /// Makes a new key for `algorithm`, which is `EdDSA`, `ES256` or `ES384`, and returns it with its PKCS#8 form,
+    /// which is what a store seals and keeps.
     ///
     /// # Errors
     /// [`KeyError::NotGenerated`] for the other algorithms, [`KeyError::RandomnessUnavailable`].
@@ -90,14 +83,6 @@ impl SigningKey {
             Family::Rsa => Self::rsa(algorithm, der::rsa_pkcs8(pkcs8).ok_or(mismatch)?),
             Family::Hmac => Err(mismatch),
         }
-    }
-
-    /// A shared secret for `HS256`, of at least 32 bytes (RFC 7518 §3.2). It is named by a value derived from it.
-    ///
-    /// # Errors
-    /// [`KeyError::SecretTooShort`].
-    pub fn hs256(secret: &[u8]) -> Result<Self, KeyError> {
-        Self::hmac(SigningAlgorithm::Hs256, secret)
     }
 
     /// A shared secret for `HS256`, `HS384` or `HS512`, at least as long as the digest: 32, 48 or 64 bytes (RFC 7518

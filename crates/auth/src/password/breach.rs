@@ -18,6 +18,8 @@
 //! So 64 bits of each hash are compared: among a billion entries, one good password in 18 billion is refused by chance.
 
 mod build;
+#[cfg(feature = "breach-range")]
+mod range;
 
 use std::fmt;
 use std::fs::File;
@@ -31,6 +33,8 @@ use ring::digest::{Context, Digest, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use super::Password;
 
 pub use build::BreachIndexBuilt;
+#[cfg(feature = "breach-range")]
+pub use range::{BreachRange, BreachRangeUnavailable};
 
 const MAGIC: &[u8; 8] = b"STYBREAC";
 const VERSION: u32 = 1;

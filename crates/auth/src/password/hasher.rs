@@ -281,11 +281,25 @@ impl PasswordHasher {
     }
 
     /// Judges a password about to be set, as [`PasswordPolicy::check`] does; on a thread of the hasher where the policy has rules
-    /// that take long. Returns everything that is wrong with it.
+    /// that take long. Returns everything that is wrong with it. A `BreachRange` of the policy is asked when nothing else is.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when the queue is full or the wait too long.
     pub async fn judge(
+        &self,
+        policy: &PasswordPolicy,
+        password: &Password,
+        about: &ContextWords,
+    ) -> Result<Vec<PolicyViolation>, PasswordError> {
+        let violations = self.judge_here(policy, password, about).await?;
+        #[cfg(feature = "breach-range")]
+        if violations.is_empty() && policy.is_in_range(password).await {
+            return Ok(vec![PolicyViolation::Breached]);
+        }
+        Ok(violations)
+    }
+
+    async fn judge_here(
         &self,
         policy: &PasswordPolicy,
         password: &Password,

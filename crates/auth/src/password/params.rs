@@ -20,7 +20,7 @@ impl HashParams {
     /// The highest number of passes.
     pub const PASSES_MAX: u32 = 32;
     /// The number of lanes.
-    pub const LANES: u32 = 1;
+    pub(super) const LANES: u32 = 1;
     /// Bytes of salt (RFC 9106 §4).
     pub const SALT_BYTES: usize = 16;
     /// Bytes of output (RFC 9106 §4).

@@ -10,6 +10,8 @@ pub struct PasswordPolicy {
     floor: usize,
     min_chars: usize,
     breaches: Option<BreachIndex>,
+    #[cfg(feature = "breach-range")]
+    breach_range: Option<super::BreachRange>,
     #[cfg(feature = "zxcvbn")]
     strength_min: u8,
 }
@@ -34,7 +36,7 @@ pub enum PolicyViolation {
     /// Contains a word that belongs to the account or the service.
     #[error("must not contain your name, your e-mail address or the name of the service")]
     ContextWord,
-    /// Known from a breach ([`PasswordPolicy::breaches`]).
+    /// Known from a breach ([`PasswordPolicy::breaches`], `PasswordPolicy::breach_range`).
     #[error("is known from a data breach")]
     Breached,
     /// Estimated to be guessed too soon (`PasswordPolicy::strength_min`).
@@ -87,6 +89,8 @@ impl PasswordPolicy {
             floor,
             min_chars: floor,
             breaches: None,
+            #[cfg(feature = "breach-range")]
+            breach_range: None,
             #[cfg(feature = "zxcvbn")]
             strength_min: 0,
         }
@@ -114,6 +118,26 @@ impl PasswordPolicy {
     pub fn breaches(mut self, index: BreachIndex) -> Self {
         self.breaches = Some(index);
         self
+    }
+
+    /// Refuses passwords that a service knows from breaches (ASVS 6.2.12), asked after everything else, of passwords that nothing else
+    /// is wrong with. Only [`PasswordHasher::judge`](crate::PasswordHasher::judge) asks, and so [`Auth`](crate::Auth);
+    /// [`check`](Self::check) waits for nobody. When there is no answer, the password passes this rule and the log has a warning, once a
+    /// minute.
+    #[cfg(feature = "breach-range")]
+    #[must_use]
+    pub fn breach_range(mut self, range: super::BreachRange) -> Self {
+        self.breach_range = Some(range);
+        self
+    }
+
+    /// Whether the service that is asked knows the password.
+    #[cfg(feature = "breach-range")]
+    pub(super) async fn is_in_range(&self, password: &Password) -> bool {
+        match &self.breach_range {
+            Some(range) => range.refuses(password).await,
+            None => false,
+        }
     }
 
     /// Refuses passwords that zxcvbn scores below `score`: 1 takes more than 10^3 guesses, 2 more than 10^6, 3 more than 10^8, 4 more than
@@ -221,9 +245,9 @@ mod tests {
         assert!(codes(PasswordPolicy::with_mfa(), "qarmoslx").is_empty());
         assert_eq!(codes(PasswordPolicy::alone(), "äöüßéèêáàâôî"), ["too_short"], "24 bytes, 12 characters");
         assert_eq!(
-            codes(PasswordPolicy::alone(), &"a\u{308}b".repeat(7)),
+            codes(PasswordPolicy::alone(), "a\u{308}qe\u{308}ru\u{308}so\u{308}ti\u{308}va\u{301}wxz"),
             ["too_short"],
-            "28 code points as typed"
+            "14 characters, 20 code points as typed"
         );
         assert!(codes(PasswordPolicy::alone(), "漢字かな交じり文で書いた長い文").is_empty());
     }

@@ -44,6 +44,27 @@ impl StoredHash {
     }
 }
 
+#[cfg(feature = "sql")]
+impl StoredHash {
+    /// Memory in KiB and passes of a hash of ours.
+    pub(crate) fn cost(&self) -> Option<(u32, u32)> {
+        match &self.kind {
+            Kind::Argon2id(hash) => Some((hash.memory_kib(), hash.passes())),
+            #[cfg(feature = "legacy-hashes")]
+            Kind::Legacy(_) => None,
+        }
+    }
+
+    /// The version of the secret that a hash of ours is keyed with.
+    pub(crate) fn pepper_version(&self) -> Option<u16> {
+        match &self.kind {
+            Kind::Argon2id(hash) => hash.pepper_version().map(std::num::NonZeroU16::get),
+            #[cfg(feature = "legacy-hashes")]
+            Kind::Legacy(_) => None,
+        }
+    }
+}
+
 impl From<PasswordHash> for StoredHash {
     fn from(hash: PasswordHash) -> Self {
         Self { text: hash.expose_phc().into(), kind: Kind::Argon2id(hash) }

@@ -111,7 +111,7 @@ pub struct PersonChange {
     pub email: Option<Email>,
     /// Whether the address is known to be theirs.
     pub email_verified: Option<bool>,
-    /// Whether they have to set a new password before anything else.
+    /// Whether they have to set a new password before anything else. Whoever gets that duty is signed out everywhere.
     pub must_change_password: Option<bool>,
 }
 
@@ -319,7 +319,8 @@ impl People {
         Ok(find_by_identifier(conn, identifier).await?)
     }
 
-    /// Changes a person whose present version is `version`.
+    /// Changes a person whose present version is `version`. A duty to change the password that was not there before ends
+    /// all sessions and voids everything issued: nothing else can be done before.
     ///
     /// # Errors
     /// [`PeopleError::Stale`] when it is another, [`PeopleError::NotFound`], [`PeopleError::UsernameTaken`],
@@ -354,11 +355,14 @@ impl People {
         }
         after.version += 1;
         after.updated_at = self.clock.now();
+        let is_made_to_change = after.must_change_password && !before.must_change_password;
+        after.credential_epoch += i64::from(is_made_to_change);
         // Folded again from what is stored: the same rule made the key there.
         let folded = |name: &String| Identifier::new(name).key().to_owned();
         let rows = tx
             .q("UPDATE people SET username = $1, username_key = $2, email = $3, email_key = $4, email_verified = $5, \
-                must_change_password = $6, version = $7, updated_at = $8 WHERE id = $9 AND version = $10")
+                must_change_password = $6, version = $7, updated_at = $8, credential_epoch = $9 \
+                WHERE id = $10 AND version = $11")
             .bind(after.username.clone())
             .bind(after.username.as_ref().map(folded))
             .bind(after.email.clone())
@@ -367,12 +371,16 @@ impl People {
             .bind(after.must_change_password)
             .bind(after.version)
             .bind(after.updated_at)
+            .bind(after.credential_epoch)
             .bind(id.as_uuid())
             .bind(version)
             .run()
             .await?;
         if rows == 0 {
             return Err(PeopleError::Stale);
+        }
+        if is_made_to_change {
+            self.void_all(tx, id, after.credential_epoch, EndReason::PasswordChangeRequired).await?;
         }
         tx.audit(AuditEvent::new(ctx, "person.update", "person").on(id).change(Some(&before), Some(&after)));
         Ok(after)

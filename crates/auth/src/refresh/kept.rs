@@ -71,7 +71,7 @@ mod tests {
     use stylobate_core::SessionId;
 
     use super::*;
-    use crate::{PlatformSecret, pepper::Pepper};
+    use crate::{key::PlatformSecret, pepper::Pepper};
 
     fn token(generation: i64) -> RefreshToken {
         let session = SessionId::new(chrono::DateTime::from_timestamp(1_772_366_400, 0).unwrap());

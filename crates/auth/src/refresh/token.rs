@@ -108,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::PlatformSecret;
+    use crate::key::PlatformSecret;
 
     fn pepper(byte: u8) -> Pepper {
         Pepper::new(&PlatformSecret::from_bytes([byte; 32]))

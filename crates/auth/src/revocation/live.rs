@@ -22,7 +22,8 @@ pub enum Revocation {
     Subject(PersonId, i64),
 }
 
-/// The live revocations of a process: clone it freely, all clones share them.
+/// The live revocations of a process, as [`Auth::revocations`](crate::Auth::revocations) shows them; who writes them is
+/// [`Auth`](crate::Auth) alone. Clone it freely, all clones share them.
 #[derive(Clone)]
 pub struct Revocations(Arc<Inner>);
 
@@ -41,8 +42,7 @@ impl Revocations {
     pub const STALE_AFTER: Duration = Duration::from_secs(1);
 
     /// None yet, and stale until rows have been read.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let inner = Inner {
             sessions: Shards::new(),
             subjects: Shards::new(),
@@ -70,7 +70,7 @@ impl Revocations {
 
     /// Adds a revocation, to be kept until `expires_at`. Adding it again changes nothing; a subject keeps its highest
     /// epoch.
-    pub fn add(&self, revocation: Revocation, expires_at: DateTime<Utc>) {
+    pub(crate) fn add(&self, revocation: Revocation, expires_at: DateTime<Utc>) {
         match revocation {
             Revocation::Session(id) => self.0.sessions.add(id.as_uuid(), (), expires_at, |_, ()| ()),
             Revocation::Subject(id, epoch) => {
@@ -80,12 +80,12 @@ impl Revocations {
     }
 
     /// Records that a read of the rows which began at `began` has been taken in.
-    pub fn mark_read(&self, began: Instant) {
+    pub(crate) fn mark_read(&self, began: Instant) {
         self.0.read_at.fetch_max(self.0.nanos(began) + 1, Ordering::AcqRel);
     }
 
     /// Forgets what expired before `now`: those tokens are refused for their age.
-    pub fn forget_expired(&self, now: DateTime<Utc>) {
+    pub(crate) fn forget_expired(&self, now: DateTime<Utc>) {
         self.0.sessions.forget_expired(now);
         self.0.subjects.forget_expired(now);
     }
@@ -100,12 +100,6 @@ impl Revocations {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl Default for Revocations {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

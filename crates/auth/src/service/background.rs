@@ -1,6 +1,5 @@
 use std::{
     future::Future,
-    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -25,18 +24,26 @@ const SWEEP_ROWS: i64 = 250;
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
-    /// second and so the key ring, and deletes what has run out. Run it as one task beside the server.
+    /// second and so the key ring, and deletes what has run out. None of them waits for another. Run it as one task beside
+    /// the server.
     ///
     /// Without it everything stays correct, only slower: every token costs a read of its session row.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
+        // What is under way when the end comes is rolled back.
+        tokio::select! {
+            () = shutdown => {}
+            () = self.follow_revocations() => {}
+            () = self.follow_keys() => {}
+            () = self.keep_house() => {}
+        }
+    }
+
+    async fn follow_revocations(&self) {
         // The first read is a whole one: time may have passed since the service was built.
         let mut last_read = None::<Instant>;
-        let mut last_housekeeping = Instant::now();
-        let mut last_keys = Instant::now();
-        let mut are_keys_failing = false;
         let mut is_failing = false;
-        while tokio::time::timeout(POLL_EVERY, shutdown.as_mut()).await.is_err() {
+        loop {
+            tokio::time::sleep(POLL_EVERY).await;
             let began = Instant::now();
             let reload = last_read.is_none_or(|read| began.duration_since(read) > RELOAD_AFTER);
             let read = if reload { self.load_revocations().await } else { self.poll_revocations().await };
@@ -58,13 +65,34 @@ impl Auth {
                 }
                 Err(_) => {}
             }
-            if last_keys.elapsed() >= KEYS_EVERY {
-                last_keys = Instant::now();
-                are_keys_failing = self.follow_keys(are_keys_failing).await;
+        }
+    }
+
+    /// The sealer of a new key may be on the network, and take its time.
+    async fn follow_keys(&self) {
+        let Some(ring) = &self.inner.key_ring else { return std::future::pending().await };
+        let mut is_failing = false;
+        loop {
+            tokio::time::sleep(KEYS_EVERY).await;
+            let read = ring.reload().await;
+            if let Err(error) = &read
+                && !is_failing
+            {
+                tracing::warn!(code = error.code(), "the key ring could not be read; the present keys stay");
             }
-            if last_housekeeping.elapsed() >= HOUSEKEEPING_EVERY {
-                last_housekeeping = Instant::now();
-                self.keep_house().await;
+            is_failing = read.is_err();
+        }
+    }
+
+    /// After a day without it, there may be work for minutes.
+    async fn keep_house(&self) {
+        loop {
+            tokio::time::sleep(HOUSEKEEPING_EVERY).await;
+            self.inner.revocations.forget_expired(self.inner.clock.now());
+            match self.sweep_measured().await {
+                Ok(Swept { rows: 0, .. }) => {}
+                Ok(Swept { rows, longest }) => tracing::debug!(rows, ?longest, "swept what had run out"),
+                Err(error) => tracing::warn!(code = error.code(), "what had run out could not be swept"),
             }
         }
     }
@@ -95,25 +123,6 @@ impl Auth {
         self.inner.revocations.mark_read(began);
     }
 
-    /// Whether that failed, which is said once per outage.
-    async fn follow_keys(&self, was_failing: bool) -> bool {
-        let Some(ring) = &self.inner.key_ring else { return false };
-        let Err(error) = ring.reload().await else { return false };
-        if !was_failing {
-            tracing::warn!(code = error.code(), "the key ring could not be read; the present keys stay");
-        }
-        true
-    }
-
-    async fn keep_house(&self) {
-        self.inner.revocations.forget_expired(self.inner.clock.now());
-        match self.sweep_measured().await {
-            Ok(Swept { rows: 0, .. }) => {}
-            Ok(Swept { rows, longest }) => tracing::debug!(rows, ?longest, "swept what had run out"),
-            Err(error) => tracing::warn!(code = error.code(), "what had run out could not be swept"),
-        }
-    }
-
     /// Deletes sessions, revocations, login counters and set-up links that have run out, in small transactions of one
     /// statement each. Returns how many rows. [`run`](Self::run) does it once a minute.
     ///
@@ -138,7 +147,7 @@ impl Auth {
                     let (rows, latest) = match table {
                         Table::Sessions => session::delete_expired(tx, now, from, SWEEP_ROWS).await?,
                         Table::Revocations => revocation::sweep(tx, now, from, SWEEP_ROWS).await?,
-                        Table::LoginCounters => (throttle::sweep(tx, now, SWEEP_ROWS).await?, from),
+                        Table::LoginCounters => throttle::sweep(tx, now, from, SWEEP_ROWS).await?,
                         Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
                     };
                     Ok::<_, AuthError>((rows, latest, began.elapsed()))

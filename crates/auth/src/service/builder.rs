@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use stylobate_core::{AuditSink, Clock, MessageSender, Sealer, SystemClock};
 use stylobate_db::{Db, Error};
@@ -6,9 +6,12 @@ use stylobate_db::{Db, Error};
 use super::{Auth, AuthError, Counters, Inner};
 use crate::{
     AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyRing, KeyRingConfig, Keys, LoginThrottle,
-    PasswordHasher, People, Revocations, SealedSecrets, Signer, Verifier, pepper::Pepper,
-    session::KnownSessions,
+    PasswordHasher, People, Revocations, Signer, Verifier, key::SealedSecrets, pepper::Pepper,
+    seldom::Seldom, session::KnownSessions,
 };
+
+/// Between two lines in the log about what anybody can cause.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Puts an [`Auth`] together.
 #[must_use = "nothing is made before `build`"]
@@ -19,6 +22,8 @@ pub struct AuthBuilder {
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
     hasher: Option<PasswordHasher>,
+    #[cfg(feature = "breach-range")]
+    breach_range: Option<crate::BreachRange>,
     counters: Option<Arc<dyn CounterStore>>,
     messages: Option<Arc<dyn MessageSender>>,
 }
@@ -39,6 +44,8 @@ impl Auth {
             audit,
             clock: Arc::new(SystemClock),
             hasher: None,
+            #[cfg(feature = "breach-range")]
+            breach_range: None,
             counters: None,
             messages: None,
         }
@@ -52,9 +59,19 @@ impl AuthBuilder {
         self
     }
 
-    /// What hashes passwords. Default: a hasher of its own, as the configuration says.
+    /// What hashes passwords. Default: a hasher of its own, as the configuration says. With one that was made elsewhere, what
+    /// the configuration says about hashing (`password_pepper`, `password_memory_kib`, `password_passes`,
+    /// `password_stored_memory_kib_max`) has to stay at its default.
     pub fn hasher(mut self, hasher: PasswordHasher) -> Self {
         self.hasher = Some(hasher);
+        self
+    }
+
+    /// Whom to ask whether a new password is known from a breach, beside the index that the configuration may name. Default:
+    /// nobody.
+    #[cfg(feature = "breach-range")]
+    pub fn breach_range(mut self, range: crate::BreachRange) -> Self {
+        self.breach_range = Some(range);
         self
     }
 
@@ -79,7 +96,18 @@ impl AuthBuilder {
     /// stored keys (`kek_mismatch`); [`AuthError::Db`] for the database, with [`Error::Unclaimed`] when nobody takes its
     /// domain events: say [`without_events`](stylobate_db::DbBuilder::without_events) where nobody should.
     pub async fn build(self) -> Result<Auth, AuthError> {
-        let Self { db, config, sealer, audit, clock, hasher, counters, messages } = self;
+        let Self {
+            db,
+            config,
+            sealer,
+            audit,
+            clock,
+            hasher,
+            #[cfg(feature = "breach-range")]
+            breach_range,
+            counters,
+            messages,
+        } = self;
         config.validate()?;
         if !db.takes_events() {
             // Found out now, and not when a stolen token must end its session and the commit is refused.
@@ -88,13 +116,16 @@ impl AuthBuilder {
         let tokens = config.token_config();
         let problem = |field, message: String| ConfigProblems(vec![ConfigProblem { field, message }]);
         let policy = config.password_policy().map_err(|problem| ConfigProblems(vec![problem]))?;
+        #[cfg(feature = "breach-range")]
+        let policy = match breach_range {
+            Some(range) => policy.breach_range(range),
+            None => policy,
+        };
         let hasher = match hasher {
-            // Whoever sets a secret believes that it is used.
-            Some(_) if config.password_pepper.is_some() => {
-                let message = "is set, but the hasher was made elsewhere".to_owned();
-                return Err(problem("password_pepper", message).into());
+            Some(hasher) => {
+                config.refuse_hashing()?;
+                hasher
             }
-            Some(hasher) => hasher,
             None => PasswordHasher::new(config.hasher_options()?),
         };
 
@@ -127,6 +158,8 @@ impl AuthBuilder {
             counters,
             session_limits: config.session_limits(),
             known_sessions: KnownSessions::new(config.token_cache_entries),
+            unwritten_uses: Seldom::new(SAY_EVERY),
+            unusable_hashes: Seldom::new(SAY_EVERY),
             policy,
             hasher,
             pepper,

@@ -5,7 +5,7 @@ use stylobate_db::Tx;
 
 use super::{AdmittedPerson, Auth, AuthError, AuthenticateError, SCOPE, VerifiedPerson};
 use crate::{
-    NewCookieSession, SessionKey, SessionSecret,
+    NewCookieSession, RefreshToken, SessionKey, SessionSecret,
     session::{self, EndReason, Known, NewCookie, NewSession},
 };
 
@@ -64,6 +64,21 @@ impl Auth {
         let ended = self.insert_session(tx, &new).await?;
         self.record_login(tx, ctx, &new, ended);
         Ok(NewCookieSession { secret, session_id: new.id, expires_in: limits.absolute })
+    }
+
+    /// Ends the session of a refresh token that a sign-in came with, as its cookie carries it, in the transaction that begins
+    /// the next: the browser is about to forget the token, and nobody would end the session before it runs out (C18).
+    /// Whose it was does not matter. Any other text changes nothing. Returns whether a live one ended.
+    ///
+    /// # Errors
+    /// [`AuthError::Db`].
+    pub async fn end_carried(&self, tx: &mut Tx, refresh_token: &str) -> Result<bool, AuthError> {
+        match RefreshToken::parse(&self.inner.pepper, refresh_token) {
+            Some(token) => {
+                self.end_session(tx, token.session(), EndReason::Replaced, self.inner.clock.now()).await
+            }
+            None => Ok(false),
+        }
     }
 
     /// Ends the cookie session that a sign-in came with: an id from before it is never good after it (C18).
@@ -129,16 +144,28 @@ impl Auth {
 
     fn in_use(&self, key: SessionKey, known: &Arc<Known>) -> Principal {
         let now = self.inner.clock.now();
-        if known.used(&self.inner.session_limits, now)
+        if known.is_to_be_written(&self.inner.session_limits, now)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let (auth, known) = (self.clone(), Arc::clone(known));
             let idle_expires_at = self.inner.session_limits.idle_end(now);
             runtime.spawn(async move {
                 let touch = async move |tx: &mut Tx| session::touch(tx, key, now, idle_expires_at).await;
-                if let Err(error) = auth.inner.db.transact(SCOPE, touch).await {
-                    known.not_written();
-                    tracing::warn!(code = error.code(), "that a session is in use could not be written");
+                match auth.inner.db.transact(SCOPE, touch).await {
+                    Ok(is_live) => {
+                        if is_live {
+                            known.written(now);
+                        }
+                    }
+                    Err(error) => {
+                        if let Some(unsaid) = auth.inner.unwritten_uses.say() {
+                            tracing::warn!(
+                                code = error.code(),
+                                unsaid,
+                                "that a session is in use could not be written"
+                            );
+                        }
+                    }
                 }
             });
         }

@@ -2,7 +2,9 @@ use stylobate_core::{AuditEvent, PersonId, RequestContext};
 use stylobate_db::{Conn, Tx};
 
 use super::{Auth, AuthError};
-use crate::{CredentialRecord, PasswordHash, PeopleError, credential, people, session::EndReason};
+use crate::{
+    CredentialRecord, HashCounts, PasswordHash, PeopleError, credential, people, session::EndReason,
+};
 
 /// What administrators do with credentials. Whether the caller may, is the caller's question; setting another password is
 /// [`Auth::set_password`], ending a lock [`Auth::unlock`].
@@ -10,7 +12,7 @@ impl Auth {
     /// The credentials of `people`, in their order; who has none is left out.
     ///
     /// # Errors
-    /// [`AuthError::Db`].
+    /// [`AuthError::Db`], [`AuthError::Counters`].
     pub async fn credentials_of(
         &self,
         conn: &mut Conn,
@@ -19,13 +21,14 @@ impl Auth {
         if people.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(credential::find_records(conn, people, self.inner.clock.now()).await?)
+        let locks = self.inner.counters.lock_states(conn, people, self.inner.clock.now()).await?;
+        Ok(credential::find_records(conn, people, &locks).await?)
     }
 
     /// The credential of a person.
     ///
     /// # Errors
-    /// [`AuthError::CredentialNotFound`], [`AuthError::Db`].
+    /// [`AuthError::CredentialNotFound`], [`AuthError::Db`], [`AuthError::Counters`].
     pub async fn credential_of(
         &self,
         conn: &mut Conn,
@@ -109,6 +112,16 @@ impl Auth {
         self.void(tx, &person).await?;
         tx.audit(AuditEvent::new(ctx, "credential.delete", "credential").on(id));
         Ok(())
+    }
+
+    /// How many stored hashes are of which kind, and keyed with which version of the password pepper: a version may be
+    /// taken out of the configuration once no hash names it. Reads all of them, page by page.
+    ///
+    /// # Errors
+    /// [`AuthError::Db`].
+    pub async fn count_password_hashes(&self) -> Result<HashCounts, AuthError> {
+        let mut conn = self.inner.db.read().await?;
+        Ok(credential::count_hashes(&mut conn, &self.inner.hasher).await?)
     }
 
     /// Ends everything that was issued to a person who is locked.

@@ -1,4 +1,10 @@
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use stylobate_core::{AuditEvent, Outcome, PersonId, RequestContext};
@@ -19,18 +25,100 @@ const SWEEP_MAX: u32 = 10_000;
 pub(crate) enum Counters {
     /// In this crate's tables, on the connections and in the transactions of those who sign in.
     Tables,
-    /// Elsewhere. Asked outside transactions, because others wait for those.
+    /// Elsewhere, where nothing is rolled back: changed outside transactions, once they have committed.
     Store(Arc<LoginThrottle>),
 }
 
+/// Between the first tries to clear counters that are elsewhere; each wait is twice the one before.
+const CLEAR_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How often it is tried: for a little more than three minutes in all.
+const CLEAR_TRIES: u32 = 11;
+
 impl Counters {
-    /// Forgets the failures of a person, in the transaction that gives a reason to. Says whether there were any.
-    pub(crate) async fn clear(&self, tx: &mut Tx, person: PersonId) -> Result<bool, CounterStoreError> {
+    /// Forgets the failures of a person, with the transaction that gives a reason to. A store elsewhere is asked once the
+    /// transaction has committed, and waited for by nobody: while it is away a person can be deleted and a password set
+    /// all the same.
+    pub(crate) async fn clear(&self, tx: &mut Tx, person: PersonId) -> Result<(), stylobate_db::Error> {
+        let account = AccountKey::Person(person);
+        match self {
+            Self::Tables => throttle::clear(tx, &account).await.map(drop),
+            Self::Store(throttle) => {
+                let throttle = Arc::clone(throttle);
+                tx.on_commit(move || now_or_beside(clear_elsewhere(throttle, account)));
+                Ok(())
+            }
+        }
+    }
+
+    /// [`clear`](Self::clear), and says whether there were any failures.
+    async fn clear_told(&self, tx: &mut Tx, person: PersonId) -> Result<bool, CounterStoreError> {
         let account = AccountKey::Person(person);
         match self {
             Self::Tables => throttle::clear(tx, &account).await.map_err(CounterStoreError::Db),
-            Self::Store(throttle) => throttle.clear(&account).await,
+            Self::Store(throttle) => {
+                // Asked before, so that a transaction that is begun again finds the same.
+                let is_counted = !throttle.store().find_account(&account).await?.is_empty();
+                self.clear(tx, person).await.map_err(CounterStoreError::Db)?;
+                Ok(is_counted)
+            }
         }
+    }
+
+    /// How the accounts of `people` stand; who has no failures is left out.
+    pub(crate) async fn lock_states(
+        &self,
+        conn: &mut Conn,
+        people: &[PersonId],
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<PersonId, LockState>, CounterStoreError> {
+        let accounts: Vec<AccountKey> = people.iter().map(|person| AccountKey::Person(*person)).collect();
+        let mut counters: HashMap<PersonId, Vec<_>> = HashMap::new();
+        match self {
+            Self::Tables => {
+                let found = throttle::find_accounts(conn, &accounts).await.map_err(CounterStoreError::Db)?;
+                for (account, kind, counter) in found {
+                    if let Some(person) = account.person() {
+                        counters.entry(person).or_default().push((kind, counter));
+                    }
+                }
+            }
+            Self::Store(throttle) => {
+                for (person, account) in people.iter().zip(&accounts) {
+                    let found = throttle.store().find_account(account).await?;
+                    if !found.is_empty() {
+                        counters.insert(*person, found);
+                    }
+                }
+            }
+        }
+        Ok(counters.into_iter().map(|(person, found)| (person, LockState::of(found, now))).collect())
+    }
+}
+
+/// Clears what a committed change makes worthless. That it cannot be done leaves a lock on somebody who should have none.
+async fn clear_elsewhere(throttle: Arc<LoginThrottle>, account: AccountKey) {
+    let mut wait = CLEAR_AGAIN_AFTER;
+    for tried in 1..=CLEAR_TRIES {
+        let Err(error) = throttle.clear(&account).await else { return };
+        if tried == CLEAR_TRIES {
+            tracing::error!(code = error.code(), "the login counters of an account could not be cleared");
+            return;
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+}
+
+/// Does work at once when it waits for nothing, as in memory, and beside the caller otherwise.
+fn now_or_beside(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        tracing::error!("outside of a runtime login counters are not cleared");
+        return;
+    };
+    // Whoever goes on with it polls it again, and is woken then.
+    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Pending {
+        runtime.spawn(work);
     }
 }
 
@@ -136,7 +224,9 @@ impl Auth {
         Ok(DeviceCookie::issue(&self.inner.pepper, &login.account, epoch, login.device, now)?)
     }
 
-    /// Ends every lock of an account, whatever its failures: for strangers, for each client, for its known devices.
+    /// Ends every lock of an account, whatever its failures: for strangers, for each client, for its known devices. Says
+    /// whether there was a failure to forget; without one nothing is recorded. Counters that are not in this database are
+    /// forgotten once the transaction has committed.
     ///
     /// # Errors
     /// [`AuthError::Db`], [`AuthError::Counters`].
@@ -146,7 +236,7 @@ impl Auth {
         ctx: &RequestContext,
         person: PersonId,
     ) -> Result<bool, AuthError> {
-        let was_counted = self.inner.counters.clear(tx, person).await?;
+        let was_counted = self.inner.counters.clear_told(tx, person).await?;
         if was_counted {
             tx.audit(AuditEvent::new(ctx, "auth.unlock", "person").on(person));
         }
@@ -158,18 +248,6 @@ impl Auth {
         match &self.inner.counters {
             Counters::Tables => Ok(0),
             Counters::Store(throttle) => Ok(throttle.store().sweep(now, SWEEP_MAX).await?),
-        }
-    }
-
-    /// How a person's account stands: who is locked out of it, and until when.
-    ///
-    /// # Errors
-    /// [`AuthError::Db`], [`AuthError::Counters`].
-    pub async fn lock_state(&self, conn: &mut Conn, person: PersonId) -> Result<LockState, AuthError> {
-        let (account, now) = (AccountKey::Person(person), self.inner.clock.now());
-        match &self.inner.counters {
-            Counters::Tables => Ok(LockState::of(throttle::find_account(conn, &account).await?, now)),
-            Counters::Store(throttle) => Ok(throttle.lock_state(&account, now).await?),
         }
     }
 }

@@ -119,7 +119,7 @@ impl Auth {
         if let Some(outdated) = outdated {
             // Not for those whom `admit` will send away: a renewal takes long enough to tell that the password was right.
             self.standing(self.inner.db.read().await?, &login).await?;
-            self.rehash(person.id, outdated).await;
+            self.rehash(&hasher, person.id, outdated).await;
         }
         let auth_time = self.inner.clock.now();
         Ok(VerifiedPerson { person, login, amr: vec!["pwd".to_owned()], auth_time })
@@ -162,7 +162,7 @@ impl Auth {
         let settle = async move |tx: &mut Tx| auth.settle(tx, &login).await;
         self.inner.db.transact(SCOPE, settle).await?;
         if let Some(outdated) = outdated {
-            self.rehash(person.id, outdated).await;
+            self.rehash(hasher, person.id, outdated).await;
         }
         Ok(true)
     }
@@ -188,9 +188,21 @@ impl Auth {
         Ok(Compared::Match { outdated: needs_rehash.then_some(Outdated { password, hash }) })
     }
 
-    /// Brings a hash to the present form. The login goes on without it.
-    async fn rehash(&self, person: PersonId, Outdated { password, hash: old }: Outdated) {
-        let Ok(new) = self.inner.hasher.hash(password).await else { return };
+    /// Brings a hash to the present form, taking the turn of its client. The login goes on without it.
+    async fn rehash(&self, hasher: &PasswordHasher, person: PersonId, outdated: Outdated) {
+        let Outdated { password, hash: old } = outdated;
+        let new = match hasher.hash(password).await {
+            Ok(new) => new,
+            // The next sign-in tries again.
+            Err(error) => {
+                tracing::debug!(
+                    code = error.code(),
+                    scheme = old.scheme(),
+                    "a password hash was not renewed"
+                );
+                return;
+            }
+        };
         let (new, now) = (StoredHash::from(new), self.inner.clock.now());
         let store = async move |tx: &mut Tx| credential::rehash_password(tx, person, &old, &new, now).await;
         if let Err(error) = self.inner.db.transact(SCOPE, store).await {

@@ -1,16 +1,27 @@
 use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
 use stylobate_db::Tx;
 
-use super::{Auth, AuthError, SCOPE, VerifiedPerson, session::caller};
+use super::{Auth, AuthError, RenewedSession, SCOPE, VerifiedPerson, session::caller};
 use crate::{
     AccountKey, AddressKey, ContextWords, DeviceCookie, DeviceId, LoginTry, Password, PasswordHash,
-    PasswordHasher, PeopleError, Person, StoredHash, credential, people,
-    session::{self, EndReason},
+    PasswordHasher, PeopleError, Person, StoredHash, credential, people, session::EndReason,
 };
 
+/// What the client goes on with whose owner has changed the password.
+#[derive(Debug, Clone)]
+#[must_use = "what the client held before does not work any more"]
+pub struct ChangedPassword {
+    /// What keeps the client a known device: earlier cookies are void.
+    pub device: DeviceCookie,
+    /// What replaces the session that asked, of the kind that it had. Absent when the caller's credential has no live
+    /// session.
+    pub session: Option<RenewedSession>,
+}
+
 impl Auth {
-    /// Changes the caller's password: the present one is asked again, all other sessions end, and so do the locks of the
-    /// account. Returns what keeps the caller's client a known device: earlier cookies are void.
+    /// Changes the caller's password: the present one is asked again, the session that asks goes on under a new id with a
+    /// new cookie or new tokens, all others end, and so do the locks of the account. Whoever held anything of the caller's
+    /// before is out.
     ///
     /// # Errors
     /// [`AuthError::InvalidCredentials`] and [`AuthError::Throttled`] as at sign-in, and counted with it;
@@ -21,16 +32,17 @@ impl Auth {
         ctx: &RequestContext,
         current: Password,
         new: Password,
-    ) -> Result<DeviceCookie, AuthError> {
+    ) -> Result<ChangedPassword, AuthError> {
         let (person, login) = self.prove_again(ctx, current.clone(), "auth.password_change_failed").await?;
         if current.expose_secret() == new.expose_secret() {
             return Err(AuthError::PasswordUnchanged);
         }
         let hasher = self.inner.hasher.for_address(ctx.address);
         let hash = self.hash_allowed(&hasher, &person.context_words(), new).await?;
-        let epoch = self.store_password(ctx, person, hash, ctx.principal.session).await?;
+        let (epoch, session) = self.store_password(ctx, person, hash, ctx.principal.session).await?;
         let now = self.inner.clock.now();
-        Ok(DeviceCookie::issue(&self.inner.pepper, &login.account, epoch, None, now)?)
+        let device = DeviceCookie::issue(&self.inner.pepper, &login.account, epoch, None, now)?;
+        Ok(ChangedPassword { device, session })
     }
 
     /// Asks the caller's present password again. A wrong one is counted as at sign-in, and recorded as `failed`.
@@ -117,16 +129,19 @@ impl Auth {
     }
 
     /// The stored hash that a text is, unless it cannot be verified: then its person cannot sign in, which looks like a wrong password
-    /// to them and is an error in the log.
+    /// to them and is an error in the log, at most once a minute: whoever knows the name could otherwise fill it.
     pub(super) fn usable_hash(&self, text: &str) -> Option<StoredHash> {
         let parsed = text.parse::<StoredHash>();
         let usable = parsed.and_then(|stored| self.inner.hasher.check_stored(&stored).map(|()| stored));
         usable
             .inspect_err(|error| {
-                tracing::error!(
-                    code = error.code(),
-                    "a stored password hash cannot be verified; its person cannot sign in"
-                );
+                if let Some(unsaid) = self.inner.unusable_hashes.say() {
+                    tracing::error!(
+                        code = error.code(),
+                        unsaid,
+                        "a stored password hash cannot be verified; its person cannot sign in"
+                    );
+                }
             })
             .ok()
     }
@@ -161,7 +176,6 @@ impl Auth {
     ) -> Result<(), AuthError> {
         let now = self.inner.clock.now();
         credential::put_password(tx, person.id, &hash.clone().into(), now).await?;
-        credential::note_password_set(tx, person.id, now).await?;
         // Whoever is given a password is meant to sign in with it.
         credential::set_password_active(tx, person.id, true, now).await?;
         let epoch = people::raise_epoch(tx, person, must_change, now).await?;
@@ -192,14 +206,14 @@ impl Auth {
         Ok(is_set)
     }
 
-    /// Stores what a person chose themselves; `keep` goes on. Returns the new epoch.
+    /// Stores what a person chose themselves; `keep` goes on as another session. Returns the new epoch, and that session.
     async fn store_password(
         &self,
         ctx: &RequestContext,
         person: Person,
         hash: PasswordHash,
         keep: Option<SessionId>,
-    ) -> Result<i64, AuthError> {
+    ) -> Result<(i64, Option<RenewedSession>), AuthError> {
         let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
         let hash = StoredHash::from(hash);
         let store = async move |tx: &mut Tx| {
@@ -210,17 +224,28 @@ impl Auth {
                 return Err(AuthError::InvalidCredentials);
             };
             credential::put_password(tx, person.id, &hash, now).await?;
-            credential::note_password_set(tx, person.id, now).await?;
             let epoch = people::raise_epoch(tx, &present, false, now).await?;
             // What was guessed so far was guessed at another password.
             auth.inner.counters.clear(tx, person.id).await?;
             let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
-            if let Some(keep) = keep {
-                session::move_to_epoch(tx, keep, epoch).await?;
-            }
+            let renewed = match keep {
+                // The password was the right one a moment ago.
+                Some(_) => auth.replace_session(tx, &ctx, &present, epoch, Some(now)).await,
+                None => Err(AuthError::SessionNotFound),
+            };
+            let renewed = match renewed {
+                Ok(replaced) => Some(replaced.session),
+                // One that has run out meanwhile has nothing to go on with.
+                Err(AuthError::SessionNotFound) => None,
+                Err(error) => return Err(error),
+            };
             let event = AuditEvent::new(&ctx, "auth.password_change", "person").on(person.id);
-            tx.audit(event.with("sessions_ended", ended.len()));
-            Ok(epoch)
+            let mut event = event.with("sessions_ended", ended.len());
+            if let Some(renewed) = &renewed {
+                event = event.with("goes_on_as", renewed.session_id().to_string());
+            }
+            tx.audit(event);
+            Ok((epoch, renewed))
         };
         self.inner.db.transact(SCOPE, store).await
     }

@@ -3,7 +3,7 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use stylobate_core::{AuditEvent, RequestContext};
-use stylobate_db::{Conn, Tx};
+use stylobate_db::Tx;
 use zeroize::Zeroizing;
 
 use super::{Auth, AuthError, SCOPE};
@@ -86,14 +86,6 @@ impl Auth {
         let event = AuditEvent::new(&RequestContext::system("setup"), "setup_token.redeem", "setup_token");
         tx.audit(event);
         Ok(())
-    }
-
-    /// Whether nobody has been added yet.
-    ///
-    /// # Errors
-    /// [`AuthError::Db`].
-    pub async fn is_without_people(&self, conn: &mut Conn) -> Result<bool, AuthError> {
-        Ok(people::is_empty(conn).await?)
     }
 
     fn setup_hash(&self, token: &str) -> [u8; 32] {

@@ -16,7 +16,6 @@ use crate::{
 /// What a session goes on with once it was replaced: of the kind that it had.
 #[derive(Debug, Clone)]
 #[must_use = "what the client held before does not work any more"]
-#[non_exhaustive]
 pub enum RenewedSession {
     /// A new secret for the cookie.
     Cookie(NewCookieSession),
@@ -56,7 +55,10 @@ impl Auth {
             if present.is_none_or(|present| present.credential_epoch != person.credential_epoch) {
                 return Err(AuthError::InvalidCredentials);
             }
-            auth.replace_session(tx, &ctx, &person, Some(proved_at), "auth.step_up").await
+            let epoch = person.credential_epoch;
+            let renewed = auth.replace_session(tx, &ctx, &person, epoch, Some(proved_at)).await?;
+            record_replaced(tx, &ctx, &renewed, "auth.step_up");
+            Ok(renewed.session)
         };
         self.inner.db.transact(SCOPE, replace).await
     }
@@ -74,22 +76,23 @@ impl Auth {
     ) -> Result<RenewedSession, AuthError> {
         let person = people::lock(tx, caller(ctx)?).await?.filter(Person::is_active);
         let person = person.ok_or(AuthError::SessionNotFound)?;
-        self.replace_session(tx, ctx, &person, None, "session.rotate").await
+        let renewed = self.replace_session(tx, ctx, &person, person.credential_epoch, None).await?;
+        record_replaced(tx, ctx, &renewed, "session.rotate");
+        Ok(renewed.session)
     }
 
-    /// The caller has locked the person.
-    async fn replace_session(
+    /// The caller has locked the person. The session that ends is of the person's epoch, the one that begins of `epoch`.
+    pub(super) async fn replace_session(
         &self,
         tx: &mut Tx,
         ctx: &RequestContext,
         person: &Person,
+        epoch: i64,
         proved_at: Option<DateTime<Utc>>,
-        action: &'static str,
-    ) -> Result<RenewedSession, AuthError> {
+    ) -> Result<Replaced, AuthError> {
         let now = self.inner.clock.now();
         let old = ctx.principal.session.ok_or(AuthError::SessionNotFound)?;
-        let epoch = person.credential_epoch;
-        let live = session::find_live(tx, old, person.id, epoch, now).await?;
+        let live = session::find_live(tx, old, person.id, person.credential_epoch, now).await?;
         let live = live.ok_or(AuthError::SessionNotFound)?;
         if !self.end_session(tx, old, EndReason::Replaced, now).await? {
             return Err(AuthError::SessionNotFound);
@@ -116,19 +119,32 @@ impl Auth {
             expires_at: live.expires_at,
         };
         session::insert(tx, &new).await?;
-        let mut event = AuditEvent::new(ctx, action, "session").on(new.id).in_tenant(new.tenant);
-        event.session_id = Some(new.id);
-        tx.audit(event.with("replaces", old.to_string()));
+        let replaced = |session| Replaced { session, old, tenant: new.tenant };
         if is_cookie {
             let left = live.expires_at.signed_duration_since(now).num_seconds();
             let expires_in = std::time::Duration::from_secs(u64::try_from(left).unwrap_or(0));
-            return Ok(RenewedSession::Cookie(NewCookieSession { secret, session_id: new.id, expires_in }));
+            let session = NewCookieSession { secret, session_id: new.id, expires_in };
+            return Ok(replaced(RenewedSession::Cookie(session)));
         }
         let token = RefreshToken::issue(&self.inner.pepper, new.id, 0)?;
         refresh::insert(tx, new.id, token.hash(), now, new.expires_at).await?;
         let grant = grant(person.id, &new);
-        Ok(RenewedSession::Tokens(self.token_pair(&grant, &token, now)?))
+        Ok(replaced(RenewedSession::Tokens(self.token_pair(&grant, &token, now)?)))
     }
+}
+
+/// A session that took the place of another one.
+pub(super) struct Replaced {
+    pub(super) session: RenewedSession,
+    old: SessionId,
+    tenant: Option<TenantId>,
+}
+
+fn record_replaced(tx: &mut Tx, ctx: &RequestContext, replaced: &Replaced, action: &'static str) {
+    let id = replaced.session.session_id();
+    let mut event = AuditEvent::new(ctx, action, "session").on(id).in_tenant(replaced.tenant);
+    event.session_id = Some(id);
+    tx.audit(event.with("replaces", replaced.old.to_string()));
 }
 
 fn grant(person: PersonId, new: &NewSession<'_>) -> Grant {

@@ -24,9 +24,11 @@ pub(crate) struct Known {
     expires_at: DateTime<Utc>,
     /// When the read began.
     read_at: Instant,
-    /// In milliseconds since 1970.
-    last_used: AtomicI64,
-    last_written: AtomicI64,
+    /// The latest use that the row has, in milliseconds since 1970. A use that was not written extends nothing: this process
+    /// accepts a session no longer than its row does, so that whoever ends sessions finds every one that is accepted.
+    written: AtomicI64,
+    /// When it was last tried to write a use.
+    tried: AtomicI64,
 }
 
 impl KnownSessions {
@@ -47,9 +49,9 @@ impl KnownSessions {
         let before = self.0.get(&key);
         let known = Known::new(read, read_at);
         if let Some(before) = before {
-            // This process may know of later uses than the row.
-            known.last_used.fetch_max(before.last_used.load(Ordering::Acquire), Ordering::AcqRel);
-            known.last_written.fetch_max(before.last_written.load(Ordering::Acquire), Ordering::AcqRel);
+            // The row may have been read before the latest use was written.
+            known.written.fetch_max(before.written.load(Ordering::Acquire), Ordering::AcqRel);
+            known.tried.fetch_max(before.tried.load(Ordering::Acquire), Ordering::AcqRel);
         }
         let known = Arc::new(known);
         self.0.insert(key, Arc::clone(&known));
@@ -82,33 +84,33 @@ impl Known {
             epoch,
             expires_at: record.expires_at,
             read_at,
-            last_used: AtomicI64::new(seen),
-            last_written: AtomicI64::new(seen),
+            written: AtomicI64::new(seen),
+            tried: AtomicI64::new(seen),
         }
     }
 
     /// Whether what is remembered still says that the session is live. When it does not, the row decides: another process
     /// may have seen the session in use.
     pub(crate) fn is_current(&self, limits: &SessionLimits, now: DateTime<Utc>) -> bool {
-        let last_used = DateTime::from_timestamp_millis(self.last_used.load(Ordering::Acquire));
+        let written = DateTime::from_timestamp_millis(self.written.load(Ordering::Acquire));
         self.read_at.elapsed() < KnownSessions::FOR
             && self.expires_at > now
-            && last_used.is_some_and(|used| limits.idle_end(used) > now)
+            && written.is_some_and(|used| limits.idle_end(used) > now)
     }
 
-    /// Notes that the session is used at `now`. `true` once in a while: then the caller writes it.
-    pub(crate) fn used(&self, limits: &SessionLimits, now: DateTime<Utc>) -> bool {
+    /// Whether the caller is to write that the session is used at `now`: once in a while, whether or not that succeeds, so
+    /// that a database which is away is not asked at every request.
+    pub(crate) fn is_to_be_written(&self, limits: &SessionLimits, now: DateTime<Utc>) -> bool {
         let now = now.timestamp_millis();
-        self.last_used.fetch_max(now, Ordering::AcqRel);
-        let written = self.last_written.load(Ordering::Acquire);
+        let tried = self.tried.load(Ordering::Acquire);
         let every = i64::try_from(limits.touch_every().as_millis()).unwrap_or(i64::MAX);
-        now.saturating_sub(written) >= every
-            && self.last_written.compare_exchange(written, now, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        now.saturating_sub(tried) >= every
+            && self.tried.compare_exchange(tried, now, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Notes that a use could not be written, so that the next one tries again.
-    pub(crate) fn not_written(&self) {
-        self.last_written.store(0, Ordering::Release);
+    /// Notes that the use at `at` has been written.
+    pub(crate) fn written(&self, at: DateTime<Utc>) {
+        self.written.fetch_max(at.timestamp_millis(), Ordering::AcqRel);
     }
 }
 
@@ -144,10 +146,10 @@ mod tests {
     fn use_is_to_be_written_once_a_minute() {
         let limits = SessionLimits::default();
         let known = Known::new(read(), Instant::now());
-        let written: Vec<i64> = (0..=180).filter(|second| known.used(&limits, at(*second))).collect();
-        assert_eq!(written, [60, 120, 180]);
-        known.not_written();
-        assert!(known.used(&limits, at(181)));
+        // Whether or not it succeeds.
+        let tried: Vec<i64> =
+            (0..=180).filter(|second| known.is_to_be_written(&limits, at(*second))).collect();
+        assert_eq!(tried, [60, 120, 180]);
     }
 
     #[test]
@@ -156,9 +158,12 @@ mod tests {
         let known = Known::new(read(), Instant::now());
         assert!(known.is_current(&limits, at(3_599)));
         assert!(!known.is_current(&limits, at(3_600)));
-        known.used(&limits, at(3_599));
+        // A use that nobody has written extends nothing.
+        assert!(known.is_to_be_written(&limits, at(3_599)));
+        assert!(!known.is_current(&limits, at(3_600)));
+        known.written(at(3_599));
         assert!(known.is_current(&limits, at(7_000)));
-        known.used(&limits, at(86_399));
+        known.written(at(86_399));
         assert!(!known.is_current(&limits, at(86_400)));
     }
 
@@ -173,9 +178,10 @@ mod tests {
         let (limits, sessions) = (SessionLimits::default(), KnownSessions::new(10));
         let key = SessionSecret::generate().unwrap().key();
         let first = sessions.insert(key, read(), Instant::now());
-        assert!(first.used(&limits, at(3_000)));
+        assert!(first.is_to_be_written(&limits, at(3_000)));
+        first.written(at(3_000));
         let second = sessions.insert(key, read(), Instant::now());
         assert!(second.is_current(&limits, at(6_000)));
-        assert!(!second.used(&limits, at(3_030)));
+        assert!(!second.is_to_be_written(&limits, at(3_030)));
     }
 }

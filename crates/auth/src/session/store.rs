@@ -7,7 +7,7 @@ use stylobate_db::{Conn, Error, Tx};
 use uuid::Uuid;
 
 use super::{SessionKey, SessionLife, SessionRecord, SessionState};
-use crate::{Revocation, Revocations, people, revocation};
+use crate::{Revocation, Revocations, revocation};
 
 /// A live session, as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,6 +44,8 @@ pub(crate) enum EndReason {
     RefreshReuse,
     SessionLimit,
     PasswordChange,
+    /// Somebody else made the person change the password.
+    PasswordChangeRequired,
     PersonDisabled,
     PersonDeleted,
     MembershipEnded,
@@ -59,6 +61,7 @@ impl EndReason {
             Self::RefreshReuse => "refresh_reuse",
             Self::SessionLimit => "session_limit",
             Self::PasswordChange => "password_change",
+            Self::PasswordChangeRequired => "password_change_required",
             Self::PersonDisabled => "person_disabled",
             Self::PersonDeleted => "person_deleted",
             Self::MembershipEnded => "membership_ended",
@@ -182,15 +185,31 @@ pub(crate) fn methods(amr: &str) -> Vec<String> {
     amr.split(' ').filter(|method| !method.is_empty()).map(str::to_owned).collect()
 }
 
+/// The condition that a session is live at a time, as [`SessionLife::state`] decides: for every query that reads, counts
+/// or ends live ones.
+macro_rules! is_live {
+    ($now:literal) => {
+        concat!(
+            "ended_at IS NULL AND expires_at > ",
+            $now,
+            " AND (idle_expires_at IS NULL OR idle_expires_at > ",
+            $now,
+            ")"
+        )
+    };
+}
+
 /// Begins a session. Returns how many others of the person live: the caller has locked the person, so that none begins
 /// meanwhile.
 pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<i64, Error> {
-    tx.q("INSERT INTO sessions (id, person_id, tenant_id, credential_epoch, amr, auth_time, address, user_agent, \
-                                last_seen_at, expires_at, created_at, token_hash, idle_expires_at) \
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-          RETURNING (SELECT count(*) FROM sessions s \
-                     WHERE s.person_id = $2 AND s.ended_at IS NULL AND s.expires_at > $9 \
-                       AND (s.idle_expires_at IS NULL OR s.idle_expires_at > $9) AND s.id <> $1)")
+    tx.q(concat!(
+        "INSERT INTO sessions (id, person_id, tenant_id, credential_epoch, amr, auth_time, address, user_agent, \
+                               last_seen_at, expires_at, created_at, token_hash, idle_expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+         RETURNING (SELECT count(*) FROM sessions others WHERE person_id = $2 AND id <> $1 AND ",
+        is_live!("$9"),
+        ")"
+    ))
         .bind(new.id.as_uuid())
         .bind(new.person.as_uuid())
         .bind(new.tenant.map(|tenant| tenant.as_uuid()))
@@ -206,41 +225,6 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewSession<'_>) -> Result<i64, Err
         .bind(new.cookie.map(|cookie| cookie.idle_expires_at))
         .scalar()
         .await
-}
-
-/// Adds a session of its own transaction; above `sessions_max` the oldest end. Returns those.
-pub(crate) async fn insert_record(
-    tx: &mut Tx,
-    key: SessionKey,
-    record: &SessionRecord,
-    sessions_max: u32,
-) -> Result<Vec<SessionId>, Error> {
-    let person = people::lock(tx, record.person).await?;
-    let person = person.filter(crate::Person::is_active).ok_or(Error::NotFound)?;
-    let now = record.created_at;
-    let new = NewSession {
-        id: record.id,
-        person: record.person,
-        tenant: record.tenant,
-        epoch: person.credential_epoch,
-        amr: &record.amr,
-        auth_time: record.auth_time,
-        address: record.address,
-        user_agent: record.user_agent.as_deref(),
-        created_at: now,
-        now,
-        cookie: Some(NewCookie { key, idle_expires_at: record.idle_expires_at }),
-        expires_at: record.expires_at,
-    };
-    let too_many = (insert(tx, &new).await? + 1 - i64::from(sessions_max)).max(0);
-    let live = find_live_ids(tx, record.person, now).await?;
-    let oldest = live.into_iter().filter(|id| *id != record.id);
-    let mut ended = Vec::new();
-    for id in oldest.take(usize::try_from(too_many).unwrap_or(usize::MAX)) {
-        end_row(tx, id, EndReason::SessionLimit, now).await?;
-        ended.push(id);
-    }
-    Ok(ended)
 }
 
 /// `SELECT` of cookie sessions that their persons' state lets live, with a condition.
@@ -266,6 +250,22 @@ pub(crate) async fn find_by_key(
     let row =
         conn.q(select_known!("s.token_hash = $1")).bind(key.as_bytes().to_vec()).opt::<KnownRow>().await?;
     Ok(row.map(KnownSession::from).filter(|known| known.record.is_live(now)))
+}
+
+/// The live cookie sessions of `person`, oldest first. The limit on parallel sessions bounds how many.
+pub(super) async fn list_known(
+    conn: &mut Conn,
+    person: PersonId,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionRecord>, Error> {
+    let rows = conn
+        .q(select_known!("s.person_id = $1 AND s.expires_at > $2 ORDER BY s.created_at, s.id"))
+        .bind(person.as_uuid())
+        .bind(now)
+        .all::<KnownRow>()
+        .await?;
+    let records = rows.into_iter().map(|row| KnownSession::from(row).record);
+    Ok(records.filter(|record| record.is_live(now)).collect())
 }
 
 /// A session of a person whose epoch it has, to be replaced by another one; `None` when it is over.
@@ -311,86 +311,19 @@ pub(crate) async fn touch(
     idle_expires_at: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let rows = tx
-        .q("UPDATE sessions \
-            SET last_seen_at = CASE WHEN last_seen_at < $1 THEN $1 ELSE last_seen_at END, \
-                idle_expires_at = CASE WHEN idle_expires_at < $2 THEN $2 ELSE idle_expires_at END \
-            WHERE token_hash = $3 AND ended_at IS NULL AND idle_expires_at > $1 AND expires_at > $1")
+        .q(concat!(
+            "UPDATE sessions \
+             SET last_seen_at = CASE WHEN last_seen_at < $1 THEN $1 ELSE last_seen_at END, \
+                 idle_expires_at = CASE WHEN idle_expires_at < $2 THEN $2 ELSE idle_expires_at END \
+             WHERE token_hash = $3 AND ",
+            is_live!("$1")
+        ))
         .bind(now)
         .bind(idle_expires_at)
         .bind(key.as_bytes().to_vec())
         .run()
         .await?;
     Ok(rows > 0)
-}
-
-/// Lets a live cookie session go on under another secret.
-pub(crate) async fn rotate_key(
-    tx: &mut Tx,
-    old: SessionKey,
-    new: SessionKey,
-    proved_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let Some(known) = find_by_key(tx, old, now).await? else { return Ok(false) };
-    let rows = tx
-        .q("UPDATE sessions SET token_hash = $1, auth_time = $2 WHERE token_hash = $3 AND ended_at IS NULL")
-        .bind(new.as_bytes().to_vec())
-        .bind(proved_at.unwrap_or(known.record.auth_time))
-        .bind(old.as_bytes().to_vec())
-        .run()
-        .await?;
-    Ok(rows > 0)
-}
-
-/// The live cookie sessions of `person`, oldest first. The limit on parallel sessions bounds how many.
-pub(crate) async fn list_records(
-    conn: &mut Conn,
-    person: PersonId,
-    now: DateTime<Utc>,
-) -> Result<Vec<SessionRecord>, Error> {
-    let rows = conn
-        .q(select_known!("s.person_id = $1 AND s.expires_at > $2 ORDER BY s.created_at, s.id"))
-        .bind(person.as_uuid())
-        .bind(now)
-        .all::<KnownRow>()
-        .await?;
-    let records = rows.into_iter().map(|row| KnownSession::from(row).record);
-    Ok(records.filter(|record| record.is_live(now)).collect())
-}
-
-/// Ends the cookie session of a secret. Returns whether it was live.
-pub(crate) async fn end_by_key(tx: &mut Tx, key: SessionKey, now: DateTime<Utc>) -> Result<bool, Error> {
-    match find_by_key(tx, key, now).await? {
-        Some(known) => end_row(tx, known.record.id, EndReason::Logout, now).await,
-        None => Ok(false),
-    }
-}
-
-/// Ends one of a person's cookie sessions. Returns whether it was live and theirs.
-pub(crate) async fn end_own(
-    tx: &mut Tx,
-    person: PersonId,
-    id: SessionId,
-    now: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let is_live = list_records(tx, person, now).await?.iter().any(|record| record.id == id);
-    Ok(is_live && end_row(tx, id, EndReason::Revoked, now).await?)
-}
-
-/// Ends a person's cookie sessions but `except`. Returns those it ended.
-pub(crate) async fn end_own_but(
-    tx: &mut Tx,
-    person: PersonId,
-    except: Option<SessionId>,
-    now: DateTime<Utc>,
-) -> Result<Vec<SessionId>, Error> {
-    let mut ended = Vec::new();
-    for record in list_records(tx, person, now).await? {
-        if Some(record.id) != except && end_row(tx, record.id, EndReason::Revoked, now).await? {
-            ended.push(record.id);
-        }
-    }
-    Ok(ended)
 }
 
 /// PostgreSQL refuses NUL in text, and a header has no business with more than a line.
@@ -426,8 +359,11 @@ pub(crate) async fn find_live_ids(
     now: DateTime<Utc>,
 ) -> Result<Vec<SessionId>, Error> {
     let rows = conn
-        .q("SELECT id FROM sessions WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2 \
-            AND (idle_expires_at IS NULL OR idle_expires_at > $2) ORDER BY created_at, id")
+        .q(concat!(
+            "SELECT id FROM sessions WHERE person_id = $1 AND ",
+            is_live!("$2"),
+            " ORDER BY created_at, id"
+        ))
         .bind(person.as_uuid())
         .bind(now)
         .all::<(Uuid,)>()
@@ -443,8 +379,11 @@ pub(crate) async fn find_live_ids_in(
     now: DateTime<Utc>,
 ) -> Result<Vec<SessionId>, Error> {
     let rows = conn
-        .q("SELECT id FROM sessions \
-            WHERE person_id = $1 AND tenant_id = $2 AND ended_at IS NULL AND expires_at > $3 ORDER BY created_at, id")
+        .q(concat!(
+            "SELECT id FROM sessions WHERE person_id = $1 AND tenant_id = $2 AND ",
+            is_live!("$3"),
+            " ORDER BY created_at, id"
+        ))
         .bind(person.as_uuid())
         .bind(tenant.as_uuid())
         .bind(now)
@@ -507,7 +446,7 @@ pub(crate) async fn is_alive(
 }
 
 /// Ends a session with its refresh tokens, and revokes its access tokens, which live at most `access_ttl` more.
-/// Returns whether it had not ended before.
+/// Returns whether it was live: one that ran out stays as it is, and needs no revocation.
 pub(crate) async fn end(
     tx: &mut Tx,
     live: &Revocations,
@@ -523,10 +462,15 @@ pub(crate) async fn end(
     Ok(ended)
 }
 
-/// Ends a session with its refresh tokens. Returns whether it had not ended before.
-async fn end_row(tx: &mut Tx, id: SessionId, reason: EndReason, now: DateTime<Utc>) -> Result<bool, Error> {
+/// Ends a session with its refresh tokens. Returns whether it was live.
+pub(super) async fn end_row(
+    tx: &mut Tx,
+    id: SessionId,
+    reason: EndReason,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
     let rows = tx
-        .q("UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL")
+        .q(concat!("UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ", is_live!("$1")))
         .bind(now)
         .bind(reason.as_str())
         .bind(id.as_uuid())
@@ -556,16 +500,6 @@ pub(crate) async fn end_all(
         }
     }
     Ok(ended)
-}
-
-/// Lets a session go on in a new credential epoch: the one in which the password was changed.
-pub(crate) async fn move_to_epoch(tx: &mut Tx, id: SessionId, epoch: i64) -> Result<(), Error> {
-    tx.q("UPDATE sessions SET credential_epoch = $1 WHERE id = $2 AND ended_at IS NULL")
-        .bind(epoch)
-        .bind(id.as_uuid())
-        .run()
-        .await?;
-    Ok(())
 }
 
 /// Deletes up to `rows_max` sessions past their absolute limit, which was at `from` or later; their families go with them.

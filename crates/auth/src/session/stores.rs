@@ -72,7 +72,7 @@ impl SessionStoreError {
 }
 
 /// What a store answers.
-pub type Stored<'a, T> = BoxFuture<'a, Result<T, SessionStoreError>>;
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, SessionStoreError>>;
 
 /// Keeps cookie sessions, found by the digest of their secret.
 ///
@@ -89,14 +89,19 @@ pub trait SessionStore: Send + Sync {
         key: SessionKey,
         record: &'a SessionRecord,
         sessions_max: u32,
-    ) -> Stored<'a, Vec<SessionId>>;
+    ) -> StoreFuture<'a, Vec<SessionId>>;
 
     /// Finds a live session.
-    fn find(&self, key: SessionKey, now: DateTime<Utc>) -> Stored<'_, Option<SessionRecord>>;
+    fn find(&self, key: SessionKey, now: DateTime<Utc>) -> StoreFuture<'_, Option<SessionRecord>>;
 
     /// Writes that a session was used at `now` and idles out at `idle_expires_at`. Neither ever moves back. Returns whether
     /// it is live.
-    fn touch(&self, key: SessionKey, now: DateTime<Utc>, idle_expires_at: DateTime<Utc>) -> Stored<'_, bool>;
+    fn touch(
+        &self,
+        key: SessionKey,
+        now: DateTime<Utc>,
+        idle_expires_at: DateTime<Utc>,
+    ) -> StoreFuture<'_, bool>;
 
     /// Lets a live session go on under another secret: `old` is unknown from here on. `proved_at`, when there is one,
     /// becomes its `auth_time`. Returns whether there was such a session.
@@ -106,16 +111,16 @@ pub trait SessionStore: Send + Sync {
         new: SessionKey,
         proved_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Stored<'_, bool>;
+    ) -> StoreFuture<'_, bool>;
 
     /// The live sessions of a person, oldest first.
-    fn list(&self, person: PersonId, now: DateTime<Utc>) -> Stored<'_, Vec<SessionRecord>>;
+    fn list(&self, person: PersonId, now: DateTime<Utc>) -> StoreFuture<'_, Vec<SessionRecord>>;
 
     /// Ends the session of a secret. Returns whether it was live.
-    fn end(&self, key: SessionKey, now: DateTime<Utc>) -> Stored<'_, bool>;
+    fn end(&self, key: SessionKey, now: DateTime<Utc>) -> StoreFuture<'_, bool>;
 
     /// Ends one of a person's sessions. Returns whether it was live and theirs.
-    fn end_one(&self, person: PersonId, id: SessionId, now: DateTime<Utc>) -> Stored<'_, bool>;
+    fn end_one(&self, person: PersonId, id: SessionId, now: DateTime<Utc>) -> StoreFuture<'_, bool>;
 
     /// Ends the sessions of a person but `except`. Returns those it ended.
     fn end_all(
@@ -123,9 +128,9 @@ pub trait SessionStore: Send + Sync {
         person: PersonId,
         except: Option<SessionId>,
         now: DateTime<Utc>,
-    ) -> Stored<'_, Vec<SessionId>>;
+    ) -> StoreFuture<'_, Vec<SessionId>>;
 
     /// Removes up to a few hundred sessions that have run out. Returns how many; a store whose entries go by themselves
     /// returns 0.
-    fn sweep(&self, now: DateTime<Utc>) -> Stored<'_, u64>;
+    fn sweep(&self, now: DateTime<Utc>) -> StoreFuture<'_, u64>;
 }

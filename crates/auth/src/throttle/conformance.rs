@@ -16,7 +16,7 @@ use super::{
 ///
 /// # Panics
 /// When the store breaks the contract.
-pub async fn check_counter_store(store: Arc<dyn CounterStore>, now: DateTime<Utc>) {
+pub async fn counter_conformance(store: Arc<dyn CounterStore>, now: DateTime<Utc>) {
     let now = DateTime::from_timestamp_micros(now.timestamp_micros()).expect("a time");
     counters_are_kept_as_they_are(&*store, now).await;
     of_several_changes_all_are_made_or_none(&*store, now).await;

@@ -105,7 +105,7 @@ mod tests {
     use stylobate_core::PersonId;
 
     use super::*;
-    use crate::PlatformSecret;
+    use crate::key::PlatformSecret;
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_772_366_400, 0).unwrap()

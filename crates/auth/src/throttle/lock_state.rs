@@ -18,6 +18,8 @@ pub struct LockState {
     pub is_closed: bool,
     /// How many clients are locked out of the account by themselves.
     pub clients_locked: u32,
+    /// Until when the last of them is.
+    pub clients_locked_until: Option<DateTime<Utc>>,
     /// Failures of known devices in a row.
     pub device_failures: u32,
     /// How many known devices count as strangers for now.
@@ -43,12 +45,22 @@ impl LockState {
                     state.device_failures = counter.failures;
                     state.are_devices_closed = has_reached(Some(counter), DEVICES_MAX, now);
                 }
-                CounterKind::Pair => state.clients_locked += u32::from(is_locked),
+                CounterKind::Pair => {
+                    state.clients_locked += u32::from(is_locked);
+                    let until = counter.locked_until.filter(|_| is_locked);
+                    state.clients_locked_until = state.clients_locked_until.max(until);
+                }
                 CounterKind::Device => state.devices_locked += u32::from(is_locked),
                 CounterKind::Account | CounterKind::Devices | CounterKind::Address => {}
             }
         }
         state
+    }
+
+    /// Until when somebody with the right password is refused somewhere, where that ends by itself.
+    #[must_use]
+    pub fn refused_until(&self) -> Option<DateTime<Utc>> {
+        self.locked_until.max(self.clients_locked_until)
     }
 
     /// Whether somebody with the right password is refused somewhere.

@@ -1,4 +1,4 @@
-use std::{fmt, future::Future, time::Duration};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use deadpool_redis::{
@@ -8,6 +8,7 @@ use deadpool_redis::{
 use stylobate_core::BoxFuture;
 
 use super::{AccountKey, Counter, CounterChange, CounterKey, CounterKind, CounterStore, CounterStoreError};
+use crate::patience::patiently;
 
 /// Counters in Redis, for services of several processes without SQL.
 ///
@@ -21,9 +22,6 @@ pub struct RedisCounters {
     pool: Pool,
     prefix: String,
 }
-
-/// A sign-in waits no longer than this for each answer.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Each change has a key and four arguments: field (none for a plain key), what is expected, what is to be (none for
 /// nothing), and for how long in ms (0 for ever). The first argument of all is the present in µs.
@@ -99,7 +97,7 @@ impl RedisCounters {
     }
 
     async fn connection(&self) -> Result<Connection, CounterStoreError> {
-        patiently(self.pool.get()).await
+        patiently(self.pool.get()).await.map_err(CounterStoreError::Unavailable)
     }
 
     fn account_key(&self, account: &AccountKey) -> String {
@@ -125,16 +123,6 @@ impl RedisCounters {
 impl fmt::Debug for RedisCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisCounters").field("prefix", &self.prefix).finish_non_exhaustive()
-    }
-}
-
-async fn patiently<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, CounterStoreError>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    match tokio::time::timeout(PATIENCE, work).await {
-        Ok(done) => done.map_err(|error| CounterStoreError::Unavailable(error.into())),
-        Err(late) => Err(CounterStoreError::Unavailable(late.into())),
     }
 }
 
@@ -191,7 +179,9 @@ impl CounterStore for RedisCounters {
                 };
             }
             let mut connection = self.connection().await?;
-            let found = patiently(pipe.query_async::<Vec<Option<String>>>(&mut connection)).await?;
+            let found = patiently(pipe.query_async::<Vec<Option<String>>>(&mut connection))
+                .await
+                .map_err(CounterStoreError::Unavailable)?;
             found.iter().map(|text| text.as_deref().map(read).transpose()).collect()
         })
     }
@@ -219,7 +209,9 @@ impl CounterStore for RedisCounters {
                     .arg(ttl);
             }
             let mut connection = self.connection().await?;
-            let made = patiently(script.query_async::<i64>(&mut connection)).await?;
+            let made = patiently(script.query_async::<i64>(&mut connection))
+                .await
+                .map_err(CounterStoreError::Unavailable)?;
             Ok(made == 1)
         })
     }
@@ -230,8 +222,9 @@ impl CounterStore for RedisCounters {
     ) -> BoxFuture<'a, Result<Vec<(CounterKind, Counter)>, CounterStoreError>> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
-            let fields =
-                patiently(connection.hgetall::<_, Vec<(String, String)>>(self.account_key(account))).await?;
+            let fields = patiently(connection.hgetall::<_, Vec<(String, String)>>(self.account_key(account)))
+                .await
+                .map_err(CounterStoreError::Unavailable)?;
             let counter = |(field, text): &(String, String)| {
                 let word = field.split(':').next().unwrap_or_default();
                 let kind = CounterKind::from_word(word).ok_or(CounterStoreError::Malformed)?;
@@ -247,7 +240,9 @@ impl CounterStore for RedisCounters {
     ) -> BoxFuture<'a, Result<bool, CounterStoreError>> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
-            let deleted: i64 = patiently(connection.del::<_, i64>(self.account_key(account))).await?;
+            let deleted: i64 = patiently(connection.del::<_, i64>(self.account_key(account)))
+                .await
+                .map_err(CounterStoreError::Unavailable)?;
             Ok(deleted > 0)
         })
     }

@@ -202,22 +202,32 @@ pub(crate) async fn forget(tx: &mut Tx, login: &LoginTry, by: TryBy) -> Result<(
     Ok(())
 }
 
-/// Reads everything that belongs to an account.
-pub(crate) async fn find_account(
+/// A counter, and the account that it belongs to.
+#[derive(sqlx::FromRow)]
+struct OwnedRow {
+    owner: Vec<u8>,
+    #[sqlx(flatten)]
+    counter: CounterRow,
+}
+
+/// Reads everything that belongs to some accounts, each with its account.
+pub(crate) async fn find_accounts(
     conn: &mut Conn,
-    account: &AccountKey,
-) -> Result<Vec<(CounterKind, Counter)>, Error> {
-    let rows = conn
-        .q(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM login_counters WHERE account = $1 OR (kind IN ('account', 'devices') AND key = $1)"
-        ))
-        .bind(account.to_bytes())
-        .all::<CounterRow>()
-        .await?;
-    let rows = rows.into_iter().map(CounterRow::parse);
-    rows.filter(|row| row.as_ref().map_or(true, |(_, counter)| counter.failures > 0)).collect()
+    accounts: &[AccountKey],
+) -> Result<Vec<(AccountKey, CounterKind, Counter)>, Error> {
+    let keys = || accounts.iter().map(AccountKey::to_bytes);
+    let mut sql = conn.builder("SELECT COALESCE(account, key) AS owner, ");
+    sql.push(columns!()).push(" FROM login_counters WHERE account IN ").list(keys());
+    sql.push(" OR (kind IN ('account', 'devices') AND key IN ").list(keys()).push(")");
+    let mut found = Vec::new();
+    for row in conn.q_build(sql).all::<OwnedRow>().await? {
+        let account = accounts.iter().find(|account| account.to_bytes() == row.owner);
+        let (kind, counter) = row.counter.parse()?;
+        if let Some(account) = account.filter(|_| counter.failures > 0) {
+            found.push((*account, kind, counter));
+        }
+    }
+    Ok(found)
 }
 
 /// Forgets all failures of an account, its clients and its devices. Returns whether there were any.
@@ -230,14 +240,26 @@ pub(crate) async fn clear(tx: &mut Tx, account: &AccountKey) -> Result<bool, Err
     Ok(rows > 0)
 }
 
-/// Deletes up to `rows_max` counters that do not matter any more.
-pub(crate) async fn sweep(tx: &mut Tx, now: DateTime<Utc>, rows_max: i64) -> Result<u64, Error> {
-    tx.q("DELETE FROM login_counters WHERE (kind, key) IN \
-          (SELECT kind, key FROM login_counters WHERE expires_at <= $1 LIMIT $2)")
+/// Deletes up to `rows_max` counters that do not matter any more since `from` or later. Returns how many, and the latest
+/// of those times: the next batch begins there, and so reads nothing that earlier ones have deleted.
+pub(crate) async fn sweep(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    from: DateTime<Utc>,
+    rows_max: i64,
+) -> Result<(u64, DateTime<Utc>), Error> {
+    let forgotten = tx
+        .q("DELETE FROM login_counters WHERE (kind, key) IN \
+              (SELECT kind, key FROM login_counters WHERE expires_at >= $1 AND expires_at <= $2 \
+               ORDER BY expires_at LIMIT $3) \
+            RETURNING expires_at")
+        .bind(from)
         .bind(now)
         .bind(rows_max)
-        .run()
-        .await
+        .all::<(DateTime<Utc>,)>()
+        .await?;
+    let latest = forgotten.iter().map(|(at,)| *at).max().unwrap_or(from);
+    Ok((forgotten.len() as u64, latest))
 }
 
 /// Counters in the tables of this crate, each call in a transaction of its own.
@@ -350,7 +372,8 @@ impl CounterStore for SqlCounters {
     ) -> BoxFuture<'a, Result<Vec<(CounterKind, Counter)>, CounterStoreError>> {
         Box::pin(async move {
             let mut conn = self.db.read().await.map_err(CounterStoreError::Db)?;
-            find_account(&mut conn, account).await.map_err(CounterStoreError::Db)
+            let found = find_accounts(&mut conn, &[*account]).await.map_err(CounterStoreError::Db)?;
+            Ok(found.into_iter().map(|(_, kind, counter)| (kind, counter)).collect())
         })
     }
 
@@ -367,8 +390,9 @@ impl CounterStore for SqlCounters {
 
     fn sweep(&self, now: DateTime<Utc>, counters_max: u32) -> BoxFuture<'_, Result<u64, CounterStoreError>> {
         Box::pin(async move {
-            let sweep = async move |tx: &mut Tx| sweep(tx, now, i64::from(counters_max)).await;
-            self.db.transact(SCOPE, sweep).await.map_err(CounterStoreError::Db)
+            let sweep =
+                async move |tx: &mut Tx| sweep(tx, now, DateTime::UNIX_EPOCH, i64::from(counters_max)).await;
+            self.db.transact(SCOPE, sweep).await.map(|(swept, _)| swept).map_err(CounterStoreError::Db)
         })
     }
 }

@@ -70,7 +70,7 @@ fn hs256_signs_as_rfc_7515_appendix_a1() {
     let secret =
         bytes("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
     passes_vector(
-        &SigningKey::hs256(&secret).unwrap(),
+        &SigningKey::hmac(stylobate_auth::SigningAlgorithm::Hs256, &secret).unwrap(),
         &format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{RFC_7515_PAYLOAD}"),
         "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
     );
@@ -322,7 +322,7 @@ fn a_damaged_key_is_refused() {
 #[test]
 fn debug_shows_name_and_algorithm_and_nothing_else() {
     let secret = b"canary-canary-canary-canary-canary";
-    let key = SigningKey::hs256(secret).unwrap();
+    let key = SigningKey::hmac(stylobate_auth::SigningAlgorithm::Hs256, secret).unwrap();
     let text = format!("{key:?} {:?}", key.verifying_key());
     assert!(text.contains("Hs256") && !text.contains("canary"), "{text}");
     let key = SigningKey::from_pem(SigningAlgorithm::Rs256, RSA_PKCS1).unwrap();

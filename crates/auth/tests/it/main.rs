@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "breach-range")]
+mod breach_range;
 mod key;
 mod password;
 mod security_events;

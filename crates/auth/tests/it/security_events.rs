@@ -47,7 +47,9 @@ fn sources(folder: &Path) -> String {
             } else if path.extension().is_some_and(|kind| kind == "rs")
                 && !path.ends_with("security_event.rs")
             {
-                text.push_str(&fs::read_to_string(path).unwrap());
+                let source = fs::read_to_string(path).unwrap();
+                // Unit tests stand at the foot, and record nothing.
+                text.push_str(source.split("#[cfg(test)]\nmod tests").next().unwrap());
             }
         }
     }
@@ -69,6 +71,16 @@ fn the_table_is_sorted_and_names_each_action_once() {
     }
 }
 
+/// Texts of that form that are no actions: columns, in queries and in errors about bad rows.
+const COLUMNS: &[&str] = &[
+    "login_counters.kind",
+    "people.status",
+    "refresh_families.current_hash",
+    "revocations.kind",
+    "s.created_at",
+    "s.id",
+];
+
 // ASVS 16.3.1
 #[test]
 fn every_action_that_is_recorded_is_in_the_table() {
@@ -78,12 +90,14 @@ fn every_action_that_is_recorded_is_in_the_table() {
         assert!(recorded.contains(event.action), "nothing records {}", event.action);
         assert!(event.meaning.ends_with('.'), "{}", event.action);
     }
-    let nouns: BTreeSet<&str> =
-        SECURITY_EVENTS.iter().filter_map(|event| Some(event.action.split_once('.')?.0)).collect();
-    for action in recorded {
-        let is_listed = SECURITY_EVENTS.iter().any(|event| event.action == action);
-        let noun = action.split_once('.').unwrap().0;
-        assert!(is_listed || !nouns.contains(noun), "{action} is not in the table of security events");
+    // Whatever has the form of an action is one, unless it is known to be something else: an action with a noun that the
+    // table has not met yet is missed as well.
+    for action in &recorded {
+        let is_listed = SECURITY_EVENTS.iter().any(|event| event.action == *action);
+        assert!(is_listed || COLUMNS.contains(action), "{action} is not in the table of security events");
+    }
+    for column in COLUMNS {
+        assert!(recorded.contains(column), "nothing says {column} any more");
     }
     for (action, folder, _) in OTHERS {
         let text = sources(&repository().join(folder).join("src"));

@@ -1,9 +1,11 @@
 //! The service on both engines.
 
 mod authenticate;
+mod background;
 mod cookies;
 mod credentials;
 mod guessing;
+mod hashes;
 mod login;
 mod passwords;
 mod people;

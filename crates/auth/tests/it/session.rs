@@ -78,6 +78,27 @@ async fn a_service_without_sql_has_sessions_that_end() {
     }
 }
 
+// A32
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            silent.push(connection);
+        }
+    });
+    let store = RedisSessions::connect(&format!("redis://{address}")).unwrap();
+    let (key, now) = (stylobate_auth::SessionSecret::generate().unwrap().key(), SystemClock.now());
+    // Ten times what it is to take.
+    let bounded = std::time::Duration::from_secs(10);
+    let found = tokio::time::timeout(bounded, store.find(key, now)).await.expect("an answer");
+    assert_eq!(found.unwrap_err().code(), "session_store_unavailable");
+    let ended = tokio::time::timeout(bounded, store.end(key, now)).await.expect("an answer");
+    assert_eq!(ended.unwrap_err().code(), "session_store_unavailable");
+}
+
 #[tokio::test]
 async fn a_store_that_is_away_is_an_error_and_nobody_is_let_in() {
     let store = RedisSessions::connect("redis://127.0.0.1:1").unwrap();

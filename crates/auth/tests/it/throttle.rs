@@ -5,7 +5,7 @@ use std::sync::Arc;
 use deadpool_redis::redis;
 use stylobate_auth::{
     AccountKey, AddressKey, CounterStore, CounterStoreError, LoginThrottle, LoginTry, MIGRATIONS,
-    MemoryCounters, RedisCounters, SqlCounters, ThrottleConfig, check_counter_store,
+    MemoryCounters, RedisCounters, SqlCounters, ThrottleConfig, counter_conformance,
 };
 use stylobate_core::{Clock as _, PersonId, SystemClock};
 use stylobate_db::Db;
@@ -21,17 +21,17 @@ pub(crate) fn redis_counters() -> RedisCounters {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_in_memory_keep_the_contract() {
-    check_counter_store(Arc::new(MemoryCounters::new()), ManualClock::new().now()).await;
+    counter_conformance(Arc::new(MemoryCounters::new()), ManualClock::new().now()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_in_redis_keep_the_contract() {
-    check_counter_store(Arc::new(redis_counters()), SystemClock.now()).await;
+    counter_conformance(Arc::new(redis_counters()), SystemClock.now()).await;
 }
 
 async fn counters_in_tables_keep_the_contract(test_db: TestDb) {
     let db: Db = test_db.open(&[]).await;
-    check_counter_store(Arc::new(SqlCounters::new(&db)), ManualClock::new().now()).await;
+    counter_conformance(Arc::new(SqlCounters::new(&db)), ManualClock::new().now()).await;
 }
 both_engines!(counters_in_tables_keep_the_contract, &[&MIGRATIONS]);
 

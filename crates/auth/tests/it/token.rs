@@ -255,7 +255,8 @@ fn a_token_over_8_kib_is_refused_unread() {
 #[test]
 fn a_token_of_another_key_issuer_or_audience_is_refused() {
     let ours = Fixture::new();
-    let theirs = Fixture::with(|| SigningKey::hs256(&[9; 32]).unwrap());
+    let theirs =
+        Fixture::with(|| SigningKey::hmac(stylobate_auth::SigningAlgorithm::Hs256, &[9; 32]).unwrap());
     let token = theirs.signer.issue(&theirs.claims()).unwrap();
     assert!(matches!(ours.verify(&token), Err(TokenError::KeyUnknown)));
 
@@ -277,7 +278,10 @@ fn a_token_of_another_key_issuer_or_audience_is_refused() {
 #[test]
 fn a_token_holds_no_secret() {
     // C41
-    let fixture = Fixture::with(|| SigningKey::hs256(b"canary-canary-canary-canary-canary").unwrap());
+    let fixture = Fixture::with(|| {
+        SigningKey::hmac(stylobate_auth::SigningAlgorithm::Hs256, b"canary-canary-canary-canary-canary")
+            .unwrap()
+    });
     let token = fixture.signer.issue(&fixture.claims()).unwrap();
     for part in token.split('.') {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();

@@ -1,23 +1,23 @@
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::AppendHeaders,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
-use stylobate_auth::{Auth, Password, PasswordError};
+use stylobate_auth::{Auth, Password, PasswordError, RenewedSession};
 use stylobate_core::Problem;
 use stylobate_db::{Scope, Tx};
 use stylobate_tower_middleware::{ApiError, ApiResult, Context, Permission, StrictJson, problem_for};
 use utoipa::ToSchema;
 
-use super::{Flows, TAG, device_cookie};
+use super::{Flows, TAG, device_cookie, login::Tokens};
 use crate::{Route, Routes};
 
 /// Where a password is changed that has to be changed before a session can begin.
 const FORCED_CHANGE: &str = "/auth/password-change/forced";
 
-/// `POST /auth/password-change`: a new password, for whoever knows the present one. Ends every other session,
-/// and makes the client a known device anew.
+/// `POST /auth/password-change`: a new password, for whoever knows the present one. Ends every other session, lets the one
+/// that asks go on under a new id with new tokens or a new cookie, and makes the client a known device anew.
 ///
 /// `POST /auth/password-change/forced`: the same for those whom sign-in answers 428 `must_change_password`, who have no
 /// session yet. It begins none either: every way in asks for everything that sign-in asks for.
@@ -30,7 +30,7 @@ pub fn password_routes(flows: &Flows) -> Routes {
     let forced = Route::post(FORCED_CHANGE, reason)
         .tag(TAG)
         .summary("Changes a password that has to be changed before signing in");
-    Routes::new().add(route.body::<PasswordChangeInput>().answers(204, None), flows, change).add(
+    Routes::new().add(route.body::<PasswordChangeInput>().returns::<Tokens>(200), flows, change).add(
         forced.body::<ForcedChangeInput>().answers(204, None),
         flows,
         change_forced,
@@ -57,12 +57,19 @@ async fn change(
     State(flows): State<Flows>,
     context: Context,
     StrictJson(input): StrictJson<PasswordChangeInput>,
-) -> ApiResult<(StatusCode, AppendHeaders<[(HeaderName, HeaderValue); 1]>)> {
+) -> ApiResult<Response> {
     let current = password("current_password", input.current_password)?;
     let new = password("new_password", input.new_password)?;
-    let device = flows.auth.change_password(&context, current, new).await?;
-    let cookie = (header::SET_COOKIE, device_cookie::set(flows.cookies.session, &device));
-    Ok((StatusCode::NO_CONTENT, AppendHeaders([cookie])))
+    let changed = flows.auth.change_password(&context, current, new).await?;
+    let mut response = match changed.session {
+        Some(RenewedSession::Tokens(pair)) => flows.tokens(pair),
+        Some(RenewedSession::Cookie(session)) => flows.cookie_session(&session)?,
+        // The session ran out while the password was changed: there is nothing to go on with.
+        None => StatusCode::NO_CONTENT.into_response(),
+    };
+    let cookie = device_cookie::set(flows.cookies.session, &changed.device);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(response)
 }
 
 async fn change_forced(

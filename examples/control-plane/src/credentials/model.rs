@@ -33,6 +33,8 @@ pub(super) struct CredentialView {
     failed_login_attempts: u32,
     /// Until when tries are refused.
     locked_until: Option<DateTime<Utc>>,
+    /// Whether tries from clients that are not known are refused until an unlock or a new password, whatever the time.
+    is_closed: bool,
     last_login_at: Option<DateTime<Utc>>,
     is_active: bool,
     created_at: DateTime<Utc>,
@@ -48,8 +50,9 @@ impl From<CredentialRecord> for CredentialView {
             username: record.username,
             must_change_password: record.must_change_password,
             password_updated_at: record.password_updated_at,
-            failed_login_attempts: record.failed_login_attempts,
-            locked_until: record.locked_until,
+            failed_login_attempts: record.lock.failures,
+            locked_until: record.lock.refused_until(),
+            is_closed: record.lock.is_closed,
             last_login_at: record.last_login_at,
             is_active: record.is_active,
             created_at: record.created_at,

@@ -140,17 +140,21 @@ impl Credentials {
                     this.rbac.require_may_become(tx, context, id).await?;
                 }
                 let before = this.view(tx, id).await?;
-                this.apply(tx, context, &member, &change, hash.as_ref()).await?;
+                let is_unlocked = this.apply(tx, context, &member, &change, hash.as_ref()).await?;
                 let after = this.view(tx, id).await?;
+                if hash.is_none() && !is_unlocked && before == after {
+                    return Ok(after);
+                }
                 let event = event(context, "credential.update", tenant, id)
                     .with("password_changed", hash.is_some())
-                    .with("unlocked", change.unlock);
+                    .with("unlocked", is_unlocked);
                 tx.audit_instead(event.change(Some(&before), Some(&after)));
                 Ok(after)
             })
             .await
     }
 
+    /// Says whether a lock was asked to end, and there were failures.
     async fn apply(
         &self,
         tx: &mut Tx,
@@ -158,7 +162,7 @@ impl Credentials {
         member: &PersonView,
         change: &CredentialChange,
         hash: Option<&PasswordHash>,
-    ) -> Result<(), Refused> {
+    ) -> Result<bool, Refused> {
         let id = PersonId::from_uuid(member.id);
         if change.is_active == Some(false) {
             self.people.require_another_administrator(tx, id, member).await?;
@@ -172,18 +176,17 @@ impl Credentials {
             };
             self.people.change_identifiers(tx, context, member, identifiers).await?;
         }
+        // Before the new password, which forgets failures as well.
+        let is_unlocked = change.unlock && self.auth.unlock(tx, context, id).await?;
         if let Some(hash) = hash {
             // Only who signs in with it ends the duty to choose another, unless the caller says so.
             let must_change = must_change.unwrap_or(member.must_change_password);
             self.auth.set_password(tx, context, id, hash, must_change).await?;
         }
-        if change.unlock {
-            self.auth.unlock(tx, context, id).await?;
-        }
         if let Some(is_active) = change.is_active {
             self.auth.set_credential_active(tx, context, id, is_active).await?;
         }
-        Ok(())
+        Ok(is_unlocked)
     }
 
     pub(super) async fn delete(&self, context: &RequestContext, id: PersonId) -> Result<(), Refused> {

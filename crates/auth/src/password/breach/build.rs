@@ -29,7 +29,8 @@ impl BreachIndex {
     /// Makes the index `target` from a list with a line `HASH:COUNT` each, where `HASH` is a SHA-1 in hexadecimal digits. The count may
     /// be missing, which means 1; hashes with less than `count_min` are left out. Any order will do.
     ///
-    /// It needs 64 MiB of memory whatever the length of the list, and beside the target as much space again as it will have, and a third
+    /// It needs 64 MiB of memory, and for each eight million lines of the list 256 KiB and an open file while it merges what it has
+    /// sorted, so that two billion lines still fit into 64 MiB and 256 files; and beside the target as much space again as it will have, and a third
     /// more. The target appears when it is complete; an earlier one is replaced.
     ///
     /// # Errors
@@ -120,6 +121,11 @@ impl Runs<'_> {
     /// Merges the runs into an index.
     fn write(mut self, path: &Path) -> Result<u64, BreachIndexError> {
         self.run.sort_unstable();
+        if self.file.is_some() {
+            // What is in memory makes room for the buffers of the others.
+            self.spill()?;
+            self.run = Vec::new();
+        }
         if let Some(file) = &mut self.file {
             file.flush()?;
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use stylobate_core::{PersonId, SessionId};
 
-use super::{SessionRecord, SessionStore, Stored};
+use super::{SessionRecord, SessionStore, StoreFuture};
 use crate::SessionKey;
 
 /// Sessions in the memory of this process: they end with it, and no other process knows them.
@@ -130,7 +130,7 @@ impl Sessions {
 }
 
 /// Nothing here waits: what is decided under the lock is the answer.
-fn at_once<'a, T: Send + 'a>(value: T) -> Stored<'a, T> {
+fn at_once<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
     Box::pin(async move { Ok(value) })
 }
 
@@ -140,15 +140,20 @@ impl SessionStore for MemorySessions {
         key: SessionKey,
         record: &'a SessionRecord,
         sessions_max: u32,
-    ) -> Stored<'a, Vec<SessionId>> {
+    ) -> StoreFuture<'a, Vec<SessionId>> {
         at_once(self.0.lock().insert(key, record, sessions_max))
     }
 
-    fn find(&self, key: SessionKey, now: DateTime<Utc>) -> Stored<'_, Option<SessionRecord>> {
+    fn find(&self, key: SessionKey, now: DateTime<Utc>) -> StoreFuture<'_, Option<SessionRecord>> {
         at_once(self.0.lock().records.get(&key).filter(|record| record.is_live(now)).cloned())
     }
 
-    fn touch(&self, key: SessionKey, now: DateTime<Utc>, idle_expires_at: DateTime<Utc>) -> Stored<'_, bool> {
+    fn touch(
+        &self,
+        key: SessionKey,
+        now: DateTime<Utc>,
+        idle_expires_at: DateTime<Utc>,
+    ) -> StoreFuture<'_, bool> {
         at_once(self.0.lock().touch(key, now, idle_expires_at))
     }
 
@@ -158,19 +163,19 @@ impl SessionStore for MemorySessions {
         new: SessionKey,
         proved_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Stored<'_, bool> {
+    ) -> StoreFuture<'_, bool> {
         at_once(self.0.lock().rotate(old, new, proved_at, now))
     }
 
-    fn list(&self, person: PersonId, now: DateTime<Utc>) -> Stored<'_, Vec<SessionRecord>> {
+    fn list(&self, person: PersonId, now: DateTime<Utc>) -> StoreFuture<'_, Vec<SessionRecord>> {
         at_once(self.0.lock().live(person, now).into_iter().map(|(_, record)| record).collect())
     }
 
-    fn end(&self, key: SessionKey, now: DateTime<Utc>) -> Stored<'_, bool> {
+    fn end(&self, key: SessionKey, now: DateTime<Utc>) -> StoreFuture<'_, bool> {
         at_once(self.0.lock().remove(key).is_some_and(|record| record.is_live(now)))
     }
 
-    fn end_one(&self, person: PersonId, id: SessionId, now: DateTime<Utc>) -> Stored<'_, bool> {
+    fn end_one(&self, person: PersonId, id: SessionId, now: DateTime<Utc>) -> StoreFuture<'_, bool> {
         at_once(!self.0.lock().end_where(person, now, |one| one == id).is_empty())
     }
 
@@ -179,11 +184,11 @@ impl SessionStore for MemorySessions {
         person: PersonId,
         except: Option<SessionId>,
         now: DateTime<Utc>,
-    ) -> Stored<'_, Vec<SessionId>> {
+    ) -> StoreFuture<'_, Vec<SessionId>> {
         at_once(self.0.lock().end_where(person, now, |one| Some(one) != except))
     }
 
-    fn sweep(&self, now: DateTime<Utc>) -> Stored<'_, u64> {
+    fn sweep(&self, now: DateTime<Utc>) -> StoreFuture<'_, u64> {
         at_once(self.0.lock().sweep(now))
     }
 }

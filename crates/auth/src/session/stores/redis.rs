@@ -7,8 +7,8 @@ use deadpool_redis::{
 };
 use stylobate_core::{PersonId, SessionId};
 
-use super::{SessionRecord, SessionStore, SessionStoreError, Stored};
-use crate::SessionKey;
+use super::{SessionRecord, SessionStore, SessionStoreError, StoreFuture};
+use crate::{SessionKey, patience::patiently};
 
 /// Sessions in Redis, for services without SQL: any number of processes share them.
 ///
@@ -16,6 +16,8 @@ use crate::SessionKey;
 /// comes between its steps. Entries expire by Redis' own clock as well, which only frees memory: whether a session is
 /// live is judged by the caller's clock. Redis must keep what it acknowledged (`appendonly yes`) and must not evict
 /// (`maxmemory-policy noeviction`): a lost entry is a person signed out.
+///
+/// Each answer is waited for a second at most; after that the store counts as away.
 ///
 /// All keys begin with one hash tag, so that a cluster keeps them in one slot.
 pub struct RedisSessions {
@@ -165,7 +167,7 @@ impl RedisSessions {
     }
 
     async fn connection(&self) -> Result<Connection, SessionStoreError> {
-        self.pool.get().await.map_err(failed)
+        patiently(self.pool.get()).await.map_err(SessionStoreError)
     }
 
     async fn run<T: FromRedisValue>(
@@ -177,7 +179,7 @@ impl RedisSessions {
         let mut connection = self.connection().await?;
         let mut command = redis::cmd("EVAL");
         command.arg(script).arg(keys.len()).arg(keys).arg(values);
-        command.query_async(&mut connection).await.map_err(failed)
+        patiently(command.query_async(&mut connection)).await.map_err(SessionStoreError)
     }
 }
 
@@ -219,7 +221,7 @@ impl SessionStore for RedisSessions {
         key: SessionKey,
         record: &'a SessionRecord,
         sessions_max: u32,
-    ) -> Stored<'a, Vec<SessionId>> {
+    ) -> StoreFuture<'a, Vec<SessionId>> {
         Box::pin(async move {
             let keys = [self.session(key), self.person(record.person)];
             let values = [
@@ -239,17 +241,23 @@ impl SessionStore for RedisSessions {
         })
     }
 
-    fn find(&self, key: SessionKey, now: DateTime<Utc>) -> Stored<'_, Option<SessionRecord>> {
+    fn find(&self, key: SessionKey, now: DateTime<Utc>) -> StoreFuture<'_, Option<SessionRecord>> {
         Box::pin(async move {
             let mut connection = self.connection().await?;
             let mut command = redis::cmd("HMGET");
             command.arg(self.session(key)).arg(&["body", "seen", "idle", "auth"]);
-            let fields: Fields = command.query_async(&mut connection).await.map_err(failed)?;
+            let fields = patiently(command.query_async::<Fields>(&mut connection)).await;
+            let fields = fields.map_err(SessionStoreError)?;
             Ok(record(fields)?.filter(|record| record.is_live(now)))
         })
     }
 
-    fn touch(&self, key: SessionKey, now: DateTime<Utc>, idle_expires_at: DateTime<Utc>) -> Stored<'_, bool> {
+    fn touch(
+        &self,
+        key: SessionKey,
+        now: DateTime<Utc>,
+        idle_expires_at: DateTime<Utc>,
+    ) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             self.run(TOUCH, &[self.session(key)], &[micros(now), micros(idle_expires_at)]).await
         })
@@ -261,7 +269,7 @@ impl SessionStore for RedisSessions {
         new: SessionKey,
         proved_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Stored<'_, bool> {
+    ) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             let keys = [self.session(old), self.session(new)];
             let proved = proved_at.map(micros).unwrap_or_default();
@@ -270,7 +278,7 @@ impl SessionStore for RedisSessions {
         })
     }
 
-    fn list(&self, person: PersonId, now: DateTime<Utc>) -> Stored<'_, Vec<SessionRecord>> {
+    fn list(&self, person: PersonId, now: DateTime<Utc>) -> StoreFuture<'_, Vec<SessionRecord>> {
         Box::pin(async move {
             let found: Vec<Fields> =
                 self.run(LIST, &[self.person(person)], &[self.session_prefix(), micros(now)]).await?;
@@ -278,13 +286,13 @@ impl SessionStore for RedisSessions {
         })
     }
 
-    fn end(&self, key: SessionKey, now: DateTime<Utc>) -> Stored<'_, bool> {
+    fn end(&self, key: SessionKey, now: DateTime<Utc>) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             self.run(END, &[self.session(key)], &[self.person_prefix(), digest(key), micros(now)]).await
         })
     }
 
-    fn end_one(&self, person: PersonId, id: SessionId, now: DateTime<Utc>) -> Stored<'_, bool> {
+    fn end_one(&self, person: PersonId, id: SessionId, now: DateTime<Utc>) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             let values = [self.session_prefix(), micros(now), "only".to_owned(), id.to_string()];
             let ended: Vec<String> = self.run(END_SOME, &[self.person(person)], &values).await?;
@@ -297,7 +305,7 @@ impl SessionStore for RedisSessions {
         person: PersonId,
         except: Option<SessionId>,
         now: DateTime<Utc>,
-    ) -> Stored<'_, Vec<SessionId>> {
+    ) -> StoreFuture<'_, Vec<SessionId>> {
         Box::pin(async move {
             let except = except.map(|id| id.to_string()).unwrap_or_default();
             let values = [self.session_prefix(), micros(now), "except".to_owned(), except];
@@ -305,7 +313,7 @@ impl SessionStore for RedisSessions {
         })
     }
 
-    fn sweep(&self, _now: DateTime<Utc>) -> Stored<'_, u64> {
+    fn sweep(&self, _now: DateTime<Utc>) -> StoreFuture<'_, u64> {
         // Entries go by their own expiry.
         Box::pin(async { Ok(0) })
     }

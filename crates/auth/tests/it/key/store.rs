@@ -3,7 +3,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use stylobate_auth::{
     JwkSet, KeyEncryptionKey, KeyError, KeyPhase, KeyRing, KeyRingConfig, Kid, LocalSealer, Rotation,
-    SealedSecrets, SigningAlgorithm, SigningKey,
+    SigningAlgorithm, SigningKey,
 };
 use stylobate_core::{Clock, KeyId, RequestContext, Sealer};
 use stylobate_db::{Db, Scope};
@@ -29,7 +29,7 @@ async fn run(db: &Db, sql: &'static str, time: DateTime<Utc>) {
 /// Adds a key of the next generation, as a rotation will.
 async fn add_key(db: &Db, sealer: &Arc<dyn Sealer>, generation: i64, not_before: DateTime<Utc>) -> String {
     let kid = KeyId::new(not_before);
-    let (_, pkcs8) = SigningKey::generate_ed25519().unwrap();
+    let (_, pkcs8) = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
     let sealed = sealer.seal(&pkcs8, format!("signing_keys:{kid}").as_bytes()).await.unwrap();
     // PKCS#8 v2 (RFC 8410 §10.3) ends in the public key.
     let public_key = pkcs8[pkcs8.len() - 32..].to_vec();
@@ -173,48 +173,11 @@ async fn private_halves_are_not_in_the_table(db: TestDb) {
     open(&db, &sealer, &clock).await.unwrap();
     let sealed: Vec<u8> =
         db.read().await.unwrap().q("SELECT private_key_sealed FROM signing_keys").scalar().await.unwrap();
-    assert!(SigningKey::ed25519_from_pkcs8(&sealed).is_err());
+    assert!(SigningKey::from_pkcs8(SigningAlgorithm::EdDsa, &sealed).is_err());
     // The head of every Ed25519 PKCS#8 structure (RFC 8410 §7): in clear it would be somewhere.
     assert!(!sealed.windows(5).any(|part| part == [0x06, 0x03, 0x2b, 0x65, 0x70])); // C41
 }
 both_engines!(private_halves_are_not_in_the_table, &[&stylobate_auth::MIGRATIONS]);
-
-async fn a_sealed_secret_is_made_once_and_agreed_upon(db: TestDb) {
-    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
-    let asks: Vec<_> = (0..8)
-        .map(|_| {
-            let secrets = SealedSecrets::new(&db, Arc::clone(&sealer), Arc::clone(&clock) as _);
-            tokio::spawn(async move { *secrets.get_or_create("session_pepper").await.unwrap().expose() })
-        })
-        .collect();
-    let mut secrets = Vec::new();
-    for ask in asks {
-        secrets.push(ask.await.unwrap());
-    }
-    assert!(secrets.iter().all(|secret| *secret == secrets[0]));
-    let store = SealedSecrets::new(&db, Arc::clone(&sealer), Arc::clone(&clock) as _);
-    assert_ne!(store.get_or_create("another").await.unwrap().expose(), &secrets[0]);
-    let debug = format!("{:?}", store.get_or_create("another").await.unwrap());
-    assert_eq!(debug, "PlatformSecret([redacted])");
-}
-both_engines!(a_sealed_secret_is_made_once_and_agreed_upon, &[&stylobate_auth::MIGRATIONS]);
-
-async fn a_sealed_secret_does_not_open_with_another_key_or_name(db: TestDb) {
-    let (ours, clock) = (sealer(), Arc::new(ManualClock::new()));
-    let store = SealedSecrets::new(&db, Arc::clone(&ours), Arc::clone(&clock) as _);
-    store.get_or_create("first").await.unwrap();
-    let theirs = SealedSecrets::new(&db, sealer(), Arc::clone(&clock) as _);
-    assert_eq!(theirs.get_or_create("first").await.unwrap_err().code(), "kek_mismatch");
-    run(
-        &db,
-        "INSERT INTO sealed_secrets (name, sealed, created_at) \
-         SELECT 'second', sealed, $1 FROM sealed_secrets WHERE name = 'first'",
-        clock.now(),
-    )
-    .await;
-    assert_eq!(store.get_or_create("second").await.unwrap_err().code(), "kek_mismatch");
-}
-both_engines!(a_sealed_secret_does_not_open_with_another_key_or_name, &[&stylobate_auth::MIGRATIONS]);
 
 fn operator() -> RequestContext {
     RequestContext::system("test")
@@ -395,3 +358,23 @@ async fn another_algorithm_takes_over_by_a_rotation(db: TestDb) {
     assert!(matches!(with(hmac).await, Err(KeyError::NotGenerated(_))));
 }
 both_engines!(another_algorithm_takes_over_by_a_rotation, &[&stylobate_auth::MIGRATIONS]);
+
+async fn of_rotations_at_once_each_is_made_or_told_that_it_was_not(db: TestDb) {
+    let (sealer, clock) = (sealer(), Arc::new(ManualClock::new()));
+    let ring = Arc::new(open(&db, &sealer, &clock).await.unwrap());
+    let mut rotations = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let ring = Arc::clone(&ring);
+        rotations.spawn(async move { ring.rotate(&RequestContext::system("test"), Rotation::Now).await });
+    }
+    let mut made = 0;
+    for rotation in rotations.join_all().await {
+        match rotation {
+            Ok(_) => made += 1,
+            Err(error) => assert_eq!(error.code(), "key_rotation_concurrent"),
+        }
+    }
+    assert!(made > 0);
+    assert_eq!(ring.list().await.unwrap().len(), made + 1);
+}
+both_engines!(of_rotations_at_once_each_is_made_or_told_that_it_was_not, &[&stylobate_auth::MIGRATIONS]);

@@ -1,5 +1,6 @@
 use stylobate_auth::{
-    AuthConfig, AuthenticateError, MIGRATIONS, NewCookieSession, PersonStatus, RenewedSession,
+    AuthConfig, AuthError, AuthenticateError, MIGRATIONS, NewCookieSession, PersonStatus, RenewedSession,
+    SessionState,
 };
 use stylobate_core::{Clock as _, Credential, Principal, RequestContext, TenantId};
 use stylobate_db::Tx;
@@ -93,6 +94,13 @@ async fn a_cookie_session_ends_by_idling_and_at_its_absolute_limit(db: TestDb) {
     let used = house.cookie_login(&nobody(), "ada").await;
     for minute in 0..59 {
         assert!(house.holds(&used).await, "minute {minute}");
+        // The clock of the test is faster than the write beside the request.
+        eventually("the use being written", async || {
+            let listed =
+                house.auth.list_sessions(&RequestContext::new(Principal::person(ada))).await.unwrap();
+            listed[0].last_seen_at == house.clock.now()
+        })
+        .await;
         house.wait(60);
     }
     assert!(house.holds(&used).await);
@@ -245,18 +253,77 @@ async fn an_ended_cookie_session_is_refused_at_once_here_and_within_a_second_els
 both_engines!(an_ended_cookie_session_is_refused_at_once_here_and_within_a_second_elsewhere, &[&MIGRATIONS]);
 
 // A5
-async fn a_changed_password_ends_the_other_cookies_and_keeps_its_own(db: TestDb) {
+async fn a_changed_password_ends_every_cookie_and_renews_its_own(db: TestDb) {
     let house = House::new(db).await;
     house.person("ada").await;
     let (own, other) =
         (house.cookie_login(&nobody(), "ada").await, house.cookie_login(&nobody(), "ada").await);
     let ctx = house.as_cookie_holder(&own).await;
-    house.auth.change_password(&ctx, typed(PASSWORD), typed("an orchard of 12 pear trees")).await.unwrap();
-    assert!(house.holds(&own).await && !house.holds(&other).await);
-    // A process that never saw it reads the row, which went over to the new epoch.
-    assert!(house.by_cookie_at(&house.another_process().await, &own).await.is_ok());
+    house.wait(60);
+    let new = typed("an orchard of 12 pear trees");
+    let changed = house.auth.change_password(&ctx, typed(PASSWORD), new).await.unwrap();
+    // Whoever stole the cookie of the session that asked is out as well.
+    assert!(!house.holds(&own).await && !house.holds(&other).await);
+    let Some(RenewedSession::Cookie(renewed)) = changed.session else { panic!("{:?}", changed.session) };
+    assert_ne!(renewed.session_id, own.session_id);
+    assert_eq!(renewed.expires_in.as_secs(), 24 * 60 * 60 - 60, "the absolute limit stays");
+    let principal = house.by_cookie(&renewed).await.unwrap();
+    assert_eq!(principal.assurance.auth_time, Some(house.clock.now()));
+    // A process that never saw it reads the row, which is of the new epoch.
+    assert!(house.by_cookie_at(&house.another_process().await, &renewed).await.is_ok());
 }
-both_engines!(a_changed_password_ends_the_other_cookies_and_keeps_its_own, &[&MIGRATIONS]);
+both_engines!(a_changed_password_ends_every_cookie_and_renews_its_own, &[&MIGRATIONS]);
+
+// A5
+async fn what_has_idled_out_is_not_ended_again(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    let tenant = TenantId::new(house.clock.now());
+    let verified = house.auth.verify_login(&nobody(), "ada", typed(PASSWORD)).await.unwrap();
+    let idle = house.auth.start_cookie_session(&nobody(), &verified, Some(tenant)).await.unwrap();
+    house.wait(2 * 60 * 60);
+    let pair = house.login("ada", PASSWORD).await.unwrap();
+    let ctx = house.as_holder(&pair).await;
+    let revocations = house.count("SELECT count(*) FROM revocations").await;
+    assert_eq!(code(house.auth.revoke_session(&ctx, idle.session_id).await), "session_not_found");
+    let auth = house.auth.clone();
+    let end = async move |tx: &mut Tx| {
+        let ended = auth.revoke_sessions_in(tx, &system(), tenant, ada.id).await?;
+        let session = auth.revoke_session_in(tx, &system(), tenant, idle.session_id).await?;
+        let left = auth.people().end_sessions_in(tx, ada.id, tenant).await?;
+        Ok::<_, AuthError>((ended, session.state, left))
+    };
+    assert_eq!(house.db.transact(SCOPE, end).await.unwrap(), (0, SessionState::Idle, 0));
+    assert_eq!(house.count("SELECT count(*) FROM revocations").await, revocations);
+    assert_eq!(house.count("SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL").await, 0);
+    assert_eq!((house.audit.count("session.revoke"), house.audit.count("session.revoke_all")), (0, 0));
+}
+both_engines!(what_has_idled_out_is_not_ended_again, &[&MIGRATIONS]);
+
+// C18
+async fn a_refresh_token_that_a_sign_in_came_with_ends_with_it(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    house.person("bob").await;
+    let before = house.login("ada", PASSWORD).await.unwrap();
+    let verified = house.auth.verify_login(&nobody(), "bob", typed(PASSWORD)).await.unwrap();
+    let (auth, token) = (house.auth.clone(), before.refresh_token.clone());
+    let begin = async move |tx: &mut Tx| {
+        let admitted = auth.admit(tx, &verified).await?;
+        for other in ["", "nonsense"] {
+            assert!(!auth.end_carried(tx, other).await?);
+        }
+        assert!(auth.end_carried(tx, &token).await?);
+        assert!(!auth.end_carried(tx, &token).await?, "once");
+        auth.begin_session(tx, &nobody(), admitted, None).await
+    };
+    let after = house.db.transact(SCOPE, begin).await.unwrap();
+    assert!(is_revoked(&house.auth, &before).await);
+    assert_eq!(code(house.refresh(&before.refresh_token).await), "refresh_invalid");
+    assert!(!is_revoked(&house.auth, &after).await);
+    assert_eq!(house.count("SELECT count(*) FROM sessions WHERE end_reason = 'replaced'").await, 1);
+}
+both_engines!(a_refresh_token_that_a_sign_in_came_with_ends_with_it, &[&MIGRATIONS]);
 
 async fn cookies_and_tokens_share_the_limit_on_sessions(db: TestDb) {
     let house = House::with(db, AuthConfig { sessions_max: 2, ..AuthConfig::default() }).await;

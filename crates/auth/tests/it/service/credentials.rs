@@ -1,4 +1,6 @@
-use stylobate_auth::{AuthError, CredentialRecord, MIGRATIONS, PasswordHash};
+use stylobate_auth::{
+    AuthError, CredentialRecord, HashParams, HasherOptions, MIGRATIONS, PasswordHash, PasswordHasher,
+};
 use stylobate_core::{Clock as _, PersonId};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
@@ -42,10 +44,10 @@ async fn a_record_tells_everything_but_the_secret(db: TestDb) {
         house.try_login("ada", WRONG).await;
     }
     let locked = record(&house, ada.id).await;
-    assert_eq!(locked.failed_login_attempts, 5);
-    assert!(locked.locked_until > Some(house.clock.now()));
+    assert_eq!((locked.lock.failures, locked.lock.clients_locked), (5, 1));
+    assert!(locked.lock.refused_until() > Some(house.clock.now()));
     house.wait(16 * 60);
-    assert_eq!(record(&house, ada.id).await.locked_until, None, "a lock that is over is none");
+    assert_eq!(record(&house, ada.id).await.lock.refused_until(), None, "a lock that is over is none");
 
     let bob = house.person("bob").await;
     let mut conn = house.db.read().await.unwrap();
@@ -115,28 +117,75 @@ async fn a_credential_is_made_once(db: TestDb) {
 }
 both_engines!(a_credential_is_made_once, &[&MIGRATIONS]);
 
-async fn a_renewed_hash_is_no_new_password(db: TestDb) {
+// A4
+async fn an_account_that_is_closed_is_seen_to_be(db: TestDb) {
     let house = House::new(db).await;
     let ada = house.person("ada").await;
+    house.try_login("ada", WRONG).await;
+    assert!(!record(&house, ada.id).await.lock.is_closed);
+    // As after eighty of them.
+    change(&house, async |tx: &mut Tx| {
+        Ok(tx.q("UPDATE login_counters SET failures = 80 WHERE kind = 'account'").run().await?)
+    })
+    .await
+    .unwrap();
+    house.wait(2 * 24 * 60 * 60);
+    assert_eq!(house.try_login("ada", PASSWORD).await, "login_throttled");
+    let lock = record(&house, ada.id).await.lock;
+    assert_eq!((lock.failures, lock.refused_until(), lock.is_closed), (80, None, true));
+    // A clock that was wrong holds nobody, and so shows nothing.
+    change(&house, async |tx: &mut Tx| {
+        let far = house.clock.now() + chrono::TimeDelta::days(9_000);
+        let sql = "UPDATE login_counters SET failures = 5, locked_until = $1 WHERE kind = 'account'";
+        Ok(tx.q(sql).bind(far).run().await?)
+    })
+    .await
+    .unwrap();
+    assert_eq!(record(&house, ada.id).await.lock.refused_until(), None);
+    assert_eq!(house.try_login("ada", PASSWORD).await, "ok");
+}
+both_engines!(an_account_that_is_closed_is_seen_to_be, &[&MIGRATIONS]);
+
+async fn a_renewed_hash_is_no_new_password(db: TestDb) {
+    let house = House::new(db).await;
+    let other = HasherOptions::default().params(HashParams::new(20_000, 2).unwrap());
+    let imported = PasswordHasher::new(other).hash(typed(PASSWORD)).await.unwrap().into();
+    let auth = house.auth.clone();
+    let ada = change(&house, async |tx: &mut Tx| {
+        let ada = auth.people().insert(tx, &system(), new_person("ada")).await?;
+        assert!(auth.import_password(tx, &system(), ada.id, &imported).await?);
+        Ok(ada)
+    })
+    .await
+    .unwrap();
     let made = record(&house, ada.id).await;
+    assert_eq!((made.created_at, made.password_updated_at), (house.clock.now(), house.clock.now()));
+    house.wait(60);
+    house.login("ada", PASSWORD).await.unwrap();
+    let renewed = record(&house, ada.id).await;
+    assert_eq!(renewed.updated_at, house.clock.now(), "it was renewed");
+    assert_eq!(
+        (renewed.created_at, renewed.password_updated_at),
+        (made.created_at, made.password_updated_at)
+    );
     house.wait(60);
     let new = hash(&house, NEW).await;
-    let auth = house.auth.clone();
     change(&house, async |tx: &mut Tx| auth.set_password(tx, &system(), ada.id, &new, false).await)
         .await
         .unwrap();
     let changed = record(&house, ada.id).await;
     assert_eq!((changed.created_at, changed.password_updated_at), (made.created_at, house.clock.now()));
-    // What a renewal does to the row.
-    house.wait(60);
-    let touch = house.clock.now();
+    // Of a row that another program wrote, `updated_at` is what there is, until it moves.
     change(&house, async |tx: &mut Tx| {
-        Ok(tx.q("UPDATE credentials SET updated_at = $1").bind(touch).run().await?)
+        Ok(tx.q("UPDATE credentials SET created_at = NULL, password_updated_at = NULL").run().await?)
     })
     .await
     .unwrap();
-    let renewed = record(&house, ada.id).await;
-    assert_eq!(renewed.updated_at, touch);
-    assert_eq!(renewed.password_updated_at, changed.password_updated_at);
+    house.wait(60);
+    change(&house, async |tx: &mut Tx| auth.set_credential_active(tx, &system(), ada.id, false).await)
+        .await
+        .unwrap();
+    let off = record(&house, ada.id).await;
+    assert_eq!((off.updated_at, off.password_updated_at), (house.clock.now(), changed.password_updated_at));
 }
 both_engines!(a_renewed_hash_is_no_new_password, &[&MIGRATIONS]);

@@ -6,14 +6,14 @@ use std::{
 };
 
 use stylobate_auth::{
-    AdmittedPerson, Auth, AuthConfig, AuthError, CounterStore, DeviceCookie, MIGRATIONS, MemoryCounters,
-    PersonStatus, RedisCounters,
+    AdmittedPerson, Auth, AuthConfig, AuthError, CounterStore, DeviceCookie, LockState, MIGRATIONS,
+    MemoryCounters, PersonStatus, RedisCounters,
 };
 use stylobate_core::{PersonId, RequestContext};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
 
-use super::{House, PASSWORD, SCOPE, WRONG, code, nobody, system, typed};
+use super::{House, PASSWORD, SCOPE, WRONG, code, eventually, nobody, system, typed};
 
 const NEW: &str = "gravel thimble orchard nine";
 
@@ -72,7 +72,7 @@ async fn strangers_cannot_lock_the_owner_out(db: TestDb) {
     }
     // A success from the device excuses the device alone.
     assert_eq!(try_from(&house.auth, 50, "ada", PASSWORD, None).await, "login_throttled");
-    let state = house.auth.lock_state(&mut house.db.read().await.unwrap(), ada.id).await.unwrap();
+    let state = lock_state(&house.auth, &house, ada.id).await;
     assert_eq!((state.failures, state.clients_locked, state.device_failures), (20, 4, 0));
     assert!(state.is_locked() && !state.is_closed);
     assert_eq!(state.locked_until, Some(house.clock_now() + chrono::TimeDelta::minutes(15)));
@@ -99,7 +99,7 @@ async fn a_known_device_has_failures_of_its_own(db: TestDb) {
     attack(&house.auth, "ada").await;
     assert_eq!(try_from(&house.auth, 1, "ada", PASSWORD, Some(again.expose_secret())).await, "ok");
     assert_eq!(try_from(&house.auth, 1, "ada", PASSWORD, Some(text)).await, "ok", "it is the same device");
-    let state = house.auth.lock_state(&mut house.db.read().await.unwrap(), ada.id).await.unwrap();
+    let state = lock_state(&house.auth, &house, ada.id).await;
     assert_eq!((state.devices_locked, state.are_devices_closed), (0, false));
 }
 both_engines!(a_known_device_has_failures_of_its_own, &[&MIGRATIONS]);
@@ -113,7 +113,7 @@ async fn a_new_password_or_a_disabled_person_voids_the_cookie(db: TestDb) {
     attack(&house.auth, "ada").await;
     // Whoever is signed in changes the password all the same, and that ends the attack.
     let ctx = house.as_holder(&own).await;
-    house.auth.change_password(&ctx, typed(PASSWORD), typed(NEW)).await.unwrap();
+    let _ = house.auth.change_password(&ctx, typed(PASSWORD), typed(NEW)).await.unwrap();
     assert_eq!(house.count("SELECT count(*) FROM login_counters WHERE kind <> 'address'").await, 0);
     assert_eq!(try_from(&house.auth, 50, "ada", NEW, None).await, "ok");
     attack(&house.auth, "ada").await;
@@ -156,6 +156,10 @@ async fn an_administrator_unlocks(db: TestDb) {
 }
 both_engines!(an_administrator_unlocks, &[&MIGRATIONS]);
 
+async fn lock_state(auth: &Auth, house: &House, person: PersonId) -> LockState {
+    auth.credential_of(&mut house.db.read().await.unwrap(), person).await.unwrap().lock
+}
+
 async fn unlock(auth: &Auth, house: &House, person: PersonId) -> bool {
     let auth = auth.clone();
     let unlock = async move |tx: &mut Tx| auth.unlock(tx, &system(), person).await;
@@ -196,13 +200,26 @@ async fn counters_elsewhere_decide_the_same(db: TestDb) {
     let house = House::new(db).await;
     let ada = house.person("ada").await;
     let redis: Arc<dyn CounterStore> = Arc::new(crate::throttle::redis_counters());
-    for store in [Arc::new(MemoryCounters::new()) as Arc<dyn CounterStore>, redis] {
+    for (store, at_once) in [(Arc::new(MemoryCounters::new()) as Arc<dyn CounterStore>, true), (redis, false)]
+    {
         let auth = house.counting_in(store).await;
         assert_eq!(try_from(&auth, 9, "ada", PASSWORD, None).await, "ok");
         attack(&auth, "ada").await;
-        let state = auth.lock_state(&mut house.db.read().await.unwrap(), ada.id).await.unwrap();
+        let state = lock_state(&auth, &house, ada.id).await;
         assert_eq!((state.failures, state.clients_locked), (20, 4));
+        // Nothing is forgotten before the transaction commits, and a second round of it finds what the first found.
+        for _ in 0..2 {
+            let mut tx = house.db.begin(SCOPE).await.unwrap();
+            assert!(auth.unlock(&mut tx, &system(), ada.id).await.unwrap());
+            tx.rollback().await.unwrap();
+        }
+        assert_eq!(try_from(&auth, 50, "ada", PASSWORD, None).await, "login_throttled");
+        let unlocked = house.audit.count("auth.unlock");
         assert!(unlock(&auth, &house, ada.id).await);
+        assert_eq!(house.audit.count("auth.unlock"), unlocked + 1);
+        let is_clear = async || lock_state(&auth, &house, ada.id).await == LockState::default();
+        assert!(!at_once || is_clear().await);
+        eventually("clearing the counters", is_clear).await;
         assert_eq!(try_from(&auth, 1, "ada", PASSWORD, None).await, "ok");
         // A success ends its own failures.
         for _ in 0..4 {
@@ -231,6 +248,48 @@ async fn without_its_store_of_counters_sign_in_is_unavailable() {
         assert_eq!(auth.hasher().stats().computed, computed, "no password is looked at");
     }
 }
+
+/// A32: what administrators do about people does not depend on where failures are counted.
+async fn without_its_store_of_counters_people_are_deleted_and_given_passwords(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    let away = RedisCounters::connect("redis://127.0.0.1:1/0", "x:").unwrap();
+    let auth = house.counting_in(Arc::new(away)).await;
+    let hash = auth.hash_new_password(&ada.context_words(), typed(NEW)).await.unwrap();
+    let change = async move |tx: &mut Tx| {
+        auth.set_password(tx, &system(), ada.id, &hash, false).await?;
+        Ok::<_, AuthError>(auth.people().delete(tx, &system(), ada.id).await?)
+    };
+    house.db.transact(SCOPE, change).await.unwrap();
+    assert_eq!(house.count("SELECT count(*) FROM people").await, 0);
+}
+both_engines!(without_its_store_of_counters_people_are_deleted_and_given_passwords, &[&MIGRATIONS]);
+
+async fn counters_that_are_forgotten_are_swept_and_no_others(db: TestDb) {
+    let house = House::new(db).await;
+    let insert = async |from: i64, to: i64, at: chrono::DateTime<chrono::Utc>| {
+        let fill = async move |tx: &mut Tx| {
+            for key in from..to {
+                tx.q("INSERT INTO login_counters (kind, key, failures, window_started_at, expires_at) \
+                      VALUES ('address', $1, 1, $2, $2)")
+                    .bind(key.to_be_bytes().to_vec())
+                    .bind(at)
+                    .run()
+                    .await?;
+            }
+            Ok::<_, stylobate_db::Error>(())
+        };
+        house.db.transact(SCOPE, fill).await.unwrap();
+    };
+    // More than one batch, all at once and one after the other.
+    let now = house.clock_now();
+    insert(0, 600, now).await;
+    insert(600, 700, now - chrono::TimeDelta::minutes(1)).await;
+    insert(700, 710, now + chrono::TimeDelta::minutes(1)).await;
+    assert_eq!(house.auth.sweep().await.unwrap(), 700);
+    assert_eq!(house.count("SELECT count(*) FROM login_counters").await, 10);
+}
+both_engines!(counters_that_are_forgotten_are_swept_and_no_others, &[&MIGRATIONS]);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_of_strangers_is_a_setting() {

@@ -1,4 +1,4 @@
-use stylobate_auth::{AuthError, MIGRATIONS, PolicyViolation};
+use stylobate_auth::{AuthError, MIGRATIONS, PolicyViolation, RenewedSession};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -13,15 +13,22 @@ async fn a_changed_password_ends_the_other_sessions(db: TestDb) {
     let own = house.login("ada", PASSWORD).await.unwrap();
     let other = house.login("ada", PASSWORD).await.unwrap();
     let ctx = house.as_holder(&own).await;
-    house.auth.change_password(&ctx, typed(PASSWORD), typed(NEW)).await.unwrap();
-    assert!(is_revoked(&house.auth, &other).await);
-    assert_eq!(code(house.refresh(&other.refresh_token).await), "refresh_invalid");
-    assert!(!is_revoked(&house.auth, &own).await);
-    let renewed = house.refresh(&own.refresh_token).await.unwrap();
+    let changed = house.auth.change_password(&ctx, typed(PASSWORD), typed(NEW)).await.unwrap();
+    // The one that asks goes on under another id: whoever stole what it had is out.
+    for pair in [&other, &own] {
+        assert!(is_revoked(&house.auth, pair).await);
+        assert_eq!(code(house.refresh(&pair.refresh_token).await), "refresh_invalid");
+    }
+    let Some(RenewedSession::Tokens(pair)) = changed.session else { panic!("{:?}", changed.session) };
+    assert_ne!(pair.session_id, own.session_id);
+    let renewed = house.refresh(&pair.refresh_token).await.unwrap();
     assert!(!is_revoked(&house.auth, &renewed).await);
     // Also for a process that has to read the row.
     super::eventually("staleness", async || !house.auth.revocations().is_fresh()).await;
-    assert!(house.auth.authenticate_slow(&own.access_token).await.is_ok());
+    assert!(house.auth.authenticate_slow(&pair.access_token).await.is_ok());
+    assert!(house.auth.authenticate_slow(&own.access_token).await.is_err());
+    let facts = house.audit.last("auth.password_change").metadata.unwrap();
+    assert_eq!(facts["goes_on_as"], pair.session_id.to_string());
     assert_eq!(house.try_login("ada", PASSWORD).await, "invalid_credentials");
     assert_eq!(house.try_login("ada", NEW).await, "ok");
     assert_eq!(house.audit.count("auth.password_change"), 1);

@@ -5,7 +5,7 @@ use stylobate_core::{Clock as _, PersonId};
 use stylobate_db::{Db, Tx};
 use stylobate_testkit::{TestDb, both_engines};
 
-use super::{House, PASSWORD, SCOPE, is_revoked, new_person, system};
+use super::{House, PASSWORD, SCOPE, code, is_revoked, new_person, system};
 
 async fn update(
     auth: &Auth,
@@ -140,3 +140,26 @@ async fn missing_people_are_not_found(db: TestDb) {
     assert!(matches!(house.db.transact(SCOPE, set).await, Err(PeopleError::NotFound)));
 }
 both_engines!(missing_people_are_not_found, &[&MIGRATIONS]);
+
+// A5: whoever has to change the password can do nothing else before.
+async fn a_duty_to_change_the_password_ends_what_there_is(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await;
+    let pair = house.login("ada", PASSWORD).await.unwrap();
+    let version = People::find(&mut house.db.read().await.unwrap(), ada.id).await.unwrap().unwrap().version;
+    let duty = |is_due| PersonChange { must_change_password: Some(is_due), ..PersonChange::default() };
+    let due = update(&house.auth, &house.db, ada.id, version, duty(true)).await.unwrap();
+    assert!(is_revoked(&house.auth, &pair).await);
+    assert_eq!(code(house.refresh(&pair.refresh_token).await), "refresh_invalid");
+    assert_eq!(house.try_login("ada", PASSWORD).await, "must_change_password");
+    let reason = "SELECT count(*) FROM sessions WHERE end_reason = 'password_change_required'";
+    assert_eq!(house.count(reason).await, 1);
+    assert_eq!(house.audit.count("person.update"), 1);
+    // Taken back, or said again, it ends nothing.
+    let free = update(&house.auth, &house.db, ada.id, due.version, duty(false)).await.unwrap();
+    assert_eq!(free.credential_epoch, due.credential_epoch);
+    let again = house.login("ada", PASSWORD).await.unwrap();
+    update(&house.auth, &house.db, ada.id, free.version, duty(false)).await.unwrap();
+    assert!(!is_revoked(&house.auth, &again).await);
+}
+both_engines!(a_duty_to_change_the_password_ends_what_there_is, &[&MIGRATIONS]);

@@ -53,7 +53,9 @@ fn a_remembered_token_of_a_removed_key_is_refused_at_once() {
     let fixture = Fixture::new();
     let token = fixture.signer.issue(&fixture.claims()).unwrap();
     fixture.verify(&token).unwrap();
-    fixture.keys.replace(KeySet::signing_with(SigningKey::hs256(&[7; 32]).unwrap()));
+    fixture.keys.replace(KeySet::signing_with(
+        SigningKey::hmac(stylobate_auth::SigningAlgorithm::Hs256, &[7; 32]).unwrap(),
+    ));
     assert!(matches!(fixture.verify(&token), Err(TokenError::KeyUnknown)));
     assert_eq!(fixture.verifier.remembered(), 0);
     // Nor does the key's return bring the old entry back: the token is verified anew.
@@ -67,7 +69,8 @@ fn a_rotation_keeps_what_is_remembered_while_the_old_key_verifies() {
     let fixture = Fixture::new();
     let token = fixture.signer.issue(&fixture.claims()).unwrap();
     let first = fixture.verify(&token).unwrap();
-    let rotated = KeySet::signing_with(SigningKey::hs256(&[7; 32]).unwrap());
+    let rotated =
+        KeySet::signing_with(SigningKey::hmac(stylobate_auth::SigningAlgorithm::Hs256, &[7; 32]).unwrap());
     fixture.keys.replace(rotated.also_accepting(fixture.key.verifying_key().clone()).unwrap());
     assert!(Arc::ptr_eq(&first, &fixture.verify(&token).unwrap()));
     assert_ne!(fixture.signer.issue(&fixture.claims()).unwrap().split('.').next(), token.split('.').next());
@@ -78,7 +81,7 @@ fn another_key_under_the_same_name_does_not_inherit() {
     let fixture = Fixture::new();
     let token = fixture.signer.issue(&fixture.claims()).unwrap();
     fixture.verify(&token).unwrap();
-    let (impostor, _) = SigningKey::generate_ed25519().unwrap();
+    let (impostor, _) = SigningKey::generate(stylobate_auth::SigningAlgorithm::EdDsa).unwrap();
     fixture.keys.replace(KeySet::signing_with(impostor.with_kid(fixture.key.kid().clone())));
     assert!(matches!(fixture.verify(&token), Err(TokenError::SignatureWrong)));
 }

@@ -348,7 +348,11 @@ async fn algorithms_that_are_not_wanted_are_no_keys() {
 async fn a_public_key_shown_as_a_secret_verifies_nothing() {
     // C1: what the issuer shows as `oct` is not taken, so that nobody signs with what everybody can read.
     let kid: Kid = "shared".parse().unwrap();
-    let fixture = Fixture::with(|| SigningKey::hs256(crate::key::SECRET).unwrap().with_kid(kid.clone()));
+    let fixture = Fixture::with(|| {
+        SigningKey::hmac(stylobate_auth::SigningAlgorithm::Hs256, crate::key::SECRET)
+            .unwrap()
+            .with_kid(kid.clone())
+    });
     let issuer = Issuer::default();
     let k = BASE64_URL_SAFE_NO_PAD.encode(crate::key::SECRET);
     let other = json(&[&rotated()]);
