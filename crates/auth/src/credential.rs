@@ -9,8 +9,8 @@ use stylobate_db::{Conn, Error, Tx};
 
 use crate::StoredHash;
 
-pub(crate) use hashes::count_hashes;
 pub use hashes::{HashCount, HashCounts};
+pub(crate) use hashes::{count_hashes, list_hashes};
 pub use record::CredentialRecord;
 pub(crate) use record::{delete_password, find_records, is_password_active, set_password_active};
 

@@ -15,8 +15,11 @@
 //! 4. Hashing runs on threads of its own, at most as many at once as there are permits; the others wait, for a bounded time and in
 //!    bounded number, and the rest is told to come back ([`PasswordError::Busy`], 503 with `Retry-After`). Addresses take turns, and
 //!    one that fills the queue makes room for the others ([`PasswordHasher::for_address`]).
-//! 5. An unknown account costs what a known one costs ([`PasswordHasher::verify_dummy`]). The hash of a replaced system costs what it
-//!    cost there, so that until their first sign-in its people can be told by the time of a wrong password.
+//! 5. An unknown account costs what a known one costs ([`PasswordHasher::verify_dummy`]). Hashes from before a change of parameters and
+//!    those of replaced systems cost what they cost then and there, until the next sign-in of their people: where there are such, an
+//!    unknown account has to cost what some of them do ([`PasswordHasher::verify_dummy_like`]). `Auth` gives names that nobody has the
+//!    costs of stored hashes, each as often as people have it, so that the time of a wrong password tells what a hash costs, and not
+//!    whether there is one.
 //!
 //! ```
 //! use stylobate_auth::{ContextWords, Password, PasswordHasher, PasswordPolicy, Verdict};
@@ -70,5 +73,7 @@ pub use params::HashParams;
 pub use peppers::PasswordPeppers;
 pub use phc::PasswordHash;
 pub use policy::{PasswordPolicy, PolicyViolation};
+#[cfg(feature = "sql")]
+pub(crate) use stored::HashWork;
 pub use stored::StoredHash;
 pub use typed::Password;

@@ -5,6 +5,7 @@ mod background;
 mod builder;
 mod cookie;
 mod credentials;
+mod dummy;
 mod error;
 mod guessing;
 mod login;
@@ -57,6 +58,7 @@ struct Inner {
     counters: Counters,
     policy: PasswordPolicy,
     hasher: PasswordHasher,
+    dummy_costs: dummy::DummyCosts,
     pepper: Pepper,
     keys: Keys,
     /// Absent when the operator supplies the keys.

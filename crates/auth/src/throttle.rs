@@ -26,13 +26,20 @@
 //! 5. A client is an address: an IPv4 address, or 64 bits of an IPv6 one (one customer, RFC 6177 §2). Clients whose
 //!    address is not known are one client.
 //! 6. The account is the person, not the name: every spelling, and username and e-mail address, count together. A name
-//!    that nobody has is counted by its keyed digest in the same way, so that being locked out does not tell whether an
-//!    account exists. These counters, and these alone, are forgotten after 400 quiet days.
+//!    that nobody has is counted by its keyed digest in the same way, so that being locked out by one's own tries at a name
+//!    does not tell whether an account exists. These counters, and these alone, are forgotten after 400 quiet days.
 //! 7. Tries during a lock are refused and not counted, so nobody can make a lock longer by knocking at it.
 //! 8. The counters decide when a try ends, not when it begins: of many parallel tries only those that come before the
 //!    lock learn their result.
 //! 9. Clocks may disagree and step back: a lock that ends later than any lock can was made by a clock that was wrong, and
 //!    holds nobody.
+//!
+//! What rule 6 gives away: a lock of one name shows at the other. Whoever fails five times at `ada` from one address, and is
+//! then refused at `ada@example.org` without having failed there, knows that both are one account and so that it exists; two
+//! names that nobody has never do this. It costs a lock, which is on record, and each further guess at the address counts
+//! as a failure of the client, so that one client tests at most a hundred addresses in 15 min. It is not mended, because
+//! every way of hiding it takes more: locks by name give whoever knows both twice the tries, and a lock that answers "wrong
+//! password" at the other name answers so to the owner with the right one.
 //!
 //! The numbers 5, 20, 15 min and 100 are settings ([`ThrottleConfig`]); 80, 20 devices' failures and the day are not.
 //!

@@ -10,6 +10,25 @@ use crate::{PasswordHasher, StoredHash};
 /// Rows of one page: a few hundred KiB of text.
 const PAGE_ROWS: i64 = 1_000;
 
+/// The stored text of a password hash.
+#[derive(sqlx::FromRow)]
+pub(crate) struct HashRow {
+    #[sqlx(rename = "person_id")]
+    pub(crate) person: Uuid,
+    pub(crate) hash: String,
+    pub(crate) is_active: bool,
+}
+
+/// The next page of stored hashes in the order of their people, those after `after`; none when there are no more.
+pub(crate) async fn list_hashes(conn: &mut Conn, after: Uuid) -> Result<Vec<HashRow>, Error> {
+    conn.q("SELECT person_id, hash, is_active FROM credentials WHERE kind = 'password' AND person_id > $1 \
+            ORDER BY person_id LIMIT $2")
+        .bind(after)
+        .bind(PAGE_ROWS)
+        .all()
+        .await
+}
+
 /// Stored hashes of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashCount {
@@ -50,17 +69,11 @@ pub(crate) async fn count_hashes(conn: &mut Conn, hasher: &PasswordHasher) -> Re
     let mut counts: BTreeMap<Kind, u64> = BTreeMap::new();
     let mut after = Uuid::nil();
     loop {
-        let rows = conn
-            .q("SELECT person_id, hash FROM credentials WHERE kind = 'password' AND person_id > $1 \
-                ORDER BY person_id LIMIT $2")
-            .bind(after)
-            .bind(PAGE_ROWS)
-            .all::<(Uuid, String)>()
-            .await?;
-        let Some((last, _)) = rows.last() else { break };
-        after = *last;
-        for (_, text) in &rows {
-            *counts.entry(kind_of(text, hasher)).or_default() += 1;
+        let rows = list_hashes(conn, after).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.person;
+        for row in &rows {
+            *counts.entry(kind_of(&row.hash, hasher)).or_default() += 1;
         }
     }
     let counts = counts.into_iter().map(|((scheme, cost, pepper_version, unusable), count)| HashCount {

@@ -269,7 +269,7 @@ impl PasswordHasher {
     }
 
     /// Does the work of [`Self::verify`] for an account that does not exist or has no password, with the parameters of new hashes,
-    /// so that neither time nor load tells it apart. Always a [`Verdict::Mismatch`].
+    /// so that neither time nor load tells it apart from one whose hash has those. Always a [`Verdict::Mismatch`].
     ///
     /// # Errors
     /// As [`Self::verify`] under the same load; answer them the same way.
@@ -278,6 +278,31 @@ impl PasswordHasher {
         let pepper = self.inner.peppers.newest().cloned();
         self.run(1, Job::Argon2id { password, params: self.inner.params.argon2()?, salt, pepper }).await?;
         Ok(Verdict::Mismatch)
+    }
+
+    /// Does the work of [`Self::verify_stored`] for an account that does not exist or has no password, as if it had a hash like
+    /// `like`, whoever's that is: where stored hashes differ in what they cost. Always a [`Verdict::Mismatch`].
+    ///
+    /// # Errors
+    /// As [`Self::verify_stored`] under the same load; answer them the same way.
+    pub async fn verify_dummy_like(
+        &self,
+        password: Password,
+        like: &StoredHash,
+    ) -> Result<Verdict, PasswordError> {
+        // That the password might be right for `like` is nobody's business.
+        let _ = self.verify_stored(password, like).await?;
+        Ok(Verdict::Mismatch)
+    }
+
+    /// Whether a stored hash was made as new ones are.
+    #[cfg(feature = "sql")]
+    pub(crate) fn is_current(&self, stored: &StoredHash) -> bool {
+        match &stored.kind {
+            Kind::Argon2id(hash) => !self.inner.is_outdated(hash),
+            #[cfg(feature = "legacy-hashes")]
+            Kind::Legacy(_) => false,
+        }
     }
 
     /// Judges a password about to be set, as [`PasswordPolicy::check`] does; on a thread of the hasher where the policy has rules

@@ -115,6 +115,23 @@ impl LegacyHash {
         }
     }
 
+    /// What tells it from others of its scheme in the time that it takes.
+    #[cfg(feature = "sql")]
+    pub(super) fn work(&self) -> [u32; 4] {
+        let output_bytes = u32::try_from(self.output.len()).unwrap_or(u32::MAX);
+        match &self.function {
+            Function::Bcrypt { cost, .. } => [*cost, 0, 0, 0],
+            // The length of the output stands for the digest.
+            Function::Pbkdf2 { iterations, .. } => [iterations.get(), output_bytes, 0, 0],
+            Function::Scrypt { log_n, block_size, parallelism, .. } => {
+                [u32::from(*log_n), *block_size, *parallelism, 0]
+            }
+            Function::Argon2 { algorithm, params, .. } => {
+                [params.m_cost(), params.t_cost(), params.p_cost(), *algorithm as u32]
+            }
+        }
+    }
+
     /// Hashes a password as this hash was made. [`cost`](Self::cost) has been asked before.
     pub(super) fn compute(
         &self,

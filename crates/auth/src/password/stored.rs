@@ -65,6 +65,27 @@ impl StoredHash {
     }
 }
 
+/// What verifying a hash takes: the same for hashes that take equally long.
+#[cfg(feature = "sql")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HashWork {
+    scheme: &'static str,
+    numbers: [u32; 4],
+}
+
+#[cfg(feature = "sql")]
+impl StoredHash {
+    /// What verifying it takes.
+    pub(crate) fn work(&self) -> HashWork {
+        let numbers = match &self.kind {
+            Kind::Argon2id(hash) => [hash.memory_kib(), hash.passes(), 0, 0],
+            #[cfg(feature = "legacy-hashes")]
+            Kind::Legacy(hash) => hash.work(),
+        };
+        HashWork { scheme: self.scheme(), numbers }
+    }
+}
+
 impl From<PasswordHash> for StoredHash {
     fn from(hash: PasswordHash) -> Self {
         Self { text: hash.expose_phc().into(), kind: Kind::Argon2id(hash) }

@@ -24,17 +24,18 @@ const SWEEP_ROWS: i64 = 250;
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
-    /// second and so the key ring, and deletes what has run out. None of them waits for another. Run it as one task beside
-    /// the server.
+    /// second and so the key ring, counts what stored password hashes cost, and deletes what has run out. None of them waits
+    /// for another. Run it as one task beside the server.
     ///
     /// Without it everything stays correct, only slower: every token costs a read of its session row.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         // What is under way when the end comes is rolled back.
         tokio::select! {
             () = shutdown => {}
-            () = self.follow_revocations() => {}
-            () = self.follow_keys() => {}
-            () = self.keep_house() => {}
+            () = Box::pin(self.follow_revocations()) => {}
+            () = Box::pin(self.follow_keys()) => {}
+            () = Box::pin(self.keep_house()) => {}
+            () = Box::pin(self.follow_costs()) => {}
         }
     }
 

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use stylobate_core::{AuditSink, Clock, MessageSender, Sealer, SystemClock};
 use stylobate_db::{Db, Error};
 
-use super::{Auth, AuthError, Counters, Inner};
+use super::{Auth, AuthError, Counters, Inner, dummy::DummyCosts};
 use crate::{
     AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyRing, KeyRingConfig, Keys, LoginThrottle,
     PasswordHasher, People, Revocations, Signer, Verifier, key::SealedSecrets, pepper::Pepper,
@@ -162,6 +162,7 @@ impl AuthBuilder {
             unusable_hashes: Seldom::new(SAY_EVERY),
             policy,
             hasher,
+            dummy_costs: DummyCosts::default(),
             pepper,
             keys,
             key_ring,
@@ -178,6 +179,7 @@ impl AuthBuilder {
         };
         let auth = Auth { inner: Arc::new(inner) };
         auth.load_revocations().await?;
+        auth.begin_counting_costs().await?;
         Ok(auth)
     }
 }

@@ -111,7 +111,7 @@ impl Auth {
         // The connection goes back before the hash, which takes long.
         self.standing(conn, &login).await?;
         let hasher = self.inner.hasher.for_address(ctx.address);
-        let compared = self.compare(&hasher, person.as_ref(), password, stored).await?;
+        let compared = self.compare(&hasher, &login, person.as_ref(), password, stored).await?;
         let (Some(person), Compared::Match { outdated }) = (person, compared) else {
             return Err(self.password_failed(ctx, &login, "auth.login_failed").await);
         };
@@ -155,7 +155,7 @@ impl Auth {
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, AuthError> {
-        let compared = self.compare(hasher, person, password, stored).await?;
+        let compared = self.compare(hasher, login, person, password, stored).await?;
         let (Some(person), Compared::Match { outdated }) = (person, compared) else { return Ok(false) };
         self.settle_elsewhere(login).await?;
         let (auth, login) = (self.clone(), *login);
@@ -171,6 +171,7 @@ impl Auth {
     async fn compare(
         &self,
         hasher: &PasswordHasher,
+        login: &LoginTry,
         person: Option<&Person>,
         password: Password,
         stored: Option<String>,
@@ -178,7 +179,7 @@ impl Auth {
         let stored = stored.and_then(|text| self.usable_hash(&text));
         let verdict = match &stored {
             Some(stored) => hasher.verify_stored(password.clone(), stored).await?,
-            None => hasher.verify_dummy(password.clone()).await?,
+            None => self.verify_dummy(hasher, &login.account, password.clone()).await?,
         };
         // The hash was computed all the same; a disabled person goes on like a wrong password from here.
         let is_active = person.is_some_and(Person::is_active);

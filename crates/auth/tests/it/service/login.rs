@@ -181,6 +181,74 @@ async fn a_person_of_a_replaced_system_signs_in_and_has_a_new_hash(db: TestDb) {
 #[cfg(feature = "legacy-hashes")]
 both_engines!(a_person_of_a_replaced_system_signs_in_and_has_a_new_hash, &[&MIGRATIONS]);
 
+/// Bytes of Argon2 memory that a hasher keeps after its last hash, once it has.
+async fn kept_memory(auth: &stylobate_auth::Auth) -> usize {
+    super::eventually("the end of the hash", async || auth.hasher().stats().permits_in_use == 0).await;
+    auth.hasher().stats().held_bytes
+}
+
+// A3, C30
+async fn a_name_that_nobody_has_costs_what_the_hashes_of_people_cost(db: TestDb) {
+    // A process that makes cheaper hashes than are stored gives the memory of theirs back; its own it would keep.
+    let mut house =
+        House::with(db, AuthConfig { password_memory_kib: 40_000, ..AuthConfig::default() }).await;
+    let auth = house.auth.clone();
+    let hash = auth.hash_new_password(&stylobate_auth::ContextWords::new(), typed(PASSWORD)).await.unwrap();
+    for name in ["ada", "bob", "eve"] {
+        let (auth, hash) = (auth.clone(), hash.clone());
+        let add = async move |tx: &mut Tx| {
+            let person = auth.people().insert(tx, &system(), new_person(name)).await?;
+            auth.set_password(tx, &system(), person.id, &hash, false).await
+        };
+        house.db.transact(SCOPE, add).await.unwrap();
+    }
+    let auth = house.auth.clone();
+    let add = async move |tx: &mut Tx| auth.people().insert(tx, &system(), new_person("carl")).await;
+    house.db.transact(SCOPE, add).await.unwrap();
+    house.config.password_memory_kib = HashParams::MEMORY_KIB_MIN;
+    house.auth = house.another_process().await;
+    // Known, unknown, without a password.
+    for name in ["ada", "nemo", "nemo@example.org", "carl", "not\0a name"] {
+        assert_eq!(house.try_login(name, WRONG).await, "invalid_credentials");
+        assert_eq!(kept_memory(&house.auth).await, 0, "{name}");
+    }
+    // Once their hashes have been renewed, everybody costs what new ones do.
+    for name in ["ada", "bob", "eve"] {
+        assert_eq!(house.try_login(name, PASSWORD).await, "ok");
+    }
+    for name in ["ada", "nemo", "carl"] {
+        let auth = house.another_process().await;
+        assert_eq!(code(auth.verify_login(&nobody(), name, typed(WRONG)).await), "invalid_credentials");
+        assert_eq!(kept_memory(&auth).await, HashParams::MEMORY_KIB_MIN as usize * 1024, "{name}");
+    }
+}
+both_engines!(a_name_that_nobody_has_costs_what_the_hashes_of_people_cost, &[&MIGRATIONS]);
+
+// A3, C30
+#[cfg(feature = "legacy-hashes")]
+async fn a_name_that_nobody_has_costs_what_an_imported_hash_costs(db: TestDb) {
+    let house = House::new(db).await;
+    let hash = "$2b$05$abcdefghijklmnopqrstuuUF6lMM78hR2uUz.OcTmfbPJwiH4Nm3i";
+    let hash: stylobate_auth::StoredHash = hash.parse().unwrap();
+    let auth = house.auth.clone();
+    let import = async move |tx: &mut Tx| {
+        let person = auth.people().insert(tx, &system(), new_person("ada")).await?;
+        auth.import_password(tx, &system(), person.id, &hash).await
+    };
+    house.db.transact(SCOPE, import).await.unwrap();
+    let auth = house.another_process().await;
+    for name in ["ada", "nemo"] {
+        assert_eq!(code(auth.verify_login(&nobody(), name, typed(WRONG)).await), "invalid_credentials");
+        assert_eq!(kept_memory(&auth).await, 0, "bcrypt needs no memory: {name}");
+        assert!(auth.hasher().stats().computed > 0);
+    }
+    // Also the password of somebody is none for a name that nobody has.
+    let refused = auth.verify_login(&nobody(), "nemo", typed("quarry moss lantern")).await;
+    assert_eq!(code(refused), "invalid_credentials");
+}
+#[cfg(feature = "legacy-hashes")]
+both_engines!(a_name_that_nobody_has_costs_what_an_imported_hash_costs, &[&MIGRATIONS]);
+
 // A1: rehash on login.
 async fn a_hash_is_keyed_anew_at_login_when_the_secrets_change(db: TestDb) {
     const ONE: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
