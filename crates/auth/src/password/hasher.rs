@@ -333,7 +333,7 @@ impl PasswordHasher {
         if !policy.takes_long() {
             return Ok(policy.check(password, about).err().unwrap_or_default());
         }
-        let (policy, password, about) = (policy.clone(), password.clone(), about.clone());
+        let (policy, password, about) = (Box::new(policy.clone()), password.clone(), about.clone());
         match self.run(1, Job::Judge { policy, password, about }).await? {
             Answer::Violations(violations) => Ok(violations),
             // Only hashes end in an output.

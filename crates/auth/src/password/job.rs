@@ -20,7 +20,7 @@ pub(super) enum Job {
     #[cfg(feature = "legacy-hashes")]
     Legacy { password: Password, hash: Arc<LegacyHash> },
     /// A judgement that takes longer than a reactor may be held up.
-    Judge { policy: PasswordPolicy, password: Password, about: ContextWords },
+    Judge { policy: Box<PasswordPolicy>, password: Password, about: ContextWords },
 }
 
 /// What came of it.
