@@ -54,13 +54,14 @@ async fn a_forced_change_leads_back_to_signing_in(engine: Engine) {
 
     // Somebody else may ask for another one at any time; nobody lifts it from themselves.
     admin.patch(&path, json!({ "must_change_password": true })).await.expect(200);
-    assert_eq!(ada.get("/auth/me").await.expect(200)["must_change_password"], true);
+    ada.get("/auth/me").await.problem(401, "unauthenticated"); // A5
+    let refresh = json!({ "refresh_token": ada.refresh_token });
+    anonymous.post("/auth/refresh", refresh).await.problem(401, "refresh_invalid");
     anonymous.try_login("countess", NEW).await.problem(428, "must_change_password");
     // Changes that do not name it leave it.
     let kept = admin.patch(&path, json!({ "city": "London" })).await.expect(200);
     assert_eq!(kept["must_change_password"], true);
     forced(&anonymous, "countess", NEW, "a harbour of 12 red boats").await.expect(204);
-    ada.get("/auth/me").await.problem(401, "unauthenticated"); // A5
     let me = admin.get("/auth/me").await.expect(200);
     let own = format!("/people/{}", me["id"].as_str().unwrap());
     let answer = admin.patch(&own, json!({ "must_change_password": true })).await;
