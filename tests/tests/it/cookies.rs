@@ -229,6 +229,16 @@ async fn a_refresh_token_lives_in_its_cookie(engine: Engine) {
     // The body goes before the cookie, and without either there is nothing to redeem.
     client.send(Method::POST, "/auth/refresh", None).await.problem_of(422, "validation", "refresh_token");
 
+    // C18: whoever signs in again in the same browser leaves no session behind.
+    let body = json!({ "username": "admin", "password": PASSWORD });
+    let again = client.request(Method::POST, "/auth/login").header("cookie", format!("refresh_token={next}"));
+    let again = client.send_raw(again.header("sec-fetch-site", "same-origin").json(&body)).await;
+    let access = again.expect(200)["access_token"].as_str().unwrap().to_owned();
+    bearer.get("/auth/me").await.problem(401, "unauthenticated");
+    let (next, _) = set_cookie(&again, "refresh_token");
+    let bearer = client.presenting(&access);
+    bearer.get("/auth/me").await.expect(200);
+
     let out = send("/auth/logout", &next, Some("same-origin")).await;
     out.expect(204);
     assert!(set_cookie(&out, "refresh_token").1.contains("; Max-Age=0; "), "{out}");

@@ -156,6 +156,8 @@ async fn login(
     let person = flows.auth.verify_login_from(&context, &input.username, password, device).await?;
     let (own, org_code, carrier) = (flows.clone(), input.org_code, input.session);
     let (asking, verified) = (context.clone(), person.clone());
+    // The session that the browser had before: its cookie is about to be written over.
+    let carried = flows.refresh_cookie(&headers).ok().flatten().map(str::to_owned);
     let begin = async move |tx: &mut Tx| {
         // Admitted before the memberships are read: whoever is taken out of the organisation meanwhile waits, and then
         // finds the session among those to end.
@@ -166,6 +168,9 @@ async fn login(
         let memberships = own.tenancy.memberships_of(tx, person.id()).await?;
         let tenant = Some(choose(&memberships, org_code.as_deref())?);
         let device = own.auth.remember_device(&admitted)?;
+        if let Some(carried) = &carried {
+            own.auth.end_carried(tx, carried).await?;
+        }
         let begun = match carrier {
             Carrier::Tokens => Begun::Tokens(own.auth.begin_session(tx, &context, admitted, tenant).await?),
             Carrier::Cookie => {
