@@ -217,7 +217,8 @@ mod tests {
                 "success; changed name; reason: spring cleaning"
             ]
         );
-        assert_eq!(rows[0][14], r#"{"name":{"after":"b,\"c\"","before":"a"}}"#);
+        let changes: serde_json::Value = serde_json::from_str(&rows[0][14]).unwrap();
+        assert_eq!(changes, serde_json::json!({ "name": { "before": "a", "after": "b,\"c\"" } }));
         assert_eq!(rows[0].len(), COLUMNS.len());
     }
 

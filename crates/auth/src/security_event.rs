@@ -20,14 +20,15 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "auth.login",
         "session",
-        "Somebody signed in. `sessions_ended`: how many older sessions made room.",
+        "Somebody signed in. `sessions_ended`: how many older sessions made room; `credential`: `cookie` where one carries the \
+         session.",
     ),
     event(
         "auth.login_failed",
         "person",
         "Name or password was wrong, or the person may not sign in; without an id when nobody has the name. `failures` in a \
-         row; `account_locked_until` and `address_locked_until` when this try began a lock. Tries during a lock are refused \
-         and not recorded.",
+         row; `known_device`; `account_locked_until`, `client_locked_until`, `address_locked_until` and `device_locked_until` \
+         when this try began such a lock. Tries during a lock are refused and not recorded.",
     ),
     event(
         "auth.login_refused",
@@ -55,12 +56,13 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "auth.password_set",
         "person",
-        "Somebody else, a command or an import set a password. Everything issued before is void. `must_change_password`.",
+        "Somebody else or a command set a password. Everything issued before is void. `must_change_password`.",
     ),
     event(
         "auth.step_up",
         "session",
-        "Somebody proved again who they are. The session goes on under a new id; the old one is void.",
+        "Somebody proved again who they are, in a service that asks for it. The session goes on under a new id, and the one it \
+         `replaces` is void.",
     ),
     event(
         "auth.step_up_failed",
@@ -112,7 +114,8 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "session.rotate",
         "session",
-        "A session goes on under a new id because what its person may do has changed; the old one is void.",
+        "A session goes on under a new id because what its person may do has changed; the one it `replaces` is void. Services \
+         ask for it; the control plane looks roles up at every request instead.",
     ),
     event(
         "setup_token.create",

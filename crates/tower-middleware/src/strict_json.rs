@@ -166,8 +166,10 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) 
     if !json.is_data() {
         // serde_json calls a number or an array where it looks for the name of an enum's variant bad syntax.
         return match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
-            Ok(_) => ApiError::fields(vec![field_problem(error.path(), "invalid type: , expected a string")]),
-            Err(error) => malformed(&error),
+            Ok(_) if json.to_string().starts_with("expected value ") => {
+                ApiError::fields(vec![field_problem(error.path(), "invalid type: , expected a string")])
+            }
+            _ => malformed(json),
         };
     }
     let text = json.to_string();

@@ -213,8 +213,8 @@ fn features_are_called_the_same_everywhere() {
         "legacy-hashes",
         "zxcvbn",
         "remote-jwks",
-        "legacy-hashes",
-        "zxcvbn",
+        "breach-range",
+        "casbin",
     ];
     let others = ["default", "full", "conformance"];
     let house = house();

@@ -4,7 +4,8 @@ use unicode_normalization::char::is_public_assigned;
 use super::strength;
 use super::{BreachIndex, ContextWords, Password, PasswordError, common, context};
 
-/// What a new password must be. Sign-in never asks it: older, shorter passwords keep working until they are changed.
+/// What a new password must be. Checking a password never asks it, so that older, shorter ones still prove who somebody
+/// is; the mounted sign-in lets those who have one change it before anything else (428).
 #[derive(Debug, Clone)]
 pub struct PasswordPolicy {
     floor: usize,

@@ -83,7 +83,7 @@ table! {
     PASSWORD_PASSES = "AUTH__PASSWORD_PASSES" ["PASSWORD_PASSES"] ("2") "How often a new password hash goes over that memory, 2 to 32.";
     #[secret] PASSWORD_PEPPER = "AUTH__PASSWORD_PEPPER" ["PASSWORD_PEPPER"] ("none") "Secrets that password hashes are keyed with: a comma list of `version:base64`, versions from 1, at least 32 bytes each. The highest version is used for new hashes; one that stored hashes name must stay.";
     PASSWORD_STRENGTH = "AUTH__PASSWORD_STRENGTH_MIN" ["PASSWORD_STRENGTH_MIN"] ("0: not asked") "The least strength of a new password as zxcvbn estimates it, 0 to 4; 3 is advised.";
-    PASSWORD_BREACHES = "AUTH__PASSWORD_BREACH_INDEX" ["PASSWORD_BREACH_INDEX"] ("none") "A file that `breach-index build` made; the passwords in it are refused.";
+    PASSWORD_BREACHES = "AUTH__PASSWORD_BREACH_INDEX" ["PASSWORD_BREACH_INDEX"] ("none") "A file that `breach-index build` made; the passwords in it are refused. Read at the start: a new file needs a restart. A look-up that fails lets the password pass and is an error in the log.";
     TENANCY_MODE = "TENANCY__MODE" ["TENANCY_MODE"] ("single") "`single` or `multi` organisations.";
     DEFAULT_ORG_ID = "TENANCY__DEFAULT_ORG_ID" ["DEFAULT_ORG_ID"] ("made at first start") "The id of the organisation that every installation has, a UUID.";
     DEFAULT_ORG_CODE = "TENANCY__DEFAULT_ORG_CODE" ["DEFAULT_ORG_SLUG", "DEFAULT_ORG_CODE"] ("default") "Its code: 1 to 64 of a-z, 0-9, - and _.";
