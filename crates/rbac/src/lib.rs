@@ -10,7 +10,9 @@
 //! ```
 //! use std::sync::Arc;
 //! use stylobate_core::{Clock, PermissionId, PersonId, Principal, RoleId, SystemClock, TenantId};
-//! use stylobate_rbac::{Authorizer, Engine, Policy, PolicyPermission, PolicyRole, Reason, default_catalogue};
+//! use stylobate_rbac::{
+//!     Authorizer, Engine, Policy, PolicyAssignment, PolicyGrant, PolicyPermission, PolicyRole, Reason, default_catalogue,
+//! };
 //!
 //! let now = SystemClock.now();
 //! let (tenant, ada, grace) = (TenantId::new(now), PersonId::new(now), PersonId::new(now));
@@ -21,8 +23,9 @@
 //!     epoch: 1,
 //!     permissions: vec![PolicyPermission { id: permission, key: "user.read".into(), is_active: true }],
 //!     roles: vec![PolicyRole { id: role, is_active: true }],
-//!     grants: vec![(role, permission)],
-//!     assignments: vec![(ada.into(), role)],
+//!     grants: vec![PolicyGrant::allow(role, permission)],
+//!     assignments: vec![PolicyAssignment::new(ada, role)],
+//!     ..Policy::default()
 //! };
 //! engine.install(Some(tenant), &policy);
 //!
@@ -47,7 +50,9 @@
 
 mod bits;
 mod catalogue;
+mod condition;
 mod decision;
+mod effect;
 mod engine;
 #[cfg(feature = "sql")]
 mod error;
@@ -55,6 +60,7 @@ mod key;
 #[cfg(feature = "sql")]
 mod model;
 mod policy;
+mod resource;
 #[cfg(feature = "sql")]
 mod schema;
 #[cfg(feature = "sql")]
@@ -66,7 +72,9 @@ mod store;
 pub use catalogue::{
     Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
 };
+pub use condition::Condition;
 pub use decision::{Authorizer, Decision, Outcome, PolicyUnavailable, Reason};
+pub use effect::{Effect, EffectInvalid};
 pub use engine::{EffectivePermission, Engine};
 #[cfg(feature = "sql")]
 pub use error::RbacError;
@@ -76,7 +84,11 @@ pub use model::{
     AssignmentQuery, NewPermission, NewRole, Permission, PermissionOrder, PermissionQuery, PermissionUpdate,
     Role, RoleAssignment, RoleOrder, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate,
 };
-pub use policy::{Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyPermission, PolicyRole};
+pub use policy::{
+    Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
+    PolicyOverride, PolicyPermission, PolicyRole,
+};
+pub use resource::Resource;
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
 #[cfg(feature = "sql")]

@@ -3,7 +3,7 @@ use std::{collections::HashMap, ops::Range};
 use stylobate_core::{PermissionId, RoleId};
 
 use crate::{
-    Assignee, Catalogue, PermissionDef, Policy,
+    Assignee, Catalogue, PermissionDef, Policy, PolicyAssignment,
     bits::Bits,
     key::{covers, is_pattern, is_valid},
 };
@@ -210,7 +210,8 @@ impl Compiler<'_> {
         let mut ids: Vec<(RoleId, bool)> =
             policy.roles.iter().map(|role| (role.id, role.is_active)).collect();
         ids.sort_unstable();
-        let mut grants = policy.grants.clone();
+        let mut grants: Vec<(RoleId, PermissionId)> =
+            policy.grants.iter().map(|grant| (grant.role, grant.permission)).collect();
         grants.sort_unstable();
         let mut grants = grants.into_iter().peekable();
         let mut roles = Vec::with_capacity(ids.len());
@@ -249,7 +250,7 @@ impl Compiler<'_> {
         let switched_off: HashMap<RoleId, ()> =
             policy.roles.iter().filter(|role| !role.is_active).map(|role| (role.id, ())).collect();
         let mut pairs = Vec::with_capacity(policy.assignments.len());
-        for &(assignee, role) in &policy.assignments {
+        for &PolicyAssignment { assignee, role, .. } in &policy.assignments {
             match places.get(&role) {
                 Some(&place) => pairs.push((assignee, place)),
                 None if switched_off.contains_key(&role) => {}
@@ -277,7 +278,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{PolicyPermission, PolicyRole, default_catalogue};
+    use crate::{PolicyGrant, PolicyPermission, PolicyRole, default_catalogue};
 
     #[test]
     fn damaged_rows_are_reported_and_the_rest_works() {
@@ -297,8 +298,11 @@ mod tests {
                 epoch: 9,
                 permissions: vec![row(good, "user.read"), row(bad, "user\u{202e}.delete")],
                 roles: vec![PolicyRole { id: role, is_active: true }],
-                grants: vec![(role, good), (role, bad), (role, missing), (gone, good)],
-                assignments: vec![(person, role), (person, gone), (person, role)],
+                grants: [(role, good), (role, bad), (role, missing), (gone, good)]
+                    .map(|(role, permission)| PolicyGrant::allow(role, permission))
+                    .into(),
+                assignments: [role, gone, role].map(|role| PolicyAssignment::new(person, role)).into(),
+                ..Policy::default()
             },
         );
         assert_eq!(

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{Rbac, require_platform_role};
 use crate::{
-    Assignee, AssigneeKind, PolicyRole, RbacError, RoleAssignment, SUPER_ADMIN,
+    Assignee, AssigneeKind, PolicyAssignment, PolicyGrant, PolicyRole, RbacError, RoleAssignment,
+    SUPER_ADMIN,
     snapshot::{Asked, Reach, Snapshot},
     store::{assignments, epochs, grants, policy, roles},
 };
@@ -107,11 +108,13 @@ impl Rbac {
             permission.is_active = true;
         }
         policy.roles.push(PolicyRole { id: role, is_active: true });
-        policy.grants.extend(given.iter().map(|permission| (role, *permission)));
-        policy.assignments.push((receiver, role));
+        policy.grants.extend(given.iter().map(|permission| PolicyGrant::allow(role, *permission)));
+        policy.assignments.push(PolicyAssignment::new(receiver, role));
         if let (Some(caller), Some(tenant)) = (caller, owner) {
             let held = assignments::of_assignee(tx, tenant, caller).await?;
-            policy.assignments.extend(held.into_iter().map(|held| (caller, held.role_id)));
+            policy
+                .assignments
+                .extend(held.into_iter().map(|held| PolicyAssignment::new(caller, held.role_id)));
         }
         let reach = if owner.is_some() { Reach::Tenant } else { Reach::Platform };
         let (snapshot, _) = Snapshot::compile(self.catalogue(), reach, &policy);

@@ -3,7 +3,9 @@ use stylobate_db::Conn;
 use uuid::Uuid;
 
 use super::epochs;
-use crate::{Assignee, AssigneeKind, Policy, PolicyPermission, PolicyRole, RbacError};
+use crate::{
+    Assignee, AssigneeKind, Policy, PolicyAssignment, PolicyGrant, PolicyPermission, PolicyRole, RbacError,
+};
 
 /// Reads the whole policy of `owner`, from a transaction that shows one state.
 pub(crate) async fn load(conn: &mut Conn, owner: Option<TenantId>) -> Result<Policy, RbacError> {
@@ -20,7 +22,7 @@ pub(crate) async fn load(conn: &mut Conn, owner: Option<TenantId>) -> Result<Pol
     // Kinds that this version does not know give nothing.
     let known = assignments.into_iter().filter_map(|(kind, id, role)| {
         let kind = kind.parse::<AssigneeKind>().ok()?;
-        Some((Assignee { kind, id }, role.into()))
+        Some(PolicyAssignment::new(Assignee { kind, id }, role.into()))
     });
     policy.assignments = known.collect();
     Ok(policy)
@@ -55,7 +57,10 @@ pub(crate) async fn load_roles(conn: &mut Conn, owner: Option<TenantId>) -> Resu
             .map(|(id, key, is_active)| PolicyPermission { id: id.into(), key, is_active })
             .collect(),
         roles: roles.into_iter().map(|(id, is_active)| PolicyRole { id: id.into(), is_active }).collect(),
-        grants: grants.into_iter().map(|(role, permission)| (role.into(), permission.into())).collect(),
-        assignments: Vec::new(),
+        grants: grants
+            .into_iter()
+            .map(|(role, permission)| PolicyGrant::allow(role.into(), permission.into()))
+            .collect(),
+        ..Policy::default()
     })
 }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use stylobate_core::{ApiKeyId, PermissionId, PersonId, Principal, RoleId, ServiceId, Subject, TenantId};
 use stylobate_rbac::{
-    Assignee, Authorizer, Decision, Engine, Outcome, PermissionKey, Policy, PolicyPermission, PolicyRole,
-    Reason, default_catalogue,
+    Assignee, Authorizer, Decision, Engine, Outcome, PermissionKey, Policy, PolicyAssignment, PolicyGrant,
+    PolicyPermission, PolicyRole, Reason, default_catalogue,
 };
 use uuid::Uuid;
 
@@ -22,8 +22,9 @@ fn policy(epoch: i64, keys: &[&str], role: RoleId, assignee: Assignee) -> Policy
             .map(|(key, id)| PolicyPermission { id: *id, key: (*key).into(), is_active: true })
             .collect(),
         roles: vec![PolicyRole { id: role, is_active: true }],
-        grants: ids.iter().map(|id| (role, *id)).collect(),
-        assignments: vec![(assignee, role)],
+        grants: ids.iter().map(|id| PolicyGrant::allow(role, *id)).collect(),
+        assignments: vec![PolicyAssignment::new(assignee, role)],
+        ..Policy::default()
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use stylobate_core::{ApiKeyId, PermissionId, PersonId, Principal, RoleId, ServiceId, Subject, TenantId};
 use stylobate_rbac::{
-    Assignee, Authorizer, Catalogue, Engine, PermissionDef, Policy, PolicyPermission, PolicyRole,
-    default_catalogue,
+    Assignee, Authorizer, Catalogue, Engine, PermissionDef, Policy, PolicyAssignment, PolicyGrant,
+    PolicyPermission, PolicyRole, default_catalogue,
 };
 use uuid::Uuid;
 
@@ -96,14 +96,15 @@ fn policy(rows: &Rows, platform: bool) -> Policy {
             .grants
             .iter()
             .filter(|(_, role)| role_is(role))
-            .map(|(permission, role)| (role_id(*role), permission_id(*permission)))
+            .map(|(permission, role)| PolicyGrant::allow(role_id(*role), permission_id(*permission)))
             .collect(),
         assignments: rows
             .assignments
             .iter()
             .filter(|(_, role)| role_is(role))
-            .map(|(subject, role)| (assignee(*subject), role_id(*role)))
+            .map(|(subject, role)| PolicyAssignment::new(assignee(*subject), role_id(*role)))
             .collect(),
+        ..Policy::default()
     }
 }
 
@@ -231,8 +232,9 @@ proptest! {
             epoch: 1,
             permissions: vec![PolicyPermission { id: permission_id(0), key: key.clone(), is_active: true }],
             roles: vec![PolicyRole { id: role, is_active: true }],
-            grants: vec![(role, permission_id(0))],
-            assignments: vec![(assignee(0), role)],
+            grants: vec![PolicyGrant::allow(role, permission_id(0))],
+            assignments: vec![PolicyAssignment::new(assignee(0), role)],
+            ..Policy::default()
         };
         engine.install(Some(TENANT), &policy);
         engine.install(None, &policy);

@@ -13,7 +13,10 @@ use stylobate_core::{
     AuditError, AuditEvent, AuditSink, BoxFuture, Clock, Credential, PersonId, Principal, SystemClock,
     TenantId,
 };
-use stylobate_rbac::{Authorizer, Engine, Policy, PolicyPermission, PolicyRole, default_catalogue};
+use stylobate_rbac::{
+    Authorizer, Engine, Policy, PolicyAssignment, PolicyGrant, PolicyPermission, PolicyRole,
+    default_catalogue,
+};
 use stylobate_tower_middleware::{
     AuthenticateLayer, Authenticator, BodyLimitLayer, CatchPanicLayer, CredentialRefused, CsrfLayer,
     EdgeLayer, Presented, SessionCookie, TimeLimitLayer,
@@ -77,8 +80,9 @@ pub(crate) fn engine() -> Arc<dyn Authorizer> {
         epoch: 1,
         permissions: vec![PolicyPermission { id: permission, key: "user.read".into(), is_active: true }],
         roles: vec![PolicyRole { id: role, is_active: true }],
-        grants: vec![(role, permission)],
-        assignments: vec![(ada().into(), role)],
+        grants: vec![PolicyGrant::allow(role, permission)],
+        assignments: vec![PolicyAssignment::new(ada(), role)],
+        ..Policy::default()
     };
     let _ = engine.install(Some(tenant()), &policy);
     Arc::new(engine)
