@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod docs;
 mod engine;
 mod oracle;
 
