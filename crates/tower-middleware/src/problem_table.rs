@@ -166,6 +166,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     hidden("person_not_found"),
     row("person_stale", 409, "stale", "The row has changed since it was read."),
     open("platform_owned", 403, "This belongs to the platform."),
+    open("policy_stale", 503, "The access policy that is demanded has not arrived yet."),
     open("policy_unavailable", 503, "Permissions cannot be decided at the moment."),
     open("refresh_in_progress", 409, "The refresh token is being redeemed by another request."),
     open("refresh_invalid", 401, "The refresh token is not valid."),
