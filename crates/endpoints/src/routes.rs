@@ -4,7 +4,7 @@ mod document;
 mod route;
 
 use axum::{Router, handler::Handler, routing::MethodRouter};
-use stylobate_tower_middleware::{Permission, PermissionGuardLayer, method_not_allowed, not_found};
+use stylobate_tower_middleware::{PermissionGuardLayer, method_not_allowed, not_found};
 
 use crate::Alias;
 
@@ -83,10 +83,10 @@ impl Routes {
     /// Makes the router. `guard` gives each route the layer that lets only permitted principals through; it is asked about
     /// the route's permission, never about the path of a request.
     #[expect(clippy::disallowed_methods, reason = "this is what the lint points to")]
-    pub fn into_router(self, guard: impl Fn(Permission) -> PermissionGuardLayer) -> Router {
+    pub fn into_router(self, guard: impl Fn(&Route) -> PermissionGuardLayer) -> Router {
         let mut router = Router::new();
         for entry in self.entries {
-            let guarded = entry.handler.route_layer(guard(entry.route.permission()));
+            let guarded = entry.handler.route_layer(guard(&entry.route));
             router = router.route(entry.route.path(), guarded);
         }
         router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)

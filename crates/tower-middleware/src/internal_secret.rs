@@ -73,7 +73,8 @@ fn platform(asking: Option<&RequestContext>, permission: &str) -> RequestContext
 /// Looks at every byte whatever it finds, so that time tells nothing but the length.
 fn equal(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
-        && std::hint::black_box(left.iter().zip(right).fold(0, |sum, (left, right)| sum | (left ^ right))) == 0
+        && std::hint::black_box(left.iter().zip(right).fold(0, |sum, (left, right)| sum | (left ^ right)))
+            == 0
 }
 
 impl std::fmt::Debug for InternalSecret {

@@ -251,20 +251,33 @@ impl Guard {
     }
 
     fn is_prepared(&self, policies: Policies) -> bool {
-        let prepare = || policies.each().all(|(owner, at_least)| self.authorizer.prepare(owner, at_least).is_none());
+        let prepare =
+            || policies.each().all(|(owner, at_least)| self.authorizer.prepare(owner, at_least).is_none());
         catch_unwind(AssertUnwindSafe(prepare)).unwrap_or(false)
     }
 
     /// Asks the engine; its failure is a no (SECURITY A11).
-    fn check(&self, context: &RequestContext, permission: &str) -> Result<(), &'static str> {
+    fn check(&self, context: &RequestContext, permission: &str) -> Result<(), Denial> {
         let check = || self.authorizer.check(&context.principal, permission);
         match catch_unwind(AssertUnwindSafe(check)) {
             Ok(decision) if decision.is_allowed() => Ok(()),
-            Ok(decision) => Err(decision.reason.code()),
-            Err(_) => Err("engine_failure"),
+            Ok(decision) => {
+                let missing = decision.missing.map(|missing| missing.code());
+                Err(Denial { reason: decision.reason.code(), missing })
+            }
+            Err(_) => Err(ENGINE_FAILURE),
         }
     }
 }
+
+/// Why a request is refused, in codes: the caller learns the permission, the audit trail all of it.
+#[derive(Clone, Copy)]
+struct Denial {
+    reason: &'static str,
+    missing: Option<&'static str>,
+}
+
+const ENGINE_FAILURE: Denial = Denial { reason: "engine_failure", missing: None };
 
 /// A request that could not be let through at once: its policy has to be loaded, or it is a denial to record.
 struct Case {
@@ -287,12 +300,12 @@ impl Case {
                         return Err(self.unprepared(&error));
                     }
                 }
-                Err(_) => return Err(self.deny("engine_failure").await),
+                Err(_) => return Err(self.deny(ENGINE_FAILURE).await),
             }
         }
         match self.guard.check(&self.context, self.permission) {
             Ok(()) => Ok(()),
-            Err(reason) => Err(self.deny(reason).await),
+            Err(denial) => Err(self.deny(denial).await),
         }
     }
 
@@ -302,13 +315,14 @@ impl Case {
         problem_for(code).retry_after(1).into()
     }
 
-    async fn deny(&self, reason: &'static str) -> ApiError {
+    async fn deny(&self, Denial { reason, missing }: Denial) -> ApiError {
         tracing::info!(code = "permission_denied", permission = self.permission, reason, "denied");
         if let Some(audit) = &self.guard.audit {
             let event = AuditEvent::new(&self.context, "permission.deny", "permission")
                 .on(self.permission)
                 .outcome(Outcome::Denied)
                 .with("reason", reason)
+                .with("missing", missing)
                 .with("method", self.method.as_str())
                 .with("route", self.route.as_ref().map(MatchedPath::as_str));
             let audit = Arc::clone(audit);

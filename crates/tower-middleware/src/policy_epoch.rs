@@ -104,7 +104,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for value in ["", "new", "-1", "+1", "1.5", "9223372036854775808", "platform=", "tenant=1", "1,", "\u{e9}"] {
+        for value in
+            ["", "new", "-1", "+1", "1.5", "9223372036854775808", "platform=", "tenant=1", "1,", "\u{e9}"]
+        {
             assert_eq!(demanded(&[value]), None, "{value}");
         }
     }
