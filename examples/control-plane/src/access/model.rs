@@ -110,9 +110,10 @@ fn active() -> bool {
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleInput {
     /// Unique in the tenant, whatever the case: 1 to 80 printable ASCII characters.
+    #[serde(alias = "role_name")]
     pub(super) name: String,
     /// At most 500 characters.
-    #[serde(default)]
+    #[serde(default, alias = "role_description")]
     pub(super) description: Option<String>,
     #[serde(default = "active")]
     pub(super) is_active: bool,
@@ -124,10 +125,10 @@ pub(super) struct RoleInput {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RolePatch {
-    #[serde(default)]
+    #[serde(default, alias = "role_name")]
     pub(super) name: Option<String>,
     /// `null` takes it away.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, alias = "role_description", deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(super) description: Option<Option<String>>,
     #[serde(default)]
@@ -141,9 +142,10 @@ pub(super) struct RolePatch {
 #[serde(deny_unknown_fields)]
 pub(super) struct PermissionInput {
     /// Segments of a-z, 0-9, `_` and `-` joined by `.` or `:`: `reports.read`.
+    #[serde(alias = "permission_name")]
     pub(super) key: String,
     /// At most 500 characters.
-    #[serde(default)]
+    #[serde(default, alias = "permission_description")]
     pub(super) description: Option<String>,
     #[serde(default = "active")]
     pub(super) is_active: bool,
@@ -155,10 +157,10 @@ pub(super) struct PermissionInput {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PermissionPatch {
-    #[serde(default)]
+    #[serde(default, alias = "permission_name")]
     pub(super) key: Option<String>,
     /// `null` takes it away.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, alias = "permission_description", deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(super) description: Option<Option<String>>,
     #[serde(default)]

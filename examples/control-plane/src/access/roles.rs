@@ -2,7 +2,6 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use stylobate::{
     core::{Page, PermissionId, PersonId, RoleId},
-    db::Scope,
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, StrictJson},
     rbac::{NewRole, PermissionOrder, PermissionQuery, RoleOrder, RoleQuery, RoleUpdate},
@@ -292,20 +291,4 @@ async fn unassign(
     access.must_be_member(&context, id).await?;
     access.rbac.unassign(&context, id, role).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-impl Access {
-    // A12
-    /// A person of another tenant answers exactly as a missing one.
-    async fn must_be_member(
-        &self,
-        context: &stylobate::core::RequestContext,
-        person: PersonId,
-    ) -> ApiResult<()> {
-        let tenant = context.principal.tenant.ok_or_else(ApiError::not_found)?;
-        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
-        let is_member = self.tenancy.is_member(&mut tx, tenant, person).await?;
-        tx.rollback().await?;
-        if is_member { Ok(()) } else { Err(ApiError::not_found()) }
-    }
 }
