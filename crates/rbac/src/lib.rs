@@ -18,7 +18,7 @@
 //! let (tenant, ada, grace) = (TenantId::new(now), PersonId::new(now), PersonId::new(now));
 //! let (role, permission) = (RoleId::new(now), PermissionId::new(now));
 //!
-//! let engine = Engine::new(Arc::new(default_catalogue()));
+//! let engine = Engine::new(Arc::new(default_catalogue()), Arc::new(SystemClock));
 //! let policy = Policy {
 //!     epoch: 1,
 //!     permissions: vec![PolicyPermission { id: permission, key: "user.read".into(), is_active: true }],
@@ -56,6 +56,8 @@ mod effect;
 mod engine;
 #[cfg(feature = "sql")]
 mod error;
+mod explain;
+mod filter;
 mod key;
 #[cfg(feature = "sql")]
 mod model;
@@ -72,12 +74,14 @@ mod store;
 pub use catalogue::{
     Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
 };
-pub use condition::Condition;
-pub use decision::{Authorizer, Decision, Outcome, PolicyUnavailable, Reason};
+pub use condition::{Condition, ConditionInvalid};
+pub use decision::{Authorizer, Decision, Missing, Outcome, PolicyUnavailable, Question, Reason};
 pub use effect::{Effect, EffectInvalid};
 pub use engine::{EffectivePermission, Engine};
 #[cfg(feature = "sql")]
 pub use error::RbacError;
+pub use explain::{ExplainedRule, Explanation, RuleSource, RuleState};
+pub use filter::{FilterColumn, FilterColumns, FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{

@@ -21,8 +21,8 @@ use stylobate_core::{AuditEvent, BoxFuture, Clock, Principal, RequestContext, Su
 use stylobate_db::{Db, Scope, Tx};
 
 use crate::{
-    Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, RbacError,
-    SUPER_ADMIN,
+    Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, Question,
+    RbacError, SUPER_ADMIN,
     store::{Visible, assignments as assignment_store, epochs},
 };
 use freshness::Freshness;
@@ -45,7 +45,8 @@ impl Rbac {
     /// A service on `db` that knows the permissions of `catalogue`. Loads nothing yet.
     #[must_use]
     pub fn new(db: Db, clock: Arc<dyn Clock>, catalogue: Arc<Catalogue>) -> Self {
-        Self::with_engine(db, clock, Engine::new(catalogue))
+        let engine = Engine::new(catalogue, Arc::clone(&clock));
+        Self::with_engine(db, clock, engine)
     }
 
     /// The same with an engine of another capacity.
@@ -144,13 +145,18 @@ impl Rbac {
 }
 
 impl Authorizer for Rbac {
-    fn check(&self, principal: &Principal, permission: &str) -> Decision {
-        self.engine.check(principal, permission)
+    fn decide(&self, question: Question<'_>) -> Decision {
+        self.engine.decide(question)
     }
 
-    fn prepare(&self, tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
-        let current = self.engine.is_current(None) && (tenant.is_none() || self.engine.is_current(tenant));
-        if current { None } else { Some(Box::pin(self.ensure(tenant))) }
+    fn prepare(
+        &self,
+        tenant: Option<TenantId>,
+        at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+        let is_new_enough = at_least.is_none_or(|epoch| self.engine.epoch(tenant) >= Some(epoch));
+        let is_current = self.engine.is_current(None) && (tenant.is_none() || self.engine.is_current(tenant));
+        if is_current && is_new_enough { None } else { Some(Box::pin(self.ensure(tenant))) }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, ops::Range};
 
-use stylobate_core::{PermissionId, RoleId};
+use stylobate_core::{AclId, OverrideId, PermissionId, RoleId};
 
 use crate::{
     Assignee, Catalogue, PermissionDef, Policy, PolicyAssignment,
@@ -27,6 +27,17 @@ pub enum PolicyProblem {
     Grant(RoleId, PermissionId),
     /// An assignment names a role that is not there.
     Assignment(Assignee, RoleId),
+    /// An heir and a parent of which one is not there, or that are part of a cycle.
+    Inheritance(RoleId, RoleId),
+    /// The condition of a grant cannot be read or breaks the limits: an allowing one gives nothing, a denying one always
+    /// denies.
+    GrantCondition(RoleId, PermissionId),
+    /// An override names a permission that is not there, or its condition cannot be read.
+    Override(OverrideId),
+    /// An entry of an access control list names a permission that is not there.
+    Acl(AclId),
+    /// A role that inherits more than can be compiled; it denies everything.
+    RoleTooLarge(RoleId),
 }
 
 #[derive(Debug)]

@@ -190,7 +190,7 @@ fn denied(permission: &str) -> ApiError {
 
 impl Guard {
     fn is_prepared(&self, context: &RequestContext) -> bool {
-        let prepare = || self.authorizer.prepare(context.principal.tenant).is_none();
+        let prepare = || self.authorizer.prepare(context.principal.tenant, None).is_none();
         catch_unwind(AssertUnwindSafe(prepare)).unwrap_or(false)
     }
 
@@ -216,7 +216,7 @@ struct Case {
 
 impl Case {
     async fn judge(self) -> Result<(), ApiError> {
-        let prepare = || self.guard.authorizer.prepare(self.context.principal.tenant);
+        let prepare = || self.guard.authorizer.prepare(self.context.principal.tenant, None);
         match catch_unwind(AssertUnwindSafe(prepare)) {
             Ok(None) => {}
             Ok(Some(loading)) => {

@@ -220,7 +220,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
         })
         .await;
     assert!(matches!(failed, Err(RbacError::Stale)));
-    assert!(world.rbac.prepare(Some(world.a)).is_none(), "what was rolled back makes nothing stale");
+    assert!(world.rbac.prepare(Some(world.a), None).is_none(), "what was rolled back makes nothing stale");
     let removed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
@@ -228,7 +228,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
         })
         .await;
     assert_eq!(removed.unwrap(), 2);
-    world.rbac.prepare(Some(world.a)).expect("stale after the commit").await.unwrap();
+    world.rbac.prepare(Some(world.a), None).expect("stale after the commit").await.unwrap();
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
 }
 both_engines!(a_subject_loses_its_roles_in_the_transaction_that_removes_it, SETS);

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
-use stylobate_core::{ApiKeyId, PermissionId, PersonId, Principal, RoleId, ServiceId, Subject, TenantId};
+use stylobate_core::{
+    ApiKeyId, PermissionId, PersonId, Principal, RoleId, ServiceId, Subject, SystemClock, TenantId,
+};
 use stylobate_rbac::{
-    Assignee, Authorizer, Decision, Engine, Outcome, PermissionKey, Policy, PolicyAssignment, PolicyGrant,
-    PolicyPermission, PolicyRole, Reason, default_catalogue,
+    Assignee, Authorizer, Decision, Engine, Missing, Outcome, PermissionKey, Policy, PolicyAssignment,
+    PolicyGrant, PolicyPermission, PolicyRole, Reason, default_catalogue,
 };
 use uuid::Uuid;
 
@@ -29,7 +31,7 @@ fn policy(epoch: i64, keys: &[&str], role: RoleId, assignee: Assignee) -> Policy
 }
 
 fn engine(keys: &[&str]) -> Engine {
-    let engine = Engine::new(Arc::new(default_catalogue()));
+    let engine = Engine::new(Arc::new(default_catalogue()), Arc::new(SystemClock));
     engine.install(Some(TENANT), &policy(7, keys, READER, ADA.into()));
     engine
 }
@@ -44,7 +46,13 @@ fn with_scopes(scopes: &[&str]) -> Principal {
 }
 
 fn denied(reason: Reason) -> Decision {
-    Decision { outcome: Outcome::Deny, reason, epoch: 7 }
+    let missing = match reason {
+        Reason::NoAssignment => Some(Missing::Role),
+        Reason::RoleLacksPermission => Some(Missing::Permission),
+        Reason::ScopeTooNarrow => Some(Missing::Scope),
+        _ => None,
+    };
+    Decision { outcome: Outcome::Deny, reason, missing, epoch: 7 }
 }
 
 #[test]
@@ -52,7 +60,12 @@ fn a_role_allows_and_is_named_with_the_epoch() {
     let decision = engine(&["user.read"]).check(&ada(), "user.read");
     assert_eq!(
         decision,
-        Decision { outcome: Outcome::Allow, reason: Reason::Role { role_id: READER }, epoch: 7 }
+        Decision {
+            outcome: Outcome::Allow,
+            reason: Reason::Role { role_id: READER },
+            missing: None,
+            epoch: 7
+        }
     );
 }
 
@@ -194,7 +207,7 @@ fn a_tenant_cannot_give_itself_what_belongs_to_the_platform() {
 
 #[test]
 fn what_is_switched_off_gives_nothing() {
-    let engine = Engine::new(Arc::new(default_catalogue()));
+    let engine = Engine::new(Arc::new(default_catalogue()), Arc::new(SystemClock));
     let mut rows = policy(7, &["user.read", "role.*"], READER, ADA.into());
     rows.permissions[0].is_active = false;
     engine.install(Some(TENANT), &rows);

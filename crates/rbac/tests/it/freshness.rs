@@ -77,7 +77,7 @@ async fn own_changes_count_at_once_however_many_happen(db: TestDb) {
         tasks.push(tokio::spawn(async move {
             let principal = Principal::person(person).in_tenant(context.principal.tenant.unwrap());
             let may = async || {
-                if let Some(loading) = rbac.prepare(principal.tenant) {
+                if let Some(loading) = rbac.prepare(principal.tenant, None) {
                     loading.await.unwrap();
                 }
                 rbac.check(&principal, "user.read").is_allowed()
@@ -102,7 +102,7 @@ async fn many_requests_load_one_tenant_once(db: TestDb) {
     for _ in 0..50 {
         let (rbac, tenant) = (world.rbac.clone(), world.a);
         tasks.push(tokio::spawn(async move {
-            match rbac.prepare(Some(tenant)) {
+            match rbac.prepare(Some(tenant), None) {
                 Some(loading) => loading.await,
                 None => Ok(()),
             }
@@ -111,7 +111,7 @@ async fn many_requests_load_one_tenant_once(db: TestDb) {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert!(world.rbac.prepare(Some(world.a)).is_none());
+    assert!(world.rbac.prepare(Some(world.a), None).is_none());
 }
 both_engines!(many_requests_load_one_tenant_once, SETS);
 

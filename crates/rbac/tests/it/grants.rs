@@ -15,7 +15,7 @@ async fn attaching_and_detaching_count_when_the_call_returns(db: TestDb) {
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "role_lacks_permission");
 
     let link = world.rbac.attach(&context, role.id, permission).await.unwrap();
-    assert!(world.rbac.prepare(Some(world.a)).is_none(), "nothing is left to wait for");
+    assert!(world.rbac.prepare(Some(world.a), None).is_none(), "nothing is left to wait for");
     assert!(world.rbac.check(&principal, "user.read").is_allowed());
     let again = world.rbac.attach(&context, role.id, permission).await.unwrap_err();
     assert_eq!(again.code(), "already_attached");

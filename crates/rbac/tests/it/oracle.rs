@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use stylobate_core::{ApiKeyId, PermissionId, PersonId, Principal, RoleId, ServiceId, Subject, TenantId};
+use stylobate_core::{
+    ApiKeyId, PermissionId, PersonId, Principal, RoleId, ServiceId, Subject, SystemClock, TenantId,
+};
 use stylobate_rbac::{
     Assignee, Authorizer, Catalogue, Engine, PermissionDef, Policy, PolicyAssignment, PolicyGrant,
     PolicyPermission, PolicyRole, default_catalogue,
@@ -205,7 +207,7 @@ proptest! {
     fn decisions_are_those_of_a_naive_reading(rows in rows(), scopes in prop::collection::vec(0..SCOPES.len(), 0..3)) {
         // A11
         let catalogue = Arc::new(default_catalogue());
-        let engine = Engine::new(Arc::clone(&catalogue));
+        let engine = Engine::new(Arc::clone(&catalogue), Arc::new(SystemClock));
         engine.install(None, &policy(&rows, true));
         engine.install(Some(TENANT), &policy(&rows, false));
         let chosen: Vec<String> = scopes.iter().map(|n| SCOPES[*n].to_owned()).collect();
@@ -226,7 +228,7 @@ proptest! {
     #[test]
     fn no_text_makes_the_engine_fail(key in ".{0,40}", scope in ".{0,40}", asked in ".{0,40}") {
         // A11: 0 panics on any text and any policy.
-        let engine = Engine::new(Arc::new(default_catalogue()));
+        let engine = Engine::new(Arc::new(default_catalogue()), Arc::new(SystemClock));
         let role = role_id(0);
         let policy = Policy {
             epoch: 1,

@@ -5,8 +5,8 @@ use std::sync::{
 
 use axum::{Router, body::Body, routing::get};
 use http::Method;
-use stylobate_core::{BoxFuture, Outcome, Principal, TenantId};
-use stylobate_rbac::{Authorizer, Decision, PolicyUnavailable};
+use stylobate_core::{BoxFuture, Outcome, TenantId};
+use stylobate_rbac::{Authorizer, Decision, PolicyUnavailable, Question};
 use stylobate_tower_middleware::{Permission, PermissionGuardLayer, RoutePermissions};
 use tower::ServiceBuilder;
 
@@ -133,11 +133,15 @@ async fn a_denial_that_cannot_be_recorded_is_still_a_denial() {
 struct Broken(&'static str);
 
 impl Authorizer for Broken {
-    fn check(&self, _principal: &Principal, _permission: &str) -> Decision {
+    fn decide(&self, _question: Question<'_>) -> Decision {
         panic!("the engine broke")
     }
 
-    fn prepare(&self, _tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+    fn prepare(
+        &self,
+        _tenant: Option<TenantId>,
+        _at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
         match self.0 {
             "check" => None,
             "prepare" => panic!("loading broke"),
@@ -161,12 +165,16 @@ struct Loading {
 }
 
 impl Authorizer for Loading {
-    fn check(&self, principal: &Principal, permission: &str) -> Decision {
+    fn decide(&self, question: Question<'_>) -> Decision {
         assert!(self.loaded.load(Ordering::SeqCst), "checked before it was loaded");
-        self.engine.check(principal, permission)
+        self.engine.decide(question)
     }
 
-    fn prepare(&self, _tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+    fn prepare(
+        &self,
+        _tenant: Option<TenantId>,
+        _at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
         if self.loaded.load(Ordering::SeqCst) {
             return None;
         }

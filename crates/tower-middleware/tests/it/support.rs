@@ -74,7 +74,7 @@ pub(crate) fn authenticate() -> AuthenticateLayer {
 /// An engine in which Ada may read people and nobody may do anything else.
 pub(crate) fn engine() -> Arc<dyn Authorizer> {
     let now = SystemClock.now();
-    let engine = Engine::new(Arc::new(default_catalogue()));
+    let engine = Engine::new(Arc::new(default_catalogue()), Arc::new(SystemClock));
     let (role, permission) = (stylobate_core::RoleId::new(now), stylobate_core::PermissionId::new(now));
     let policy = Policy {
         epoch: 1,
