@@ -8,8 +8,11 @@
 mod assignments;
 mod freshness;
 mod grants;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod permissions;
 mod privileges;
+mod refresh;
 mod roles;
 mod seed;
 

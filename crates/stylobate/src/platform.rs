@@ -271,6 +271,7 @@ impl PlatformBuilder {
             let metrics =
                 Metrics::new(Build { service: "stylobate", version: crate::VERSION }, clock.as_ref())?;
             auth.hasher().observe(&metrics.meter("stylobate-auth"));
+            rbac.observe(&metrics.meter("stylobate-rbac"));
             Arc::new(metrics)
         };
         let parts = Parts {

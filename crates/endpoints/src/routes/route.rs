@@ -214,6 +214,10 @@ impl Route {
         self
     }
 
+    pub(super) fn is_deprecated(&self) -> bool {
+        self.is_deprecated
+    }
+
     pub(super) fn method(&self) -> &Method {
         &self.method
     }

@@ -94,6 +94,7 @@ impl Rbac {
             assignee,
             role_id: role,
             assigned_at: now,
+            expires_at: None,
         };
         assignments::insert(tx, &assignment).await?;
         let target = ("role_assignment", assignment.id);

@@ -143,6 +143,8 @@ impl Rbac {
                 role_id: role,
                 permission_id: permission,
                 created_at: now,
+                effect: crate::Effect::Allow,
+                condition: None,
             };
             grants::insert(tx, &link).await?;
         }

@@ -32,6 +32,7 @@ impl TryFrom<AssignmentRow> for RoleAssignment {
             assignee: Assignee { kind, id: row.subject_id },
             role_id: row.role_id.into(),
             assigned_at: row.assigned_at,
+            expires_at: None,
         })
     }
 }

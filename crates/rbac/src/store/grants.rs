@@ -23,6 +23,8 @@ impl From<GrantRow> for RolePermission {
             role_id: row.role_id.into(),
             permission_id: row.permission_id.into(),
             created_at: row.created_at,
+            effect: crate::Effect::Allow,
+            condition: None,
         }
     }
 }

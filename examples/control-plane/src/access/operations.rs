@@ -123,7 +123,9 @@ fn said_by_roles(policy: &Policy) -> HashMap<RoleId, RoleSnapshot> {
     let keys: HashMap<PermissionId, &str> =
         policy.permissions.iter().map(|one| (one.id, one.key.as_str())).collect();
     for grant in &policy.grants {
-        let (Some(role), Some(key)) = (said.get_mut(&grant.role), keys.get(&grant.permission)) else { continue };
+        let (Some(role), Some(key)) = (said.get_mut(&grant.role), keys.get(&grant.permission)) else {
+            continue;
+        };
         match grant.effect {
             Effect::Allow => role.permissions.push((*key).to_owned()),
             Effect::Deny => role.denied.push((*key).to_owned()),
@@ -154,7 +156,8 @@ async fn snapshot(
     let tenant = access.organisation(&context, Some(organisation.as_uuid())).await?;
     let context = within(&context, tenant);
     let policy = access.rbac.policy(&context).await?;
-    let query = RoleQuery { limit: PageLimit::new(PageLimit::MAX).unwrap_or_default(), ..RoleQuery::default() };
+    let query =
+        RoleQuery { limit: PageLimit::new(PageLimit::MAX).unwrap_or_default(), ..RoleQuery::default() };
     let Page { items, next_cursor, .. } = access.rbac.list_roles(&context, &query).await?;
     let mut said = said_by_roles(&policy);
     let own = items.into_iter().filter(|role| role.tenant_id == Some(tenant));

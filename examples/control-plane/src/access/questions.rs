@@ -6,7 +6,9 @@ use serde_json::Value;
 use stylobate::{
     core::{Cursor, Page, PageLimit, PersonId, RequestContext, TenantId},
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiError, ApiResult, Context, IntoProblem as _, PathId, StrictJson, StrictQuery, problem_for},
+    middleware::{
+        ApiError, ApiResult, Context, IntoProblem as _, PathId, StrictJson, StrictQuery, problem_for,
+    },
     rbac::{Assignee, AssigneeKind, Authorizer as _, Decision, EffectivePermission, Explanation},
 };
 use utoipa::{IntoParams, ToSchema};

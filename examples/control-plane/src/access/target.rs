@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use stylobate::{
-    core::{
-        Assurance, AuthenticatorAssurance, PersonId, Principal, RequestContext, Subject, TenantId,
-    },
+    core::{Assurance, AuthenticatorAssurance, PersonId, Principal, RequestContext, Subject, TenantId},
     db::Scope,
     middleware::{ApiError, ApiResult},
     rbac::{Authorizer as _, Question, Resource},
@@ -103,7 +101,11 @@ impl QuestionInput {
             owner: resource.owner_id.map(|id| PersonId::from_uuid(id).into()),
             attributes: &attributes,
         });
-        answer(Question { principal: &principal, permission: &self.permission_name, resource: resource.as_ref() })
+        answer(Question {
+            principal: &principal,
+            permission: &self.permission_name,
+            resource: resource.as_ref(),
+        })
     }
 }
 
