@@ -13,6 +13,7 @@ mod auth;
 mod checker;
 mod cookies;
 mod credentials;
+mod decisions;
 mod forced_change;
 mod guessing;
 mod house;
