@@ -2,7 +2,10 @@ mod defaults;
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::key::{covers, is_pattern, is_valid};
+use crate::{
+    index::Seed,
+    key::{covers, is_pattern, is_valid},
+};
 
 pub use defaults::{SUPER_ADMIN, default_catalogue};
 
@@ -128,7 +131,7 @@ pub enum CatalogueInvalid {
 pub struct Catalogue {
     permissions: Vec<PermissionDef>,
     roles: Vec<RoleDef>,
-    by_name: HashMap<&'static str, Box<[u32]>>,
+    by_name: HashMap<&'static str, Box<[u32]>, Seed>,
 }
 
 impl Catalogue {

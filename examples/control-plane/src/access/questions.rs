@@ -143,7 +143,7 @@ struct EffectiveView {
     organization_id: Uuid,
     /// The epoch of the organisation's policy.
     epoch: i64,
-    /// Each permission with the rules that give it, sorted by name. Rules of the platform are shown to the platform only.
+    /// Each permission with the rules that give it, sorted by name. Roles of the platform are shown to the platform only.
     #[schema(value_type = Vec<Object>)]
     permissions: Vec<EffectivePermission>,
 }
