@@ -58,6 +58,8 @@ mod engine;
 mod error;
 mod explain;
 mod filter;
+#[cfg(feature = "sql")]
+mod holdings;
 mod key;
 #[cfg(feature = "sql")]
 mod model;
@@ -85,9 +87,10 @@ pub use filter::{FilterColumn, FilterColumns, FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{
-    AclEntry, AclQuery, AssignmentQuery, GrantRule, NewAclEntry, NewOverride, NewPermission, NewRole, Override,
-    OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role, RoleAssignment, RoleOrder,
-    RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept, Written,
+    AclEntry, AclQuery, AssignmentQuery, GrantRule, NewAclEntry, NewOverride, NewPermission, NewRole,
+    Override, OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role,
+    RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept,
+    Written,
 };
 pub use policy::{
     Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
