@@ -58,6 +58,8 @@ mod engine;
 mod error;
 mod explain;
 mod filter;
+#[cfg(feature = "sql")]
+mod holdings;
 mod index;
 mod key;
 #[cfg(feature = "sql")]

@@ -399,11 +399,6 @@ impl Snapshot {
         self.names.number(&self.seed, name).is_some()
     }
 
-    /// The names of permissions that only rows know, sorted.
-    pub(crate) fn own_names(&self) -> impl Iterator<Item = &str> {
-        (0..self.names.len()).filter_map(|n| self.names.nth(n))
-    }
-
     #[inline]
     fn place(&self, asked: Asked<'_>) -> Option<u32> {
         match asked {

@@ -1,6 +1,6 @@
 //! How fresh the policy has to be that a request is decided by.
 
-use axum::response::{IntoResponseParts, ResponseParts};
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use stylobate_core::{Problem, TenantId};
 
@@ -43,6 +43,12 @@ impl IntoResponseParts for PolicyEpoch {
             parts.headers_mut().insert(X_POLICY_EPOCH, value);
         }
         Ok(parts)
+    }
+}
+
+impl IntoResponse for PolicyEpoch {
+    fn into_response(self) -> Response {
+        (self, ()).into_response()
     }
 }
 

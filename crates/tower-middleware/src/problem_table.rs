@@ -76,6 +76,7 @@ const fn form(code: &'static str) -> ProblemRow {
 pub const PROBLEMS: &[ProblemRow] = &[
     open("already_assigned", 409, "The role is assigned already."),
     open("already_attached", 409, "The permission is attached already."),
+    open("already_inherited", 409, "The role inherits from this role already."),
     open("ambiguous_credential", 400, "The request presents more than one credential of a kind."),
     inside("auth_config"),
     open("auth_unavailable", 503, "Credentials cannot be judged at the moment."),
@@ -173,6 +174,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     row("refresh_reused", 401, "refresh_invalid", "The refresh token is not valid."),
     open("request_timeout", 503, "The request took too long."),
     row("revocations_stale", 503, "auth_unavailable", "Credentials cannot be judged at the moment."),
+    open("role_cycle", 409, "The role would inherit from itself."),
     open("role_name_taken", 409, "A role of this name exists."),
     inside("row_invalid"),
     hidden("session_not_found"),

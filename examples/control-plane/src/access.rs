@@ -1,8 +1,11 @@
 //! Who may do what: roles, permissions, the links between them and people, exceptions beside them, and the questions that
 //! they answer.
 
+mod exceptions;
+mod links;
 mod model;
 mod operations;
+mod parents;
 mod permissions;
 mod questions;
 mod roles;
@@ -11,7 +14,15 @@ mod what_if;
 
 use std::sync::Arc;
 
-use stylobate::{Platform, db::Db, endpoints::Routes, rbac::Rbac, tenancy::Tenancy};
+use stylobate::{
+    Platform,
+    core::RequestContext,
+    db::Db,
+    endpoints::Routes,
+    middleware::PolicyEpoch,
+    rbac::{Rbac, Written},
+    tenancy::Tenancy,
+};
 
 /// What the handlers of this room work with.
 #[derive(Clone)]
@@ -31,7 +42,16 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
     };
     roles::routes(&access)
         .and(permissions::routes(&access))
+        .and(links::routes(&access))
+        .and(exceptions::routes(&access))
+        .and(parents::routes(&access))
         .and(questions::routes(&access))
         .and(what_if::routes(&access))
         .and(operations::routes(&access))
+}
+
+/// What a change of the policy of the caller's organisation has written, and the header that says since which epoch it
+/// counts.
+fn written<T>(context: &RequestContext, written: Written<T>) -> (PolicyEpoch, T) {
+    (PolicyEpoch { owner: context.principal.tenant, epoch: written.epoch }, written.value)
 }

@@ -126,7 +126,7 @@ async fn questions_stay_in_the_organisation(engine: Engine) {
         ))
         .await;
     let own = root.get("/auth/whoami").await.expect(200);
-    let own = own["tenant_id"].as_str().unwrap().to_owned();
+    let own = own["tenant"].as_str().unwrap().to_owned();
 
     let client = &manager.client;
     let question = |user: &str| json!({ "user_id": user, "permission_name": "user.read" });
@@ -225,7 +225,7 @@ async fn the_internal_secret_opens_its_routes_only(engine: Engine) {
     let clerk = app.person(&root, "clerk").await;
     give(&root, &clerk, "reader", &["user.read"]).await;
     let snapshot = root.get("/auth/whoami").await.expect(200);
-    let own = snapshot["tenant_id"].as_str().unwrap().to_owned();
+    let own = snapshot["tenant"].as_str().unwrap().to_owned();
     let anonymous = app.anonymous();
     let question = json!({ "user_id": clerk.id, "organization_id": own, "permission_name": "user.read" });
     let answer = with_secret(&anonymous, SECRET, Method::POST, "/rbac/check", Some(question.clone())).await;
@@ -261,7 +261,7 @@ async fn policies_are_shown_seeded_and_read_anew(engine: Engine) {
     let clerk = app.person(&root, "clerk").await;
     let role = give(&root, &clerk, "reader", &["user.read"]).await;
     let whoami = root.get("/auth/whoami").await.expect(200);
-    let own = whoami["tenant_id"].as_str().unwrap().to_owned();
+    let own = whoami["tenant"].as_str().unwrap().to_owned();
     let path = format!("/admin/rbac/snapshot/{own}");
     let before = root.get(&path).await.expect(200);
     let shown = before["roles"].as_array().unwrap().iter().find(|one| one["role_id"] == json!(role)).unwrap();

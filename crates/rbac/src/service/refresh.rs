@@ -1,28 +1,12 @@
-//! The policy as a whole: its rows for operators, and having it read anew.
+//! Having policies read anew.
 
 use stylobate_core::{AuditEvent, RequestContext, TenantId};
 use stylobate_db::{Scope, Tx};
 
-use super::{Rbac, require_platform_role, scope_of};
-use crate::{
-    Policy, RbacError, Written,
-    store::{epochs, policy},
-};
+use super::{Rbac, require_platform_role};
+use crate::{RbacError, Written, store::epochs};
 
 impl Rbac {
-    /// The rows of the policy of the caller's tenant as the database has them now, or of the platform's for a caller
-    /// without one. For questions like [`Engine::what_if`](crate::Engine::what_if); checks ask the snapshots.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub async fn policy(&self, context: &RequestContext) -> Result<Policy, RbacError> {
-        let owner = context.principal.tenant;
-        let mut tx = self.db.begin_read(scope_of(owner, "read the platform's access policy")).await?;
-        let rows = policy::load(&mut tx, owner).await?;
-        tx.rollback().await?;
-        Ok(rows)
-    }
-
     /// Gives the policy of `tenant` a new epoch although nothing in it has changed, so that every process reads it anew;
     /// without a tenant, every policy there is. Returns how many. For the platform and who has a role there.
     ///
@@ -38,8 +22,8 @@ impl Rbac {
     ) -> Result<Written<usize>, RbacError> {
         let (rbac, asking) = (self.clone(), context.clone());
         let invalidate = async move |tx: &mut Tx| -> Result<Written<usize>, RbacError> {
-            require_platform_role(tx, &asking.principal).await?;
-            rbac.bump(tx, tenant).await?;
+            require_platform_role(tx, &asking.principal, rbac.now()).await?;
+            let epoch = rbac.bump(tx, tenant).await?;
             let mut policies = 1;
             if tenant.is_none() {
                 let bumped = epochs::bump_tenants(tx, rbac.now()).await?;
@@ -48,7 +32,7 @@ impl Rbac {
             }
             let event = AuditEvent::new(&asking, "rbac.invalidate", "policy").in_tenant(tenant);
             tx.audit(event.with("policies", policies));
-            Ok(Written { value: policies, epoch: epochs::find(tx, tenant).await? })
+            Ok(Written { value: policies, epoch })
         };
         let written = self.db.transact(Scope::Platform("have access policies read anew"), invalidate).await?;
         self.settle(tenant).await;

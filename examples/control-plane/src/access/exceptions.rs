@@ -9,7 +9,8 @@ use stylobate::{
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, PolicyEpoch, StrictJson},
     rbac::{
-        AclEntry, AclQuery, AssigneeKind, Condition, Effect, NewAclEntry, NewOverride, Override, OverrideQuery,
+        AclEntry, AclQuery, AssigneeKind, Condition, Effect, NewAclEntry, NewOverride, Override,
+        OverrideQuery,
     },
 };
 use utoipa::{IntoParams, ToSchema};

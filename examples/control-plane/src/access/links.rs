@@ -5,7 +5,8 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use stylobate::{
     core::{
-        Direction, Page, PermissionId, PersonId, Problem, RequestContext, RoleAssignmentId, RoleId, RolePermissionId,
+        Direction, Page, PermissionId, PersonId, Problem, RequestContext, RoleAssignmentId, RoleId,
+        RolePermissionId,
     },
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PolicyEpoch, StrictJson},
@@ -48,7 +49,8 @@ pub(super) fn routes(access: &Access) -> Routes {
             attach,
         )
         .add(
-            old(Route::get(grant, READ), "Reads which role has which permission").returns::<RolePermissionView>(200),
+            old(Route::get(grant, READ), "Reads which role has which permission")
+                .returns::<RolePermissionView>(200),
             access,
             get_grant,
         )
@@ -60,7 +62,8 @@ pub(super) fn routes(access: &Access) -> Routes {
             patch_grant,
         )
         .add(
-            old(Route::delete(grant, Permission::Key(DETACH)), "Detaches a permission from a role").answers(204, None),
+            old(Route::delete(grant, Permission::Key(DETACH)), "Detaches a permission from a role")
+                .answers(204, None),
             access,
             detach,
         )
@@ -91,7 +94,8 @@ pub(super) fn routes(access: &Access) -> Routes {
             patch_assignment,
         )
         .add(
-            old(Route::delete(person, Permission::Key(REVOKE)), "Takes a role from a person").answers(204, None),
+            old(Route::delete(person, Permission::Key(REVOKE)), "Takes a role from a person")
+                .answers(204, None),
             access,
             unassign,
         )

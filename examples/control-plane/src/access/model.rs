@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use stylobate::rbac;
+use stylobate::rbac::{self, Condition, Effect};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -68,6 +68,12 @@ pub(super) struct RolePermissionView {
     id: Uuid,
     role_id: Uuid,
     permission_id: Uuid,
+    /// `allow` or `deny`.
+    #[schema(value_type = String)]
+    effect: Effect,
+    /// When the rule applies; `null` is always.
+    #[schema(value_type = Option<Object>)]
+    condition: Option<Condition>,
     created_at: DateTime<Utc>,
 }
 
@@ -77,6 +83,8 @@ impl From<rbac::RolePermission> for RolePermissionView {
             id: link.id.as_uuid(),
             role_id: link.role_id.as_uuid(),
             permission_id: link.permission_id.as_uuid(),
+            effect: link.effect,
+            condition: link.condition,
             created_at: link.created_at,
         }
     }
@@ -89,6 +97,8 @@ pub(super) struct PersonRoleView {
     person_id: Uuid,
     role_id: Uuid,
     assigned_at: DateTime<Utc>,
+    /// From when on the person has the role no longer.
+    expires_at: Option<DateTime<Utc>>,
 }
 
 impl From<rbac::RoleAssignment> for PersonRoleView {
@@ -98,6 +108,7 @@ impl From<rbac::RoleAssignment> for PersonRoleView {
             person_id: link.assignee.id,
             role_id: link.role_id.as_uuid(),
             assigned_at: link.assigned_at,
+            expires_at: link.expires_at,
         }
     }
 }
@@ -174,12 +185,24 @@ pub(super) struct PermissionPatch {
 #[serde(deny_unknown_fields)]
 pub(super) struct AttachInput {
     pub(super) permission_id: Uuid,
+    /// `allow` (the default) or `deny`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) effect: Effect,
+    /// When the rule applies: `{"owner":{}}`, `{"attribute":{"name","equals"}}`, `{"time_window":{…}}`,
+    /// `{"assurance":{"at_least"}}`, `{"all":[…]}`, `{"any":[…]}`; always without one.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) condition: Option<Condition>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AssignInput {
     pub(super) role_id: Uuid,
+    /// From when on the person has the role no longer.
+    #[serde(default)]
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -155,7 +155,7 @@ async fn snapshot(
 ) -> ApiResult<Json<SnapshotView>> {
     let tenant = access.organisation(&context, Some(organisation.as_uuid())).await?;
     let context = within(&context, tenant);
-    let policy = access.rbac.policy(&context).await?;
+    let policy = access.rbac.policy(Some(tenant)).await?;
     let query =
         RoleQuery { limit: PageLimit::new(PageLimit::MAX).unwrap_or_default(), ..RoleQuery::default() };
     let Page { items, next_cursor, .. } = access.rbac.list_roles(&context, &query).await?;

@@ -3,8 +3,8 @@ use serde::Deserialize;
 use stylobate::{
     core::{Page, PermissionId, PersonId, RoleId},
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, StrictJson},
-    rbac::{NewRole, PermissionOrder, PermissionQuery, RoleOrder, RoleQuery, RoleUpdate},
+    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, PolicyEpoch, StrictJson},
+    rbac::{GrantRule, NewRole, PermissionOrder, PermissionQuery, RoleOrder, RoleQuery, RoleUpdate},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
         AssignInput, AttachInput, ListFilter, PermissionView, PersonRoleView, RoleInput, RolePatch,
         RolePermissionView, RoleView,
     },
+    written,
 };
 
 const TAG: &str = "roles";
@@ -166,10 +167,10 @@ async fn create(
     State(access): State<Access>,
     context: Context,
     StrictJson(input): StrictJson<RoleInput>,
-) -> ApiResult<(StatusCode, Json<RoleView>)> {
+) -> ApiResult<(StatusCode, PolicyEpoch, Json<RoleView>)> {
     let new = NewRole { name: input.name, description: input.description, is_active: input.is_active };
-    let role = access.rbac.create_role(&context, new).await?;
-    Ok((StatusCode::CREATED, Json(role.into())))
+    let (epoch, role) = written(&context, access.rbac.create_role(&context, new).await?);
+    Ok((StatusCode::CREATED, epoch, Json(role.into())))
 }
 
 async fn get(
@@ -186,14 +187,15 @@ async fn patch(
     context: Context,
     PathId(id): PathId<RoleId>,
     StrictJson(input): StrictJson<RolePatch>,
-) -> ApiResult<Json<RoleView>> {
+) -> ApiResult<(PolicyEpoch, Json<RoleView>)> {
     let update = RoleUpdate {
         name: input.name,
         description: input.description,
         is_active: input.is_active,
         version: input.version,
     };
-    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+    let (epoch, role) = written(&context, access.rbac.update_role(&context, id, update).await?);
+    Ok((epoch, Json(role.into())))
 }
 
 async fn put(
@@ -201,23 +203,24 @@ async fn put(
     context: Context,
     PathId(id): PathId<RoleId>,
     StrictJson(input): StrictJson<RoleInput>,
-) -> ApiResult<Json<RoleView>> {
+) -> ApiResult<(PolicyEpoch, Json<RoleView>)> {
     let update = RoleUpdate {
         name: Some(input.name),
         description: Some(input.description),
         is_active: Some(input.is_active),
         version: input.version,
     };
-    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+    let (epoch, role) = written(&context, access.rbac.update_role(&context, id, update).await?);
+    Ok((epoch, Json(role.into())))
 }
 
 async fn delete(
     State(access): State<Access>,
     context: Context,
     PathId(id): PathId<RoleId>,
-) -> ApiResult<StatusCode> {
-    access.rbac.delete_role(&context, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> ApiResult<(StatusCode, PolicyEpoch)> {
+    let (epoch, ()) = written(&context, access.rbac.delete_role(&context, id).await?);
+    Ok((StatusCode::NO_CONTENT, epoch))
 }
 
 async fn list_permissions(
@@ -247,18 +250,20 @@ async fn attach(
     context: Context,
     PathId(id): PathId<RoleId>,
     StrictJson(input): StrictJson<AttachInput>,
-) -> ApiResult<(StatusCode, Json<RolePermissionView>)> {
-    let link = access.rbac.attach(&context, id, PermissionId::from_uuid(input.permission_id)).await?;
-    Ok((StatusCode::CREATED, Json(link.into())))
+) -> ApiResult<(StatusCode, PolicyEpoch, Json<RolePermissionView>)> {
+    let rule = GrantRule { effect: input.effect, condition: input.condition };
+    let permission = PermissionId::from_uuid(input.permission_id);
+    let (epoch, link) = written(&context, access.rbac.attach_rule(&context, id, permission, rule).await?);
+    Ok((StatusCode::CREATED, epoch, Json(link.into())))
 }
 
 async fn detach(
     State(access): State<Access>,
     context: Context,
     PathIds(id, permission): PathIds<RoleId, PermissionId>,
-) -> ApiResult<StatusCode> {
-    access.rbac.detach(&context, id, permission).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> ApiResult<(StatusCode, PolicyEpoch)> {
+    let (epoch, ()) = written(&context, access.rbac.detach(&context, id, permission).await?);
+    Ok((StatusCode::NO_CONTENT, epoch))
 }
 
 async fn list_of_person(
@@ -277,18 +282,20 @@ async fn assign(
     context: Context,
     PathId(id): PathId<PersonId>,
     StrictJson(input): StrictJson<AssignInput>,
-) -> ApiResult<(StatusCode, Json<PersonRoleView>)> {
+) -> ApiResult<(StatusCode, PolicyEpoch, Json<PersonRoleView>)> {
     access.must_be_member(&context, id).await?;
-    let link = access.rbac.assign(&context, id, RoleId::from_uuid(input.role_id)).await?;
-    Ok((StatusCode::CREATED, Json(link.into())))
+    let role = RoleId::from_uuid(input.role_id);
+    let assigned = access.rbac.assign_until(&context, id, role, input.expires_at).await?;
+    let (epoch, link) = written(&context, assigned);
+    Ok((StatusCode::CREATED, epoch, Json(link.into())))
 }
 
 async fn unassign(
     State(access): State<Access>,
     context: Context,
     PathIds(id, role): PathIds<PersonId, RoleId>,
-) -> ApiResult<StatusCode> {
+) -> ApiResult<(StatusCode, PolicyEpoch)> {
     access.must_be_member(&context, id).await?;
-    access.rbac.unassign(&context, id, role).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let (epoch, ()) = written(&context, access.rbac.unassign(&context, id, role).await?);
+    Ok((StatusCode::NO_CONTENT, epoch))
 }

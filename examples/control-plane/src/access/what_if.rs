@@ -15,11 +15,7 @@ use stylobate::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    Access,
-    questions::DecisionView,
-    target::{QuestionInput, within},
-};
+use super::{Access, questions::DecisionView, target::QuestionInput};
 
 pub(super) fn routes(access: &Access) -> Routes {
     Routes::new().add(
@@ -108,7 +104,7 @@ async fn what_if(
         return Err(ApiError::field("changes", "out_of_range", "has not one to 32 entries"));
     }
     let tenant = access.prepared(&context, &question).await?;
-    let mut policy = access.rbac.policy(&within(&context, tenant)).await?;
+    let mut policy = access.rbac.policy(Some(tenant)).await?;
     for (index, change) in changes.into_iter().enumerate() {
         apply(&mut policy, question.person().into(), index, change)?;
     }
