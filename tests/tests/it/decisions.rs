@@ -73,22 +73,39 @@ async fn questions_are_answered_with_their_reason(engine: Engine) {
     // The administrator of whom was refused sees what is missing, and what would give it.
     let question = json!({ "user_id": idler.id, "permission_name": "user.read" });
     let explained = root.post("/v1/rbac/explain", question).await.expect(200);
-    assert_eq!((&explained["allowed"], &explained["decision"]["reason"]["code"]), (&json!(false), &json!("no_assignment")));
-    let would: Vec<_> = explained["roles"].as_array().unwrap().iter().map(|role| role["name"].clone()).collect();
+    assert_eq!(
+        (&explained["allowed"], &explained["decision"]["reason"]["code"]),
+        (&json!(false), &json!("no_assignment"))
+    );
+    let would: Vec<_> =
+        explained["roles"].as_array().unwrap().iter().map(|role| role["name"].clone()).collect();
     assert!(would.contains(&json!("reader")) && would.contains(&json!("support")), "{explained}");
     let question = json!({ "user_id": clerk.id, "permission_name": "user.read" });
     let explained = root.post("/v1/rbac/explain", question).await.expect(200);
-    assert_eq!(explained["rules"][0]["source"], json!({ "kind": "role", "role_id": role, "granted_by": role }));
+    assert_eq!(
+        explained["rules"][0]["source"],
+        json!({ "kind": "role", "role_id": role, "granted_by": role })
+    );
 
-    let found = root.all("/v1/rbac/who-can?permission_name=user.read&limit=1").await;
+    let first = root.get("/v1/rbac/who-can?permission_name=user.read&limit=1").await.expect(200);
+    assert!(first["items"].as_array().unwrap().len() == 1 && first["next_cursor"].is_string(), "{first}");
+    let found = root.all("/v1/rbac/who-can?permission_name=user.read").await;
     assert!(found.contains(&json!({ "kind": "person", "id": clerk.id })), "{found:?}");
     assert!(!found.iter().any(|one| one["id"] == json!(idler.id)), "{found:?}");
 
     for (path, body, field) in [
         ("/rbac/check", json!({ "user_id": clerk.id }), "permission_name"),
         ("/rbac/check", json!({ "user_id": "7", "permission_name": "a" }), "user_id"),
-        ("/rbac/check", json!({ "user_id": clerk.id, "permission_name": "a".repeat(1 << 19) }), "permission_name"),
-        ("/rbac/check", json!({ "user_id": clerk.id, "permission_name": "a", "assurance": "aal9" }), "assurance"),
+        (
+            "/rbac/check",
+            json!({ "user_id": clerk.id, "permission_name": "a".repeat(1 << 19) }),
+            "permission_name",
+        ),
+        (
+            "/rbac/check",
+            json!({ "user_id": clerk.id, "permission_name": "a", "assurance": "aal9" }),
+            "assurance",
+        ),
         ("/rbac/check", json!({ "user_id": clerk.id, "permission_name": "a", "roles": [] }), "roles"),
         ("/v1/rbac/explain", json!({ "permission_name": "a" }), "user_id"),
     ] {
@@ -97,7 +114,11 @@ async fn questions_are_answered_with_their_reason(engine: Engine) {
     let large = json!({ "kind": "k".repeat(65), "id": "1" });
     let question = json!({ "user_id": clerk.id, "permission_name": "a", "resource": large });
     root.post("/rbac/check", question).await.problem_of(422, "validation", "resource.kind");
-    for (query, field) in [("", "permission_name"), ("?permission_name=a&cursor=x", "cursor"), ("?permission_name=a&limit=0", "limit")] {
+    for (query, field) in [
+        ("", "permission_name"),
+        ("?permission_name=a&cursor=x", "cursor"),
+        ("?permission_name=a&limit=0", "limit"),
+    ] {
         root.get(&format!("/v1/rbac/who-can{query}")).await.problem_of(422, "validation", field);
     }
 }
@@ -112,7 +133,9 @@ async fn questions_stay_in_the_organisation(engine: Engine) {
     let (member, stranger) = (app.person(&root, "member").await, app.person(&root, "stranger").await);
     let other = "0191e000-0000-7000-8000-0000000000f0";
     let (org, now, yes, no) = match engine {
-        Engine::Sqlite => (app.place.id(other.parse().unwrap()), "'2026-01-01T00:00:00.000000+00:00'", "1", "0"),
+        Engine::Sqlite => {
+            (app.place.id(other.parse().unwrap()), "'2026-01-01T00:00:00.000000+00:00'", "1", "0")
+        }
         Engine::Postgres => (app.place.id(other.parse().unwrap()), "'2026-01-01T00:00:00Z'", "true", "false"),
     };
     let person = app.place.id(stranger.id.parse().unwrap());
@@ -149,7 +172,10 @@ async fn questions_stay_in_the_organisation(engine: Engine) {
         client.get(&of(&stranger.id)).await.problem(404, "not_found");
         client.get(&format!("{}?organization_id={other}", of(&member.id))).await.problem(404, "not_found");
     }
-    client.get(&format!("/v1/rbac/who-can?permission_name=user.read&organization_id={other}")).await.problem(404, "not_found");
+    client
+        .get(&format!("/v1/rbac/who-can?permission_name=user.read&organization_id={other}"))
+        .await
+        .problem(404, "not_found");
     client.get(&format!("/admin/rbac/snapshot/{own}")).await.problem(403, "permission_denied");
     client.post("/admin/bootstrap/seed", json!({})).await.problem(403, "permission_denied");
     client.post("/internal/cache/invalidate", json!({})).await.problem(403, "permission_denied");
@@ -186,14 +212,30 @@ async fn a_change_is_tried_before_it_is_made(engine: Engine) {
     };
     let attach = json!({ "change": "attach_permission", "role_id": role, "permission_id": delete });
     assert_eq!(tried("user.delete", json!([attach])).await, (false, true));
-    assert_eq!(tried("user.delete", json!([{ "change": "assign_role", "role_id": admin }])).await, (false, true));
-    assert_eq!(tried("user.read", json!([{ "change": "revoke_role", "role_id": role }])).await, (true, false));
-    assert_eq!(tried("user.read", json!([{ "change": "switch_role", "role_id": role, "is_active": false }])).await, (true, false));
+    assert_eq!(
+        tried("user.delete", json!([{ "change": "assign_role", "role_id": admin }])).await,
+        (false, true)
+    );
+    assert_eq!(
+        tried("user.read", json!([{ "change": "revoke_role", "role_id": role }])).await,
+        (true, false)
+    );
+    assert_eq!(
+        tried("user.read", json!([{ "change": "switch_role", "role_id": role, "is_active": false }])).await,
+        (true, false)
+    );
     let deny = json!({ "change": "set_override", "permission_id": read, "effect": "deny" });
     assert_eq!(tried("user.read", json!([deny])).await, (true, false));
     let inherit = json!({ "change": "add_parent", "role_id": role, "parent_id": admin });
     assert_eq!(tried("user.delete", json!([inherit])).await, (false, true));
-    assert_eq!(tried("user.delete", json!([attach, { "change": "detach_permission", "role_id": role, "permission_id": delete }])).await, (false, false));
+    assert_eq!(
+        tried(
+            "user.delete",
+            json!([attach, { "change": "detach_permission", "role_id": role, "permission_id": delete }])
+        )
+        .await,
+        (false, false)
+    );
     // Nothing of it was written.
     clerk.client.get("/people?limit=1").await.expect(200);
     clerk.client.delete(&format!("/people/{NOBODY}")).await.problem(403, "permission_denied");
@@ -202,7 +244,10 @@ async fn a_change_is_tried_before_it_is_made(engine: Engine) {
     for (changes, field) in [
         (json!([]), "changes"),
         (json!([{ "change": "assign_role", "role_id": NOBODY }]), "changes[0].role_id"),
-        (json!([{ "change": "set_override", "permission_id": NOBODY, "effect": "deny" }]), "changes[0].permission_id"),
+        (
+            json!([{ "change": "set_override", "permission_id": NOBODY, "effect": "deny" }]),
+            "changes[0].permission_id",
+        ),
     ] {
         let body = json!({ "question": question, "changes": changes });
         root.post("/v1/rbac/what-if", body).await.problem_of(422, "validation", field);
@@ -211,7 +256,13 @@ async fn a_change_is_tried_before_it_is_made(engine: Engine) {
     root.post("/v1/rbac/what-if", body).await.problem(422, "validation");
 }
 
-async fn with_secret(client: &Client, secret: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+async fn with_secret(
+    client: &Client,
+    secret: &str,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Answer {
     let mut request = client.request(method, path).header("x-internal-secret", secret);
     if let Some(body) = body {
         request = request.json(&body);
@@ -248,7 +299,9 @@ async fn the_internal_secret_opens_its_routes_only(engine: Engine) {
         }
         with_secret(&root, SECRET, method, &path, None).await.problem(400, "ambiguous_credential");
     }
-    for path in ["/roles", "/people", "/audit-events", "/v1/rbac/effective/0191e000-0000-7000-8000-000000000001"] {
+    for path in
+        ["/roles", "/people", "/audit-events", "/v1/rbac/effective/0191e000-0000-7000-8000-000000000001"]
+    {
         with_secret(&anonymous, SECRET, Method::GET, path, None).await.problem(401, "unauthenticated");
     }
     let audited = root.all("/audit-events?action=rbac.invalidate").await;
@@ -281,6 +334,8 @@ async fn policies_are_shown_seeded_and_read_anew(engine: Engine) {
     let epoch = done.expect(200)["epoch"].as_i64().unwrap();
     assert!(epoch > before["epoch"].as_i64().unwrap());
     assert_eq!(done.header("x-policy-epoch"), Some(epoch.to_string().as_str()));
-    root.post(&format!("/internal/cache/invalidate?organization_id={NOBODY}"), json!({})).await.problem(404, "not_found");
+    root.post(&format!("/internal/cache/invalidate?organization_id={NOBODY}"), json!({}))
+        .await
+        .problem(404, "not_found");
     assert_eq!(root.post("/admin/bootstrap/seed", json!({})).await.expect(202)["organizations"], json!(1));
 }
