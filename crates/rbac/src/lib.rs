@@ -62,6 +62,7 @@ mod index;
 mod key;
 #[cfg(feature = "sql")]
 mod model;
+mod named_roles;
 mod policy;
 mod resource;
 #[cfg(feature = "sql")]
@@ -91,6 +92,7 @@ pub use model::{
     AssignmentQuery, NewPermission, NewRole, Permission, PermissionOrder, PermissionQuery, PermissionUpdate,
     Role, RoleAssignment, RoleOrder, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate,
 };
+pub use named_roles::{NamedRoles, NamedRolesInvalid};
 pub use policy::{
     Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
     PolicyOverride, PolicyPermission, PolicyRole,

@@ -400,6 +400,7 @@ impl Snapshot {
     }
 
     /// The names of permissions that only rows know, sorted.
+    #[cfg(feature = "sql")]
     pub(crate) fn own_names(&self) -> impl Iterator<Item = &str> {
         (0..self.names.len()).filter_map(|n| self.names.nth(n))
     }
