@@ -49,6 +49,8 @@
 //! - While the database is away, the last snapshots serve, and `Rbac::staleness` tells how old they may be.
 
 mod bits;
+#[cfg(feature = "casbin")]
+mod casbin;
 mod catalogue;
 mod condition;
 mod decision;
@@ -71,6 +73,13 @@ mod snapshot;
 #[cfg(feature = "sql")]
 mod store;
 
+#[cfg(all(feature = "casbin", feature = "sql"))]
+pub use crate::casbin::CasbinAdapter;
+#[cfg(feature = "casbin")]
+pub use crate::casbin::{
+    CasbinAuthorizer, CasbinExport, CasbinImport, CasbinInvalid, CasbinModel, CasbinProblem, CasbinProblemKind,
+    CasbinRules,
+};
 pub use catalogue::{
     Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
 };
