@@ -94,8 +94,9 @@ pub use filter::{FilterColumn, FilterColumns, FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{
-    AssignmentQuery, NewPermission, NewRole, Permission, PermissionOrder, PermissionQuery, PermissionUpdate,
-    Role, RoleAssignment, RoleOrder, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate,
+    AclEntry, AclQuery, AssignmentQuery, GrantRule, NewAclEntry, NewOverride, NewPermission, NewRole, Override,
+    OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role, RoleAssignment, RoleOrder,
+    RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept, Written,
 };
 pub use policy::{
     Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
