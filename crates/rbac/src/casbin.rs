@@ -30,4 +30,5 @@ pub use rules::CasbinRules;
 #[cfg(feature = "sql")]
 pub use adapter::CasbinAdapter;
 
-pub(crate) use tier::Tier;
+pub(crate) use export::Origin;
+pub(crate) use tier::{Said, Tier};

@@ -1,6 +1,8 @@
 //! Everything this crate says to the database. Functions take a connection or transaction and hold none.
 
 pub(crate) mod assignments;
+#[cfg(feature = "casbin")]
+pub(crate) mod casbin_rules;
 pub(crate) mod epochs;
 pub(crate) mod grants;
 pub(crate) mod permissions;

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
-use stylobate_core::{Principal, Subject, TenantId};
+use stylobate_core::Subject;
 
 use super::{
     CasbinInvalid, CasbinModel, CasbinProblem, CasbinRules,
@@ -170,7 +170,7 @@ impl Authorizer for CasbinAuthorizer {
 
 #[cfg(test)]
 mod tests {
-    use stylobate_core::{Clock as _, PersonId, SystemClock};
+    use stylobate_core::{Clock as _, PersonId, Principal, SystemClock, TenantId};
 
     use super::*;
     use crate::{Resource, default_catalogue};

@@ -12,7 +12,7 @@ use ::casbin::{
     CoreApi as _, DefaultEffector, DefaultRoleManager, EffectKind, Effector, EffectorStream, Enforcer,
     function_map::OperatorFunction,
 };
-use parking_lot::RwLock;
+use parking_lot_casbin::RwLock;
 
 use super::{CasbinInvalid, CasbinModel, CasbinProblem, CasbinRules, functions, functions::is_plain_path, rules::is_value};
 

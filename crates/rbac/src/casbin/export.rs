@@ -80,7 +80,7 @@ pub(super) fn is_alive(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) ->
 
 /// Which row a rule was made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     Role(RoleId),
     Override(OverrideId),
     Acl(AclId),

@@ -60,16 +60,13 @@ struct Spoken {
 /// What a tier says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Said<'a> {
-    Allows(RuleOrigin),
-    Denies(RuleOrigin),
+    Allows(Origin),
+    Denies(Origin),
     /// A rule would allow it if this condition held.
     Unmet(&'a Condition),
     Nothing,
     Failed,
 }
-
-/// Which row spoke.
-pub(crate) use super::export::Origin as RuleOrigin;
 
 impl Tier {
     /// Loads the policy of `tenant` (or of the platform). One that casbin cannot take denies everything.
