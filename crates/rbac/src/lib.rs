@@ -77,8 +77,8 @@ mod store;
 pub use crate::casbin::CasbinAdapter;
 #[cfg(feature = "casbin")]
 pub use crate::casbin::{
-    CasbinAuthorizer, CasbinExport, CasbinImport, CasbinInvalid, CasbinModel, CasbinProblem, CasbinProblemKind,
-    CasbinRules,
+    CasbinAuthorizer, CasbinExport, CasbinImport, CasbinInvalid, CasbinModel, CasbinProblem,
+    CasbinProblemKind, CasbinRules,
 };
 pub use catalogue::{
     Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
@@ -94,9 +94,10 @@ pub use filter::{FilterColumn, FilterColumns, FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{
-    AclEntry, AclQuery, AssignmentQuery, GrantRule, NewAclEntry, NewOverride, NewPermission, NewRole, Override,
-    OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role, RoleAssignment, RoleOrder,
-    RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept, Written,
+    AclEntry, AclQuery, AssignmentQuery, GrantRule, NewAclEntry, NewOverride, NewPermission, NewRole,
+    Override, OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role,
+    RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept,
+    Written,
 };
 pub use policy::{
     Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,

@@ -8,10 +8,11 @@ use crate::{Assignee, Condition, Effect, PermissionKey, RbacError};
 
 mod rules;
 
-pub(crate) use rules::{condition_text, expiry, resource, stored_rule};
 pub use rules::{
-    AclEntry, AclQuery, GrantRule, NewAclEntry, NewOverride, Override, OverrideQuery, RoleParent, Swept, Written,
+    AclEntry, AclQuery, GrantRule, NewAclEntry, NewOverride, Override, OverrideQuery, RoleParent, Swept,
+    Written,
 };
+pub(crate) use rules::{condition_text, expiry, resource, stored_rule};
 
 /// A named set of permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

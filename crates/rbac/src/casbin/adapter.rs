@@ -108,7 +108,8 @@ impl CasbinAdapter {
             .transact(self.scope(), async move |tx: &mut Tx| {
                 let done = apply(tx, owner, &change, now).await?;
                 if done > 0 {
-                    let event = AuditEvent::new(&context, "rbac.casbin_rules.changed", "casbin_rules").in_tenant(owner);
+                    let event = AuditEvent::new(&context, "rbac.casbin_rules.changed", "casbin_rules")
+                        .in_tenant(owner);
                     tx.audit(event.change(None::<&()>, Some(&serde_json::json!({ "rules": done }))));
                 }
                 Ok(done > 0)
@@ -117,7 +118,12 @@ impl CasbinAdapter {
     }
 }
 
-async fn apply(tx: &mut Tx, owner: Option<TenantId>, change: &Change, now: DateTime<Utc>) -> Result<u64, RbacError> {
+async fn apply(
+    tx: &mut Tx,
+    owner: Option<TenantId>,
+    change: &Change,
+    now: DateTime<Utc>,
+) -> Result<u64, RbacError> {
     // Whoever changes the rules waits for the one before: what is asked for below stays so until the commit.
     crate::store::epochs::lock(tx, owner).await?;
     match change {
@@ -144,7 +150,10 @@ async fn apply(tx: &mut Tx, owner: Option<TenantId>, change: &Change, now: DateT
         Change::RemoveWhere(kind, from, values) => {
             let matches = |row: &Row| {
                 row.first() == Some(kind)
-                    && values.iter().zip(from + 1..).all(|(value, place)| value.is_empty() || row.get(place) == Some(value))
+                    && values
+                        .iter()
+                        .zip(from + 1..)
+                        .all(|(value, place)| value.is_empty() || row.get(place) == Some(value))
             };
             let mut removed = 0;
             for row in store::all(tx, owner).await?.iter().filter(|row| matches(row)) {
@@ -207,10 +216,17 @@ impl Adapter for CasbinAdapter {
         Ok(())
     }
 
-    async fn load_filtered_policy<'a>(&mut self, model: &mut dyn Model, filter: Filter<'a>) -> ::casbin::Result<()> {
+    async fn load_filtered_policy<'a>(
+        &mut self,
+        model: &mut dyn Model,
+        filter: Filter<'a>,
+    ) -> ::casbin::Result<()> {
         let wanted = |row: &Row| {
             let values = if row.first().is_some_and(|kind| kind == "g") { &filter.g } else { &filter.p };
-            values.iter().zip(1_usize..).all(|(value, place)| value.is_empty() || row.get(place).is_some_and(|own| own == value))
+            values
+                .iter()
+                .zip(1_usize..)
+                .all(|(value, place)| value.is_empty() || row.get(place).is_some_and(|own| own == value))
         };
         self.is_filtered = self.load(model, wanted).await?;
         Ok(())
@@ -239,7 +255,12 @@ impl Adapter for CasbinAdapter {
         self.change(Change::Add(vec![with_kind(ptype, rule)])).await.map_err(failed)
     }
 
-    async fn add_policies(&mut self, _: &str, ptype: &str, rules: Vec<Vec<String>>) -> ::casbin::Result<bool> {
+    async fn add_policies(
+        &mut self,
+        _: &str,
+        ptype: &str,
+        rules: Vec<Vec<String>>,
+    ) -> ::casbin::Result<bool> {
         let rows = rules.into_iter().map(|rule| with_kind(ptype, rule)).collect();
         self.change(Change::Add(rows)).await.map_err(failed)
     }
@@ -248,7 +269,12 @@ impl Adapter for CasbinAdapter {
         self.change(Change::Remove(vec![with_kind(ptype, rule)])).await.map_err(failed)
     }
 
-    async fn remove_policies(&mut self, _: &str, ptype: &str, rules: Vec<Vec<String>>) -> ::casbin::Result<bool> {
+    async fn remove_policies(
+        &mut self,
+        _: &str,
+        ptype: &str,
+        rules: Vec<Vec<String>>,
+    ) -> ::casbin::Result<bool> {
         let rows = rules.into_iter().map(|rule| with_kind(ptype, rule)).collect();
         self.change(Change::Remove(rows)).await.map_err(failed)
     }

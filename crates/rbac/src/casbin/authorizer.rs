@@ -191,7 +191,8 @@ mod tests {
              p, role:lead, {tenant}, *, user.delete, deny\np, person:{person}, {tenant}, note/7, note.read, allow"
         );
         let model = CasbinModel::rbac_with_domains().unwrap();
-        let (casbin, problems) = CasbinAuthorizer::new(Arc::new(default_catalogue()), model, &rules(&csv)).unwrap();
+        let (casbin, problems) =
+            CasbinAuthorizer::new(Arc::new(default_catalogue()), model, &rules(&csv)).unwrap();
         assert!(problems.is_empty());
         let ada = Principal::person(person).in_tenant(tenant);
         assert_eq!(casbin.check(&ada, "people:read").reason, Reason::CasbinRule { rule: 1 });
@@ -231,11 +232,17 @@ mod tests {
         .unwrap();
         assert_eq!(problems.len(), 1, "a bad regular expression gives nothing");
         let ada = Principal::person(PersonId::new(SystemClock.now()));
-        let may = |permission: &str, id: &str| casbin.check_on(&ada, permission, &Resource::new("path", id)).is_allowed();
+        let may = |permission: &str, id: &str| {
+            casbin.check_on(&ada, permission, &Resource::new("path", id)).is_allowed()
+        };
         assert!(may("docs.read", "/docs/7"));
-        for (permission, id) in
-            [("docs.write", "/docs/7"), ("docs.read", "/docs/../all"), ("docs.read", "/docs/ä"), ("docs.read", "/all"), ("read", "/docs/7")]
-        {
+        for (permission, id) in [
+            ("docs.write", "/docs/7"),
+            ("docs.read", "/docs/../all"),
+            ("docs.read", "/docs/ä"),
+            ("docs.read", "/all"),
+            ("read", "/docs/7"),
+        ] {
             assert!(!may(permission, id), "{permission} {id}");
         }
         assert!(!casbin.check(&ada, "docs.read").is_allowed(), "no resource, no request");

@@ -14,7 +14,10 @@ use ::casbin::{
 };
 use parking_lot_casbin::RwLock;
 
-use super::{CasbinInvalid, CasbinModel, CasbinProblem, CasbinRules, functions, functions::is_plain_path, rules::is_value};
+use super::{
+    CasbinInvalid, CasbinModel, CasbinProblem, CasbinRules, functions, functions::is_plain_path,
+    rules::is_value,
+};
 
 /// How far roles are followed. casbin's own ten would cut off longer chains in silence.
 const LEVELS_MAX: usize = 10_000;
@@ -210,7 +213,10 @@ mod tests {
         .unwrap();
         let casbin = Contained::new(&model, &CasbinRules::default(), None).unwrap().0;
         assert_eq!(casbin.ask(&["root"]), Verdict::Silent);
-        assert_eq!(at_once(Enforcer::new_raw(model.build(), ())).unwrap().unwrap().enforce(vec!["root"]).ok(), Some(true));
+        assert_eq!(
+            at_once(Enforcer::new_raw(model.build(), ())).unwrap().unwrap().enforce(vec!["root"]).ok(),
+            Some(true)
+        );
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl CasbinExport {
         role_name: &dyn Fn(RoleId) -> Option<String>,
     ) -> Self {
         let domain = domain_text(tenant);
-        let lowered = Lowered::of(policy, tenant.is_none(), catalogue, &|role| role_text(role_name(role).as_deref(), role));
+        let lowered = Lowered::of(policy, tenant.is_none(), catalogue, &|role| {
+            role_text(role_name(role).as_deref(), role)
+        });
         let mut export = Self::default();
         let mut seen = HashSet::new();
         for (rule, number) in lowered.rules.into_iter().zip(1_usize..) {
@@ -51,8 +53,13 @@ impl CasbinExport {
                 problem(CasbinProblemKind::Expiry);
             }
             let is_said_in_full = rule.condition.is_none() && rule.expires_at.is_none();
-            let values =
-                vec![rule.subject, domain.clone(), rule.object, rule.permission, rule.effect.as_str().to_owned()];
+            let values = vec![
+                rule.subject,
+                domain.clone(),
+                rule.object,
+                rule.permission,
+                rule.effect.as_str().to_owned(),
+            ];
             if (is_said_in_full || rule.effect == Effect::Deny) && seen.insert(values.clone()) {
                 export.rules.push_policy(values);
             }
@@ -257,7 +264,8 @@ impl Names<'_> {
         }
         // A pattern that reaches what only the platform gives is written out name by name.
         let is_too_wide = !self.is_platform && declared().any(|one| one.is_platform && covers(key, one.key));
-        let covered = declared().filter(|one| one.is_covered_by(key) && may(one.is_platform)).map(|one| one.key);
+        let covered =
+            declared().filter(|one| one.is_covered_by(key) && may(one.is_platform)).map(|one| one.key);
         if is_too_wide {
             let own = self.own.iter().copied().filter(|name| covers(key, name));
             return covered.chain(own).map(str::to_owned).collect();

@@ -21,7 +21,10 @@ const REMEMBERED_MAX: usize = 512;
 
 /// Puts ours in the place of casbin's.
 pub(super) fn register(enforcer: &mut Enforcer) {
-    enforcer.add_function("keyMatch", OperatorFunction::Arg2(|text, pattern| on_texts(&text, &pattern, prefix_match)));
+    enforcer.add_function(
+        "keyMatch",
+        OperatorFunction::Arg2(|text, pattern| on_texts(&text, &pattern, prefix_match)),
+    );
     for name in ["keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5"] {
         // What differs between the four is how placeholders are written, and that `keyMatch4` repeats them.
         let function = match name {
@@ -32,8 +35,10 @@ pub(super) fn register(enforcer: &mut Enforcer) {
         };
         enforcer.add_function(name, function);
     }
-    enforcer
-        .add_function("regexMatch", OperatorFunction::Arg2(|text, pattern| on_texts(&text, &pattern, regex_match)));
+    enforcer.add_function(
+        "regexMatch",
+        OperatorFunction::Arg2(|text, pattern| on_texts(&text, &pattern, regex_match)),
+    );
 }
 
 pub(super) fn on_texts(text: &Dynamic, pattern: &Dynamic, matches: fn(&str, &str) -> bool) -> Dynamic {
@@ -53,13 +58,16 @@ pub(super) fn is_pattern_sound(pattern: Pattern, value: &str) -> bool {
 /// regular expression matches differently here, so that it is not taken at all.
 fn is_path_pattern(value: &str) -> bool {
     let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'~' | b'@' | b'=' | b'/' | b':' | b'{' | b'}')
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'_' | b'-' | b'.' | b'~' | b'@' | b'=' | b'/' | b':' | b'{' | b'}')
     };
     let body = value.strip_suffix("/*").unwrap_or(value);
     body.bytes().all(plain)
         && body.split('/').all(|segment| {
             segment.matches([':', '{']).count() <= 1
-                && segment.find('{').is_none_or(|open| segment.rfind('}').is_some_and(|close| open + 1 < close))
+                && segment
+                    .find('{')
+                    .is_none_or(|open| segment.rfind('}').is_some_and(|close| open + 1 < close))
                 && segment.contains('{') == segment.contains('}')
         })
 }
@@ -153,7 +161,9 @@ fn segment_match<'a>(
             .and_then(|(before, rest)| rest.rsplit_once('}').map(|(name, after)| (before, name, after))),
     };
     let Some((before, name, after)) = hole else { return text == pattern };
-    let Some(value) = text.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) else { return false };
+    let Some(value) = text.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) else {
+        return false;
+    };
     if value.is_empty() {
         return false;
     }
@@ -199,9 +209,13 @@ mod tests {
 
     #[test]
     fn paths_are_matched_as_casbin_documents() {
-        for (text, pattern) in
-            [("/foo/bar", "/foo/*"), ("/foo/", "/foo/*"), ("/resource1", "/:resource"), ("/a/b/c", "/a/:id/c"), ("/a/b/c", "/a/*")]
-        {
+        for (text, pattern) in [
+            ("/foo/bar", "/foo/*"),
+            ("/foo/", "/foo/*"),
+            ("/resource1", "/:resource"),
+            ("/a/b/c", "/a/:id/c"),
+            ("/a/b/c", "/a/*"),
+        ] {
             assert!(key_match2(text, pattern), "{text} {pattern}");
             assert!(::casbin::function_map::key_match2(text, pattern));
         }
@@ -219,7 +233,12 @@ mod tests {
     fn look_alikes_do_not_match() {
         // A11, C22: casbin takes the point for any character.
         assert!(::casbin::function_map::key_match2("/axb", "/a.b") && !key_match2("/axb", "/a.b"));
-        assert!(!star_is_whole("/admin*") && star_is_whole("/admin/*") && star_is_whole("*") && star_is_whole("user.*"));
+        assert!(
+            !star_is_whole("/admin*")
+                && star_is_whole("/admin/*")
+                && star_is_whole("*")
+                && star_is_whole("user.*")
+        );
         for path in ["/a/../b", "/a/./b", "//a", "/a%2fb", "/a\\b", "/a;x=1", ".."] {
             assert!(!is_plain_path(path), "{path}");
         }

@@ -9,8 +9,8 @@ use super::{
     export::{domain_text, unescaped},
 };
 use crate::{
-    Assignee, AssigneeKind, Effect, PermissionKey, Policy, PolicyAcl, PolicyAssignment, PolicyGrant, PolicyOverride,
-    PolicyPermission, PolicyRole,
+    Assignee, AssigneeKind, Effect, PermissionKey, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
+    PolicyOverride, PolicyPermission, PolicyRole,
 };
 
 /// A casbin policy for [`CasbinModel::RBAC_WITH_DOMAINS`] as native rows of one tenant, with ids that are new.
@@ -36,10 +36,15 @@ impl CasbinImport {
     ///
     /// # Errors
     /// [`CasbinInvalid::Denial`] for a denial that native rows cannot say.
-    pub fn of(rules: &CasbinRules, tenant: Option<TenantId>, now: DateTime<Utc>) -> Result<Self, CasbinInvalid> {
+    pub fn of(
+        rules: &CasbinRules,
+        tenant: Option<TenantId>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, CasbinInvalid> {
         let model = CasbinModel::rbac_with_domains()?;
         let (rules, problems) = rules.fitted(&model)?;
-        let mut importer = Importer { now, roles: HashMap::new(), permissions: HashMap::new(), import: Self::default() };
+        let mut importer =
+            Importer { now, roles: HashMap::new(), permissions: HashMap::new(), import: Self::default() };
         importer.import.problems = problems;
         importer.import.policy.epoch = 1;
         let domain = domain_text(tenant);
@@ -109,7 +114,11 @@ impl Importer {
             return Some(*id);
         }
         let id = PermissionId::new(self.now);
-        self.import.policy.permissions.push(PolicyPermission { id, key: key.as_str().to_owned(), is_active: true });
+        self.import.policy.permissions.push(PolicyPermission {
+            id,
+            key: key.as_str().to_owned(),
+            is_active: true,
+        });
         self.permissions.insert(key.into(), id);
         Some(id)
     }
@@ -139,15 +148,17 @@ impl Importer {
                 condition: None,
                 expires_at: None,
             }),
-            (Subject::Assignee(assignee), Some((resource_kind, resource_id))) => policy.acls.push(PolicyAcl {
-                id: AclId::new(self.now),
-                resource_kind,
-                resource_id,
-                assignee,
-                permission,
-                effect,
-                expires_at: None,
-            }),
+            (Subject::Assignee(assignee), Some((resource_kind, resource_id))) => {
+                policy.acls.push(PolicyAcl {
+                    id: AclId::new(self.now),
+                    resource_kind,
+                    resource_id,
+                    assignee,
+                    permission,
+                    effect,
+                    expires_at: None,
+                })
+            }
         }
         Some(())
     }
@@ -191,7 +202,10 @@ mod tests {
         let rules = CasbinRules::parse(&csv).unwrap().0;
         let import = CasbinImport::of(&rules, Some(tenant), now).unwrap();
         assert!(import.problems.is_empty(), "{:?}", import.problems);
-        assert_eq!(import.role_names.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["Night shift", "lead"]);
+        assert_eq!(
+            import.role_names.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(),
+            ["Night shift", "lead"]
+        );
         assert_eq!(import.policy.acls[0].resource_id, "a/b");
         let names = |id| import.role_names.iter().find(|(role, _)| *role == id).map(|(_, name)| name.clone());
         let catalogue = default_catalogue();
@@ -218,7 +232,13 @@ mod tests {
             assert_eq!(import.problems.len(), 1, "{line}");
             assert!(import.policy.grants.is_empty() && import.policy.overrides.is_empty());
         }
-        assert_eq!(rule("p, alice, platform, *, user.read, deny").map(|_| ()), Err(CasbinInvalid::Denial { rule: 1 }));
-        assert!(rule("p, alice, 00000000-0000-0000-0000-000000000001, *, user.read, deny").is_ok(), "not asked for");
+        assert_eq!(
+            rule("p, alice, platform, *, user.read, deny").map(|_| ()),
+            Err(CasbinInvalid::Denial { rule: 1 })
+        );
+        assert!(
+            rule("p, alice, 00000000-0000-0000-0000-000000000001, *, user.read, deny").is_ok(),
+            "not asked for"
+        );
     }
 }

@@ -221,7 +221,8 @@ impl<'a> Parser<'a> {
         let rest = self.rest();
         let Some(end) = rest.find('"') else { return self.refuse("a closing quotation mark") };
         let text = rest.get(..end).unwrap_or_default();
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'/' | b'@');
+        let plain =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'/' | b'@');
         if text.is_empty() || !text.bytes().all(plain) {
             return self.refuse("a text of letters, digits and _ - : / @");
         }
@@ -239,7 +240,8 @@ mod tests {
     }
 
     fn try_with(text: &str) -> Result<Uses, CasbinInvalid> {
-        let (request, rule) = (names(&["sub", "dom", "obj", "act"]), names(&["sub", "dom", "obj", "act", "eft"]));
+        let (request, rule) =
+            (names(&["sub", "dom", "obj", "act"]), names(&["sub", "dom", "obj", "act", "eft"]));
         check(text, &Names { request: &request, rule: &rule, role_places: Some(3), own: None })
     }
 

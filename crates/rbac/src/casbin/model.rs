@@ -86,9 +86,11 @@ m = r.dom == p.dom && keyMatch(r.act, p.act) && keyMatch(r.obj, p.obj) && g(r.su
             return Err(CasbinInvalid::Text);
         }
         let [request, rule, roles, effect, matcher] = definitions(text)?;
-        let request = names(&request.ok_or(CasbinInvalid::Missing("r"))?).ok_or(CasbinInvalid::Definition("r"))?;
+        let request =
+            names(&request.ok_or(CasbinInvalid::Missing("r"))?).ok_or(CasbinInvalid::Definition("r"))?;
         let rule = names(&rule.ok_or(CasbinInvalid::Missing("p"))?).ok_or(CasbinInvalid::Definition("p"))?;
-        let role_places = roles.map(|places| places_of(&places).ok_or(CasbinInvalid::Definition("g"))).transpose()?;
+        let role_places =
+            roles.map(|places| places_of(&places).ok_or(CasbinInvalid::Definition("g"))).transpose()?;
         let effect = squeezed(&effect.ok_or(CasbinInvalid::Missing("e"))?.replace("p.eft", "p_eft"));
         let known = EFFECTS.iter().find(|(text, _)| squeezed(text) == effect);
         let (effect, needs_effect) = *known.ok_or(CasbinInvalid::Effect)?;
@@ -149,7 +151,9 @@ fn definitions(text: &str) -> Result<[Option<String>; 5], CasbinInvalid> {
             line = format!("{} {next}", begun.trim_end());
         }
         let invalid = CasbinInvalid::Line { line: number };
-        let (Some(section), Some((key, value))) = (section, line.split_once('=')) else { return Err(invalid) };
+        let (Some(section), Some((key, value))) = (section, line.split_once('=')) else {
+            return Err(invalid);
+        };
         let key = key.trim();
         let slot = found.get_mut(section).ok_or(invalid)?;
         let wanted = SECTIONS.get(section).is_some_and(|(_, wanted)| *wanted == key);
@@ -173,7 +177,8 @@ fn names(list: &str) -> Option<Vec<String>> {
             && bytes.next().is_some_and(|first| first.is_ascii_lowercase())
             && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
-    let distinct = names.iter().enumerate().all(|(place, name)| !names.iter().take(place).any(|one| one == name));
+    let distinct =
+        names.iter().enumerate().all(|(place, name)| !names.iter().take(place).any(|one| one == name));
     (names.len() <= 12 && distinct && names.iter().all(is_name)).then_some(names)
 }
 
@@ -209,7 +214,10 @@ mod tests {
         let refused = |from, to| with(from, to).map(|_| ()).unwrap_err();
         assert!(matches!(refused("keyMatch(r.act, p.act)", "eval(p.act)"), CasbinInvalid::Matcher { .. }));
         assert_eq!(refused("some(where (p.eft == allow)) && ", ""), CasbinInvalid::Effect);
-        assert_eq!(refused("e = some(where (p.eft == allow)) && !some(where (p.eft == deny))", ""), CasbinInvalid::Missing("e"));
+        assert_eq!(
+            refused("e = some(where (p.eft == allow)) && !some(where (p.eft == deny))", ""),
+            CasbinInvalid::Missing("e")
+        );
         assert_eq!(refused(", act, eft", ", act"), CasbinInvalid::Effect);
         assert_eq!(refused("g = _, _, _", "g = _, _, _\ng2 = _, _"), CasbinInvalid::Unsupported("g2".into()));
         assert_eq!(refused("g = _, _, _", "g = _, _, _, _"), CasbinInvalid::Definition("g"));

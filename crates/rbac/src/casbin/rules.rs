@@ -165,7 +165,8 @@ impl CasbinRules {
             let unsound = model.uses.patterns.iter().any(|(place, pattern)| {
                 let value = row.get(*place).map_or("", String::as_str);
                 // A look-alike prefix only makes a denial wider.
-                !is_pattern_sound(*pattern, value) || (!denies && *pattern == Pattern::Prefix && !star_is_whole(value))
+                !is_pattern_sound(*pattern, value)
+                    || (!denies && *pattern == Pattern::Prefix && !star_is_whole(value))
             });
             match (unsound, denies) {
                 (true, true) => return Err(CasbinInvalid::Denial { rule }),
@@ -272,7 +273,16 @@ mod tests {
         assert_eq!(rules.len(), 1);
         assert_eq!(
             problems,
-            [(2, Value), (3, Value), (4, Syntax), (5, Syntax), (6, Syntax), (7, Syntax), (8, Value), (9, Value)]
+            [
+                (2, Value),
+                (3, Value),
+                (4, Syntax),
+                (5, Syntax),
+                (6, Syntax),
+                (7, Syntax),
+                (8, Value),
+                (9, Value)
+            ]
         );
     }
 
@@ -291,7 +301,10 @@ mod tests {
         let model = CasbinModel::rbac_with_domains().unwrap();
         let csv = "p, alice, t, *, read\np, alice, t, *, read, allow\np, alice, t, *, a, Deny\np, a, t, doc*, b, allow\ng, a, b\ng, a, b, t";
         let (fitted, problems) = CasbinRules::parse(csv).unwrap().0.fitted(&model).unwrap();
-        assert_eq!(fitted.policies(), [["alice", "t", "*", "read", "allow"], ["alice", "t", "*", "a", "deny"]]);
+        assert_eq!(
+            fitted.policies(),
+            [["alice", "t", "*", "read", "allow"], ["alice", "t", "*", "a", "deny"]]
+        );
         assert_eq!(fitted.roles(), [["a", "b", "t"]]);
         let kinds: Vec<_> = problems.iter().map(|problem| (problem.rule, problem.kind)).collect();
         use CasbinProblemKind::{Arity, Effect, Pattern};

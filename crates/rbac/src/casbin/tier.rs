@@ -70,7 +70,12 @@ pub(crate) enum Said<'a> {
 
 impl Tier {
     /// Loads the policy of `tenant` (or of the platform). One that casbin cannot take denies everything.
-    pub(crate) fn new(catalogue: &Catalogue, tenant: Option<TenantId>, policy: &Policy, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(
+        catalogue: &Catalogue,
+        tenant: Option<TenantId>,
+        policy: &Policy,
+        now: DateTime<Utc>,
+    ) -> Self {
         let lowered = Lowered::of(policy, tenant.is_none(), catalogue, &|role| role_text(None, role));
         let mut conditions: Vec<Condition> = Vec::new();
         for rule in &lowered.rules {
@@ -111,8 +116,10 @@ impl Tier {
         let mut spoken = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for rule in self.lowered.rules.iter().filter(|rule| is_alive(rule.expires_at, now)) {
-            let condition =
-                rule.condition.as_ref().and_then(|wanted| self.conditions.iter().position(|one| one == wanted));
+            let condition = rule
+                .condition
+                .as_ref()
+                .and_then(|wanted| self.conditions.iter().position(|one| one == wanted));
             let values = vec![
                 rule.subject.clone(),
                 self.domain.clone(),
@@ -132,7 +139,12 @@ impl Tier {
         let (casbin, problems) = Contained::new(
             model,
             &rules,
-            Some(("holds", ::casbin::function_map::OperatorFunction::Arg2(|facts, needs| on_texts(&facts, &needs, holds)))),
+            Some((
+                "holds",
+                ::casbin::function_map::OperatorFunction::Arg2(|facts, needs| {
+                    on_texts(&facts, &needs, holds)
+                }),
+            )),
         )?;
         // A rule that was dropped would shift the places of all that follow.
         if let Some(first) = problems.first() {
@@ -195,7 +207,8 @@ impl Tier {
             Verdict::Failed => Said::Failed,
             Verdict::Silent if self.conditions.is_empty() => Said::Nothing,
             Verdict::Silent => {
-                let all: String = (0..self.conditions.len()).map(|number| format!(" allow{number} ")).collect();
+                let all: String =
+                    (0..self.conditions.len()).map(|number| format!(" allow{number} ")).collect();
                 let Verdict::Allows(rule) = ask(&all) else { return Said::Nothing };
                 let condition = loaded.rules.get(rule).and_then(|spoken| spoken.condition);
                 condition.and_then(|number| self.conditions.get(number)).map_or(Said::Nothing, Said::Unmet)

@@ -230,7 +230,9 @@ pub(crate) fn resource(kind: &str, id: &str) -> Result<(), RbacError> {
 /// An end that has passed already would be a rule that never counts: a mistake, not a wish.
 pub(crate) fn expiry(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), RbacError> {
     // Past the year 9999 the text form that SQLite orders by has more digits.
-    let is_far = |at: DateTime<Utc>| at > DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let is_far = |at: DateTime<Utc>| {
+        at > DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    };
     match expires_at {
         Some(at) if at <= now || is_far(at) => Err(RbacError::Invalid {
             field: "expires_at",

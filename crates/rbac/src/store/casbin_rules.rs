@@ -36,8 +36,9 @@ pub(crate) async fn all(conn: &mut Conn, owner: Option<TenantId>) -> Result<Vec<
         Some(tenant) => conn
             .q("SELECT ptype, v0, v1, v2, v3, v4, v5 FROM casbin_rules WHERE tenant_id = $1 ORDER BY place")
             .bind(tenant.as_uuid()),
-        None => conn
-            .q("SELECT ptype, v0, v1, v2, v3, v4, v5 FROM casbin_rules WHERE tenant_id IS NULL ORDER BY place"),
+        None => conn.q(
+            "SELECT ptype, v0, v1, v2, v3, v4, v5 FROM casbin_rules WHERE tenant_id IS NULL ORDER BY place",
+        ),
     };
     Ok(query.all::<RuleRow>().await?.into_iter().map(Vec::from).collect())
 }
@@ -67,8 +68,9 @@ pub(crate) async fn append(
 ) -> Result<u64, RbacError> {
     let mut added = 0;
     for batch in rows.chunks(BATCH) {
-        let mut sql =
-            tx.builder("INSERT INTO casbin_rules (tenant_id, created_at, ptype, v0, v1, v2, v3, v4, v5) VALUES ");
+        let mut sql = tx.builder(
+            "INSERT INTO casbin_rules (tenant_id, created_at, ptype, v0, v1, v2, v3, v4, v5) VALUES ",
+        );
         for (row, number) in batch.iter().zip(0_usize..) {
             sql.push(if number == 0 { "(" } else { ", (" });
             sql.value(tenant_uuid(owner)).push(", ").value(now);

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "casbin")]
+mod casbin;
 mod engine;
 mod oracle;
 
