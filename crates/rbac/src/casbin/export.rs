@@ -9,7 +9,8 @@ use stylobate_core::{AclId, OverrideId, PermissionId, RoleId, TenantId};
 use super::{CasbinProblem, CasbinProblemKind, CasbinRules};
 use crate::{
     Assignee, AssigneeKind, Catalogue, Condition, Effect, Policy,
-    key::{covers, is_pattern, is_valid},
+    key::{covers, is_pattern, is_valid, without_own},
+    snapshot::heirs_and_parents,
 };
 
 /// The rules of native roles as a casbin policy for [`CasbinModel::RBAC_WITH_DOMAINS`](crate::CasbinModel::RBAC_WITH_DOMAINS).
@@ -138,7 +139,7 @@ impl Lowered {
         let mut lowered = Self::default();
         let mut push = |permission: PermissionId, rule: LoweredRule| {
             for (name, condition) in permissions.given(permission) {
-                let condition = both(rule.condition.clone(), condition.clone());
+                let condition = both(rule.condition.clone().map(readable), condition.clone());
                 lowered.rules.push(LoweredRule { permission: name.clone(), condition, ..rule.clone() });
             }
         };
@@ -207,6 +208,11 @@ impl Lowered {
     }
 }
 
+/// One that breaks the limits counts as one that nobody can read: it lets no rule allow, and every rule deny.
+fn readable(condition: Condition) -> Condition {
+    if condition.validate().is_ok() { condition } else { Condition::Unreadable }
+}
+
 fn both(one: Option<Condition>, other: Option<Condition>) -> Option<Condition> {
     match (one, other) {
         (Some(one), Some(other)) => Some(Condition::All(vec![one, other])),
@@ -222,8 +228,9 @@ impl Permissions {
         let valid = policy.permissions.iter().filter(|row| is_valid(&row.key));
         let own: HashSet<&str> = valid
             .clone()
-            .map(|row| row.key.as_str())
-            .filter(|key| !is_pattern(key) && !catalogue.has(key))
+            .filter(|row| !is_pattern(&row.key))
+            .map(|row| base_of(catalogue, &row.key).0)
+            .filter(|name| !catalogue.has(name))
             .collect();
         let reach = Names { catalogue, is_platform, own: &own };
         Self(valid.filter(|row| row.is_active).map(|row| (row.id, reach.given(&row.key))).collect())
@@ -231,6 +238,14 @@ impl Permissions {
 
     fn given(&self, permission: PermissionId) -> &[(String, Option<Condition>)] {
         self.0.get(&permission).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// The permission that a key is about, and whether only of one's own things.
+fn base_of<'a>(catalogue: &Catalogue, key: &'a str) -> (&'a str, bool) {
+    match without_own(key) {
+        Some(base) if !catalogue.has(key) => (base, true),
+        _ => (key, false),
     }
 }
 
@@ -242,12 +257,9 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn given(&self, key: &str) -> Vec<(String, Option<Condition>)> {
-        let mut given: Vec<(String, Option<Condition>)> =
-            self.meant(key).into_iter().map(|name| (name, None)).collect();
-        if let Some(base) = without_own(key).filter(|_| !self.catalogue.has(key)) {
-            given.extend(self.meant(base).into_iter().map(|name| (name, Some(Condition::Owner {}))));
-        }
-        given
+        let (base, of_own) = if is_pattern(key) { (key, false) } else { base_of(self.catalogue, key) };
+        let condition = of_own.then_some(Condition::Owner {});
+        self.meant(base).into_iter().map(|name| (name, condition.clone())).collect()
     }
 
     fn meant(&self, key: &str) -> Vec<String> {
@@ -273,14 +285,6 @@ impl Names<'_> {
         let by_synonym = covered.filter(|name| !covers(key, name));
         std::iter::once(key).chain(by_synonym).map(str::to_owned).collect()
     }
-}
-
-fn heirs_and_parents(policy: &Policy) -> Vec<(RoleId, RoleId)> {
-    policy.inheritance.clone()
-}
-
-fn without_own(key: &str) -> Option<&str> {
-    key.strip_suffix(":own").or_else(|| key.strip_suffix(".own")).filter(|base| !base.is_empty())
 }
 
 /// `person:ID`, `service:ID` or `group:ID`.
