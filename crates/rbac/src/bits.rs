@@ -7,11 +7,20 @@ pub(crate) enum Bits {
     Dense(Box<[u64]>),
 }
 
+impl Default for Bits {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Bits {
     pub(crate) fn new(mut members: Vec<u32>) -> Self {
         members.sort_unstable();
         members.dedup();
         let words = members.last().map_or(0, |&last| word(last) + 1);
+        if members.is_empty() {
+            return Self::empty();
+        }
         if members.len() * size_of::<u32>() < words * size_of::<u64>() {
             return Self::Sparse(members.into_boxed_slice());
         }
@@ -24,6 +33,37 @@ impl Bits {
         Self::Dense(field.into_boxed_slice())
     }
 
+    /// The set without members, which takes no memory.
+    pub(crate) fn empty() -> Self {
+        Self::Sparse(Box::default())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        // A field is only chosen for members.
+        matches!(self, Self::Sparse(members) if members.is_empty())
+    }
+
+    /// How much work walking through it is.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Sparse(members) => members.len(),
+            Self::Dense(field) => field.len() * 64,
+        }
+    }
+
+    /// The members in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let (list, field): (&[u32], &[u64]) = match self {
+            Self::Sparse(members) => (members, &[]),
+            Self::Dense(field) => (&[], field),
+        };
+        let of_word = |(&slot, n): (&u64, u32)| {
+            (0..64_u32).filter(move |bit| slot & (1 << bit) != 0).map(move |bit| n * 64 + bit)
+        };
+        list.iter().copied().chain(field.iter().zip(0_u32..).flat_map(of_word))
+    }
+
+    #[inline]
     pub(crate) fn has(&self, member: u32) -> bool {
         match self {
             Self::Sparse(members) => members.binary_search(&member).is_ok(),
@@ -53,7 +93,10 @@ mod tests {
         #[test]
         fn both_forms_hold_what_was_put_in(members in prop::collection::vec(0_u32..2_000, 0..300), asked in 0_u32..2_100) {
             let expected: BTreeSet<u32> = members.iter().copied().collect();
-            prop_assert_eq!(Bits::new(members).has(asked), expected.contains(&asked));
+            let bits = Bits::new(members);
+            prop_assert_eq!(bits.has(asked), expected.contains(&asked));
+            prop_assert_eq!(bits.is_empty(), expected.is_empty());
+            prop_assert_eq!(bits.iter().collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
         }
     }
 

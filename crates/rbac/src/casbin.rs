@@ -30,5 +30,4 @@ pub use rules::CasbinRules;
 #[cfg(feature = "sql")]
 pub use adapter::CasbinAdapter;
 
-pub(crate) use export::Origin;
 pub(crate) use tier::{Said, Tier};

@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
 
-use crate::key::{covers, is_pattern, is_valid};
+use crate::{
+    index::Seed,
+    key::{covers, is_pattern, is_valid},
+};
 
 /// A permission that code asks for, declared as a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +101,7 @@ pub enum CatalogueInvalid {
 pub struct Catalogue {
     permissions: Vec<PermissionDef>,
     roles: Vec<RoleDef>,
-    by_name: HashMap<&'static str, Box<[u32]>>,
+    by_name: HashMap<&'static str, Box<[u32]>, Seed>,
 }
 
 impl Catalogue {

@@ -1,5 +1,8 @@
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate_core::AuthenticatorAssurance;
+
+use crate::{Assignee, Missing, Resource};
 
 /// When a rule applies: a closed set of comparisons, so that each ends and none runs text.
 ///
@@ -10,7 +13,7 @@ use stylobate_core::AuthenticatorAssurance;
 /// What a condition asks about may be unknown (a check without a resource): then a rule that allows does not apply, and a
 /// rule that denies does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Condition {
     /// The subject owns the resource.
@@ -128,4 +131,198 @@ impl Condition {
     }
 }
 
+/// What a condition holds or does not hold of.
+pub(crate) struct Circumstances<'a, N> {
+    pub(crate) asker: Assignee,
+    pub(crate) aal: AuthenticatorAssurance,
+    pub(crate) resource: Option<&'a Resource<'a>>,
+    /// Asked only when a condition needs the time.
+    pub(crate) now: N,
+}
+
+impl Condition {
+    /// Whether it holds; `None` is unknown. Kleene's logic: what is unknown decides nothing that something known decides.
+    pub(crate) fn holds<N: Fn() -> DateTime<Utc>>(&self, of: &Circumstances<'_, N>) -> Option<bool> {
+        match self {
+            Self::Owner {} => of.resource?.owner.map(|owner| owner == of.asker),
+            Self::Attribute { name, equals } => {
+                let mut known = None;
+                for (_, value) in of.resource?.attributes.iter().filter(|(key, _)| *key == &**name) {
+                    known = Some(known == Some(true) || *value == &**equals);
+                }
+                known
+            }
+            Self::TimeWindow { days, from_minute, to_minute, utc_offset_minutes } => {
+                Some(is_inside(days, *from_minute, *to_minute, *utc_offset_minutes, (of.now)()))
+            }
+            Self::Assurance { at_least } => Some(of.aal >= *at_least),
+            Self::All(parts) => parts.iter().map(|part| part.holds(of)).try_fold_kleene(false),
+            Self::Any(parts) => parts.iter().map(|part| part.holds(of)).try_fold_kleene(true),
+            Self::Unreadable => None,
+        }
+    }
+
+    /// The first thing that keeps it from holding.
+    pub(crate) fn missing<N: Fn() -> DateTime<Utc>>(&self, of: &Circumstances<'_, N>) -> Missing {
+        match self {
+            Self::Owner {} => Missing::Owner,
+            Self::Attribute { .. } => Missing::Attribute,
+            Self::TimeWindow { .. } => Missing::Time,
+            Self::Assurance { at_least } => Missing::Assurance { at_least: *at_least },
+            Self::All(parts) | Self::Any(parts) => {
+                let unmet = parts.iter().find(|part| part.holds(of) != Some(true));
+                unmet.map_or(Missing::Permission, |part| part.missing(of))
+            }
+            Self::Unreadable => Missing::Permission,
+        }
+    }
+}
+
+trait Kleene: Iterator<Item = Option<bool>> + Sized {
+    /// `decisive` as soon as one item is that, else unknown if one is, else the opposite.
+    fn try_fold_kleene(self, decisive: bool) -> Option<bool> {
+        let mut all = Some(!decisive);
+        for item in self {
+            match item {
+                Some(value) if value == decisive => return Some(decisive),
+                Some(_) => {}
+                None => all = None,
+            }
+        }
+        all
+    }
+}
+
+impl<I: Iterator<Item = Option<bool>>> Kleene for I {}
+
+pub(crate) fn is_inside(
+    days: &[u8],
+    from: u16,
+    to: u16,
+    utc_offset_minutes: i16,
+    now: DateTime<Utc>,
+) -> bool {
+    let local = now.timestamp().div_euclid(60).saturating_add(i64::from(utc_offset_minutes));
+    let (day, minute) = (local.div_euclid(MINUTES_A_DAY.into()), local.rem_euclid(MINUTES_A_DAY.into()));
+    // 1 January 1970 was a Thursday, ISO 8601's fourth day.
+    let begins_on =
+        |day: i64| days.is_empty() || days.iter().any(|&one| i64::from(one) == (day + 3).rem_euclid(7) + 1);
+    let (from, to) = (i64::from(from), i64::from(to));
+    if from < to {
+        return (from..to).contains(&minute) && begins_on(day);
+    }
+    (minute >= from && begins_on(day)) || (minute < to && begins_on(day - 1))
+}
+
 const MINUTES_A_DAY: u16 = 24 * 60;
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone as _;
+    use stylobate_core::PersonId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn person(n: u128) -> Assignee {
+        PersonId::from_uuid(Uuid::from_u128(n)).into()
+    }
+
+    fn holds(condition: &Condition, resource: Option<&Resource<'_>>) -> Option<bool> {
+        let now = || Utc.timestamp_opt(0, 0).unwrap();
+        condition.holds(&Circumstances { asker: person(1), aal: AuthenticatorAssurance::Aal2, resource, now })
+    }
+
+    #[test]
+    fn what_is_not_known_is_neither_true_nor_false() {
+        let it = Condition::Attribute { name: "department".into(), equals: "it".into() };
+        let plain = Resource::new("document", "7");
+        assert_eq!(holds(&Condition::Owner {}, None), None);
+        assert_eq!(holds(&Condition::Owner {}, Some(&plain)), None);
+        assert_eq!(holds(&Condition::Owner {}, Some(&plain.owned_by(person(1)))), Some(true));
+        assert_eq!(holds(&Condition::Owner {}, Some(&plain.owned_by(person(2)))), Some(false));
+        assert_eq!(holds(&it, Some(&plain)), None);
+        assert_eq!(holds(&it, Some(&plain.with(&[("department", "it")]))), Some(true));
+        assert_eq!(holds(&it, Some(&plain.with(&[("department", "IT")]))), Some(false));
+        assert_eq!(holds(&it, Some(&plain.with(&[("department", "it"), ("department", "hr")]))), Some(true));
+
+        let strong = Condition::Assurance { at_least: AuthenticatorAssurance::Aal2 };
+        let stronger = Condition::Assurance { at_least: AuthenticatorAssurance::Aal3 };
+        assert_eq!((holds(&strong, None), holds(&stronger, None)), (Some(true), Some(false)));
+        let all = |parts: &[&Condition]| Condition::All(parts.iter().map(|part| (*part).clone()).collect());
+        let any = |parts: &[&Condition]| Condition::Any(parts.iter().map(|part| (*part).clone()).collect());
+        assert_eq!(holds(&all(&[&it, &strong]), None), None);
+        assert_eq!(holds(&all(&[&it, &stronger]), None), Some(false));
+        assert_eq!(holds(&any(&[&it, &strong]), None), Some(true));
+        assert_eq!(holds(&any(&[&it, &stronger]), None), None);
+        assert_eq!((holds(&all(&[]), None), holds(&any(&[]), None)), (Some(true), Some(false)));
+        assert_eq!(holds(&Condition::Unreadable, None), None);
+    }
+
+    #[test]
+    fn a_window_may_reach_into_the_next_day() {
+        // Friday, 20 November 2026.
+        let at = |day, hour, minute| Utc.with_ymd_and_hms(2026, 11, day, hour, minute, 59).unwrap();
+        let work = |now| is_inside(&[1, 2, 3, 4, 5], 480, 1080, 60, now);
+        assert!(work(at(20, 7, 0)) && work(at(20, 16, 59)));
+        assert!(!work(at(20, 6, 59)) && !work(at(20, 17, 0)) && !work(at(21, 9, 0)));
+        let night = |now| is_inside(&[5], 22 * 60, 6 * 60, 0, now);
+        assert!(night(at(20, 22, 0)) && night(at(21, 5, 59)));
+        assert!(!night(at(20, 5, 0)) && !night(at(21, 6, 0)) && !night(at(21, 22, 0)));
+        assert!(is_inside(&[], 0, 1440, -840, at(22, 0, 0)) && is_inside(&[5], 720, 720, 0, at(21, 11, 59)));
+        for now in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+            assert!(is_inside(&[], 0, 1440, 840, now));
+        }
+    }
+
+    #[test]
+    fn conditions_keep_to_their_limits() {
+        let read = Condition::from_json;
+        for text in [
+            r#"{"owner":{}}"#,
+            r#"{"attribute":{"name":"department","equals":"it"}}"#,
+            r#"{"time_window":{"days":[1,5],"from_minute":480,"to_minute":1080,"utc_offset_minutes":60}}"#,
+            r#"{"time_window":{"from_minute":0,"to_minute":1440}}"#,
+            r#"{"assurance":{"at_least":"aal2"}}"#,
+            r#"{"any":[{"owner":{}},{"all":[]}]}"#,
+        ] {
+            assert!(read(text).is_ok(), "{text}");
+        }
+        let nested = |depth| format!("{}{}", r#"{"all":["#.repeat(depth), "]}".repeat(depth));
+        assert!(read(&nested(8)).is_ok());
+        assert_eq!(read(&nested(9)), Err(ConditionInvalid::Size));
+        // C42: far deeper than any stack.
+        assert_eq!(read(&nested(10_000)), Err(ConditionInvalid::Text));
+        let wide = |parts| format!(r#"{{"any":[{}]}}"#, vec![r#"{"owner":{}}"#; parts].join(","));
+        assert!(read(&wide(63)).is_ok());
+        assert_eq!(read(&wide(64)), Err(ConditionInvalid::Size));
+        for text in ["", "{}", "null", r#""unreadable""#, r#"{"eval":"1"}"#, r#"{"owner":{},"all":[]}"#] {
+            assert_eq!(read(text), Err(ConditionInvalid::Text), "{text}");
+        }
+        assert_eq!(read(&" ".repeat(1 << 20)), Err(ConditionInvalid::Text));
+        let attribute = |name: &str, equals: &str| {
+            Condition::Attribute { name: name.into(), equals: equals.into() }.validate()
+        };
+        assert!(attribute("a.b-c_9", "ünï").is_ok());
+        for (name, equals) in
+            [("", "x"), ("A", "x"), ("é", "x"), (&*"a".repeat(65), "x"), ("a", &"x".repeat(257))]
+        {
+            assert_eq!(attribute(name, equals), Err(ConditionInvalid::Attribute), "{name}");
+        }
+        let window = |days: &[u8], from_minute, to_minute, utc_offset_minutes| {
+            Condition::TimeWindow { days: days.into(), from_minute, to_minute, utc_offset_minutes }.validate()
+        };
+        assert!(window(&[7], 1439, 1, 840).is_ok());
+        for (days, from, to, offset) in [
+            (&[0][..], 0, 1, 0),
+            (&[8], 0, 1, 0),
+            (&[1; 8], 0, 1, 0),
+            (&[], 1440, 1, 0),
+            (&[], 0, 0, 0),
+            (&[], 0, 1441, 0),
+            (&[], 0, 1, 841),
+        ] {
+            assert_eq!(window(days, from, to, offset), Err(ConditionInvalid::TimeWindow));
+        }
+    }
+}

@@ -14,11 +14,11 @@ pub struct Explanation {
     pub decision: Decision,
     /// Every rule about the subject that names the permission, the deciding one first, also those that do not apply.
     pub rules: Vec<ExplainedRule>,
-    /// The active roles of the tenant that would give it, were they assigned.
+    /// The active roles of the tenant that would give it, at least under conditions, were they assigned.
     pub role_ids: Vec<RoleId>,
     /// The active platform roles that would give it.
     pub platform_role_ids: Vec<RoleId>,
-    /// The keys of permissions and patterns of the policy that would give it, sorted.
+    /// The names of permissions that give it or a part of it when they are granted, sorted; patterns are left out.
     pub keys: Vec<String>,
 }
 

@@ -60,6 +60,7 @@ mod engine;
 mod error;
 mod explain;
 mod filter;
+mod index;
 mod key;
 #[cfg(feature = "sql")]
 mod model;
@@ -90,7 +91,9 @@ pub use engine::{EffectivePermission, Engine};
 #[cfg(feature = "sql")]
 pub use error::RbacError;
 pub use explain::{ExplainedRule, Explanation, RuleSource, RuleState};
-pub use filter::{FilterColumn, FilterColumns, FilterExpr, ListFilter};
+#[cfg(feature = "sql")]
+pub use filter::{FilterColumn, FilterColumns};
+pub use filter::{FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{

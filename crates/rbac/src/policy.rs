@@ -100,8 +100,8 @@ pub struct Policy {
     pub permissions: Vec<PolicyPermission>,
     /// The roles.
     pub roles: Vec<PolicyRole>,
-    /// Which role has all rules of which other role: heir first, then parent. Pairs that close a cycle are reported and
-    /// ignored.
+    /// Which role has all rules of which other role: heir first, then parent. Pairs on a cycle are reported and ignored,
+    /// all of them: rows do not tell which one closed it.
     pub inheritance: Vec<(RoleId, RoleId)>,
     /// Which role has which permission, and how.
     pub grants: Vec<PolicyGrant>,

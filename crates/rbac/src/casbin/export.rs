@@ -8,9 +8,9 @@ use stylobate_core::{AclId, OverrideId, PermissionId, RoleId, TenantId};
 
 use super::{CasbinProblem, CasbinProblemKind, CasbinRules};
 use crate::{
-    Assignee, AssigneeKind, Catalogue, Condition, Effect, Policy,
+    Assignee, AssigneeKind, Catalogue, Condition, Effect, Policy, Reason,
     key::{covers, is_pattern, is_valid, without_own},
-    snapshot::heirs_and_parents,
+    snapshot::{Reach, heirs_and_parents},
 };
 
 /// The rules of native roles as a casbin policy for [`CasbinModel::RBAC_WITH_DOMAINS`](crate::CasbinModel::RBAC_WITH_DOMAINS).
@@ -92,6 +92,23 @@ pub(crate) enum Origin {
     Role(RoleId),
     Override(OverrideId),
     Acl(AclId),
+}
+
+impl Origin {
+    /// The reason of a decision that the rule makes in a policy of this reach.
+    pub(crate) fn reason(self, effect: Effect, reach: Reach) -> Reason {
+        match (effect, self, reach) {
+            (Effect::Allow, Self::Role(role_id), Reach::Tenant) => Reason::Role { role_id },
+            (Effect::Allow, Self::Role(role_id), Reach::Platform) => Reason::PlatformRole { role_id },
+            (Effect::Allow, Self::Override(id), Reach::Tenant) => Reason::Override { id },
+            (Effect::Allow, Self::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
+            (Effect::Allow, Self::Acl(id), _) => Reason::Acl { id },
+            (Effect::Deny, Self::Role(role_id), Reach::Tenant) => Reason::DeniedByRole { role_id },
+            (Effect::Deny, Self::Role(role_id), Reach::Platform) => Reason::DeniedByPlatformRole { role_id },
+            (Effect::Deny, Self::Override(id), _) => Reason::DeniedByOverride { id },
+            (Effect::Deny, Self::Acl(id), _) => Reason::DeniedByAcl { id },
+        }
+    }
 }
 
 /// A rule about one subject, without roles' ids and synonyms.

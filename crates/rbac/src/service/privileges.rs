@@ -8,7 +8,7 @@ use super::{Rbac, require_platform_role};
 use crate::{
     Assignee, AssigneeKind, PolicyAssignment, PolicyGrant, PolicyRole, RbacError, RoleAssignment,
     SUPER_ADMIN,
-    snapshot::{Asked, Reach, Snapshot},
+    snapshot::{Asked, Reach, Snapshot, Things},
     store::{assignments, epochs, grants, policy, roles},
 };
 
@@ -118,8 +118,10 @@ impl Rbac {
         }
         let reach = if owner.is_some() { Reach::Tenant } else { Reach::Platform };
         let (snapshot, _) = Snapshot::compile(self.catalogue(), reach, &policy);
-        let has = |assignee: Assignee, asked| snapshot.deciding(assignee, asked).next().is_some();
-        let holds = |asked| everything || caller.is_some_and(|caller| has(caller, asked));
+        let now = self.now();
+        let stance = |assignee: Assignee, asked| snapshot.stance(assignee, asked, Things::None, now);
+        let has = |assignee: Assignee, asked| stance(assignee, asked).is_ever();
+        let holds = |asked| everything || caller.is_some_and(|caller| stance(caller, asked).is_always());
         let in_scope = |asked: Asked<'_>| {
             principal
                 .scopes

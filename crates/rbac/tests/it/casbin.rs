@@ -5,8 +5,8 @@ use std::sync::Arc;
 use casbin::{CoreApi as _, DefaultModel, Enforcer};
 use chrono::{DateTime, TimeDelta, Utc};
 use stylobate_core::{
-    AclId, Assurance, AuthenticatorAssurance, GroupId, OverrideId, PermissionId, PersonId, Principal, RoleId, ServiceId,
-    Subject, TenantId,
+    AclId, Assurance, AuthenticatorAssurance, GroupId, OverrideId, PermissionId, PersonId, Principal, RoleId,
+    ServiceId, Subject, TenantId,
 };
 use stylobate_rbac::{
     Assignee, Authorizer, CasbinAuthorizer, CasbinExport, CasbinModel, CasbinRules, Catalogue, Condition,
