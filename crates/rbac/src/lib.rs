@@ -60,6 +60,8 @@ mod engine;
 mod error;
 mod explain;
 mod filter;
+#[cfg(feature = "sql")]
+mod holdings;
 mod index;
 mod key;
 #[cfg(feature = "sql")]

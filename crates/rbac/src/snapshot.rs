@@ -424,11 +424,6 @@ impl Snapshot {
         self.place(asked).is_some()
     }
 
-    /// The names of permissions that only rows know, sorted.
-    pub(crate) fn own_names(&self) -> impl Iterator<Item = &str> {
-        (0..self.names.len()).filter_map(|n| self.names.nth(n))
-    }
-
     #[inline]
     fn place(&self, asked: Asked<'_>) -> Option<u32> {
         match asked {

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use stylobate_core::{AclId, Direction, OverrideId, PageLimit, PermissionId, RoleId, TenantId};
 
-use crate::{Assignee, Condition, Effect, RbacError};
+use crate::{Assignee, Condition, Effect, EffectInvalid, RbacError};
 
 /// The longest condition, as JSON. Its own bounds keep a condition well below; this is the database's.
 const CONDITION_CHARS_MAX: usize = 16_384;
@@ -256,16 +256,13 @@ pub(crate) fn condition_text(condition: Option<&Condition>) -> Result<Option<Str
     if text.chars().count() > CONDITION_CHARS_MAX { Err(invalid()) } else { Ok(Some(text)) }
 }
 
-/// What a stored rule says, and whether that had to be guessed because the row is damaged: then it denies. A rule that
-/// allows under a condition nobody can read never applies, and one that denies always does, as does one that says neither.
-pub(crate) fn stored_rule(effect: &str, condition: Option<&str>) -> (Effect, Option<Condition>, bool) {
-    let Ok(effect) = effect.parse() else { return (Effect::Deny, None, true) };
-    let Some(text) = condition else { return (effect, None, false) };
-    let read = serde_json::from_str::<Condition>(text).ok().filter(|condition| condition.validate().is_ok());
-    match (read, effect) {
-        (Some(condition), _) => (effect, Some(condition), false),
-        (None, Effect::Allow) => (effect, Some(Condition::Any(Vec::new())), true),
-        (None, Effect::Deny) => (effect, None, true),
+/// What a stored rule says. One that says neither `allow` nor `deny` denies, always.
+pub(crate) fn stored_rule(effect: &str, condition: Option<&str>) -> (Effect, Option<Condition>) {
+    match effect.parse() {
+        Ok(effect) => {
+            (effect, condition.map(|text| Condition::from_json(text).unwrap_or(Condition::Unreadable)))
+        }
+        Err(EffectInvalid) => (Effect::Deny, None),
     }
 }
 
@@ -309,19 +306,22 @@ mod tests {
             Condition::Attribute { name: "department".into(), equals: "it \"x\"".into() },
         ]);
         let text = condition_text(Some(&condition)).unwrap();
-        assert_eq!(stored_rule("allow", text.as_deref()), (Effect::Allow, Some(condition), false));
-        assert_eq!(stored_rule("deny", None), (Effect::Deny, None, false));
+        assert_eq!(stored_rule("allow", text.as_deref()), (Effect::Allow, Some(condition)));
+        assert_eq!(stored_rule("deny", None), (Effect::Deny, None));
     }
 
     #[test]
-    fn a_damaged_rule_gives_nothing_and_denies_what_it_denied() {
+    fn a_damaged_rule_is_never_read_as_one_without_condition() {
         // A11: a policy row damaged in the database.
-        let never = Some(Condition::Any(Vec::new()));
         let nested = "{\"all\":[".repeat(200);
-        for text in ["", "{}", "null", "{\"eval\":\"1==1\"}", "{\"owner\":", "\u{202e}", &nested] {
-            assert_eq!(stored_rule("allow", Some(text)), (Effect::Allow, never.clone(), true), "{text:.20}");
-            assert_eq!(stored_rule("deny", Some(text)), (Effect::Deny, None, true), "{text:.20}");
+        for text in
+            ["", "{}", "null", "{\"eval\":\"1==1\"}", "{\"owner\":", "\u{202e}", "\"unreadable\"", &nested]
+        {
+            for effect in [Effect::Allow, Effect::Deny] {
+                let read = stored_rule(effect.as_str(), Some(text));
+                assert_eq!(read, (effect, Some(Condition::Unreadable)), "{text:.20}");
+            }
         }
-        assert_eq!(stored_rule("perhaps", None), (Effect::Deny, None, true));
+        assert_eq!(stored_rule("perhaps", Some("{\"owner\":{}}")), (Effect::Deny, None));
     }
 }

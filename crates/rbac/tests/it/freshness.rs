@@ -179,8 +179,8 @@ async fn every_change_is_audited_with_what_was_before_and_after(db: TestDb) {
     let recorder = Arc::new(Recorder::default());
     let audited = rbac(world.db.open(&[Arc::clone(&recorder) as _]).await, &world.clock);
     let (context, person) = (world.in_a(), world.person());
-    let role = audited.create_role(&context, NewRole::new("editor")).await.unwrap();
-    let permission = audited.create_permission(&context, NewPermission::new("own.a")).await.unwrap();
+    let role = audited.create_role(&context, NewRole::new("editor")).await.unwrap().value;
+    let permission = audited.create_permission(&context, NewPermission::new("own.a")).await.unwrap().value;
     audited.attach(&context, role.id, permission.id).await.unwrap();
     audited.assign(&context, person, role.id).await.unwrap();
     let rename = RoleUpdate { name: Some("writer".into()), ..RoleUpdate::default() };

@@ -107,7 +107,7 @@ async fn create(
     StrictJson(input): StrictJson<PermissionInput>,
 ) -> ApiResult<(StatusCode, Json<PermissionView>)> {
     let new = NewPermission { key: input.key, description: input.description, is_active: input.is_active };
-    let permission = access.rbac.create_permission(&context, new).await?;
+    let permission = access.rbac.create_permission(&context, new).await?.value;
     Ok((StatusCode::CREATED, Json(permission.into())))
 }
 
@@ -132,7 +132,7 @@ async fn patch(
         is_active: input.is_active,
         version: input.version,
     };
-    Ok(Json(access.rbac.update_permission(&context, id, update).await?.into()))
+    Ok(Json(access.rbac.update_permission(&context, id, update).await?.value.into()))
 }
 
 async fn put(
@@ -147,7 +147,7 @@ async fn put(
         is_active: Some(input.is_active),
         version: input.version,
     };
-    Ok(Json(access.rbac.update_permission(&context, id, update).await?.into()))
+    Ok(Json(access.rbac.update_permission(&context, id, update).await?.value.into()))
 }
 
 async fn delete(

@@ -169,7 +169,7 @@ async fn create(
     StrictJson(input): StrictJson<RoleInput>,
 ) -> ApiResult<(StatusCode, Json<RoleView>)> {
     let new = NewRole { name: input.name, description: input.description, is_active: input.is_active };
-    let role = access.rbac.create_role(&context, new).await?;
+    let role = access.rbac.create_role(&context, new).await?.value;
     Ok((StatusCode::CREATED, Json(role.into())))
 }
 
@@ -194,7 +194,7 @@ async fn patch(
         is_active: input.is_active,
         version: input.version,
     };
-    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+    Ok(Json(access.rbac.update_role(&context, id, update).await?.value.into()))
 }
 
 async fn put(
@@ -209,7 +209,7 @@ async fn put(
         is_active: Some(input.is_active),
         version: input.version,
     };
-    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+    Ok(Json(access.rbac.update_role(&context, id, update).await?.value.into()))
 }
 
 async fn delete(
@@ -249,7 +249,7 @@ async fn attach(
     PathId(id): PathId<RoleId>,
     StrictJson(input): StrictJson<AttachInput>,
 ) -> ApiResult<(StatusCode, Json<RolePermissionView>)> {
-    let link = access.rbac.attach(&context, id, PermissionId::from_uuid(input.permission_id)).await?;
+    let link = access.rbac.attach(&context, id, PermissionId::from_uuid(input.permission_id)).await?.value;
     Ok((StatusCode::CREATED, Json(link.into())))
 }
 
@@ -280,7 +280,7 @@ async fn assign(
     StrictJson(input): StrictJson<AssignInput>,
 ) -> ApiResult<(StatusCode, Json<PersonRoleView>)> {
     access.must_be_member(&context, id).await?;
-    let link = access.rbac.assign(&context, id, RoleId::from_uuid(input.role_id)).await?;
+    let link = access.rbac.assign(&context, id, RoleId::from_uuid(input.role_id)).await?.value;
     Ok((StatusCode::CREATED, Json(link.into())))
 }
 
