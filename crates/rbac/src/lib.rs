@@ -111,6 +111,8 @@ pub use policy::{
 pub use resource::Resource;
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+pub use service::CasbinImported;
 #[cfg(feature = "sql")]
 pub use service::Rbac;
 pub use snapshot::PolicyProblem;

@@ -101,7 +101,7 @@ impl CasbinAdapter {
             Change::Add(rows) | Change::Remove(rows) | Change::Replace(rows) => rows.as_slice(),
             Change::RemoveWhere(..) => &[],
         };
-        rows.iter().try_for_each(|row| checked(row))?;
+        rows.iter().try_for_each(checked)?;
         let (owner, context, now) = (self.owner(), self.context.clone(), self.clock.now());
         let change = Arc::new(change);
         self.db

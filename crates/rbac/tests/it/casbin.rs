@@ -452,8 +452,10 @@ fn the_engine_decides_the_same_with_casbin_in_its_place() {
         let mut dice = Dice::new(seed);
         let world = World { now: stylobate_core::Clock::now(&*clock), is_full: true };
         let rows = permissions(&mut dice);
-        let mut policies =
-            [(None, world.policy(&mut dice, &rows, true)), (Some(TENANT), world.policy(&mut dice, &rows, false))];
+        let mut policies = [
+            (None, world.policy(&mut dice, &rows, true)),
+            (Some(TENANT), world.policy(&mut dice, &rows, false)),
+        ];
         if dice.says(20) {
             let tenant = &mut policies[1].1;
             tenant.inheritance.extend([(role(3, false), role(0, false)), (role(0, false), role(3, false))]);

@@ -10,6 +10,8 @@
 
 #[cfg(feature = "casbin")]
 mod casbin;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+mod casbin_rows;
 mod engine;
 mod oracle;
 
