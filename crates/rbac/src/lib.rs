@@ -49,6 +49,8 @@
 //! - While the database is away, the last snapshots serve, and `Rbac::staleness` tells how old they may be.
 
 mod bits;
+#[cfg(feature = "casbin")]
+mod casbin;
 mod catalogue;
 mod condition;
 mod decision;
@@ -75,6 +77,13 @@ mod snapshot;
 #[cfg(feature = "sql")]
 mod store;
 
+#[cfg(all(feature = "casbin", feature = "sql"))]
+pub use crate::casbin::CasbinAdapter;
+#[cfg(feature = "casbin")]
+pub use crate::casbin::{
+    CasbinAuthorizer, CasbinExport, CasbinImport, CasbinInvalid, CasbinModel, CasbinProblem,
+    CasbinProblemKind, CasbinRules,
+};
 pub use catalogue::{
     Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
 };
@@ -104,6 +113,8 @@ pub use policy::{
 pub use resource::Resource;
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+pub use service::CasbinImported;
 #[cfg(feature = "sql")]
 pub use service::Rbac;
 pub use snapshot::PolicyProblem;

@@ -7,6 +7,8 @@
 
 mod acls;
 mod assignments;
+#[cfg(feature = "casbin")]
+mod casbin;
 mod expired;
 mod freshness;
 mod grants;
@@ -28,6 +30,8 @@ use serde::Serialize;
 use stylobate_core::{AuditEvent, BoxFuture, Clock, Principal, RequestContext, Subject, TenantId};
 use stylobate_db::{Db, Scope, Tx};
 
+#[cfg(feature = "casbin")]
+pub use self::casbin::CasbinImported;
 use crate::{
     Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, Question,
     RbacError, SUPER_ADMIN, Written,

@@ -8,6 +8,10 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "casbin")]
+mod casbin;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+mod casbin_rows;
 mod docs;
 mod engine;
 mod oracle;
