@@ -339,3 +339,23 @@ async fn policies_are_shown_seeded_and_read_anew(engine: Engine) {
         .problem(404, "not_found");
     assert_eq!(root.post("/admin/bootstrap/seed", json!({})).await.expect(202)["organizations"], json!(1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn production_is_not_reseeded() {
+    let app = TestApp::builder(Engine::Sqlite)
+        .env("APP_ENV", "production")
+        .env("PUBLIC_URL", "https://control-plane.example.org")
+        .env("METRICS_TOKEN", "a-token-for-scrapers-only")
+        .env("KEY_ENCRYPTION_KEY", "9b1f0c6e4d7a2853e6f1b0c9d8a7463520fedcba98765432100f1e2d3c4b5a69")
+        .env("INTERNAL_API_SECRET", SECRET)
+        .start()
+        .await;
+    let anonymous = app.anonymous();
+    let answer = with_secret(&anonymous, SECRET, Method::POST, "/admin/bootstrap/seed", None).await;
+    answer.problem(403, "reseed_in_production");
+    let request = anonymous.request(Method::GET, "/metrics").bearer_auth("a-token-for-scrapers-only");
+    let metrics = anonymous.send_raw(request).await;
+    for name in ["rbac_policy_staleness_seconds", "rbac_policies_loaded"] {
+        assert!(metrics.text.contains(name), "{metrics}");
+    }
+}

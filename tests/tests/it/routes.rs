@@ -12,6 +12,8 @@ struct Row {
     path: String,
     /// `public: <reason>`, `authenticated` or the permission's key.
     permission: String,
+    /// Whether the internal secret stands for it.
+    takes_secret: bool,
 }
 
 /// Reads who may call what from the API document, as its readers do.
@@ -35,7 +37,8 @@ async fn rows(client: &Client) -> Vec<Row> {
                 );
                 "authenticated".to_owned()
             };
-            rows.push(Row { method, path: path.clone(), permission });
+            let takes_secret = description.contains("or the internal secret");
+            rows.push(Row { method, path: path.clone(), permission, takes_secret });
         }
     }
     rows
@@ -57,7 +60,7 @@ async fn every_route_has_a_permission_and_keeps_it() {
     let nobody = app.person(&admin, "nobody").await.client;
     let rows = rows(&app.anonymous()).await;
     assert!(rows.len() > 40, "only {} routes", rows.len());
-    for Row { method, path, permission } in &rows {
+    for Row { method, path, permission, .. } in &rows {
         let (asked, is_public) = (filled(path), permission.starts_with("public: "));
         if is_public {
             assert!(permission.len() > "public: ".len() + 5, "{method} {path} is public for no reason");
@@ -74,7 +77,8 @@ async fn every_route_has_a_permission_and_keeps_it() {
     }
     let known: Vec<Value> =
         admin.all("/permissions").await.into_iter().map(|one| one["key"].clone()).collect();
-    for Row { method, path, permission } in rows.iter().filter(|row| !row.permission.contains([' ', ':'])) {
+    for Row { method, path, permission, .. } in rows.iter().filter(|row| !row.permission.contains([' ', ':']))
+    {
         let is_known = permission == "authenticated" || known.contains(&Value::from(permission.as_str()));
         assert!(is_known, "{method} {path} asks {permission}, which the catalogue does not have");
     }
