@@ -14,6 +14,8 @@ mod oracle;
 #[cfg(feature = "sql")]
 mod assignments;
 #[cfg(feature = "sql")]
+mod filter;
+#[cfg(feature = "sql")]
 mod freshness;
 #[cfg(feature = "sql")]
 mod grants;
