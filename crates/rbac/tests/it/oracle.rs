@@ -589,13 +589,12 @@ fn decisions_are_those_of_a_naive_reading() {
         for n in 0..100 {
             let (principal, thing) = (principal(&mut chance), resource(&mut chance));
             let resource = chance.is(70).then_some(&thing);
-            let permission = chance.of(if chance.is(70) {
-                &KEYS[..9]
-            } else if chance.is(50) {
-                KEYS
-            } else {
-                ASKED
-            });
+            let names = match chance.below(20) {
+                0..14 => &KEYS[..9],
+                14..17 => KEYS,
+                _ => ASKED,
+            };
+            let permission = chance.of(names);
             let question = Question { principal: &principal, permission, resource };
             let decision = engine.decide(question);
             let naive = Naive { catalogue: &catalogue, world: &world, principal: &principal, resource };
