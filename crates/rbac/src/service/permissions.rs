@@ -191,7 +191,7 @@ impl Rbac {
         let is_pattern_off = before.is_active && !after.is_active && is_pattern(&before.key);
         let is_on = !before.is_active && after.is_active;
         if after.key != before.key || is_pattern_off || is_on {
-            let own = self.own(tx, &context.principal, Some(standing), owner).await?;
+            let own = self.own(tx, &context.principal, Some(standing), owner, &[]).await?;
             own.require_claims([own.denied(id), Some(Claim::new(self.catalogue(), &after.key, None))])?;
         }
         after.version += 1;
@@ -224,7 +224,7 @@ impl Rbac {
                 return Err(RbacError::Declared);
             }
             if permissions::is_denied_anywhere(tx, id).await? {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
                 own.require_claims([own.denied(id)])?;
             }
             permissions::delete(tx, &permission).await?;

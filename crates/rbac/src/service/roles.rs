@@ -179,7 +179,7 @@ impl Rbac {
             return self.finish_change(tx, change, before).await;
         }
         if after.is_active != before.is_active {
-            let own = self.own(tx, &context.principal, Some(standing), owner).await?;
+            let own = self.own(tx, &context.principal, Some(standing), owner, &[id]).await?;
             // Switched on it gives again, switched off it denies no longer.
             own.require_taking_role(id, None)?;
             if after.is_active {
@@ -220,7 +220,7 @@ impl Rbac {
             if owner.is_none() && is_declared_platform_role(rbac.catalogue(), &role.name) {
                 return Err(RbacError::Declared);
             }
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[id]).await?;
             own.require_taking_role(id, None)?;
             roles::delete(tx, &role).await?;
             audit(tx, &asking, "role.delete", ("role", id), owner, Some(&role), None::<&Role>);
