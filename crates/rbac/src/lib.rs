@@ -66,6 +66,7 @@ mod index;
 mod key;
 #[cfg(feature = "sql")]
 mod model;
+mod named_roles;
 mod policy;
 mod resource;
 #[cfg(feature = "sql")]
@@ -104,6 +105,7 @@ pub use model::{
     RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept,
     Written,
 };
+pub use named_roles::{NamedRoles, NamedRolesInvalid};
 pub use policy::{
     Assignee, AssigneeKind, AssigneeKindInvalid, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
     PolicyOverride, PolicyPermission, PolicyRole,

@@ -406,11 +406,11 @@ impl Compiler<'_> {
         let mut extras: Vec<Extra> = Vec::new();
         for of_one in members.chunk_by(|(one, _), (other, _)| one == other) {
             let Some((member, _)) = of_one.first() else { continue };
+            let mut groups: Vec<u32> = of_one.iter().map(|(_, group)| *group).collect();
+            // By id: places differ from process to process, and all are to name the same rule.
+            groups.sort_unstable_by_key(|&group| subjects.get(group).map(|one| (one.kind, one.id)));
             if let Some(subject) = subjects.get_mut(*member) {
-                extras.push(Extra {
-                    groups: of_one.iter().map(|(_, group)| *group).collect(),
-                    ..Extra::default()
-                });
+                extras.push(Extra { groups: groups.into_boxed_slice(), ..Extra::default() });
                 subject.extra = narrow(extras.len());
             }
         }
