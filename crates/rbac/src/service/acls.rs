@@ -49,7 +49,7 @@ impl Rbac {
                 updated_at: now,
             };
             let before = acls::find_same(tx, &after).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
             let claim = own.claim(new.permission, None).map(|claim| after.narrow(claim));
             own.require_claims([claim])?;
             if let Some(before) = &before {
@@ -90,7 +90,7 @@ impl Rbac {
             // Whom the platform gives or denies what is no tenant's business: on SQLite the row is visible here.
             require_owner(rule.tenant_id, owner).map_err(|_| NOT_FOUND)?;
             if rule.denies_at(rbac.now()) || owner.is_none() {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
                 own.require_claims([own.denied(rule.permission_id).map(|claim| rule.narrow(claim))])?;
             }
             rbac.delete_acl_entry_in(tx, &asking, &rule).await?;

@@ -112,7 +112,7 @@ impl Rbac {
         let Wanted { assignee, role, expires_at } = wanted;
         let change = self.begin_change(tx, &context.principal, owner).await?;
         self.owned_role(tx, owner, role).await?;
-        let own = self.own(tx, &context.principal, standing, owner).await?;
+        let own = self.own(tx, &context.principal, standing, owner, &[role]).await?;
         own.require_role(role, expires_at)?;
         let now = self.now();
         let there = assignments::find_pair(tx, owner, assignee, role).await?;
@@ -172,7 +172,7 @@ impl Rbac {
             let found = assignments::find(tx, owner, id).await?;
             // SQLite shows the platform's rows as well.
             let before = found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[before.role_id]).await?;
             own.require_role(before.role_id, expires_at)?;
             own.require_taking_role(before.role_id, before.expires_at)?;
             let after = RoleAssignment { expires_at, ..before.clone() };
@@ -246,7 +246,8 @@ impl Rbac {
             let assignment = found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?;
             // One that has expired gives and denies nothing.
             if assignment.expires_at.is_none_or(|at| at > rbac.now()) {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+                let own =
+                    rbac.own(tx, &asking.principal, Some(&standing), owner, &[assignment.role_id]).await?;
                 own.require_taking_role(assignment.role_id, assignment.expires_at)?;
             }
             rbac.delete_in(tx, &asking, &assignment).await?;

@@ -55,7 +55,7 @@ impl Rbac {
             let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             rbac.owned_role(tx, owner, role).await?;
             rbac.permission_to_rule_on(tx, owner, permission).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
             own.require_claims([own.claim(permission, rule.condition.clone())])?;
             let now = rbac.now();
             let link = RolePermission {
@@ -101,7 +101,7 @@ impl Rbac {
             if after == before {
                 return rbac.finish_change(tx, change, after).await;
             }
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
             own.require_claims([own.claim(before.permission_id, rule.condition.clone())])?;
             if before.effect == Effect::Deny {
                 own.require_claims([own.denied(before.permission_id)])?;
@@ -180,7 +180,7 @@ impl Rbac {
             let link = found.ok_or(NOT_FOUND)?;
             require_owner(link.tenant_id, owner)?;
             if link.effect == Effect::Deny || owner.is_none() {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
                 own.require_claims([own.denied(link.permission_id)])?;
             }
             grants::delete(tx, &link).await?;

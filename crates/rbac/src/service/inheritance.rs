@@ -4,7 +4,7 @@ use stylobate_db::Tx;
 use super::{Rbac, audit, require_owner, scope_of};
 use crate::{
     RbacError, RoleParent, Written,
-    holdings::inherits,
+    holdings::climb,
     store::{parents, roles},
 };
 
@@ -36,7 +36,7 @@ impl Rbac {
             rbac.owned_role(tx, owner, role).await?;
             rbac.owned_role(tx, owner, parent).await?;
             rbac.require_no_cycle(tx, owner, role, parent).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[parent]).await?;
             own.require_role(parent, None)?;
             let link =
                 RoleParent { tenant_id: owner, role_id: role, parent_id: parent, created_at: rbac.now() };
@@ -58,7 +58,7 @@ impl Rbac {
         parent: RoleId,
     ) -> Result<(), RbacError> {
         let links = parents::of_owner(tx, owner).await?;
-        if inherits(&links, parent, role) {
+        if climb(&links, parent, |_| true).contains(&role) {
             return Err(RbacError::RoleCycle);
         }
         if links.iter().filter(|(heir, _)| *heir == role).count() >= PARENTS_MAX {
@@ -86,7 +86,7 @@ impl Rbac {
             let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             let link = parents::find(tx, owner, role, parent).await?.ok_or(NOT_FOUND)?;
             require_owner(link.tenant_id, owner)?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[parent]).await?;
             own.require_taking_role(parent, None)?;
             parents::delete(tx, &link).await?;
             audit(tx, &asking, "role.parent.remove", ("role", role), owner, Some(&link), None::<&RoleParent>);

@@ -35,7 +35,7 @@ impl Rbac {
             rbac.permission_to_rule_on(tx, owner, new.permission).await?;
             let now = rbac.now();
             let before = overrides::find_pair(tx, owner, new.assignee, new.permission).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
             let claim = own.claim(new.permission, new.condition.clone());
             own.require_claims([claim.map(|claim| claim.until(new.expires_at))])?;
             if let Some(lifted) = before.as_ref().filter(|rule| rule.denies_at(now)) {
@@ -82,7 +82,7 @@ impl Rbac {
             // Whom the platform gives or denies what is no tenant's business: on SQLite the row is visible here.
             require_owner(rule.tenant_id, owner).map_err(|_| NOT_FOUND)?;
             if rule.denies_at(rbac.now()) || owner.is_none() {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
                 let denied = own.denied(rule.permission_id);
                 own.require_claims([denied.map(|claim| claim.until(rule.expires_at))])?;
             }

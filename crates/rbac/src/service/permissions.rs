@@ -136,7 +136,8 @@ impl Rbac {
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::PermissionKeyTaken`], [`RbacError::Stale`],
     /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the key of a permission that code declares;
-    /// [`RbacError::BeyondOwn`] for a new key when the caller does not have both the old and the new one.
+    /// [`RbacError::BeyondOwn`] for a new key when the caller does not have both the old and the new one, and for switching
+    /// it on when the caller does not have it.
     pub async fn update_permission(
         &self,
         context: &RequestContext,
@@ -186,10 +187,11 @@ impl Rbac {
             return self.finish_change(tx, change, before).await;
         }
         // Whatever gave the old key gives the new one, and what denied the old one, or a pattern that is switched off,
-        // denies it no longer. A plain name that is switched off stays denied to everybody.
+        // denies it no longer. A plain name that is switched off stays denied to everybody until it is switched on.
         let is_pattern_off = before.is_active && !after.is_active && is_pattern(&before.key);
-        if after.key != before.key || is_pattern_off {
-            let own = self.own(tx, &context.principal, Some(standing), owner).await?;
+        let is_on = !before.is_active && after.is_active;
+        if after.key != before.key || is_pattern_off || is_on {
+            let own = self.own(tx, &context.principal, Some(standing), owner, &[]).await?;
             own.require_claims([own.denied(id), Some(Claim::new(self.catalogue(), &after.key, None))])?;
         }
         after.version += 1;
@@ -222,7 +224,7 @@ impl Rbac {
                 return Err(RbacError::Declared);
             }
             if permissions::is_denied_anywhere(tx, id).await? {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
                 own.require_claims([own.denied(id)])?;
             }
             permissions::delete(tx, &permission).await?;

@@ -130,9 +130,10 @@ impl Rbac {
         let assignee = assignee.into();
         self.require_may_manage(tx, context, assignee).await?;
         let Some(tenant) = context.principal.tenant else { return Ok(()) };
-        let own = self.own(tx, &context.principal, None, Some(tenant)).await?;
-        let mut theirs = policy::load_of(tx, Some(tenant), assignee).await?;
         let now = self.now();
+        let mut theirs = policy::load_of(tx, Some(tenant), Some(assignee), &[]).await?;
+        let roles: Vec<RoleId> = theirs.assignments.iter().map(|held| held.role).collect();
+        let own = self.own(tx, &context.principal, None, Some(tenant), &roles).await?;
         for held in std::mem::take(&mut theirs.assignments) {
             // A role that is switched off counts as well: it can be switched on.
             if held.expires_at.is_none_or(|at| at > now) {
@@ -158,7 +159,7 @@ impl Rbac {
     /// Whether somebody has the role [`SUPER_ADMIN`] for good and is denied nothing on the platform.
     pub(super) async fn has_super_administrator(&self, tx: &mut Tx) -> Result<bool, RbacError> {
         for holder in self.super_administrators(tx).await? {
-            let policy = policy::load_of(tx, None, holder).await?;
+            let policy = policy::load_of(tx, None, Some(holder), &[]).await?;
             if Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything() {
                 return Ok(true);
             }
@@ -173,7 +174,7 @@ impl Rbac {
             return Ok(nothing);
         };
         let mut tx = self.db.begin_read(Scope::Platform("read what the caller has on the platform")).await?;
-        let policy = policy::load_of(&mut tx, None, assignee).await?;
+        let policy = policy::load_of(&mut tx, None, Some(assignee), &[]).await?;
         tx.rollback().await?;
         Ok(Standing(Arc::new(Rules::of(self.catalogue(), &policy, assignee, self.now()))))
     }
@@ -189,7 +190,8 @@ impl Rbac {
         Rules::allowing(self.catalogue(), always.map(|permission| permission.key))
     }
 
-    /// The caller's own rights in the policy of `owner`, as the rows say under the lock of its epoch. Without `standing`,
+    /// The caller's own rights in the policy of `owner`, as the rows say under the lock of its epoch; `roles` are those that
+    /// will be asked about. Without `standing`,
     /// what the platform gives is taken from its rows where the transaction sees them, otherwise from the snapshot.
     pub(super) async fn own(
         &self,
@@ -197,6 +199,7 @@ impl Rbac {
         principal: &Principal,
         standing: Option<&Standing>,
         owner: Option<TenantId>,
+        roles: &[RoleId],
     ) -> Result<Own, RbacError> {
         let is_system = principal.subject == Subject::System;
         let mut own = Own {
@@ -210,14 +213,14 @@ impl Rbac {
         if own.is_unlimited {
             return Ok(own);
         }
-        let Some(assignee) = Assignee::of(&principal.subject) else {
-            own.policy = policy::load_roles(tx, owner).await?.policy;
+        let assignee = Assignee::of(&principal.subject);
+        own.policy = policy::load_of(tx, owner, assignee, roles).await?;
+        let Some(assignee) = assignee else {
             if is_system {
                 own.platform = Arc::new(Rules::allowing(&own.catalogue, ["*".to_owned()]));
             }
             return Ok(own);
         };
-        own.policy = policy::load_of(tx, owner, assignee).await?;
         let rules = Rules::of(&own.catalogue, &own.policy, assignee, self.now());
         if owner.is_none() {
             own.platform = Arc::new(rules);
@@ -227,7 +230,7 @@ impl Rbac {
         own.platform = match standing {
             Some(Standing(rules)) => Arc::clone(rules),
             None if tx.scope().tenant().is_none() => {
-                let platform = policy::load_of(tx, None, assignee).await?;
+                let platform = policy::load_of(tx, None, Some(assignee), &[]).await?;
                 Arc::new(Rules::of(&own.catalogue, &platform, assignee, self.now()))
             }
             None => Arc::new(self.standing_as_compiled(principal)),

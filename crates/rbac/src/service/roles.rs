@@ -132,7 +132,8 @@ impl Rbac {
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::RoleNameTaken`], [`RbacError::Stale`],
     /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name and the switch of a declared platform role;
-    /// [`RbacError::BeyondOwn`] for the switch as [`unassign`](Self::unassign).
+    /// [`RbacError::BeyondOwn`] for switching it on when it gives more than the caller has, and for switching it off as
+    /// [`unassign`](Self::unassign).
     pub async fn update_role(
         &self,
         context: &RequestContext,
@@ -178,9 +179,12 @@ impl Rbac {
             return self.finish_change(tx, change, before).await;
         }
         if after.is_active != before.is_active {
-            // Switched on it gives again what it gave when it was handed out; switched off it denies no longer.
-            let own = self.own(tx, &context.principal, Some(standing), owner).await?;
+            let own = self.own(tx, &context.principal, Some(standing), owner, &[id]).await?;
+            // Switched on it gives again, switched off it denies no longer.
             own.require_taking_role(id, None)?;
+            if after.is_active {
+                own.require_role(id, None)?;
+            }
         }
         let is_renamed = after.name != before.name;
         if owner.is_none()
@@ -216,7 +220,7 @@ impl Rbac {
             if owner.is_none() && is_declared_platform_role(rbac.catalogue(), &role.name) {
                 return Err(RbacError::Declared);
             }
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[id]).await?;
             own.require_taking_role(id, None)?;
             roles::delete(tx, &role).await?;
             audit(tx, &asking, "role.delete", ("role", id), owner, Some(&role), None::<&Role>);

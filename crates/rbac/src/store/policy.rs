@@ -1,12 +1,14 @@
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use stylobate_core::TenantId;
+use stylobate_core::{RoleId, TenantId};
 use stylobate_db::{Conn, Sql};
 use uuid::Uuid;
 
 use super::{acls, assignments, epochs, overrides, parents};
 use crate::{
     Assignee, AssigneeKind, Effect, Policy, PolicyAcl, PolicyAssignment, PolicyGrant, PolicyOverride,
-    PolicyPermission, PolicyProblem, PolicyRole, RbacError, model::stored_rule,
+    PolicyPermission, PolicyProblem, PolicyRole, RbacError, holdings::above, model::stored_rule,
 };
 
 /// The rows of a policy, and those of them that cannot be read. What they allowed is left out; what they denied stays
@@ -19,20 +21,55 @@ pub(crate) struct Rows {
 
 /// Reads the whole policy of `owner`, from a transaction that shows one state.
 pub(crate) async fn load(conn: &mut Conn, owner: Option<TenantId>) -> Result<Rows, RbacError> {
-    let mut rows = load_roles(conn, owner).await?;
+    let mut rows = Rows { policy: load_frame(conn, owner).await?, problems: Vec::new() };
+    load_grants(conn, owner, &mut rows).await?;
     load_assignments(conn, owner, &mut rows).await?;
     load_overrides(conn, owner, &mut rows).await?;
     load_acls(conn, owner, &mut rows).await?;
     Ok(rows)
 }
 
-/// The same about one subject only, which is short however many there are. Rules that no longer count are among them.
+/// The part of it that says what one subject has, and what `roles` give: short, however many rules there are. Rules that no
+/// longer count are among them.
 pub(crate) async fn load_of(
     conn: &mut Conn,
     owner: Option<TenantId>,
-    assignee: Assignee,
+    assignee: Option<Assignee>,
+    roles: &[RoleId],
 ) -> Result<Policy, RbacError> {
-    let mut policy = load_roles(conn, owner).await?.policy;
+    let mut policy = load_frame(conn, owner).await?;
+    let mut needed: BTreeSet<RoleId> = roles.iter().copied().collect();
+    if let Some(assignee) = assignee {
+        load_subject(conn, owner, assignee, &mut policy).await?;
+        needed.extend(policy.assignments.iter().map(|held| held.role));
+    }
+    let needed: BTreeSet<RoleId> = needed.into_iter().flat_map(|role| above(&policy, role, false)).collect();
+    let needed: Vec<RoleId> = needed.into_iter().collect();
+    for some in needed.chunks(ROLES_AT_ONCE) {
+        let mut sql = conn.builder(
+            "SELECT role_id, permission_id, effect, condition FROM role_permissions WHERE role_id IN ",
+        );
+        sql.list(some.iter().map(|role| role.as_uuid()));
+        for (role, permission, effect, condition) in conn.q_build(sql).all::<GrantRow>().await? {
+            let (effect, condition) = stored_rule(&effect, condition.as_deref());
+            let (role, permission) = (role.into(), permission.into());
+            policy.grants.push(PolicyGrant { role, permission, effect, condition });
+        }
+    }
+    Ok(policy)
+}
+
+/// How many roles one statement names; SQLite takes some thousand parameters.
+const ROLES_AT_ONCE: usize = 500;
+
+type GrantRow = (Uuid, Uuid, String, Option<String>);
+
+async fn load_subject(
+    conn: &mut Conn,
+    owner: Option<TenantId>,
+    assignee: Assignee,
+    policy: &mut Policy,
+) -> Result<(), RbacError> {
     let held = assignments::of_assignee(conn, owner, assignee).await?;
     policy.assignments = held
         .into_iter()
@@ -63,11 +100,11 @@ pub(crate) async fn load_of(
             expires_at: entry.expires_at,
         })
         .collect();
-    Ok(policy)
+    Ok(())
 }
 
-/// The same without any subject.
-pub(crate) async fn load_roles(conn: &mut Conn, owner: Option<TenantId>) -> Result<Rows, RbacError> {
+/// Permissions, roles and which inherits from which.
+async fn load_frame(conn: &mut Conn, owner: Option<TenantId>) -> Result<Policy, RbacError> {
     let epoch = epochs::find(conn, owner).await?;
     let permissions = match owner {
         Some(tenant) => conn
@@ -81,8 +118,20 @@ pub(crate) async fn load_roles(conn: &mut Conn, owner: Option<TenantId>) -> Resu
         None => conn.q("SELECT id, is_active FROM roles WHERE tenant_id IS NULL"),
     };
     let roles = roles.all::<(Uuid, bool)>().await?;
-    let inheritance = parents::of_owner(conn, owner).await?;
-    let grants = match owner {
+    Ok(Policy {
+        epoch,
+        permissions: permissions
+            .into_iter()
+            .map(|(id, key, is_active)| PolicyPermission { id: id.into(), key, is_active })
+            .collect(),
+        roles: roles.into_iter().map(|(id, is_active)| PolicyRole { id: id.into(), is_active }).collect(),
+        inheritance: parents::of_owner(conn, owner).await?,
+        ..Policy::default()
+    })
+}
+
+async fn load_grants(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) -> Result<(), RbacError> {
+    let query = match owner {
         Some(tenant) => conn
             .q("SELECT role_id, permission_id, effect, condition FROM role_permissions WHERE tenant_id = $1")
             .bind(tenant.as_uuid()),
@@ -90,30 +139,17 @@ pub(crate) async fn load_roles(conn: &mut Conn, owner: Option<TenantId>) -> Resu
             "SELECT role_id, permission_id, effect, condition FROM role_permissions WHERE tenant_id IS NULL",
         ),
     };
-    let grants = grants.all::<(Uuid, Uuid, String, Option<String>)>().await?;
-
-    let mut rows = Rows::default();
-    let mut granted = Vec::with_capacity(grants.len());
+    let grants = query.all::<GrantRow>().await?;
+    rows.policy.grants.reserve(grants.len());
     for (role, permission, effect, condition) in grants {
         let (role, permission) = (role.into(), permission.into());
         if effect.parse::<Effect>().is_err() {
             rows.problems.push(PolicyProblem::Grant(role, permission));
         }
         let (effect, condition) = stored_rule(&effect, condition.as_deref());
-        granted.push(PolicyGrant { role, permission, effect, condition });
+        rows.policy.grants.push(PolicyGrant { role, permission, effect, condition });
     }
-    rows.policy = Policy {
-        epoch,
-        permissions: permissions
-            .into_iter()
-            .map(|(id, key, is_active)| PolicyPermission { id: id.into(), key, is_active })
-            .collect(),
-        roles: roles.into_iter().map(|(id, is_active)| PolicyRole { id: id.into(), is_active }).collect(),
-        inheritance,
-        grants: granted,
-        ..Policy::default()
-    };
-    Ok(rows)
+    Ok(())
 }
 
 /// An end as text, which a damaged row cannot keep from being read.

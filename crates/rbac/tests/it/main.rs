@@ -18,6 +18,8 @@ mod oracle;
 #[cfg(feature = "sql")]
 mod assignments;
 #[cfg(feature = "sql")]
+mod delegation;
+#[cfg(feature = "sql")]
 mod freshness;
 #[cfg(feature = "sql")]
 mod grants;
@@ -27,6 +29,8 @@ mod isolation;
 mod permissions;
 #[cfg(feature = "sql")]
 mod roles;
+#[cfg(feature = "sql")]
+mod rules;
 #[cfg(feature = "sql")]
 mod seed;
 #[cfg(feature = "sql")]
