@@ -11,7 +11,6 @@ mod rows;
 mod shown;
 
 use std::{
-    collections::HashSet,
     fs,
     hint::black_box,
     sync::{
@@ -22,11 +21,8 @@ use std::{
 };
 
 use serde_json::json;
-use stylobate_core::{AuthenticatorAssurance, SystemClock};
-use stylobate_rbac::{
-    Assignee, Authorizer, Catalogue, Condition, Engine, PolicyAssignment, PolicyGrant, PolicyPermission,
-    PolicyRole, Resource, RoleGrants, default_catalogue,
-};
+use stylobate_core::SystemClock;
+use stylobate_rbac::{Assignee, Authorizer as _, Catalogue, Engine, default_catalogue};
 
 use crate::{
     Result,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, str::FromStr as _, sync::Arc};
 
-use casbin::{CoreApi as _, DefaultModel, Enforcer, Model as _};
+use casbin::{CoreApi as _, DefaultModel, Enforcer};
 use cedar_policy::{Context, Decision, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet, Request};
 use stylobate_core::{Clock as _, Principal, SystemClock};
 use stylobate_rbac::{Authorizer as _, CasbinAuthorizer, CasbinExport, CasbinModel, Catalogue};
