@@ -758,6 +758,6 @@ impl Acls {
         let first =
             self.by_subject.partition_point(|place| entry(place).is_some_and(|one| one.subject < subject));
         let own = self.by_subject.get(first..).unwrap_or_default().iter();
-        own.filter_map(move |place| entry(place)).take_while(move |one| one.subject == subject)
+        own.filter_map(entry).take_while(move |one| one.subject == subject)
     }
 }

@@ -40,7 +40,7 @@ impl Rbac {
             }
             rbac.owned_role(tx, owner, after.role_id).await?;
             rbac.permission_to_rule_on(tx, owner, after.permission_id).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
             if before.effect == Effect::Deny || owner.is_none() {
                 own.require_claims([own.denied(before.permission_id)])?;
             }
@@ -88,7 +88,8 @@ impl Rbac {
                 return rbac.finish_change(tx, change, after).await;
             }
             rbac.owned_role(tx, owner, after.role_id).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner).await?;
+            let roles = [before.role_id, after.role_id];
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &roles).await?;
             own.require_taking_role(before.role_id, before.expires_at)?;
             own.require_role(after.role_id, after.expires_at)?;
             assignments::delete(tx, &before).await?;
