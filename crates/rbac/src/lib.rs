@@ -56,9 +56,15 @@
 //! request and follows what other processes change. Deployment caveats:
 //! - A change made through `Rbac` counts in its own process when the call returns, in others within one second; they
 //!   need `Rbac::run` in the background for that.
+//! - A caller that demands the epoch a write has returned ([`Authorizer::prepare`]) is never answered by an older policy.
+//! - Whoever makes a rule has what it is about, for as long and as widely; lifting a denial is making a rule. A denial that
+//!   hits everybody who could lift it is lifted on the platform.
+//! - Expired rules stay in the tables until `Rbac::sweep_expired` is called, which some process should do once a day.
 //! - While the database is away, the last snapshots serve, and `Rbac::staleness` tells how old they may be.
 
 mod bits;
+#[cfg(feature = "casbin")]
+mod casbin;
 mod catalogue;
 mod condition;
 mod decision;
@@ -68,6 +74,8 @@ mod engine;
 mod error;
 mod explain;
 mod filter;
+#[cfg(feature = "sql")]
+mod holdings;
 mod index;
 mod key;
 #[cfg(feature = "sql")]
@@ -83,6 +91,13 @@ mod snapshot;
 #[cfg(feature = "sql")]
 mod store;
 
+#[cfg(all(feature = "casbin", feature = "sql"))]
+pub use crate::casbin::CasbinAdapter;
+#[cfg(feature = "casbin")]
+pub use crate::casbin::{
+    CasbinAuthorizer, CasbinExport, CasbinImport, CasbinInvalid, CasbinModel, CasbinProblem,
+    CasbinProblemKind, CasbinRules,
+};
 pub use catalogue::{
     Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
 };
@@ -99,8 +114,10 @@ pub use filter::{FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{
-    AssignmentQuery, NewPermission, NewRole, Permission, PermissionOrder, PermissionQuery, PermissionUpdate,
-    Role, RoleAssignment, RoleOrder, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate,
+    AclEntry, AclQuery, AssignmentQuery, GrantRule, NewAclEntry, NewOverride, NewPermission, NewRole,
+    Override, OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role,
+    RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept,
+    Written,
 };
 pub use named_roles::{NamedRoles, NamedRolesInvalid};
 pub use policy::{
@@ -110,6 +127,8 @@ pub use policy::{
 pub use resource::Resource;
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+pub use service::CasbinImported;
 #[cfg(feature = "sql")]
 pub use service::Rbac;
 pub use snapshot::PolicyProblem;

@@ -79,6 +79,25 @@ pub(crate) struct Snapshot {
     /// What few subjects have beside roles; they number it from 1.
     extras: Box<[Extra]>,
     acls: Acls,
+    /// The same policy in casbin, which decides in place of the rules here if it is there.
+    #[cfg(feature = "casbin")]
+    pub(crate) casbin: Option<crate::casbin::Tier>,
+}
+
+/// Who inherits from whom in `policy`, without the pairs that are on a cycle.
+#[cfg(feature = "casbin")]
+pub(crate) fn heirs_and_parents(policy: &crate::Policy) -> Vec<(RoleId, RoleId)> {
+    let mut ids: Vec<RoleId> = policy.roles.iter().map(|role| role.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let number = |id: &RoleId| ids.binary_search(id).ok().map(crate::index::narrow);
+    let pairs = policy.inheritance.iter().filter_map(|(heir, parent)| Some((number(heir)?, number(parent)?)));
+    let (_, parents, _) = lineage::order(crate::index::narrow(ids.len()), pairs.collect());
+    let of = |(heir, id): (u32, &RoleId)| {
+        let parent = |parent: u32| ids.get(wide(parent)).map(|parent| (*id, *parent));
+        parents.of(heir).filter_map(parent).collect::<Vec<_>>()
+    };
+    (0..).zip(&ids).flat_map(of).collect()
 }
 
 /// A granted pattern.
@@ -279,10 +298,10 @@ impl Snapshot {
         self.names.number(&self.seed, name).is_some()
     }
 
-    /// The names of permissions that only rows know, sorted.
-    #[cfg(feature = "sql")]
-    pub(crate) fn own_names(&self) -> impl Iterator<Item = &str> {
-        (0..self.names.len()).filter_map(|n| self.names.nth(n))
+    /// Whether some rule here can be about the permission, patterns of the platform left aside.
+    #[cfg(feature = "casbin")]
+    pub(crate) fn has_place_for(&self, asked: Asked<'_>) -> bool {
+        self.place(asked).is_some()
     }
 
     #[inline]

@@ -216,8 +216,7 @@ fn features_are_called_the_same_everywhere() {
         "legacy-hashes",
         "zxcvbn",
         "remote-jwks",
-        "legacy-hashes",
-        "zxcvbn",
+        "casbin",
     ];
     let others = ["default", "full", "conformance"];
     let house = house();

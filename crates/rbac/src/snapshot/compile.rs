@@ -244,6 +244,8 @@ impl Compiler<'_> {
             extras,
             acls,
             seed: self.seed,
+            #[cfg(feature = "casbin")]
+            casbin: None,
         };
         (snapshot, self.problems)
     }

@@ -8,12 +8,18 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "casbin")]
+mod casbin;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+mod casbin_rows;
+mod docs;
 mod engine;
 mod oracle;
 
 #[cfg(feature = "sql")]
 mod assignments;
 #[cfg(feature = "sql")]
+mod delegation;
 mod filter;
 #[cfg(feature = "sql")]
 mod freshness;
@@ -25,6 +31,8 @@ mod isolation;
 mod permissions;
 #[cfg(feature = "sql")]
 mod roles;
+#[cfg(feature = "sql")]
+mod rules;
 #[cfg(feature = "sql")]
 mod seed;
 #[cfg(feature = "sql")]
