@@ -43,6 +43,11 @@ pub enum Reason {
         /// That entry.
         id: AclId,
     },
+    /// Allowed: a rule of a casbin policy of one's own.
+    CasbinRule {
+        /// That rule's place among the `p` rules, from 1.
+        rule: u32,
+    },
     /// Allowed: the platform acts by itself.
     System,
     /// Denied: a role in the principal's tenant denies it.
@@ -64,6 +69,11 @@ pub enum Reason {
     DeniedByAcl {
         /// That entry.
         id: AclId,
+    },
+    /// Denied: a rule of a casbin policy of one's own denies it.
+    DeniedByCasbinRule {
+        /// That rule's place among the `p` rules, from 1.
+        rule: u32,
     },
     /// Denied: a rule gives it, but not under the present conditions.
     ConditionUnmet,
@@ -95,11 +105,13 @@ impl Reason {
             Self::Override { .. } => "override",
             Self::PlatformOverride { .. } => "platform_override",
             Self::Acl { .. } => "acl",
+            Self::CasbinRule { .. } => "casbin_rule",
             Self::System => "system",
             Self::DeniedByRole { .. } => "denied_by_role",
             Self::DeniedByPlatformRole { .. } => "denied_by_platform_role",
             Self::DeniedByOverride { .. } => "denied_by_override",
             Self::DeniedByAcl { .. } => "denied_by_acl",
+            Self::DeniedByCasbinRule { .. } => "denied_by_casbin_rule",
             Self::ConditionUnmet => "condition_unmet",
             Self::NoAssignment => "no_assignment",
             Self::RoleLacksPermission => "role_lacks_permission",
@@ -272,11 +284,13 @@ mod tests {
             Reason::Override { id },
             Reason::PlatformOverride { id },
             Reason::Acl { id: acl },
+            Reason::CasbinRule { rule: 1 },
             Reason::System,
             Reason::DeniedByRole { role_id },
             Reason::DeniedByPlatformRole { role_id },
             Reason::DeniedByOverride { id },
             Reason::DeniedByAcl { id: acl },
+            Reason::DeniedByCasbinRule { rule: 1 },
             Reason::ConditionUnmet,
             Reason::NoAssignment,
             Reason::RoleLacksPermission,

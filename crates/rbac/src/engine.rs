@@ -53,6 +53,8 @@ pub struct Engine {
     shards: Box<[ArcSwap<Shard>]>,
     shard_capacity: usize,
     tick: AtomicU64,
+    #[cfg(feature = "casbin")]
+    by_casbin: bool,
 }
 
 impl Engine {
@@ -75,7 +77,22 @@ impl Engine {
             shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             shard_capacity: tenants_max.div_ceil(SHARDS).max(1),
             tick: AtomicU64::new(1),
+            #[cfg(feature = "casbin")]
+            by_casbin: false,
         }
+    }
+
+    /// The same engine with [casbin](https://casbin.org) in the place of its own rules: each policy installed from now on is
+    /// also loaded into casbin, which then says whether a rule allows or denies. Everything around stays: scopes, synonyms,
+    /// inactive permissions, conditions (handed to casbin as facts), the platform before the tenant; so do lists of what
+    /// somebody may do, filters and explanations, which casbin has none of.
+    ///
+    /// Checks then allocate, take time in proportion to the policy, and wait for each other when a rule has just expired.
+    #[cfg(feature = "casbin")]
+    #[must_use]
+    pub fn with_casbin(mut self) -> Self {
+        self.by_casbin = true;
+        self
     }
 
     /// What the engine knows permissions by.
@@ -99,6 +116,13 @@ impl Engine {
         policy: &Policy,
     ) -> (Snapshot, Vec<PolicyProblem>) {
         let reach = if tenant.is_some() { Reach::Tenant } else { Reach::Platform };
+        #[cfg(feature = "casbin")]
+        if self.by_casbin {
+            let (mut snapshot, problems) = Snapshot::compile(&self.catalogue, reach, policy);
+            snapshot.casbin =
+                Some(crate::casbin::Tier::new(&self.catalogue, tenant, policy, self.clock.now()));
+            return (snapshot, problems);
+        }
         Snapshot::compile(&self.catalogue, reach, policy)
     }
 
@@ -270,6 +294,28 @@ struct Verdict {
     unmet: Option<Missing>,
 }
 
+#[cfg(feature = "casbin")]
+impl Verdict {
+    fn of_casbin<N: Fn() -> DateTime<Utc>>(
+        said: crate::casbin::Said<'_>,
+        reach: Reach,
+        of: &Circumstances<'_, N>,
+    ) -> Self {
+        use crate::casbin::Said;
+        match said {
+            Said::Allows(origin) => {
+                Self { allowed: Some(origin.reason(Effect::Allow, reach)), ..Self::default() }
+            }
+            Said::Denies(origin) => {
+                Self { denied: Some(origin.reason(Effect::Deny, reach)), ..Self::default() }
+            }
+            Said::Unmet(condition) => Self { unmet: Some(condition.missing(of)), ..Self::default() },
+            Said::Nothing => Self::default(),
+            Said::Failed => Self { denied: Some(Reason::EngineFailure), ..Self::default() },
+        }
+    }
+}
+
 impl<'a> Case<'a> {
     fn new(
         engine: &'a Engine,
@@ -365,6 +411,16 @@ impl<'a> Case<'a> {
 
     fn verdict(&self, snapshot: &Snapshot, reach: Reach, asker: Assignee, asked: Asked<'_>) -> Verdict {
         let of = self.circumstances(asker);
+        #[cfg(feature = "casbin")]
+        if let Some(casbin) = &snapshot.casbin {
+            // A tenant's patterns do not reach what only the platform's rows know.
+            if reach == Reach::Tenant && !snapshot.has_place_for(asked) {
+                return Verdict::default();
+            }
+            let resource = self.question.resource.and_then(|resource| Some((resource.kind, resource.id?)));
+            let said = casbin.ask(asker, asked.name(), resource, &of.now, &|condition| condition.holds(&of));
+            return Verdict::of_casbin(said, reach, &of);
+        }
         let mut verdict = Verdict::default();
         let _ = snapshot.visit(asker, asked, self.things(), |rule| {
             if rule.is_over(&of.now) {

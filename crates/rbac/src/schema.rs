@@ -3,4 +3,5 @@ stylobate_db::migration_set! {
     pub MIGRATIONS = "rbac";
     "20261121000001_rbac",
     "20261121000002_rules",
+    "20261121000003_casbin_rules",
 }

@@ -7,13 +7,19 @@
 
 mod acls;
 mod assignments;
+#[cfg(feature = "casbin")]
+mod casbin;
 mod expired;
 mod freshness;
 mod grants;
 mod inheritance;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod overrides;
 mod permissions;
 mod privileges;
+mod refresh;
+mod replace;
 mod roles;
 mod seed;
 
@@ -24,6 +30,8 @@ use serde::Serialize;
 use stylobate_core::{AuditEvent, BoxFuture, Clock, Principal, RequestContext, Subject, TenantId};
 use stylobate_db::{Db, Scope, Tx};
 
+#[cfg(feature = "casbin")]
+pub use self::casbin::CasbinImported;
 use crate::{
     Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, Question,
     RbacError, SUPER_ADMIN, Written,

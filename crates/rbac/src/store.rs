@@ -2,6 +2,8 @@
 
 pub(crate) mod acls;
 pub(crate) mod assignments;
+#[cfg(feature = "casbin")]
+pub(crate) mod casbin_rules;
 pub(crate) mod epochs;
 pub(crate) mod expired;
 pub(crate) mod grants;

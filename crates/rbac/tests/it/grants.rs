@@ -56,7 +56,7 @@ async fn what_belongs_to_the_platform_or_another_tenant_is_not_attached(db: Test
     // A11, C20
     let world = World::new(db).await;
     let role = world.role("greedy").await;
-    for key in ["metrics.read", "*"] {
+    for key in ["platform.metrics.read", "*"] {
         let refused = world.rbac.attach(&world.in_a(), role.id, world.permission(key).await).await;
         assert!(matches!(refused, Err(RbacError::PlatformOwned)), "{key}: {refused:?}");
     }

@@ -8,6 +8,11 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "casbin")]
+mod casbin;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+mod casbin_rows;
+mod docs;
 mod engine;
 mod oracle;
 
@@ -15,6 +20,7 @@ mod oracle;
 mod assignments;
 #[cfg(feature = "sql")]
 mod delegation;
+mod filter;
 #[cfg(feature = "sql")]
 mod freshness;
 #[cfg(feature = "sql")]
