@@ -12,7 +12,8 @@
 //! 6. To make a rule that denies something, or to take a denial away, is as much as to hand it out: a denial is lifted by
 //!    those whom it does not hit, or by the platform. Taking rights away needs no more than the permission to do so.
 //!
-//! A permission that is switched off counts as if it were not, for it can be switched on.
+//! What is to be handed out counts whether it is switched on or not, for it can be switched on. What the caller has does not,
+//! except for a single permission, which nobody can use while it is switched off.
 
 use std::collections::{HashMap, HashSet};
 
@@ -87,6 +88,14 @@ pub(crate) fn of_owner<'k>(catalogue: &Catalogue, key: &'k str) -> Option<&'k st
     (!before.is_empty() && !catalogue.has(key)).then_some(before)
 }
 
+/// Whether the key is of one permission by itself: switched off, that is denied to everybody. A pattern, an owner's right or
+/// a name of several that is switched off only gives and denies nothing.
+pub(crate) fn is_single(catalogue: &Catalogue, key: &str) -> bool {
+    !is_pattern(key)
+        && of_owner(catalogue, key).is_none()
+        && catalogue.places(key).is_none_or(|places| places.len() == 1)
+}
+
 /// Rights that are handed out together, and what the same hand takes from them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bundle {
@@ -121,7 +130,11 @@ impl Bundle {
             match grant.effect {
                 Effect::Allow => bundle.claims.push(claim.until(until)),
                 // A denial that is switched off, or holds sometimes only, takes nothing away for certain.
-                Effect::Deny if claim.condition.is_none() && active.contains(&grant.role) => {
+                Effect::Deny
+                    if claim.condition.is_none()
+                        && active.contains(&grant.role)
+                        && keys.active(grant.permission).is_some() =>
+                {
                     bundle.minus.push(claim.key);
                 }
                 Effect::Deny => {}
@@ -156,17 +169,37 @@ impl Claim {
     }
 }
 
-/// The keys of a policy's permissions; a damaged one gives nothing.
-struct Keys<'a>(HashMap<PermissionId, &'a str>);
+/// The keys of a policy's permissions, and whether they count; a damaged one gives nothing.
+struct Keys<'a>(HashMap<PermissionId, (&'a str, bool)>);
 
 impl<'a> Keys<'a> {
     fn new(policy: &'a Policy) -> Self {
         let valid = policy.permissions.iter().filter(|row| is_valid(&row.key));
-        Self(valid.map(|row| (row.id, row.key.as_str())).collect())
+        Self(valid.map(|row| (row.id, (row.key.as_str(), row.is_active))).collect())
     }
 
+    /// The key, switched off or not.
     fn get(&self, id: PermissionId) -> Option<&'a str> {
-        self.0.get(&id).copied()
+        self.0.get(&id).map(|(key, _)| *key)
+    }
+
+    /// The key, unless it is switched off.
+    fn active(&self, id: PermissionId) -> Option<&'a str> {
+        self.0.get(&id).filter(|(_, is_active)| *is_active).map(|(key, _)| *key)
+    }
+
+    /// The key, if whoever is allowed it has what it means. Switched off, a single permission is used by nobody, so that it
+    /// makes no difference; anything that means others gives none of them.
+    fn held(&self, catalogue: &Catalogue, id: PermissionId) -> Option<&'a str> {
+        self.active(id).or_else(|| self.get(id).filter(|key| is_single(catalogue, key)))
+    }
+
+    /// The key of a rule of the caller's: strict with what it allows, and with what it denies.
+    fn of_rule(&self, catalogue: &Catalogue, id: PermissionId, effect: Effect) -> Option<&'a str> {
+        match effect {
+            Effect::Allow => self.held(catalogue, id),
+            Effect::Deny => self.get(id),
+        }
     }
 }
 
@@ -246,7 +279,7 @@ impl Rules {
             }
             let roles = above(policy, held.role, true);
             for grant in policy.grants.iter().filter(|grant| roles.contains(&grant.role)) {
-                let Some(key) = keys.get(grant.permission) else { continue };
+                let Some(key) = keys.of_rule(catalogue, grant.permission, grant.effect) else { continue };
                 let claim = Claim::new(catalogue, key, grant.condition.clone()).until(held.expires_at);
                 rules.add(grant.effect, claim);
             }
@@ -254,7 +287,7 @@ impl Rules {
         for rule in &policy.overrides {
             if rule.assignee == assignee
                 && counts(&rule.expires_at)
-                && let Some(key) = keys.get(rule.permission)
+                && let Some(key) = keys.of_rule(catalogue, rule.permission, rule.effect)
             {
                 let claim = Claim::new(catalogue, key, rule.condition.clone()).until(rule.expires_at);
                 rules.add(rule.effect, claim);
@@ -263,7 +296,7 @@ impl Rules {
         for entry in &policy.acls {
             if entry.assignee == assignee
                 && counts(&entry.expires_at)
-                && let Some(key) = keys.get(entry.permission)
+                && let Some(key) = keys.of_rule(catalogue, entry.permission, entry.effect)
             {
                 let claim = Claim::new(catalogue, key, None).until(entry.expires_at);
                 rules.add(entry.effect, claim.on(&entry.resource_kind, &entry.resource_id));

@@ -4,8 +4,7 @@ use stylobate_db::{Conn, Tx};
 use super::{Rbac, audit, privileges::Standing, require_owner, scope_of};
 use crate::{
     NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate, RbacError, Written,
-    holdings::Claim,
-    key::is_pattern,
+    holdings::{Claim, is_single},
     model,
     store::{Visible, permissions, roles},
 };
@@ -186,11 +185,11 @@ impl Rbac {
         if after == before {
             return self.finish_change(tx, change, before).await;
         }
-        // Whatever gave the old key gives the new one, and what denied the old one, or a pattern that is switched off,
-        // denies it no longer. A plain name that is switched off stays denied to everybody until it is switched on.
-        let is_pattern_off = before.is_active && !after.is_active && is_pattern(&before.key);
+        // Whatever gave the old key gives the new one, and what denied the old one, or one that is switched off, denies it no
+        // longer. A single permission that is switched off stays denied to everybody until it is switched on.
+        let is_lifted = before.is_active && !after.is_active && !is_single(self.catalogue(), &before.key);
         let is_on = !before.is_active && after.is_active;
-        if after.key != before.key || is_pattern_off || is_on {
+        if after.key != before.key || is_lifted || is_on {
             let own = self.own(tx, &context.principal, Some(standing), owner, &[]).await?;
             own.require_claims([own.denied(id), Some(Claim::new(self.catalogue(), &after.key, None))])?;
         }

@@ -8,8 +8,10 @@ use stylobate_core::{AclId, OverrideId, PermissionId, RoleId};
 use uuid::Uuid;
 
 use super::{
-    Acls, Assigned, Entry, Extra, Instant, More, NAME_INLINE, NEVER, Name, Names, ONE, Pattern, Reach, Role,
-    Rule, Rules, Snapshot, Subject, Thing, lineage,
+    Assigned, Extra, Instant, More, NEVER, ONE, Pattern, Reach, Role, Rule, Rules, Snapshot, Subject,
+    acls::{Acls, Entry, Thing},
+    lineage,
+    names::{NAME_INLINE, Name, Names},
 };
 use crate::{
     Assignee, Catalogue, Condition, Effect, PermissionDef, Policy, PolicyAcl,
