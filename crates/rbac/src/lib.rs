@@ -1,11 +1,14 @@
 //! Permission checks from a compiled snapshot per tenant, with the reason for every decision.
 //!
 //! A *permission* is the right to do one kind of thing (`user.read`); the *catalogue* holds those that code asks for,
-//! with their synonyms. A *role* is a named set of permissions, a *role assignment* gives it to a *subject* (a person or
-//! service account; ANSI INCITS 359). Roles belong to a tenant, or to the *platform*: a platform role counts in
+//! with their synonyms. A *role* is a named set of rules, each of which allows or denies a permission, perhaps under a
+//! *condition*; a role may inherit others. A *role assignment* gives it to a *subject* (a person, a service account or a
+//! group of them; ANSI INCITS 359). An *override* is a rule for one subject, an *access control list* holds such rules
+//! about one *resource*. Roles belong to a tenant, or to the *platform*: a platform role counts in
 //! every tenant, and only platform roles reach permissions that are not one tenant's own. A *policy* is all of that for one
 //! tenant, numbered by an *epoch* that grows with every change; a *snapshot* is a compiled policy. An [`Authorizer`]
-//! answers a check with a [`Decision`], which names the [`Reason`].
+//! answers a [`Question`] with a [`Decision`], which names the [`Reason`]. [`NamedRoles`] does without all of that: roles by
+//! name, for programs whose credentials carry them.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -39,8 +42,15 @@
 //! 2. Scopes of the credential only narrow: what none of them covers is denied, whatever roles say.
 //! 3. The platform itself may do what is left.
 //! 4. A permission that is switched off is denied.
-//! 5. A role of the tenant allows, then a platform role. An API key acts with its owner's roles.
-//! 6. Everything else is denied; so is whatever the engine fails on.
+//! 5. A rule of the platform denies, then one allows.
+//! 6. A rule of the tenant denies, then one allows. So a tenant cannot lock out whom the platform lets in.
+//! 7. Everything else is denied; so is whatever the engine fails on.
+//!
+//! The rules that count are those of the subject and of its groups: of active, unexpired roles with all they inherit, of
+//! overrides, and of the list of exactly the resource that is asked about. An API key acts with its owner's rules. What a
+//! condition asks about may be unknown, as the owner is when no resource is named: then an allowing rule does not apply and
+//! a denying one does. `people:read:own` is `people:read` under the condition that the subject owns the resource, unless
+//! the catalogue declares that name.
 //!
 //! With the feature `postgres` or `sqlite`, `Rbac` keeps policies in a database, loads each tenant's at its first
 //! request and follows what other processes change. Deployment caveats:

@@ -1,7 +1,10 @@
 //! A policy as checks read it: numbers, tables and short lists, none of which ever changes.
 
+mod acls;
 mod compile;
 mod lineage;
+mod names;
+mod survey;
 
 use std::ops::{ControlFlow, Range};
 
@@ -10,13 +13,17 @@ use stylobate_core::{AclId, OverrideId, RoleId};
 use uuid::Uuid;
 
 use crate::{
-    Assignee, AssigneeKind, Condition, Effect, PermissionDef, Reason, Resource, RuleSource,
+    Assignee, AssigneeKind, Condition, Effect, PermissionDef, Reason, Resource,
     bits::Bits,
-    index::{Index, Seed, hash_of_assignee, hash_of_texts, narrow, wide},
+    index::{Index, Seed, hash_of_assignee, wide},
     key::covers,
 };
 
 pub use compile::PolicyProblem;
+pub(crate) use survey::{Named, Stance};
+
+use acls::{Acls, Entry, Thing};
+use names::Names;
 
 /// Whose policy a snapshot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,19 +66,19 @@ impl<'a> Asked<'a> {
 /// what it inherits is in the set. A subject is a short list of roles.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(super) epoch: i64,
-    pub(super) seed: Seed,
-    pub(super) names: Names,
-    pub(super) inactive: Bits,
-    pub(super) patterns: Box<[Pattern]>,
+    epoch: i64,
+    seed: Seed,
+    names: Names,
+    inactive: Bits,
+    patterns: Box<[Pattern]>,
     /// Rules number their condition from 1; 0 is none.
-    pub(super) conditions: Box<[Condition]>,
-    pub(super) roles: Box<[Role]>,
-    pub(super) subjects: Index<Subject>,
-    pub(super) assigned: Box<[Assigned]>,
+    conditions: Box<[Condition]>,
+    roles: Box<[Role]>,
+    subjects: Index<Subject>,
+    assigned: Box<[Assigned]>,
     /// What few subjects have beside roles; they number it from 1.
-    pub(super) extras: Box<[Extra]>,
-    pub(super) acls: Acls,
+    extras: Box<[Extra]>,
+    acls: Acls,
     /// The same policy in casbin, which decides in place of the rules here if it is there.
     #[cfg(feature = "casbin")]
     pub(crate) casbin: Option<crate::casbin::Tier>,
@@ -80,6 +87,8 @@ pub(crate) struct Snapshot {
 /// Who inherits from whom in `policy`, without the pairs that are on a cycle.
 #[cfg(feature = "casbin")]
 pub(crate) fn heirs_and_parents(policy: &crate::Policy) -> Vec<(RoleId, RoleId)> {
+    use crate::index::narrow;
+
     let mut ids: Vec<RoleId> = policy.roles.iter().map(|role| role.id).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -93,127 +102,83 @@ pub(crate) fn heirs_and_parents(policy: &crate::Policy) -> Vec<(RoleId, RoleId)>
     (0..).zip(&ids).flat_map(of).collect()
 }
 
-/// The permissions that only rows know.
-#[derive(Debug)]
-pub(super) struct Names {
-    /// The number of the first.
-    pub(super) first: u32,
-    /// All of them, sorted, one after the other.
-    pub(super) text: Box<str>,
-    /// Where each begins, and at last where the text ends.
-    pub(super) starts: Box<[u32]>,
-    pub(super) index: Index<Name>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Name {
-    pub(super) at: u32,
-    pub(super) bytes: u32,
-    pub(super) number: u32,
-}
-
 /// A granted pattern.
 #[derive(Debug)]
-pub(super) struct Pattern {
+struct Pattern {
     /// The places of the catalogue it covers.
-    pub(super) declared: Bits,
+    declared: Bits,
     /// The numbers of the names it covers.
-    pub(super) own: Range<u32>,
+    own: Range<u32>,
     /// As written, in the platform's policy: there it also covers names that only a tenant knows.
-    pub(super) text: Option<Box<str>>,
+    text: Option<Box<str>>,
 }
 
 /// An active role, with all it inherits.
 #[derive(Debug)]
 pub(crate) struct Role {
-    pub(super) id: RoleId,
+    id: RoleId,
     /// What it always allows, patterns left aside.
-    pub(super) allowed: Bits,
-    pub(super) more: Option<Box<More>>,
+    allowed: Bits,
+    more: Option<Box<More>>,
 }
 
 /// What few roles have.
 #[derive(Debug, Default, Clone)]
-pub(super) struct More {
+struct More {
     /// What it always denies, patterns left aside.
-    pub(super) denied: Bits,
+    denied: Bits,
     /// Patterns, and what depends on a condition.
-    pub(super) rules: Rules,
+    rules: Rules,
     /// The roles it inherits directly.
-    pub(super) parents: Box<[u32]>,
+    parents: Box<[u32]>,
 }
 
 /// A rule in all detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rule {
+struct Rule {
     /// Whether `at` numbers a pattern, not a permission. First, for the order.
-    pub(super) is_pattern: bool,
-    pub(super) at: u32,
-    pub(super) effect: Effect,
-    pub(super) condition: u32,
+    is_pattern: bool,
+    at: u32,
+    effect: Effect,
+    condition: u32,
     /// From when on it counts no longer.
-    pub(super) expires: Instant,
+    expires: Instant,
     /// The override or entry it is from; nil in roles.
-    pub(super) id: Uuid,
+    id: Uuid,
 }
 
 /// Rules, those on single permissions first and sorted by them.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Rules(pub(super) Box<[Rule]>);
+struct Rules(Box<[Rule]>);
 
 /// Microseconds since 1970; the highest is never reached.
-pub(super) type Instant = i64;
-pub(super) const NEVER: Instant = Instant::MAX;
+type Instant = i64;
+const NEVER: Instant = Instant::MAX;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Subject {
-    pub(super) id: Uuid,
-    pub(super) kind: AssigneeKind,
-    pub(super) start: u32,
-    pub(super) end: u32,
-    pub(super) extra: u32,
+struct Subject {
+    id: Uuid,
+    kind: AssigneeKind,
+    /// Where its assignments begin; the number of its role, if it has one and for good.
+    start: u32,
+    /// Where they end; [`ONE`] if it has one role and for good, as most have.
+    end: u32,
+    extra: u32,
 }
 
+const ONE: u32 = u32::MAX;
+
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Assigned {
-    pub(super) role: u32,
-    pub(super) expires: Instant,
+struct Assigned {
+    role: u32,
+    expires: Instant,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Extra {
+struct Extra {
     /// The places of its groups.
-    pub(super) groups: Box<[u32]>,
-    pub(super) overrides: Rules,
-}
-
-/// All access control lists.
-#[derive(Debug)]
-pub(super) struct Acls {
-    pub(super) texts: Box<str>,
-    pub(super) things: Box<[Thing]>,
-    /// The numbers of `things` by kind and id.
-    pub(super) index: Index<u32>,
-    /// Sorted by thing, then by subject.
-    pub(super) entries: Box<[Entry]>,
-    /// The entries, sorted by subject.
-    pub(super) by_subject: Box<[u32]>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Thing {
-    pub(super) at: u32,
-    pub(super) kind_bytes: u32,
-    pub(super) id_bytes: u32,
-    pub(super) start: u32,
-    pub(super) end: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) thing: u32,
-    pub(super) subject: u32,
-    pub(super) rule: Rule,
+    groups: Box<[u32]>,
+    overrides: Rules,
 }
 
 /// About which things a snapshot is asked.
@@ -272,89 +237,6 @@ impl Match<'_> {
             (Effect::Deny, Origin::Override(id), _) => Reason::DeniedByOverride { id },
             (Effect::Deny, Origin::Acl(id, ..), _) => Reason::DeniedByAcl { id },
         }
-    }
-}
-
-/// What the rules of one policy say about a subject and a permission, whatever the circumstances turn out to be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Stance {
-    /// A rule allows without condition.
-    pub(crate) allows: bool,
-    /// A rule allows under a condition, or one thing.
-    pub(crate) may_allow: bool,
-    /// A rule denies without condition.
-    pub(crate) denies: bool,
-    /// A rule denies under a condition, or one thing.
-    pub(crate) may_deny: bool,
-}
-
-impl Stance {
-    /// Whether the policy by itself always allows it.
-    pub(crate) fn is_always(self) -> bool {
-        self.allows && !self.denies && !self.may_deny
-    }
-
-    /// Whether the policy by itself allows it under some circumstances.
-    pub(crate) fn is_ever(self) -> bool {
-        (self.allows || self.may_allow) && !self.denies
-    }
-
-    /// Whether a tenant's policy with this stance and the platform's together allow it under some circumstances.
-    pub(crate) fn is_ever_with(self, platform: Self) -> bool {
-        !platform.denies && (platform.is_ever() || self.is_ever())
-    }
-
-    /// Whether they always do.
-    pub(crate) fn is_always_with(self, platform: Self) -> bool {
-        !platform.denies && !platform.may_deny && (platform.allows || self.is_always())
-    }
-}
-
-impl Names {
-    pub(super) fn number(&self, seed: &Seed, name: &str) -> Option<u32> {
-        if self.index.is_empty() {
-            return None;
-        }
-        let place =
-            self.index.find(hash_of_texts(seed, [name]), |one| self.slice(one.at, one.bytes) == Some(name));
-        place.and_then(|place| self.index.get(place)).map(|one| one.number)
-    }
-
-    fn slice(&self, at: u32, bytes: u32) -> Option<&str> {
-        self.text.get(wide(at)..wide(at.checked_add(bytes)?))
-    }
-
-    fn len(&self) -> u32 {
-        narrow(self.starts.len().saturating_sub(1))
-    }
-
-    fn nth(&self, n: u32) -> Option<&str> {
-        let (start, end) = (self.starts.get(wide(n))?, self.starts.get(wide(n) + 1)?);
-        self.text.get(wide(*start)..wide(*end))
-    }
-
-    /// The numbers of the names that a pattern covers: they stand together.
-    pub(super) fn covered_by(&self, pattern: &str) -> Range<u32> {
-        let prefix = pattern.trim_end_matches('*');
-        let before = |is_before: &dyn Fn(&str) -> bool| {
-            let (mut low, mut high) = (0, self.len());
-            while low < high {
-                let middle = low + (high - low) / 2;
-                if self.nth(middle).is_some_and(is_before) {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            low
-        };
-        let start = before(&|name| name < prefix);
-        let end = before(&|name| name < prefix || name.starts_with(prefix));
-        self.first + start..self.first + end
-    }
-
-    pub(super) fn name(&self, number: u32) -> Option<&str> {
-        self.nth(number.checked_sub(self.first)?)
     }
 }
 
@@ -458,16 +340,21 @@ impl Snapshot {
         groups.iter().filter_map(|&place| Some((place, self.subjects.get(place)?)))
     }
 
-    fn assigned(&self, subject: &Subject) -> &[Assigned] {
-        self.assigned.get(wide(subject.start)..wide(subject.end)).unwrap_or_default()
+    #[inline]
+    fn assigned(&self, subject: &Subject) -> impl Iterator<Item = Assigned> {
+        let (one, several) = match subject.end {
+            ONE => (Some(Assigned { role: subject.start, expires: NEVER }), None),
+            end => (None, self.assigned.get(wide(subject.start)..wide(end))),
+        };
+        one.into_iter().chain(several.unwrap_or_default().iter().copied())
     }
 
     /// Whether `assignee` has any active role here.
     pub(crate) fn has_roles(&self, assignee: Assignee, now: impl Fn() -> DateTime<Utc>) -> bool {
         let Some((_, subject)) = self.subject(assignee) else { return false };
         let has = |one: &Subject| {
-            let counts = |one: &Assigned| one.expires == NEVER || one.expires > now().timestamp_micros();
-            self.assigned(one).iter().any(counts)
+            let counts = |one: Assigned| one.expires == NEVER || one.expires > now().timestamp_micros();
+            self.assigned(one).any(counts)
         };
         has(subject) || self.groups(subject).any(|(_, group)| has(group))
     }
@@ -502,135 +389,6 @@ impl Snapshot {
             }
         }
         ControlFlow::Continue(())
-    }
-
-    /// What the rules say about it; `things` are those whose access control lists are looked at.
-    pub(crate) fn stance(
-        &self,
-        assignee: Assignee,
-        asked: Asked<'_>,
-        things: Things<'_>,
-        now: DateTime<Utc>,
-    ) -> Stance {
-        let mut stance = Stance::default();
-        let _ = self.visit(assignee, asked, things, |rule| {
-            if !rule.is_over(|| now) {
-                let depends = rule.condition.is_some() || matches!(rule.origin, Origin::Acl(..));
-                let said = match (rule.effect, depends) {
-                    (Effect::Allow, false) => &mut stance.allows,
-                    (Effect::Allow, true) => &mut stance.may_allow,
-                    (Effect::Deny, false) => &mut stance.denies,
-                    (Effect::Deny, true) => &mut stance.may_deny,
-                };
-                *said = true;
-            }
-            ControlFlow::Continue(())
-        });
-        stance
-    }
-
-    /// The permissions that some rule about `assignee` allows, access control lists left aside: places of the catalogue, or
-    /// names of its own. Not sorted, with repetition, whether or not something else denies them. `beyond` holds names that
-    /// patterns of the platform cover too.
-    pub(crate) fn allowed<'a>(
-        &'a self,
-        assignee: Assignee,
-        now: DateTime<Utc>,
-        beyond: Option<&'a Self>,
-        mut found: impl FnMut(Named<'a>),
-    ) {
-        let Some((_, subject)) = self.subject(assignee) else { return };
-        let mut named = |place: u32| match self.names.name(place) {
-            Some(name) => found(Named::Own(name)),
-            None => found(Named::Declared(place)),
-        };
-        let mut beyond_too = Vec::new();
-        let mut rules = |rules: &'a Rules, named: &mut dyn FnMut(u32)| {
-            for rule in rules.0.iter().filter(|rule| rule.effect == Effect::Allow && rule.is_live(now)) {
-                if !rule.is_pattern {
-                    named(rule.at);
-                } else if let Some(pattern) = self.patterns.get(wide(rule.at)) {
-                    pattern.declared.iter().chain(pattern.own.clone()).for_each(&mut *named);
-                    beyond_too.extend(pattern.text.as_deref());
-                }
-            }
-        };
-        for one in std::iter::once(subject).chain(self.groups(subject).map(|(_, group)| group)) {
-            for assigned in self.assigned(one) {
-                let is_live = assigned.expires == NEVER || assigned.expires > now.timestamp_micros();
-                let Some(role) = self.roles.get(wide(assigned.role)).filter(|_| is_live) else { continue };
-                role.allowed.iter().for_each(&mut named);
-                if let Some(more) = &role.more {
-                    rules(&more.rules, &mut named);
-                }
-            }
-            if let Some(extra) = self.extra(one) {
-                rules(&extra.overrides, &mut named);
-            }
-        }
-        if let Some(beyond) = beyond {
-            for pattern in beyond_too {
-                for name in beyond.names.covered_by(pattern).filter_map(|number| beyond.names.name(number)) {
-                    found(Named::Own(name));
-                }
-            }
-        }
-    }
-
-    /// The active roles that allow the permission, always or under a condition, and do not deny it.
-    pub(crate) fn roles_that_allow(&self, asked: Asked<'_>) -> impl Iterator<Item = RoleId> {
-        let place = self.place(asked);
-        self.roles.iter().filter_map(move |role| {
-            let has = |effect| {
-                let set = match effect {
-                    Effect::Allow => Some(&role.allowed),
-                    Effect::Deny => role.more.as_ref().map(|more| &more.denied),
-                };
-                let mut rules =
-                    role.more.iter().flat_map(|more| more.rules.about(place, &self.patterns, asked));
-                place.zip(set).is_some_and(|(place, set)| set.has(place))
-                    || rules
-                        .any(|rule| rule.effect == effect && (effect == Effect::Allow || rule.condition == 0))
-            };
-            (has(Effect::Allow) && !has(Effect::Deny)).then_some(role.id)
-        })
-    }
-
-    /// Where the rule of `found` stands, as explanations name it.
-    pub(crate) fn source(&self, found: &Match<'_>, asked: Asked<'_>) -> RuleSource {
-        let role = match found.origin {
-            Origin::Acl(id, ..) => return RuleSource::Acl { id },
-            Origin::Override(id) => return RuleSource::Override { id },
-            Origin::Role(role) => role,
-        };
-        let place = self.place(asked);
-        let condition =
-            found.condition.and_then(|condition| self.conditions.iter().position(|one| one == condition));
-        let rule = (found.effect, condition.map_or(0, |position| narrow(position + 1)));
-        let mut granted_by = role;
-        // Up to the one that has it from nobody else. No cycles: compiling cut them.
-        while let Some(parent) = granted_by.more.as_ref().and_then(|more| {
-            let mut parents = more.parents.iter().filter_map(|&place| self.roles.get(wide(place)));
-            parents.find(|parent| parent.has(place, asked, &self.patterns, rule))
-        }) {
-            granted_by = parent;
-        }
-        RuleSource::Role { role_id: role.id, granted_by: granted_by.id }
-    }
-}
-
-/// A permission that a rule names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Named<'a> {
-    /// By its place in the catalogue.
-    Declared(u32),
-    /// By the name that only rows know.
-    Own(&'a str),
-}
-
-impl Rule {
-    fn is_live(&self, now: DateTime<Utc>) -> bool {
-        self.expires == NEVER || self.expires > now.timestamp_micros()
     }
 }
 
@@ -717,34 +475,5 @@ impl<'s> Visit<'s, '_> {
     fn found(&self, rule: &Rule, origin: Origin<'s>, group: Option<Assignee>) -> Match<'s> {
         let condition = self.snapshot.condition(rule.condition);
         Match { origin, group, effect: rule.effect, condition, expires: rule.expires }
-    }
-}
-
-impl Acls {
-    #[inline]
-    fn thing(&self, seed: &Seed, things: Things<'_>) -> Option<&Thing> {
-        let Things::One(Resource { kind, id: Some(id), .. }) = things else { return None };
-        if self.index.is_empty() {
-            return None;
-        }
-        let is = |number: &u32| self.kind_and_id(*number) == (*kind, *id);
-        let place = self.index.find(hash_of_texts(seed, [kind, id]), is)?;
-        self.things.get(wide(*self.index.get(place)?))
-    }
-
-    fn kind_and_id(&self, thing: u32) -> (&str, &str) {
-        let text = self.things.get(wide(thing)).and_then(|one| {
-            let (start, middle) = (wide(one.at), wide(one.at.checked_add(one.kind_bytes)?));
-            Some((self.texts.get(start..middle)?, self.texts.get(middle..middle + wide(one.id_bytes))?))
-        });
-        text.unwrap_or_default()
-    }
-
-    fn of_subject(&self, subject: u32) -> impl Iterator<Item = &Entry> {
-        let entry = |place: &u32| self.entries.get(wide(*place));
-        let first =
-            self.by_subject.partition_point(|place| entry(place).is_some_and(|one| one.subject < subject));
-        let own = self.by_subject.get(first..).unwrap_or_default().iter();
-        own.filter_map(move |place| entry(place)).take_while(move |one| one.subject == subject)
     }
 }

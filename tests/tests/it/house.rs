@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 14] = [
     ("stylobate", 4),
     ("control-plane", 5),
     ("minimal", 5),
+    ("rbac-only", 5),
     ("resource-server", 5),
     ("stylobate-testkit", 2), // beside the house: it stands on the floors below 2
 ];
@@ -105,6 +106,8 @@ fn examples_need_nothing_but_the_facade() {
         let needed: &[&str] = match package.name.as_str() {
             // Its point is how little a service needs that only checks tokens.
             "resource-server" => &["stylobate-auth", "stylobate-core", "stylobate-tower-middleware"],
+            // Its point is that checks need neither a server nor a database.
+            "rbac-only" => &["stylobate-core", "stylobate-rbac"],
             _ => &["stylobate"],
         };
         assert_eq!(ours(package, DependencyKind::Normal), needed, "{}", package.name);

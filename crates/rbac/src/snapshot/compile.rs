@@ -8,8 +8,10 @@ use stylobate_core::{AclId, OverrideId, PermissionId, RoleId};
 use uuid::Uuid;
 
 use super::{
-    Acls, Assigned, Entry, Extra, Instant, More, NEVER, Name, Names, Pattern, Reach, Role, Rule, Rules,
-    Snapshot, Subject, Thing, lineage,
+    Assigned, Extra, Instant, More, NEVER, ONE, Pattern, Reach, Role, Rule, Rules, Snapshot, Subject,
+    acls::{Acls, Entry, Thing},
+    lineage,
+    names::{NAME_INLINE, Name, Names},
 };
 use crate::{
     Assignee, Catalogue, Condition, Effect, PermissionDef, Policy, PolicyAcl,
@@ -116,16 +118,20 @@ fn names(catalogue: &Catalogue, seed: &Seed, policy: &Policy) -> Names {
     };
     let count = known.iter().take_while(fits).count().min(wide(u32::MAX - first));
     known.truncate(count);
-    let (mut text, mut starts, mut entries) =
-        (String::new(), Vec::with_capacity(count + 1), Vec::with_capacity(count));
-    for (name, number) in known.into_iter().zip(first..) {
+    let mut text = String::with_capacity(known.iter().map(|name| name.len()).sum());
+    let (mut starts, mut entries) = (Vec::with_capacity(count + 1), Vec::with_capacity(count));
+    for (name, number) in known.iter().zip(first..) {
         let at = narrow(text.len());
         starts.push(at);
-        entries.push(Name { at, bytes: narrow(name.len()), number });
+        let mut inline = [0; NAME_INLINE];
+        inline.iter_mut().zip(name.bytes()).for_each(|(slot, byte)| *slot = byte);
+        // A key has at most 128 bytes.
+        let bytes = u8::try_from(name.len()).unwrap_or_default();
+        entries.push(Name { number, at, bytes, text: inline });
         text.push_str(name);
     }
     starts.push(narrow(text.len()));
-    let name_of = |one: &Name| text.get(wide(one.at)..wide(one.at) + wide(one.bytes)).unwrap_or_default();
+    let name_of = |one: &Name| known.get(wide(one.number - first)).copied().unwrap_or_default();
     let index = Index::new(entries, |one| hash_of_texts(seed, [name_of(one)]));
     Names { first, text: text.into_boxed_str(), starts: starts.into_boxed_slice(), index }
 }
@@ -377,15 +383,19 @@ impl Compiler<'_> {
         rows.sort_unstable_by_key(|&(subject, role, expires)| (subject, role, std::cmp::Reverse(expires)));
         // Of two rows about the same role, the one that counts longer.
         rows.dedup_by_key(|(subject, role, _)| (*subject, *role));
-        for (&(subject, ..), position) in rows.iter().zip(0_u32..) {
-            if let Some(subject) = subjects.get_mut(subject) {
-                if subject.end == 0 {
-                    subject.start = position;
-                }
-                subject.end = position + 1;
+        let mut assigned = Vec::new();
+        for of_one in rows.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let Some(&(subject, role, expires)) = of_one.first() else { continue };
+            let Some(subject) = subjects.get_mut(subject) else { continue };
+            if let ([_], NEVER) = (of_one, expires) {
+                (subject.start, subject.end) = (role, ONE);
+                continue;
             }
+            subject.start = narrow(assigned.len());
+            assigned.extend(of_one.iter().map(|&(_, role, expires)| Assigned { role, expires }));
+            subject.end = narrow(assigned.len());
         }
-        let assigned = rows.into_iter().map(|(_, role, expires)| Assigned { role, expires }).collect();
+        let assigned = assigned.into_boxed_slice();
         (subjects, assigned)
     }
 

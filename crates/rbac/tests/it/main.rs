@@ -19,6 +19,7 @@ mod oracle;
 mod assignments;
 #[cfg(feature = "sql")]
 mod delegation;
+mod filter;
 #[cfg(feature = "sql")]
 mod freshness;
 #[cfg(feature = "sql")]
