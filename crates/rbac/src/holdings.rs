@@ -467,8 +467,10 @@ mod tests {
         DateTime::from_timestamp(1_772_366_400, 0).unwrap()
     }
 
+    type Row<'a> = (&'a str, Effect, Option<Condition>, Option<DateTime<Utc>>);
+
     /// A policy with these rules for one person, by overrides.
-    fn policy(rules: &[(&str, Effect, Option<Condition>, Option<DateTime<Utc>>)]) -> (Policy, Assignee) {
+    fn policy(rules: &[Row<'_>]) -> (Policy, Assignee) {
         let person = PersonId::from_uuid(Uuid::from_u128(1)).into();
         let mut policy = Policy::default();
         for (place, (key, effect, condition, expires_at)) in (100_u128..).zip(rules) {
@@ -486,7 +488,7 @@ mod tests {
         (policy, person)
     }
 
-    fn covered(tenant: &[(&str, Effect, Option<Condition>, Option<DateTime<Utc>>)], claim: Claim) -> bool {
+    fn covered(tenant: &[Row<'_>], claim: Claim) -> bool {
         let catalogue = default_catalogue();
         let (policy, person) = policy(tenant);
         let (tenant, platform) = (Rules::of(&catalogue, &policy, person, now()), Rules::default());

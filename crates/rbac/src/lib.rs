@@ -56,6 +56,10 @@
 //! request and follows what other processes change. Deployment caveats:
 //! - A change made through `Rbac` counts in its own process when the call returns, in others within one second; they
 //!   need `Rbac::run` in the background for that.
+//! - A caller that demands the epoch a write has returned ([`Authorizer::prepare`]) is never answered by an older policy.
+//! - Whoever makes a rule has what it is about, for as long and as widely; lifting a denial is making a rule. A denial that
+//!   hits everybody who could lift it is lifted on the platform.
+//! - Expired rules stay in the tables until `Rbac::sweep_expired` is called, which some process should do once a day.
 //! - While the database is away, the last snapshots serve, and `Rbac::staleness` tells how old they may be.
 
 mod bits;

@@ -205,14 +205,20 @@ async fn load_assignments(
 
 /// Effect and end of a rule for one subject. A rule that cannot be read denies for good if it denied, or may have; one that
 /// allowed is left out.
-fn ending_rule(effect: &str, expires_at: Option<String>) -> (Option<(Effect, Option<DateTime<Utc>>)>, bool) {
-    match (effect.parse::<Effect>(), Expiry(expires_at).read()) {
+fn ending_rule(effect: &str, expires_at: Option<String>) -> Ending {
+    let (rule, is_damaged) = match (effect.parse::<Effect>(), Expiry(expires_at).read()) {
         (Ok(effect), Ok(expires_at)) => (Some((effect, expires_at)), false),
         (Ok(Effect::Allow), Err(Unreadable)) => (None, true),
         (Ok(Effect::Deny) | Err(_), expires_at) => {
             (Some((Effect::Deny, expires_at.unwrap_or_default())), true)
         }
-    }
+    };
+    Ending { rule, is_damaged }
+}
+
+struct Ending {
+    rule: Option<(Effect, Option<DateTime<Utc>>)>,
+    is_damaged: bool,
 }
 
 async fn load_overrides(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) -> Result<(), RbacError> {
@@ -237,11 +243,11 @@ async fn load_overrides(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Row
     type Row = (Uuid, String, Uuid, Uuid, String, Option<String>, Option<String>);
     for (id, kind, subject, permission, effect, condition, expires_at) in query.all::<Row>().await? {
         let Ok(kind) = kind.parse::<AssigneeKind>() else { continue };
-        let (read, is_damaged) = ending_rule(&effect, expires_at);
+        let Ending { rule, is_damaged } = ending_rule(&effect, expires_at);
         if is_damaged {
             rows.problems.push(PolicyProblem::Override(id.into()));
         }
-        let Some((effect, expires_at)) = read else { continue };
+        let Some((effect, expires_at)) = rule else { continue };
         rows.policy.overrides.push(PolicyOverride {
             id: id.into(),
             assignee: Assignee { kind, id: subject },
@@ -278,11 +284,11 @@ async fn load_acls(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) ->
         query.all::<Row>().await?
     {
         let Ok(kind) = kind.parse::<AssigneeKind>() else { continue };
-        let (read, is_damaged) = ending_rule(&effect, expires_at);
+        let Ending { rule, is_damaged } = ending_rule(&effect, expires_at);
         if is_damaged {
             rows.problems.push(PolicyProblem::Acl(id.into()));
         }
-        let Some((effect, expires_at)) = read else { continue };
+        let Some((effect, expires_at)) = rule else { continue };
         rows.policy.acls.push(PolicyAcl {
             id: id.into(),
             resource_kind,
