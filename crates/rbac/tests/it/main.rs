@@ -20,6 +20,7 @@ mod oracle;
 mod assignments;
 #[cfg(feature = "sql")]
 mod delegation;
+#[cfg(feature = "sql")]
 mod filter;
 #[cfg(feature = "sql")]
 mod freshness;
