@@ -261,7 +261,8 @@ impl PlatformBuilder {
             Some(catalogue) => catalogue,
             None => default_catalogue(),
         };
-        let engine = rbac_engine(&settings, stylobate_rbac::Engine::new(Arc::new(catalogue), Arc::clone(&clock)));
+        let engine =
+            rbac_engine(&settings, stylobate_rbac::Engine::new(Arc::new(catalogue), Arc::clone(&clock)));
         let rbac = Rbac::with_engine(db.clone(), Arc::clone(&clock), engine);
         let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
         let health = HealthRegistry::new()

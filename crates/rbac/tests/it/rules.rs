@@ -129,7 +129,7 @@ async fn an_override_allows_and_denies_whatever_the_roles_say(db: TestDb) {
 
     world.rbac.remove_override(&context, allowed.value.id).await.unwrap();
     assert!(!may(&world, person, "user.delete"));
-    let metrics = world.permission("metrics.read").await;
+    let metrics = world.permission("platform.metrics.read").await;
     let refused = world.rbac.set_override(&context, NewOverride::new(person, metrics, Effect::Allow)).await;
     assert!(matches!(refused, Err(RbacError::PlatformOwned)), "{refused:?}");
 }
