@@ -186,7 +186,7 @@ const KEYS: &[&str] = &[
     "user.update",
     "people:write",
     "people:read",
-    "metrics.read",
+    "platform.metrics.read",
     "own.a",
     "own.b",
     "*",
@@ -408,14 +408,14 @@ async fn exported_rows_decide_in_casbin_as_in_the_own_engine() {
             let principal = Principal { subject: principal, ..Principal::system().in_tenant(TENANT) };
             let text = format!("{}:{}", subject.kind.as_str(), subject.id);
             for (resource, object) in [(None, "*"), (Some("1"), "note/1"), (Some("a/b"), "note/a=2Fb")] {
-                for name in ["user.read", "user.update", "role.read", "metrics.read", "own.a"] {
+                for name in ["user.read", "user.update", "role.read", "platform.metrics.read", "own.a"] {
                     let is_known = catalogue.has(name)
                         || policies
                             .iter()
                             .any(|(_, policy)| policy.permissions.iter().any(|row| row.key == name));
                     // A tenant's row neither gives nor takes what belongs to the platform.
                     let is_off = policies.iter().any(|(tenant, policy)| {
-                        (tenant.is_none() || name != "metrics.read")
+                        (tenant.is_none() || name != "platform.metrics.read")
                             && policy.permissions.iter().any(|row| {
                                 let means =
                                     catalogue.find(&row.key).map_or(row.key.as_str(), |found| found.key);
