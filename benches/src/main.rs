@@ -24,6 +24,7 @@ mod login;
 mod login_storm;
 mod me;
 mod people;
+mod rbac;
 mod refresh;
 mod report;
 mod rounds;
@@ -41,8 +42,19 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 10] =
-    ["auth", "whoami", "me", "login", "login-storm", "lockout", "refresh", "sweep", "people", "footprint"];
+const NAMES: [&str; 11] = [
+    "auth",
+    "whoami",
+    "me",
+    "login",
+    "login-storm",
+    "lockout",
+    "refresh",
+    "sweep",
+    "people",
+    "rbac",
+    "footprint",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -90,6 +102,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "refresh" => refresh::run(&mut report).await,
             "sweep" => sweep::run(&mut report).await,
             "people" => people::run(&mut report).await,
+            "rbac" => rbac::run(&mut report).await,
             _ => footprint::run(&mut report).await,
         }?;
         verdicts.extend(report.finish()?);

@@ -35,6 +35,10 @@ impl Program {
             ("JWT_ISSUER", "https://control-plane.test"),
         ];
         environment.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        // The whole suite passes with either engine: `cargo xtask test` runs it with both.
+        if let Ok(engine) = env::var("STYLOBATE_TEST_RBAC_ENGINE") {
+            environment.insert("RBAC_ENGINE".to_owned(), engine);
+        }
         Self { environment, folder: place.folder().to_owned() }
     }
 

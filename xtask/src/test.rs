@@ -27,6 +27,11 @@ pub fn run(filters: &[String]) -> Result {
     tests.args(["nextest", "run"]).args(BUILD).args(filters);
     let mut outcomes = vec![Outcome::of("tests", &mut tests, &environment)?];
     if filters.is_empty() {
+        // The control plane once more, with casbin deciding about permissions.
+        let mut casbin = as_cargo(install::NEXTEST.path()?);
+        casbin.args(["nextest", "run"]).args(BUILD).args(["-E", "package(stylobate-tests)"]);
+        casbin.env("STYLOBATE_TEST_RBAC_ENGINE", "casbin");
+        outcomes.push(Outcome::of("control plane with casbin", &mut casbin, &environment)?);
         let mut docs = process::cargo();
         docs.args(["test", "--doc"]).args(BUILD).arg("--no-fail-fast");
         outcomes.push(Outcome::of("doc tests", &mut docs, &environment)?);

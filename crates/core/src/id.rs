@@ -83,14 +83,20 @@ macro_rules! ids {
 }
 
 ids! {
+    /// Names an entry of an access control list.
+    AclId,
     /// Names an API key.
     ApiKeyId,
     /// Names an audit event.
     AuditEventId,
     /// Names a domain event; stays the same over every delivery of it.
     EventId,
+    /// Names a group of people and service accounts.
+    GroupId,
     /// Names a key of the key ring (the `kid` of a token).
     KeyId,
+    /// Names a permission rule for one subject, beside its roles.
+    OverrideId,
     /// Names a permission.
     PermissionId,
     /// Names a person: user and account are the same entity.

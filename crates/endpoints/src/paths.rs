@@ -153,8 +153,8 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// 21 November 2026: the day the aliases were deprecated, as RFC 9745 §2.1 wants it.
-const DEPRECATED_SINCE: HeaderValue = HeaderValue::from_static("@1795219200");
+/// 21 November 2026: the day the names of older systems were deprecated, as RFC 9745 §2.1 wants it.
+pub(crate) const DEPRECATED_SINCE: HeaderValue = HeaderValue::from_static("@1795219200");
 
 fn mark<B>(response: &mut http::Response<B>, successor: HeaderValue) {
     response.headers_mut().insert("deprecation", DEPRECATED_SINCE);

@@ -3,10 +3,10 @@
 mod document;
 mod route;
 
-use axum::{Router, handler::Handler, routing::MethodRouter};
-use stylobate_tower_middleware::{Permission, PermissionGuardLayer, method_not_allowed, not_found};
+use axum::{Router, handler::Handler, middleware::map_response, response::Response, routing::MethodRouter};
+use stylobate_tower_middleware::{PermissionGuardLayer, method_not_allowed, not_found};
 
-use crate::Alias;
+use crate::{Alias, paths::DEPRECATED_SINCE};
 
 pub use document::ApiInfo;
 pub use route::{Route, RouteRow};
@@ -83,12 +83,21 @@ impl Routes {
     /// Makes the router. `guard` gives each route the layer that lets only permitted principals through; it is asked about
     /// the route's permission, never about the path of a request.
     #[expect(clippy::disallowed_methods, reason = "this is what the lint points to")]
-    pub fn into_router(self, guard: impl Fn(Permission) -> PermissionGuardLayer) -> Router {
+    pub fn into_router(self, guard: impl Fn(&Route) -> PermissionGuardLayer) -> Router {
         let mut router = Router::new();
         for entry in self.entries {
-            let guarded = entry.handler.route_layer(guard(entry.route.permission()));
+            let mut guarded = entry.handler.route_layer(guard(&entry.route));
+            if entry.route.is_deprecated() {
+                guarded = guarded.layer(map_response(deprecated));
+            }
             router = router.route(entry.route.path(), guarded);
         }
         router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
     }
+}
+
+/// Says to callers what the document says to readers (RFC 9745).
+async fn deprecated(mut response: Response) -> Response {
+    response.headers_mut().insert("deprecation", DEPRECATED_SINCE);
+    response
 }

@@ -1,6 +1,13 @@
+mod defaults;
+
 use std::collections::{BTreeMap, HashMap};
 
-use crate::key::{covers, is_pattern, is_valid};
+use crate::{
+    index::Seed,
+    key::{covers, is_pattern, is_valid},
+};
+
+pub use defaults::{SUPER_ADMIN, default_catalogue};
 
 /// A permission that code asks for, declared as a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,13 +20,34 @@ pub struct PermissionDef {
     pub synonyms: &'static [&'static str],
     /// Whether only platform roles can give it, because what it opens is not one tenant's own.
     pub is_platform: bool,
+    /// Resource and action, where the name does not say them.
+    about: Option<(&'static str, &'static str)>,
 }
 
 impl PermissionDef {
     /// A permission that tenants may hand out.
     #[must_use]
     pub const fn new(key: &'static str, description: &'static str) -> Self {
-        Self { key, description, synonyms: &[], is_platform: false }
+        Self { key, description, synonyms: &[], is_platform: false, about: None }
+    }
+
+    /// The same permission, which allows `action` on `resource` whatever its name says.
+    #[must_use]
+    pub const fn about(mut self, resource: &'static str, action: &'static str) -> Self {
+        self.about = Some((resource, action));
+        self
+    }
+
+    /// What kind of thing it is about: all segments of the name but the last, unless said otherwise.
+    #[must_use]
+    pub fn resource(&self) -> &'static str {
+        self.about.unwrap_or_else(|| split(self.key)).0
+    }
+
+    /// What it allows to do with it: the last segment of the name, unless said otherwise.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        self.about.unwrap_or_else(|| split(self.key)).1
     }
 
     /// The same permission, also known by `synonyms`.
@@ -45,6 +73,11 @@ impl PermissionDef {
     pub(crate) fn is_covered_by(&self, held: &str) -> bool {
         self.names().any(|name| covers(held, name))
     }
+}
+
+/// Resource and action as a name says them; a name of one segment is both.
+fn split(key: &'static str) -> (&'static str, &'static str) {
+    key.rsplit_once(['.', ':']).unwrap_or((key, key))
 }
 
 /// Which permissions a declared role begins with.
@@ -98,7 +131,7 @@ pub enum CatalogueInvalid {
 pub struct Catalogue {
     permissions: Vec<PermissionDef>,
     roles: Vec<RoleDef>,
-    by_name: HashMap<&'static str, Box<[u32]>>,
+    by_name: HashMap<&'static str, Box<[u32]>, Seed>,
 }
 
 impl Catalogue {
@@ -207,115 +240,6 @@ impl Catalogue {
     }
 }
 
-/// The permissions of the identity, access and audit routes. Where several older systems named the same right
-/// differently, one name is canonical and the others are synonyms.
-const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
-    PermissionDef::new("user.create", "Create people").also(&[
-        "people.create",
-        "people:write",
-        "people.write",
-        "write:users",
-    ]),
-    PermissionDef::new("user.read", "See people").also(&[
-        "people.read",
-        "people:read",
-        "read:people",
-        "read:users",
-    ]),
-    PermissionDef::new("user.update", "Change people").also(&[
-        "people.update",
-        "people:write",
-        "people.write",
-        "write:users",
-    ]),
-    PermissionDef::new("user.delete", "Delete people").also(&[
-        "people.delete",
-        "people:write",
-        "people.write",
-        "delete:users",
-    ]),
-    PermissionDef::new("user.invite", "Invite people").also(&["people.invite"]),
-    PermissionDef::new("user.unlock", "Let people sign in again whom wrong passwords locked out")
-        .also(&["auth:manage"]),
-    PermissionDef::new("user.credential.create", "Give people credentials to sign in with")
-        .also(&["auth:manage"]),
-    PermissionDef::new("user.credential.read", "See how people sign in, and who is locked out")
-        .also(&["auth:manage"]),
-    PermissionDef::new("user.credential.update", "Change the credentials of people").also(&["auth:manage"]),
-    PermissionDef::new("user.credential.delete", "Remove the credentials of people").also(&["auth:manage"]),
-    PermissionDef::new("session.read", "See where people are signed in").also(&["auth:manage"]),
-    PermissionDef::new("session.revoke", "End the sessions of people").also(&["auth:manage"]),
-    PermissionDef::new("role.create", "Create roles").also(&["rbac:manage"]),
-    PermissionDef::new("role.read", "See roles and who has them").also(&["rbac:read", "rbac:manage"]),
-    PermissionDef::new("role.update", "Change roles").also(&["rbac:manage"]),
-    PermissionDef::new("role.delete", "Delete roles").also(&["rbac:manage"]),
-    PermissionDef::new("role.assign", "Give roles to people").also(&["rbac:manage"]),
-    PermissionDef::new("role.revoke", "Take roles from people").also(&["rbac:manage"]),
-    PermissionDef::new("role.perm.assign", "Attach permissions to roles").also(&["rbac:manage"]),
-    PermissionDef::new("role.perm.revoke", "Detach permissions from roles").also(&["rbac:manage"]),
-    PermissionDef::new("perm.create", "Create permissions").also(&["rbac:manage"]),
-    PermissionDef::new("perm.read", "See permissions").also(&["rbac:read", "rbac:manage"]),
-    PermissionDef::new("perm.update", "Change permissions").also(&["rbac:manage"]),
-    PermissionDef::new("perm.delete", "Delete permissions").also(&["rbac:manage"]),
-    PermissionDef::new("audit.log.read", "Read the audit trail").also(&["audit.read", "audit:read"]),
-    PermissionDef::new("audit.log.export", "Export the audit trail").also(&["audit.export", "audit:export"]),
-    PermissionDef::new("docs.read", "Read the documentation of the API"),
-    // Metrics are of the whole process, and so of all tenants.
-    PermissionDef::new("metrics.read", "Read the metrics of the platform").also(&["metrics:read"]).platform(),
-];
-
-/// The name of the platform role that may do everything.
-pub const SUPER_ADMIN: &str = "super_admin";
-
-const DEFAULT_ROLES: &[RoleDef] = &[
-    RoleDef {
-        name: SUPER_ADMIN,
-        description: "May do everything in every tenant",
-        grants: RoleGrants::Everything,
-        is_platform: true,
-    },
-    RoleDef {
-        name: "admin",
-        description: "May do everything in this organisation",
-        grants: RoleGrants::AllTenant,
-        is_platform: false,
-    },
-    RoleDef {
-        name: "auditor",
-        description: "Reads and exports the audit trail",
-        grants: RoleGrants::Keys(&["audit.log.read", "audit.log.export"]),
-        is_platform: false,
-    },
-    RoleDef {
-        name: "operator",
-        description: "Runs the daily business: people, without deleting them",
-        grants: RoleGrants::Keys(&[
-            "user.create",
-            "user.read",
-            "user.update",
-            "user.invite",
-            "role.read",
-            "perm.read",
-            "docs.read",
-        ]),
-        is_platform: false,
-    },
-    RoleDef {
-        name: "support",
-        description: "Looks things up for people who ask for help",
-        grants: RoleGrants::Keys(&["user.read", "role.read", "perm.read"]),
-        is_platform: false,
-    },
-];
-
-/// The permissions and roles of the platform's own routes: identity, access control, audit, documentation, metrics.
-#[must_use]
-#[expect(clippy::expect_used, reason = "both tables are constant and a test below builds them")]
-pub fn default_catalogue() -> Catalogue {
-    Catalogue::new(DEFAULT_PERMISSIONS.iter().copied(), DEFAULT_ROLES.iter().copied())
-        .expect("constant tables")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +250,15 @@ mod tests {
         assert_eq!(catalogue.find("people:read").map(|found| found.key), Some("user.read"));
         assert_eq!(catalogue.find("people:write"), None, "means three permissions");
         assert!(catalogue.has("people:write") && !catalogue.has("people:everything"));
+    }
+
+    #[test]
+    fn resource_and_action_are_the_name_unless_given() {
+        let of = |permission: PermissionDef| (permission.resource(), permission.action());
+        assert_eq!(of(PermissionDef::new("user.credential.read", "")), ("user.credential", "read"));
+        assert_eq!(of(PermissionDef::new("people:read", "")), ("people", "read"));
+        assert_eq!(of(PermissionDef::new("sing", "")), ("sing", "sing"));
+        assert_eq!(of(PermissionDef::new("read:users", "").about("users", "read")), ("users", "read"));
     }
 
     #[test]

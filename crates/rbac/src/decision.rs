@@ -1,5 +1,7 @@
 use serde::Serialize;
-use stylobate_core::{BoxFuture, Principal, RoleId, TenantId};
+use stylobate_core::{AclId, AuthenticatorAssurance, BoxFuture, OverrideId, Principal, RoleId, TenantId};
+
+use crate::Resource;
 
 /// Whether the principal may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -26,8 +28,55 @@ pub enum Reason {
         /// That role.
         role_id: RoleId,
     },
+    /// Allowed: an override of the tenant gives it to the subject, or to one of its groups.
+    Override {
+        /// That override.
+        id: OverrideId,
+    },
+    /// Allowed: an override of the platform gives it.
+    PlatformOverride {
+        /// That override.
+        id: OverrideId,
+    },
+    /// Allowed: the access control list of the resource gives it.
+    Acl {
+        /// That entry.
+        id: AclId,
+    },
+    /// Allowed: a rule of a casbin policy of one's own.
+    CasbinRule {
+        /// That rule's place among the `p` rules, from 1.
+        rule: u32,
+    },
     /// Allowed: the platform acts by itself.
     System,
+    /// Denied: a role in the principal's tenant denies it.
+    DeniedByRole {
+        /// That role.
+        role_id: RoleId,
+    },
+    /// Denied: a platform role denies it.
+    DeniedByPlatformRole {
+        /// That role.
+        role_id: RoleId,
+    },
+    /// Denied: an override denies it.
+    DeniedByOverride {
+        /// That override.
+        id: OverrideId,
+    },
+    /// Denied: the access control list of the resource denies it.
+    DeniedByAcl {
+        /// That entry.
+        id: AclId,
+    },
+    /// Denied: a rule of a casbin policy of one's own denies it.
+    DeniedByCasbinRule {
+        /// That rule's place among the `p` rules, from 1.
+        rule: u32,
+    },
+    /// Denied: a rule gives it, but not under the present conditions.
+    ConditionUnmet,
     /// Denied: the subject has no active role here.
     NoAssignment,
     /// Denied: the subject has roles, but none of them has the permission.
@@ -53,7 +102,17 @@ impl Reason {
         match self {
             Self::Role { .. } => "role",
             Self::PlatformRole { .. } => "platform_role",
+            Self::Override { .. } => "override",
+            Self::PlatformOverride { .. } => "platform_override",
+            Self::Acl { .. } => "acl",
+            Self::CasbinRule { .. } => "casbin_rule",
             Self::System => "system",
+            Self::DeniedByRole { .. } => "denied_by_role",
+            Self::DeniedByPlatformRole { .. } => "denied_by_platform_role",
+            Self::DeniedByOverride { .. } => "denied_by_override",
+            Self::DeniedByAcl { .. } => "denied_by_acl",
+            Self::DeniedByCasbinRule { .. } => "denied_by_casbin_rule",
+            Self::ConditionUnmet => "condition_unmet",
             Self::NoAssignment => "no_assignment",
             Self::RoleLacksPermission => "role_lacks_permission",
             Self::ScopeTooNarrow => "scope_too_narrow",
@@ -66,7 +125,73 @@ impl Reason {
     }
 }
 
-/// The answer to "may this principal do this here", and why.
+/// What a refused subject would need, as far as one thing would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Missing {
+    /// Any role at all: it has none.
+    Role,
+    /// The permission, by a role, an override or an access control list.
+    Permission,
+    /// A scope of the credential that covers the permission.
+    Scope,
+    /// To own the resource.
+    Owner,
+    /// Another attribute of the resource.
+    Attribute,
+    /// Another time of the week.
+    Time,
+    /// A stronger proof of who it is.
+    Assurance {
+        /// The level that suffices.
+        at_least: AuthenticatorAssurance,
+    },
+}
+
+impl Missing {
+    /// A stable name: the one that `serde` writes as `code`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Permission => "permission",
+            Self::Scope => "scope",
+            Self::Owner => "owner",
+            Self::Attribute => "attribute",
+            Self::Time => "time",
+            Self::Assurance { .. } => "assurance",
+        }
+    }
+}
+
+/// May this principal do this, here?
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// What it wants to do: the name of a permission, or a synonym; a pattern is never one.
+    pub permission: &'a str,
+    /// To which thing; `None` leaves what rules ask about it unknown.
+    pub resource: Option<&'a Resource<'a>>,
+}
+
+impl<'a> Question<'a> {
+    /// Whether `principal` has `permission`, whatever the thing.
+    #[must_use]
+    pub fn new(principal: &'a Principal, permission: &'a str) -> Self {
+        Self { principal, permission, resource: None }
+    }
+
+    /// The same about `resource`.
+    #[must_use]
+    pub fn on(mut self, resource: &'a Resource<'a>) -> Self {
+        self.resource = Some(resource);
+        self
+    }
+}
+
+/// The answer to a [`Question`], and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[must_use = "a decision that nobody looks at protects nothing"]
 pub struct Decision {
@@ -74,6 +199,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// What decided.
     pub reason: Reason,
+    /// What would change a refusal; `None` when it is allowed, or when no one thing would.
+    pub missing: Option<Missing>,
     /// The epoch of the policy that was asked: the tenant's, or the platform's without a tenant. 0 when none was loaded.
     pub epoch: i64,
 }
@@ -86,11 +213,21 @@ impl Decision {
     }
 
     pub(crate) fn allow(reason: Reason, epoch: i64) -> Self {
-        Self { outcome: Outcome::Allow, reason, epoch }
+        Self { outcome: Outcome::Allow, reason, missing: None, epoch }
     }
 
     pub(crate) fn deny(reason: Reason, epoch: i64) -> Self {
-        Self { outcome: Outcome::Deny, reason, epoch }
+        let missing = match reason {
+            Reason::NoAssignment => Some(Missing::Role),
+            Reason::RoleLacksPermission => Some(Missing::Permission),
+            Reason::ScopeTooNarrow => Some(Missing::Scope),
+            _ => None,
+        };
+        Self { outcome: Outcome::Deny, reason, missing, epoch }
+    }
+
+    pub(crate) fn unmet(missing: Missing, epoch: i64) -> Self {
+        Self { outcome: Outcome::Deny, reason: Reason::ConditionUnmet, missing: Some(missing), epoch }
     }
 }
 
@@ -103,16 +240,32 @@ pub struct PolicyUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sy
 ///
 /// Denies by default: an unknown permission, a policy that is not loaded and a failure of the engine are refusals.
 pub trait Authorizer: Send + Sync {
-    /// Whether `principal` may use `permission` in the tenant it acts for. Takes no lock, waits for nothing, and
-    /// does not panic.
-    fn check(&self, principal: &Principal, permission: &str) -> Decision;
+    /// Answers `question` for the tenant that its principal acts for. Takes no lock, waits for nothing, allocates nothing
+    /// and does not panic.
+    fn decide(&self, question: Question<'_>) -> Decision;
+
+    /// Whether `principal` may use `permission`, whatever the thing.
+    fn check(&self, principal: &Principal, permission: &str) -> Decision {
+        self.decide(Question::new(principal, permission))
+    }
+
+    /// Whether `principal` may use `permission` on `resource`.
+    fn check_on(&self, principal: &Principal, permission: &str, resource: &Resource<'_>) -> Decision {
+        self.decide(Question { principal, permission, resource: Some(resource) })
+    }
 
     /// Loads what checks for `tenant` need; `None` when nothing has to be waited for, which is the usual case. A guard
-    /// awaits this once per request before it checks.
+    /// awaits this once per request before it checks. `at_least` demands that the policy of `tenant` (or of the platform)
+    /// has reached that epoch, which a change of it has returned.
     ///
-    /// The future fails with [`PolicyUnavailable`] when there is no policy at all to decide by; an older one keeps serving.
-    fn prepare(&self, tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
-        let _ = tenant;
+    /// The future fails with [`PolicyUnavailable`] when there is no policy at all to decide by, or none as new as demanded
+    /// within two seconds; without a demand, an older one keeps serving.
+    fn prepare(
+        &self,
+        tenant: Option<TenantId>,
+        at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+        let _ = (tenant, at_least);
         None
     }
 }
@@ -123,11 +276,22 @@ mod tests {
 
     #[test]
     fn the_code_of_a_reason_is_what_serde_writes() {
-        let role_id = RoleId::from_uuid(uuid::Uuid::nil());
+        let nil = uuid::Uuid::nil();
+        let (role_id, id, acl) = (RoleId::from_uuid(nil), OverrideId::from_uuid(nil), AclId::from_uuid(nil));
         for reason in [
             Reason::Role { role_id },
             Reason::PlatformRole { role_id },
+            Reason::Override { id },
+            Reason::PlatformOverride { id },
+            Reason::Acl { id: acl },
+            Reason::CasbinRule { rule: 1 },
             Reason::System,
+            Reason::DeniedByRole { role_id },
+            Reason::DeniedByPlatformRole { role_id },
+            Reason::DeniedByOverride { id },
+            Reason::DeniedByAcl { id: acl },
+            Reason::DeniedByCasbinRule { rule: 1 },
+            Reason::ConditionUnmet,
             Reason::NoAssignment,
             Reason::RoleLacksPermission,
             Reason::ScopeTooNarrow,
@@ -138,6 +302,21 @@ mod tests {
             Reason::EngineFailure,
         ] {
             assert_eq!(serde_json::to_value(reason).unwrap()["code"], reason.code());
+        }
+    }
+
+    #[test]
+    fn the_code_of_what_is_missing_is_what_serde_writes() {
+        for missing in [
+            Missing::Role,
+            Missing::Permission,
+            Missing::Scope,
+            Missing::Owner,
+            Missing::Attribute,
+            Missing::Time,
+            Missing::Assurance { at_least: AuthenticatorAssurance::Aal2 },
+        ] {
+            assert_eq!(serde_json::to_value(missing).unwrap()["code"], missing.code());
         }
     }
 }

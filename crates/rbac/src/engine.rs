@@ -1,6 +1,10 @@
+mod answers;
+mod list;
+
 use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    cell::Cell,
+    collections::HashMap,
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -8,20 +12,24 @@ use std::{
     },
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use serde::Serialize;
-use stylobate_core::{Principal, RoleId, Subject, TenantId};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use chrono::{DateTime, Utc};
+use stylobate_core::{Clock, Principal, Subject, TenantId};
 
 use crate::{
-    Assignee, Authorizer, Catalogue, Decision, Policy, Reason,
+    Assignee, Authorizer, Catalogue, Decision, Effect, Missing, Policy, PolicyProblem, Question, Reason,
+    condition::Circumstances,
+    index::Seed,
     key::is_pattern,
-    snapshot::{Asked, PolicyProblem, Reach, Snapshot},
+    snapshot::{Asked, Reach, Snapshot, Things},
 };
+
+pub use answers::EffectivePermission;
 
 /// How many parts the map of tenants has: a change copies one of them, and the copies stay small.
 pub(crate) const SHARDS: usize = 64;
 
-type Shard = HashMap<TenantId, Arc<Entry>>;
+type Shard = HashMap<TenantId, Arc<Entry>, Seed>;
 
 /// A snapshot in use.
 #[derive(Debug)]
@@ -40,43 +48,51 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub struct Engine {
     catalogue: Arc<Catalogue>,
+    clock: Arc<dyn Clock>,
     platform: ArcSwapOption<Entry>,
     shards: Box<[ArcSwap<Shard>]>,
     shard_capacity: usize,
     tick: AtomicU64,
-}
-
-/// One permission that a subject has, and through which roles.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EffectivePermission {
-    /// Its canonical name.
-    pub key: String,
-    /// The roles of the tenant that give it.
-    pub role_ids: Vec<RoleId>,
-    /// The platform roles that give it.
-    pub platform_role_ids: Vec<RoleId>,
+    #[cfg(feature = "casbin")]
+    by_casbin: bool,
 }
 
 impl Engine {
     /// How many tenants are kept unless told otherwise. A small tenant's snapshot takes a few kilobytes.
     pub const TENANTS_MAX: usize = 10_000;
 
-    /// An engine without any policy: everything is denied.
+    /// An engine without any policy: everything is denied. `clock` is read only for rules that depend on the time.
     #[must_use]
-    pub fn new(catalogue: Arc<Catalogue>) -> Self {
-        Self::with_capacity(catalogue, Self::TENANTS_MAX)
+    pub fn new(catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>) -> Self {
+        Self::with_capacity(catalogue, clock, Self::TENANTS_MAX)
     }
 
     /// An engine that keeps about `tenants_max` tenants at once.
     #[must_use]
-    pub fn with_capacity(catalogue: Arc<Catalogue>, tenants_max: usize) -> Self {
+    pub fn with_capacity(catalogue: Arc<Catalogue>, clock: Arc<dyn Clock>, tenants_max: usize) -> Self {
         Self {
             catalogue,
+            clock,
             platform: ArcSwapOption::empty(),
             shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             shard_capacity: tenants_max.div_ceil(SHARDS).max(1),
             tick: AtomicU64::new(1),
+            #[cfg(feature = "casbin")]
+            by_casbin: false,
         }
+    }
+
+    /// The same engine with [casbin](https://casbin.org) in the place of its own rules: each policy installed from now on is
+    /// also loaded into casbin, which then says whether a rule allows or denies. Everything around stays: scopes, synonyms,
+    /// inactive permissions, conditions (handed to casbin as facts), the platform before the tenant; so do lists of what
+    /// somebody may do, filters and explanations, which casbin has none of.
+    ///
+    /// Checks then allocate, take time in proportion to the policy, and wait for each other when a rule has just expired.
+    #[cfg(feature = "casbin")]
+    #[must_use]
+    pub fn with_casbin(mut self) -> Self {
+        self.by_casbin = true;
+        self
     }
 
     /// What the engine knows permissions by.
@@ -100,6 +116,13 @@ impl Engine {
         policy: &Policy,
     ) -> (Snapshot, Vec<PolicyProblem>) {
         let reach = if tenant.is_some() { Reach::Tenant } else { Reach::Platform };
+        #[cfg(feature = "casbin")]
+        if self.by_casbin {
+            let (mut snapshot, problems) = Snapshot::compile(&self.catalogue, reach, policy);
+            snapshot.casbin =
+                Some(crate::casbin::Tier::new(&self.catalogue, tenant, policy, self.clock.now()));
+            return (snapshot, problems);
+        }
         Snapshot::compile(&self.catalogue, reach, policy)
     }
 
@@ -179,69 +202,34 @@ impl Engine {
     /// Whether the subject of `principal` has an active platform role, or is the platform itself.
     #[must_use]
     pub fn holds_platform_role(&self, principal: &Principal) -> bool {
+        let has =
+            |assignee| self.entry(None, |entry| entry.snapshot.has_roles(assignee, || self.clock.now()));
         principal.subject == Subject::System
-            || Assignee::of(&principal.subject)
-                .and_then(|assignee| self.entry(None, |entry| entry.snapshot.has_roles(assignee)))
-                .unwrap_or(false)
+            || Assignee::of(&principal.subject).and_then(has).unwrap_or(false)
     }
 
-    /// What `assignee` may do in `tenant` (or on the platform alone), sorted by name, with the roles that give it.
-    #[must_use]
-    pub fn effective(&self, tenant: Option<TenantId>, assignee: Assignee) -> Vec<EffectivePermission> {
-        let platform = self.platform.load();
-        let platform = platform.as_deref().map(|entry| &entry.snapshot);
+    /// What is loaded for `tenant`, to be read while it may be swapped.
+    fn loaded(&self, tenant: Option<TenantId>) -> Loaded {
         let shard = tenant.and_then(|id| self.shards.get(shard_of(id))).map(|shard| shard.load());
-        let own =
-            shard.as_ref().zip(tenant).and_then(|(shard, id)| shard.get(&id)).map(|entry| &entry.snapshot);
-
-        let declared = self.catalogue.permissions().iter().zip(0_u32..);
-        let mut asked: BTreeMap<&str, Asked<'_>> = declared
-            .map(|(permission, place)| (permission.key, Asked::Declared(place, permission)))
-            .collect();
-        for snapshot in [own, platform].into_iter().flatten() {
-            asked.extend(snapshot.own_names().map(|name| (name, Asked::Own(name))));
-        }
-        let roles = |snapshot: Option<&Snapshot>, asked| -> Vec<RoleId> {
-            snapshot.map(|snapshot| snapshot.deciding(assignee, asked).collect()).unwrap_or_default()
-        };
-        asked
-            .into_iter()
-            .filter(|(_, asked)| ![own, platform].into_iter().flatten().any(|one| one.is_inactive(*asked)))
-            .map(|(key, asked)| EffectivePermission {
-                key: key.to_owned(),
-                role_ids: roles(own, asked),
-                platform_role_ids: roles(platform, asked),
-            })
-            .filter(|found| !found.role_ids.is_empty() || !found.platform_role_ids.is_empty())
-            .collect()
+        Loaded { tenant, platform: self.platform.load(), shard }
     }
 
-    fn decide(&self, principal: &Principal, name: &str) -> Decision {
-        let platform = self.platform.load();
-        let platform = platform.as_deref();
-        let shard = principal.tenant.and_then(|id| self.shards.get(shard_of(id))).map(|shard| shard.load());
-        let tenant =
-            shard.as_ref().zip(principal.tenant).and_then(|(shard, id)| shard.get(&id)).map(|entry| &**entry);
-
-        let tick = self.tick.load(Ordering::Relaxed);
-        if let Some(entry) = tenant
+    fn answer(&self, question: Question<'_>) -> Decision {
+        let loaded = self.loaded(question.principal.tenant);
+        if let Some(entry) = loaded.tenant_entry() {
+            let tick = self.tick.load(Ordering::Relaxed);
             // Written once per tick only, so that threads do not fight over the cache line.
-            && entry.used_at.load(Ordering::Relaxed) != tick
-        {
-            entry.used_at.store(tick, Ordering::Relaxed);
+            if entry.used_at.load(Ordering::Relaxed) != tick {
+                entry.used_at.store(tick, Ordering::Relaxed);
+            }
         }
-        let case = Case {
-            principal,
-            tenant: tenant.map(|entry| &entry.snapshot),
-            platform: platform.map(|entry| &entry.snapshot),
-        };
-        case.decide(&self.catalogue, name)
+        Case::new(self, question, loaded.tenant(), loaded.platform()).decide()
     }
 }
 
 impl Authorizer for Engine {
-    fn check(&self, principal: &Principal, permission: &str) -> Decision {
-        unless_it_panics(|| self.decide(principal, permission))
+    fn decide(&self, question: Question<'_>) -> Decision {
+        unless_it_panics(|| self.answer(question))
     }
 }
 
@@ -253,32 +241,111 @@ fn unless_it_panics(decide: impl FnOnce() -> Decision) -> Decision {
     })
 }
 
-/// One question, with the snapshots that answer it.
-struct Case<'a> {
-    principal: &'a Principal,
-    tenant: Option<&'a Snapshot>,
-    platform: Option<&'a Snapshot>,
+/// The snapshots that count for one tenant, held while they are read.
+struct Loaded {
+    tenant: Option<TenantId>,
+    platform: Guard<Option<Arc<Entry>>>,
+    shard: Option<Guard<Arc<Shard>>>,
 }
 
-impl Case<'_> {
-    fn decide(&self, catalogue: &Catalogue, name: &str) -> Decision {
-        if self.principal.subject == Subject::Anonymous {
+impl Loaded {
+    fn platform(&self) -> Option<&Snapshot> {
+        self.platform.as_deref().map(|entry| &entry.snapshot)
+    }
+
+    fn tenant_entry(&self) -> Option<&Entry> {
+        self.shard.as_ref().zip(self.tenant).and_then(|(shard, id)| shard.get(&id)).map(|entry| &**entry)
+    }
+
+    fn tenant(&self) -> Option<&Snapshot> {
+        self.tenant_entry().map(|entry| &entry.snapshot)
+    }
+}
+
+/// The present, read from the clock when it is first needed: one decision sees one time.
+struct Present<'a> {
+    clock: &'a dyn Clock,
+    read: Cell<Option<DateTime<Utc>>>,
+}
+
+impl Present<'_> {
+    fn now(&self) -> DateTime<Utc> {
+        let now = self.read.get().unwrap_or_else(|| self.clock.now());
+        self.read.set(Some(now));
+        now
+    }
+}
+
+/// One question, with the snapshots that answer it.
+struct Case<'a> {
+    catalogue: &'a Catalogue,
+    question: Question<'a>,
+    tenant: Option<&'a Snapshot>,
+    platform: Option<&'a Snapshot>,
+    present: Present<'a>,
+}
+
+/// What the rules of one policy come to.
+#[derive(Default)]
+struct Verdict {
+    denied: Option<Reason>,
+    allowed: Option<Reason>,
+    /// What an allowing rule that does not apply would need.
+    unmet: Option<Missing>,
+}
+
+#[cfg(feature = "casbin")]
+impl Verdict {
+    fn of_casbin<N: Fn() -> DateTime<Utc>>(
+        said: crate::casbin::Said<'_>,
+        reach: Reach,
+        of: &Circumstances<'_, N>,
+    ) -> Self {
+        use crate::casbin::Said;
+        match said {
+            Said::Allows(origin) => {
+                Self { allowed: Some(origin.reason(Effect::Allow, reach)), ..Self::default() }
+            }
+            Said::Denies(origin) => {
+                Self { denied: Some(origin.reason(Effect::Deny, reach)), ..Self::default() }
+            }
+            Said::Unmet(condition) => Self { unmet: Some(condition.missing(of)), ..Self::default() },
+            Said::Nothing => Self::default(),
+            Said::Failed => Self { denied: Some(Reason::EngineFailure), ..Self::default() },
+        }
+    }
+}
+
+impl<'a> Case<'a> {
+    fn new(
+        engine: &'a Engine,
+        question: Question<'a>,
+        tenant: Option<&'a Snapshot>,
+        platform: Option<&'a Snapshot>,
+    ) -> Self {
+        let present = Present { clock: &*engine.clock, read: Cell::new(None) };
+        Self { catalogue: &engine.catalogue, question, tenant, platform, present }
+    }
+
+    fn decide(&self) -> Decision {
+        let name = self.question.permission;
+        if self.question.principal.subject == Subject::Anonymous {
             return self.deny(Reason::Anonymous);
         }
-        let Some(places) = catalogue.places(name) else {
+        let Some(places) = self.catalogue.places(name) else {
             let known = !is_pattern(name) && self.snapshots().any(|snapshot| snapshot.knows(name));
             return match known {
                 true => self.decide_one(Asked::Own(name)),
-                false if self.principal.tenant.is_some() && self.tenant.is_none() => {
-                    self.deny(Reason::TenantUnknown)
-                }
+                false if self.is_tenant_unknown() => self.deny(Reason::TenantUnknown),
                 false => self.deny(Reason::UnknownPermission),
             };
         };
         // A synonym of several permissions stands for all of them.
         let mut decision = self.deny(Reason::UnknownPermission);
         for &place in places {
-            let Some(permission) = catalogue.at(place) else { return self.deny(Reason::UnknownPermission) };
+            let Some(permission) = self.catalogue.at(place) else {
+                return self.deny(Reason::UnknownPermission);
+            };
             decision = self.decide_one(Asked::Declared(place, permission));
             if !decision.is_allowed() {
                 break;
@@ -287,42 +354,107 @@ impl Case<'_> {
         decision
     }
 
+    /// The permissions that the asked name stands for: all of them are needed.
+    fn asked(&self) -> Vec<Asked<'a>> {
+        asked(self.catalogue, self.question.permission, self.snapshots())
+    }
+
     fn decide_one(&self, asked: Asked<'_>) -> Decision {
-        if let Some(scopes) = &self.principal.scopes
-            && !scopes.iter().any(|scope| asked.is_covered_by(scope))
-        {
+        if !self.is_in_scope(asked) {
             return self.deny(Reason::ScopeTooNarrow);
         }
-        if self.principal.subject == Subject::System {
+        if self.question.principal.subject == Subject::System {
             return Decision::allow(Reason::System, self.epoch());
         }
         if self.snapshots().any(|snapshot| snapshot.is_inactive(asked)) {
             return self.deny(Reason::PermissionInactive);
         }
-        let Some(assignee) = Assignee::of(&self.principal.subject) else {
+        let Some(assignee) = Assignee::of(&self.question.principal.subject) else {
             return self.deny(Reason::NoAssignment);
         };
-        let first =
-            |snapshot: Option<&Snapshot>| snapshot.and_then(|one| one.deciding(assignee, asked).next());
-        if let Some(role_id) = first(self.tenant) {
-            return Decision::allow(Reason::Role { role_id }, self.epoch());
+        let mut unmet = None;
+        // A tenant cannot lock out whom the platform allows, nor let in whom it denies.
+        for (snapshot, reach) in [(self.platform, Reach::Platform), (self.tenant, Reach::Tenant)] {
+            let Some(snapshot) = snapshot else { continue };
+            let verdict = self.verdict(snapshot, reach, assignee, asked);
+            if let Some(reason) = verdict.denied {
+                return self.deny(reason);
+            }
+            if let Some(reason) = verdict.allowed {
+                return Decision::allow(reason, self.epoch());
+            }
+            unmet = verdict.unmet.or(unmet);
         }
-        if let Some(role_id) = first(self.platform) {
-            return Decision::allow(Reason::PlatformRole { role_id }, self.epoch());
-        }
-        if self.principal.tenant.is_some() && self.tenant.is_none() {
+        if self.is_tenant_unknown() {
             return self.deny(Reason::TenantUnknown);
         }
-        let has_roles = self.snapshots().any(|snapshot| snapshot.has_roles(assignee));
+        if let Some(missing) = unmet {
+            return Decision::unmet(missing, self.epoch());
+        }
+        let has_roles = self.snapshots().any(|snapshot| snapshot.has_roles(assignee, || self.present.now()));
         self.deny(if has_roles { Reason::RoleLacksPermission } else { Reason::NoAssignment })
     }
 
-    fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+    fn is_in_scope(&self, asked: Asked<'_>) -> bool {
+        let scopes = self.question.principal.scopes.as_deref();
+        scopes.is_none_or(|scopes| scopes.iter().any(|scope| asked.is_covered_by(scope)))
+    }
+
+    fn circumstances(&self, asker: Assignee) -> Circumstances<'_, impl Fn() -> DateTime<Utc>> {
+        let Question { principal, resource, .. } = self.question;
+        Circumstances { asker, aal: principal.assurance.aal, resource, now: || self.present.now() }
+    }
+
+    fn things(&self) -> Things<'a> {
+        self.question.resource.map_or(Things::None, Things::One)
+    }
+
+    fn verdict(&self, snapshot: &Snapshot, reach: Reach, asker: Assignee, asked: Asked<'_>) -> Verdict {
+        let of = self.circumstances(asker);
+        #[cfg(feature = "casbin")]
+        if let Some(casbin) = &snapshot.casbin {
+            // A tenant's patterns do not reach what only the platform's rows know.
+            if reach == Reach::Tenant && !snapshot.has_place_for(asked) {
+                return Verdict::default();
+            }
+            let resource = self.question.resource.and_then(|resource| Some((resource.kind, resource.id?)));
+            let said = casbin.ask(asker, asked.name(), resource, &of.now, &|condition| condition.holds(&of));
+            return Verdict::of_casbin(said, reach, &of);
+        }
+        let mut verdict = Verdict::default();
+        let _ = snapshot.visit(asker, asked, self.things(), |rule| {
+            if rule.is_over(&of.now) {
+                return ControlFlow::Continue(());
+            }
+            let holds = rule.condition.map_or(Some(true), |condition| condition.holds(&of));
+            match (rule.effect, holds) {
+                (Effect::Allow, Some(true)) => {
+                    verdict.allowed.get_or_insert_with(|| rule.reason(reach));
+                }
+                (Effect::Allow, _) => {
+                    verdict.unmet = verdict.unmet.or_else(|| rule.condition.map(|one| one.missing(&of)));
+                }
+                (Effect::Deny, Some(false)) => {}
+                (Effect::Deny, _) => {
+                    verdict.denied = Some(rule.reason(reach));
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        verdict
+    }
+
+    fn snapshots(&self) -> impl Iterator<Item = &'a Snapshot> + use<'a> {
         self.tenant.into_iter().chain(self.platform)
     }
 
+    fn is_tenant_unknown(&self) -> bool {
+        self.question.principal.tenant.is_some() && self.tenant.is_none()
+    }
+
     fn epoch(&self) -> i64 {
-        let deciding = if self.principal.tenant.is_some() { self.tenant } else { self.platform };
+        let deciding = if self.question.principal.tenant.is_some() { self.tenant } else { self.platform };
         deciding.map_or(0, Snapshot::epoch)
     }
 
@@ -331,10 +463,27 @@ impl Case<'_> {
     }
 }
 
+/// The permissions that `name` stands for; none when nobody knows it.
+fn asked<'a>(
+    catalogue: &'a Catalogue,
+    name: &'a str,
+    mut snapshots: impl Iterator<Item = &'a Snapshot>,
+) -> Vec<Asked<'a>> {
+    match catalogue.places(name) {
+        Some(places) => {
+            let declared = |place: &u32| Some(Asked::Declared(*place, catalogue.at(*place)?));
+            places.iter().filter_map(declared).collect()
+        }
+        None if !is_pattern(name) && snapshots.any(|snapshot| snapshot.knows(name)) => vec![Asked::Own(name)],
+        None => Vec::new(),
+    }
+}
+
 pub(crate) fn shard_of(tenant: TenantId) -> usize {
-    // The keys are our own ids, so an unkeyed hash cannot be aimed at.
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(tenant);
-    usize::try_from(hash % SHARDS as u64).unwrap_or_default()
+    // The keys are our own ids, whose last bits are random, so nobody can aim at one shard.
+    let mixed = u64::try_from(tenant.as_uuid().as_u128() & u128::from(u64::MAX)).unwrap_or_default();
+    usize::try_from(mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SHARDS.trailing_zeros()))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -350,7 +499,11 @@ mod tests {
 
     #[test]
     fn tenants_that_nobody_asks_about_make_room() {
-        let engine = Engine::with_capacity(Arc::new(crate::default_catalogue()), 1);
+        let engine = Engine::with_capacity(
+            Arc::new(crate::default_catalogue()),
+            Arc::new(stylobate_core::SystemClock),
+            1,
+        );
         let ids = (0_u128..).map(|n| TenantId::from_uuid(uuid::Uuid::from_u128(n)));
         let same_shard: Vec<TenantId> = ids.filter(|id| shard_of(*id) == 7).take(3).collect();
         for id in &same_shard {

@@ -17,10 +17,17 @@ pub enum RbacError {
     /// The subject has the role already.
     #[error("the subject has this role")]
     AlreadyAssigned,
+    /// The role has this parent already.
+    #[error("the role inherits from this role")]
+    AlreadyInherited,
+    /// The parent inherits from the role, or is the role itself.
+    #[error("a role cannot inherit from itself")]
+    RoleCycle,
     /// There is none, or it is another tenant's.
     #[error("there is no such {entity}")]
     NotFound {
-        /// What was asked for: `role`, `permission`, `role_permission` or `role_assignment`.
+        /// What was asked for: `role`, `permission`, `role_permission`, `role_assignment`, `role_parent`, `override` or
+        /// `acl_entry`.
         entity: &'static str,
     },
     /// A field breaks the rules.
@@ -45,7 +52,7 @@ pub enum RbacError {
     /// The row is declared in code: it cannot be renamed or deleted, and the platform's roles cannot be switched off.
     #[error("this is declared by the program")]
     Declared,
-    /// The platform keeps one super administrator: nobody else can make another.
+    /// The platform keeps one super administrator, for good and denied nothing: nobody else can make another.
     #[error("this is the last super administrator")]
     LastSuperAdministrator,
     /// Somebody else changed the row since the caller read it.
@@ -65,6 +72,8 @@ impl RbacError {
             Self::PermissionKeyTaken => "permission_key_taken",
             Self::AlreadyAttached => "already_attached",
             Self::AlreadyAssigned => "already_assigned",
+            Self::AlreadyInherited => "already_inherited",
+            Self::RoleCycle => "role_cycle",
             Self::NotFound { .. } => "not_found",
             Self::Invalid { .. } => "validation",
             Self::Cursor(_) => "cursor_invalid",

@@ -55,6 +55,19 @@ pub(crate) fn covers(held: &str, name: &str) -> bool {
     }
 }
 
+/// What a name ending in `:own` or `.own` says without that; `None` for other names.
+pub(crate) fn without_own(key: &str) -> Option<&str> {
+    let strip = |key: &'_ str| -> Option<usize> {
+        let base = key.strip_suffix(":own").or_else(|| key.strip_suffix(".own"))?;
+        (!base.is_empty()).then_some(base.len())
+    };
+    let mut base = key.get(..strip(key)?)?;
+    while let Some(shorter) = strip(base) {
+        base = base.get(..shorter)?;
+    }
+    Some(base)
+}
+
 pub(crate) fn is_valid(key: &str) -> bool {
     if key.is_empty() || key.len() > PermissionKey::CHARS_MAX {
         return false;
@@ -163,6 +176,15 @@ mod tests {
             &huge,
         ] {
             assert_eq!(text.parse::<PermissionKey>(), Err(KeyInvalid), "{text:.20}");
+        }
+    }
+
+    #[test]
+    fn own_is_a_suffix_of_whole_segments() {
+        assert_eq!(without_own("people:read:own"), Some("people:read"));
+        assert_eq!(without_own("a.own:own"), Some("a"));
+        for key in ["own", ":own", "grown", "own.a", "a.own.b", ""] {
+            assert_eq!(without_own(key), None, "{key}");
         }
     }
 

@@ -4,7 +4,15 @@ use stylobate_core::{
     Direction, PageLimit, PermissionId, RoleAssignmentId, RoleId, RolePermissionId, TenantId,
 };
 
-use crate::{Assignee, PermissionKey, RbacError};
+use crate::{Assignee, Condition, Effect, PermissionKey, RbacError};
+
+mod rules;
+
+pub use rules::{
+    AclEntry, AclQuery, GrantRule, NewAclEntry, NewOverride, Override, OverrideQuery, RoleParent, Swept,
+    Written,
+};
+pub(crate) use rules::{condition_text, expiry, resource, stored_rule};
 
 /// A named set of permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,6 +67,10 @@ pub struct RolePermission {
     pub role_id: RoleId,
     /// The permission.
     pub permission_id: PermissionId,
+    /// Whether the role allows or denies it.
+    pub effect: Effect,
+    /// When; `None` is always.
+    pub condition: Option<Condition>,
     /// When it was attached.
     pub created_at: DateTime<Utc>,
 }
@@ -76,6 +88,8 @@ pub struct RoleAssignment {
     pub role_id: RoleId,
     /// When it was assigned.
     pub assigned_at: DateTime<Utc>,
+    /// From when on the subject has it no longer; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// A role to be made.
@@ -218,7 +232,7 @@ pub struct RolePermissionQuery {
 }
 
 /// Which role assignments to list, oldest first unless told otherwise. Assignments of platform roles are listed for
-/// callers who hold one.
+/// callers who hold one. Expired ones are listed until they are swept.
 #[derive(Debug, Clone, Default)]
 pub struct AssignmentQuery {
     /// Only those of this subject.

@@ -1,8 +1,11 @@
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use stylobate_core::{PermissionId, PersonId, RoleId, ServiceId, Subject};
+use stylobate_core::{AclId, GroupId, OverrideId, PermissionId, PersonId, RoleId, ServiceId, Subject};
 use uuid::Uuid;
+
+use crate::{Condition, Effect};
 
 /// What kind of subject has a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -13,6 +16,8 @@ pub enum AssigneeKind {
     Person,
     /// A service account.
     Service,
+    /// A group of people and service accounts.
+    Group,
 }
 
 impl AssigneeKind {
@@ -22,6 +27,7 @@ impl AssigneeKind {
         match self {
             Self::Person => "person",
             Self::Service => "service",
+            Self::Group => "group",
         }
     }
 }
@@ -35,7 +41,7 @@ impl FromStr for AssigneeKind {
     type Err = AssigneeKindInvalid;
 
     fn from_str(text: &str) -> Result<Self, AssigneeKindInvalid> {
-        [Self::Person, Self::Service]
+        [Self::Person, Self::Service, Self::Group]
             .into_iter()
             .find(|kind| kind.as_str() == text)
             .ok_or(AssigneeKindInvalid)
@@ -76,7 +82,16 @@ impl From<ServiceId> for Assignee {
     }
 }
 
+impl From<GroupId> for Assignee {
+    fn from(id: GroupId) -> Self {
+        Self { kind: AssigneeKind::Group, id: id.as_uuid() }
+    }
+}
+
 /// The rows of one tenant's policy, or of the platform's, before they are compiled.
+///
+/// A policy denies what no rule allows. A rule that denies wins over all rules of the same policy that allow; the
+/// platform's denials win over a tenant's rules too, while a tenant's denials take nothing from what the platform gives.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// The epoch of the rows.
@@ -85,10 +100,19 @@ pub struct Policy {
     pub permissions: Vec<PolicyPermission>,
     /// The roles.
     pub roles: Vec<PolicyRole>,
-    /// Which role has which permission.
-    pub grants: Vec<(RoleId, PermissionId)>,
+    /// Which role has all rules of which other role: heir first, then parent. Pairs on a cycle are reported and ignored,
+    /// all of them: rows do not tell which one closed it.
+    pub inheritance: Vec<(RoleId, RoleId)>,
+    /// Which role has which permission, and how.
+    pub grants: Vec<PolicyGrant>,
     /// Who has which role.
-    pub assignments: Vec<(Assignee, RoleId)>,
+    pub assignments: Vec<PolicyAssignment>,
+    /// Which subject is in which group: the group first. Groups are flat.
+    pub members: Vec<(Assignee, Assignee)>,
+    /// Rules for one subject, beside all roles.
+    pub overrides: Vec<PolicyOverride>,
+    /// Rules for one subject about one resource.
+    pub acls: Vec<PolicyAcl>,
 }
 
 /// One permission of a [`Policy`].
@@ -107,6 +131,82 @@ pub struct PolicyPermission {
 pub struct PolicyRole {
     /// Its id.
     pub id: RoleId,
-    /// Whether it is switched on.
+    /// Whether it is switched on. One that is not passes nothing on to its heirs either.
     pub is_active: bool,
+}
+
+/// That a role has a permission.
+#[derive(Debug, Clone)]
+pub struct PolicyGrant {
+    /// The role.
+    pub role: RoleId,
+    /// The permission, or a pattern.
+    pub permission: PermissionId,
+    /// Whether it is allowed or denied.
+    pub effect: Effect,
+    /// When; `None` is always.
+    pub condition: Option<Condition>,
+}
+
+impl PolicyGrant {
+    /// That `role` always allows `permission`.
+    #[must_use]
+    pub fn allow(role: RoleId, permission: PermissionId) -> Self {
+        Self { role, permission, effect: Effect::Allow, condition: None }
+    }
+}
+
+/// That a subject has a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyAssignment {
+    /// The subject.
+    pub assignee: Assignee,
+    /// The role.
+    pub role: RoleId,
+    /// From when on it has it no longer; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl PolicyAssignment {
+    /// That `assignee` has `role` for good.
+    #[must_use]
+    pub fn new(assignee: impl Into<Assignee>, role: RoleId) -> Self {
+        Self { assignee: assignee.into(), role, expires_at: None }
+    }
+}
+
+/// A rule for one subject, whatever its roles.
+#[derive(Debug, Clone)]
+pub struct PolicyOverride {
+    /// Its id.
+    pub id: OverrideId,
+    /// The subject.
+    pub assignee: Assignee,
+    /// The permission, or a pattern.
+    pub permission: PermissionId,
+    /// Whether it is allowed or denied.
+    pub effect: Effect,
+    /// When; `None` is always.
+    pub condition: Option<Condition>,
+    /// From when on it counts no longer; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A rule for one subject about one resource: an entry of an access control list.
+#[derive(Debug, Clone)]
+pub struct PolicyAcl {
+    /// Its id.
+    pub id: AclId,
+    /// The resource's kind.
+    pub resource_kind: String,
+    /// The resource's id.
+    pub resource_id: String,
+    /// The subject.
+    pub assignee: Assignee,
+    /// The permission, or a pattern.
+    pub permission: PermissionId,
+    /// Whether it is allowed or denied.
+    pub effect: Effect,
+    /// From when on it counts no longer; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
 }

@@ -1,5 +1,7 @@
 stylobate_db::migration_set! {
-    /// The tables of permissions, roles, assignments and policy epochs.
+    /// The tables of permissions, roles, assignments, rules and policy epochs.
     pub MIGRATIONS = "rbac";
     "20261121000001_rbac",
+    "20261121000002_rules",
+    "20261121000003_casbin_rules",
 }

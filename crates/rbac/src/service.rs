@@ -5,11 +5,21 @@
 //!
 //! The closures of transactions own what they use: ones that borrow give futures that are not provably `Send`.
 
+mod acls;
 mod assignments;
+#[cfg(feature = "casbin")]
+mod casbin;
+mod expired;
 mod freshness;
 mod grants;
+mod inheritance;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod overrides;
 mod permissions;
 mod privileges;
+mod refresh;
+mod replace;
 mod roles;
 mod seed;
 
@@ -20,9 +30,11 @@ use serde::Serialize;
 use stylobate_core::{AuditEvent, BoxFuture, Clock, Principal, RequestContext, Subject, TenantId};
 use stylobate_db::{Db, Scope, Tx};
 
+#[cfg(feature = "casbin")]
+pub use self::casbin::CasbinImported;
 use crate::{
-    Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, RbacError,
-    SUPER_ADMIN,
+    Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, Question,
+    RbacError, SUPER_ADMIN, Written,
     store::{Visible, assignments as assignment_store, epochs},
 };
 use freshness::Freshness;
@@ -45,7 +57,8 @@ impl Rbac {
     /// A service on `db` that knows the permissions of `catalogue`. Loads nothing yet.
     #[must_use]
     pub fn new(db: Db, clock: Arc<dyn Clock>, catalogue: Arc<Catalogue>) -> Self {
-        Self::with_engine(db, clock, Engine::new(catalogue))
+        let engine = Engine::new(catalogue, Arc::clone(&clock));
+        Self::with_engine(db, clock, engine)
     }
 
     /// The same with an engine of another capacity.
@@ -87,22 +100,42 @@ impl Rbac {
 
     /// Begins a change of the policy of `owner`: checks that the caller may change the platform's, if it is that, and
     /// takes the epoch.
+    ///
+    /// A caller in a tenant who changes the platform's policy gets the tenant's epoch: it is what their next request can
+    /// demand, and a snapshot of it is never put in place before the platform's is as new.
     async fn begin_change(
         &self,
         tx: &mut Tx,
         principal: &Principal,
         owner: Option<TenantId>,
-    ) -> Result<(), RbacError> {
-        if owner.is_none() {
-            require_platform_role(tx, principal).await?;
+    ) -> Result<Change, RbacError> {
+        if owner.is_some() {
+            let epoch = self.bump(tx, owner).await?;
+            return Ok(Change { owner, epoch, had_super_administrator: false });
         }
-        self.bump(tx, owner).await
+        require_platform_role(tx, principal, self.now()).await?;
+        let mut epoch = self.bump(tx, None).await?;
+        if principal.tenant.is_some() {
+            epoch = self.bump(tx, principal.tenant).await?;
+        }
+        let had_super_administrator = self.has_super_administrator(tx).await?;
+        Ok(Change { owner, epoch, had_super_administrator })
     }
 
-    async fn bump(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+    /// Ends a change: the platform must not lose its last super administrator by it. Where there never was one, as in a
+    /// service of its own, nothing is lost.
+    async fn finish_change<T>(&self, tx: &mut Tx, change: Change, value: T) -> Result<Written<T>, RbacError> {
+        let Change { owner, epoch, had_super_administrator } = change;
+        if owner.is_none() && had_super_administrator && !self.has_super_administrator(tx).await? {
+            return Err(RbacError::LastSuperAdministrator);
+        }
+        Ok(Written { value, epoch })
+    }
+
+    async fn bump(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<i64, RbacError> {
         let epoch = epochs::bump(tx, owner, self.now()).await?;
         self.note_on_commit(tx, vec![(owner, epoch)]);
-        Ok(())
+        Ok(epoch)
     }
 
     /// The platform's permissions are compiled into every tenant's snapshot.
@@ -144,14 +177,29 @@ impl Rbac {
 }
 
 impl Authorizer for Rbac {
-    fn check(&self, principal: &Principal, permission: &str) -> Decision {
-        self.engine.check(principal, permission)
+    fn decide(&self, question: Question<'_>) -> Decision {
+        self.engine.decide(question)
     }
 
-    fn prepare(&self, tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
-        let current = self.engine.is_current(None) && (tenant.is_none() || self.engine.is_current(tenant));
-        if current { None } else { Some(Box::pin(self.ensure(tenant))) }
+    fn prepare(
+        &self,
+        tenant: Option<TenantId>,
+        at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+        match at_least {
+            None if self.is_current(tenant) => None,
+            None => Some(Box::pin(self.ensure(tenant))),
+            Some(epoch) if self.has_reached(tenant, epoch) => None,
+            Some(epoch) => Some(Box::pin(self.ensure_at_least(tenant, epoch))),
+        }
     }
+}
+
+/// A change that has begun.
+struct Change {
+    owner: Option<TenantId>,
+    epoch: i64,
+    had_super_administrator: bool,
 }
 
 /// The scope in which rows of `owner` are changed.
@@ -161,12 +209,16 @@ fn scope_of(owner: Option<TenantId>, reason: &'static str) -> Scope {
 
 /// Refuses subjects without an active platform role. Asked of the rows, not of the snapshot: what a revocation a moment
 /// ago took away must not give itself back.
-async fn require_platform_role(tx: &mut Tx, principal: &Principal) -> Result<(), RbacError> {
+async fn require_platform_role(
+    tx: &mut Tx,
+    principal: &Principal,
+    now: DateTime<Utc>,
+) -> Result<(), RbacError> {
     if principal.subject == Subject::System {
         return Ok(());
     }
     if let Some(assignee) = Assignee::of(&principal.subject)
-        && assignment_store::has_platform_role(tx, assignee).await?
+        && assignment_store::has_platform_role(tx, assignee, now).await?
     {
         return Ok(());
     }

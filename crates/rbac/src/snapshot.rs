@@ -1,12 +1,29 @@
-use std::{collections::HashMap, ops::Range};
+//! A policy as checks read it: numbers, tables and short lists, none of which ever changes.
 
-use stylobate_core::{PermissionId, RoleId};
+mod acls;
+mod compile;
+mod lineage;
+mod names;
+mod survey;
+
+use std::ops::{ControlFlow, Range};
+
+use chrono::{DateTime, Utc};
+use stylobate_core::{AclId, OverrideId, RoleId};
+use uuid::Uuid;
 
 use crate::{
-    Assignee, Catalogue, PermissionDef, Policy,
+    Assignee, AssigneeKind, Condition, Effect, PermissionDef, Reason, Resource,
     bits::Bits,
-    key::{covers, is_pattern, is_valid},
+    index::{Index, Seed, hash_of_assignee, wide},
+    key::covers,
 };
+
+pub use compile::PolicyProblem;
+pub(crate) use survey::{Named, Stance};
+
+use acls::{Acls, Entry, Thing};
+use names::Names;
 
 /// Whose policy a snapshot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,40 +32,6 @@ pub(crate) enum Reach {
     Tenant,
     /// The platform's own: its roles count in every tenant.
     Platform,
-}
-
-/// A row that could not be compiled. It gives nothing; everything else works.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PolicyProblem {
-    /// The key of a permission does not parse.
-    PermissionKey(PermissionId),
-    /// A grant names a role or permission that is not there.
-    Grant(RoleId, PermissionId),
-    /// An assignment names a role that is not there.
-    Assignment(Assignee, RoleId),
-}
-
-#[derive(Debug)]
-struct CompiledRole {
-    id: RoleId,
-    granted: Bits,
-    /// Patterns stay beside the bits in platform roles: they also cover permissions that only a tenant knows.
-    patterns: Box<[Box<str>]>,
-}
-
-/// One tenant's policy, or the platform's, compiled for checking. It never changes.
-///
-/// Permissions are numbered: those of the catalogue by their place in it, then the ones that only rows know. A role is a
-/// set of such numbers, a subject a short list of roles.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    epoch: i64,
-    own: HashMap<Box<str>, u32>,
-    inactive: Bits,
-    roles: Box<[CompiledRole]>,
-    subjects: HashMap<Assignee, Range<u32>>,
-    assigned: Box<[u32]>,
 }
 
 /// What a permission is to a snapshot.
@@ -60,259 +43,435 @@ pub(crate) enum Asked<'a> {
     Own(&'a str),
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
     pub(crate) fn is_covered_by(&self, held: &str) -> bool {
         match self {
             Self::Declared(_, permission) => permission.is_covered_by(held),
             Self::Own(name) => covers(held, name),
         }
     }
+
+    pub(crate) fn name(&self) -> &'a str {
+        match self {
+            Self::Declared(_, permission) => permission.key,
+            Self::Own(name) => name,
+        }
+    }
+}
+
+/// One tenant's policy, or the platform's, compiled for checking. It never changes.
+///
+/// Permissions are numbered: those of the catalogue by their place in it, then the ones that only rows know, in the order
+/// of their names, so that a pattern is a range of them. A role is a set of such numbers with the few rules that need more;
+/// what it inherits is in the set. A subject is a short list of roles.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    epoch: i64,
+    seed: Seed,
+    names: Names,
+    inactive: Bits,
+    patterns: Box<[Pattern]>,
+    /// Rules number their condition from 1; 0 is none.
+    conditions: Box<[Condition]>,
+    roles: Box<[Role]>,
+    subjects: Index<Subject>,
+    assigned: Box<[Assigned]>,
+    /// What few subjects have beside roles; they number it from 1.
+    extras: Box<[Extra]>,
+    acls: Acls,
+    /// The same policy in casbin, which decides in place of the rules here if it is there.
+    #[cfg(feature = "casbin")]
+    pub(crate) casbin: Option<crate::casbin::Tier>,
+}
+
+/// Who inherits from whom in `policy`, without the pairs that are on a cycle.
+#[cfg(feature = "casbin")]
+pub(crate) fn heirs_and_parents(policy: &crate::Policy) -> Vec<(RoleId, RoleId)> {
+    let mut ids: Vec<RoleId> = policy.roles.iter().map(|role| role.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let number = |id: &RoleId| ids.binary_search(id).ok().map(crate::index::narrow);
+    let pairs = policy.inheritance.iter().filter_map(|(heir, parent)| Some((number(heir)?, number(parent)?)));
+    let (_, parents, _) = lineage::order(crate::index::narrow(ids.len()), pairs.collect());
+    let of = |(heir, id): (u32, &RoleId)| {
+        let parent = |parent: u32| ids.get(wide(parent)).map(|parent| (*id, *parent));
+        parents.of(heir).filter_map(parent).collect::<Vec<_>>()
+    };
+    (0..).zip(&ids).flat_map(of).collect()
+}
+
+/// A granted pattern.
+#[derive(Debug)]
+struct Pattern {
+    /// The places of the catalogue it covers.
+    declared: Bits,
+    /// The numbers of the names it covers.
+    own: Range<u32>,
+    /// As written, in the platform's policy: there it also covers names that only a tenant knows.
+    text: Option<Box<str>>,
+}
+
+/// An active role, with all it inherits.
+#[derive(Debug)]
+pub(crate) struct Role {
+    id: RoleId,
+    /// What it always allows, patterns left aside.
+    allowed: Bits,
+    more: Option<Box<More>>,
+}
+
+/// What few roles have.
+#[derive(Debug, Default, Clone)]
+struct More {
+    /// What it always denies, patterns left aside.
+    denied: Bits,
+    /// Patterns, and what depends on a condition.
+    rules: Rules,
+    /// The roles it inherits directly.
+    parents: Box<[u32]>,
+}
+
+/// A rule in all detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rule {
+    /// Whether `at` numbers a pattern, not a permission. First, for the order.
+    is_pattern: bool,
+    at: u32,
+    effect: Effect,
+    condition: u32,
+    /// From when on it counts no longer.
+    expires: Instant,
+    /// The override or entry it is from; nil in roles.
+    id: Uuid,
+}
+
+/// Rules, those on single permissions first and sorted by them.
+#[derive(Debug, Default, Clone)]
+struct Rules(Box<[Rule]>);
+
+/// Microseconds since 1970; the highest is never reached.
+type Instant = i64;
+const NEVER: Instant = Instant::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Subject {
+    id: Uuid,
+    kind: AssigneeKind,
+    /// Where its assignments begin; the number of its role, if it has one and for good.
+    start: u32,
+    /// Where they end; [`ONE`] if it has one role and for good, as most have.
+    end: u32,
+    extra: u32,
+}
+
+const ONE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Assigned {
+    role: u32,
+    expires: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Extra {
+    /// The places of its groups.
+    groups: Box<[u32]>,
+    overrides: Rules,
+}
+
+/// About which things a snapshot is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Things<'a> {
+    /// About none: no access control list counts.
+    None,
+    /// About this one.
+    One(&'a Resource<'a>),
+    /// About each that has a list.
+    Every,
+}
+
+/// A rule about the subject that names the permission. Whether it applies is for the caller to find out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Match<'a> {
+    pub(crate) origin: Origin<'a>,
+    /// The group by which the subject has it.
+    pub(crate) group: Option<Assignee>,
+    pub(crate) effect: Effect,
+    pub(crate) condition: Option<&'a Condition>,
+    expires: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    Role(&'a Role),
+    Override(OverrideId),
+    /// The entry, and the kind and id of its resource.
+    Acl(AclId, &'a str, &'a str),
+}
+
+impl Match<'_> {
+    /// Whether it has expired; the clock is read only if it ever does.
+    #[inline]
+    pub(crate) fn is_over(&self, now: impl FnOnce() -> DateTime<Utc>) -> bool {
+        self.expires != NEVER && self.expires <= now().timestamp_micros()
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<DateTime<Utc>> {
+        (self.expires != NEVER).then(|| DateTime::from_timestamp_micros(self.expires)).flatten()
+    }
+
+    /// The reason of a decision that this rule makes.
+    pub(crate) fn reason(&self, reach: Reach) -> Reason {
+        match (self.effect, self.origin, reach) {
+            (Effect::Allow, Origin::Role(role), Reach::Tenant) => Reason::Role { role_id: role.id },
+            (Effect::Allow, Origin::Role(role), Reach::Platform) => Reason::PlatformRole { role_id: role.id },
+            (Effect::Allow, Origin::Override(id), Reach::Tenant) => Reason::Override { id },
+            (Effect::Allow, Origin::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
+            (Effect::Allow, Origin::Acl(id, ..), _) => Reason::Acl { id },
+            (Effect::Deny, Origin::Role(role), Reach::Tenant) => Reason::DeniedByRole { role_id: role.id },
+            (Effect::Deny, Origin::Role(role), Reach::Platform) => {
+                Reason::DeniedByPlatformRole { role_id: role.id }
+            }
+            (Effect::Deny, Origin::Override(id), _) => Reason::DeniedByOverride { id },
+            (Effect::Deny, Origin::Acl(id, ..), _) => Reason::DeniedByAcl { id },
+        }
+    }
+}
+
+impl Pattern {
+    #[inline]
+    fn has(&self, place: Option<u32>, asked: Asked<'_>) -> bool {
+        place.is_some_and(|place| self.own.contains(&place) || self.declared.has(place))
+            || self.text.as_deref().is_some_and(|text| asked.is_covered_by(text))
+    }
+}
+
+impl Rules {
+    /// Those that name the permission.
+    #[inline]
+    fn about<'a>(
+        &'a self,
+        place: Option<u32>,
+        patterns: &'a [Pattern],
+        asked: Asked<'a>,
+    ) -> impl Iterator<Item = &'a Rule> {
+        let (placed, patterned) =
+            self.0.split_at_checked(self.0.partition_point(|rule| !rule.is_pattern)).unwrap_or_default();
+        let first = place.map_or(placed.len(), |place| placed.partition_point(|rule| rule.at < place));
+        let placed = placed.get(first..).unwrap_or_default().iter();
+        let covers =
+            move |rule: &&Rule| patterns.get(wide(rule.at)).is_some_and(|pattern| pattern.has(place, asked));
+        placed.take_while(move |rule| Some(rule.at) == place).chain(patterned.iter().filter(covers))
+    }
+}
+
+impl Role {
+    pub(crate) fn id(&self) -> RoleId {
+        self.id
+    }
+
+    /// Whether it has the rule, its own or inherited.
+    fn has(
+        &self,
+        place: Option<u32>,
+        asked: Asked<'_>,
+        patterns: &[Pattern],
+        (effect, condition): (Effect, u32),
+    ) -> bool {
+        let set = match effect {
+            Effect::Allow => Some(&self.allowed),
+            Effect::Deny => self.more.as_ref().map(|more| &more.denied),
+        };
+        let in_set = condition == 0 && place.zip(set).is_some_and(|(place, set)| set.has(place));
+        let mut rules = self.more.iter().flat_map(|more| more.rules.about(place, patterns, asked));
+        in_set || rules.any(|rule| (rule.effect, rule.condition) == (effect, condition))
+    }
 }
 
 impl Snapshot {
-    /// Compiles the rows of `policy`. Rows that make no sense are reported and give nothing.
-    pub(crate) fn compile(
-        catalogue: &Catalogue,
-        reach: Reach,
-        policy: &Policy,
-    ) -> (Self, Vec<PolicyProblem>) {
-        Compiler { catalogue, reach, own: HashMap::new(), problems: Vec::new() }.run(policy)
-    }
-
     /// The epoch of the rows it was made from.
     pub(crate) fn epoch(&self) -> i64 {
         self.epoch
     }
 
-    /// Whether `assignee` has any active role here.
-    pub(crate) fn has_roles(&self, assignee: Assignee) -> bool {
-        self.subjects.contains_key(&assignee)
-    }
-
     pub(crate) fn knows(&self, name: &str) -> bool {
-        self.own.contains_key(name)
+        self.names.number(&self.seed, name).is_some()
     }
 
-    /// The names of permissions that only rows know.
-    pub(crate) fn own_names(&self) -> impl Iterator<Item = &str> {
-        self.own.keys().map(|name| &**name)
+    /// Whether some rule here can be about the permission, patterns of the platform left aside.
+    #[cfg(feature = "casbin")]
+    pub(crate) fn has_place_for(&self, asked: Asked<'_>) -> bool {
+        self.place(asked).is_some()
     }
 
+    #[inline]
     fn place(&self, asked: Asked<'_>) -> Option<u32> {
         match asked {
             Asked::Declared(place, _) => Some(place),
-            Asked::Own(name) => self.own.get(name).copied(),
+            Asked::Own(name) => self.names.number(&self.seed, name),
         }
     }
 
+    #[inline]
     pub(crate) fn is_inactive(&self, asked: Asked<'_>) -> bool {
-        self.place(asked).is_some_and(|place| self.inactive.has(place))
+        !self.inactive.is_empty() && self.place(asked).is_some_and(|place| self.inactive.has(place))
     }
 
-    /// The active roles of `assignee` that have the permission.
-    pub(crate) fn deciding<'a>(
+    /// Every subject that some row names.
+    pub(crate) fn assignees(&self) -> impl Iterator<Item = Assignee> {
+        self.subjects.iter().map(|one| Assignee { kind: one.kind, id: one.id })
+    }
+
+    #[inline]
+    fn subject(&self, assignee: Assignee) -> Option<(u32, &Subject)> {
+        let hash = hash_of_assignee(&self.seed, assignee);
+        let place = self.subjects.find(hash, |one| one.id == assignee.id && one.kind == assignee.kind)?;
+        self.subjects.get(place).map(|one| (place, one))
+    }
+
+    fn extra(&self, subject: &Subject) -> Option<&Extra> {
+        self.extras.get(wide(subject.extra.checked_sub(1)?))
+    }
+
+    fn groups(&self, subject: &Subject) -> impl Iterator<Item = (u32, &Subject)> {
+        let groups = self.extra(subject).map_or(&[][..], |extra| &extra.groups);
+        groups.iter().filter_map(|&place| Some((place, self.subjects.get(place)?)))
+    }
+
+    #[inline]
+    fn assigned(&self, subject: &Subject) -> impl Iterator<Item = Assigned> {
+        let (one, several) = match subject.end {
+            ONE => (Some(Assigned { role: subject.start, expires: NEVER }), None),
+            end => (None, self.assigned.get(wide(subject.start)..wide(end))),
+        };
+        one.into_iter().chain(several.unwrap_or_default().iter().copied())
+    }
+
+    /// Whether `assignee` has any active role here.
+    pub(crate) fn has_roles(&self, assignee: Assignee, now: impl Fn() -> DateTime<Utc>) -> bool {
+        let Some((_, subject)) = self.subject(assignee) else { return false };
+        let has = |one: &Subject| {
+            let counts = |one: Assigned| one.expires == NEVER || one.expires > now().timestamp_micros();
+            self.assigned(one).any(counts)
+        };
+        has(subject) || self.groups(subject).any(|(_, group)| has(group))
+    }
+
+    fn condition(&self, number: u32) -> Option<&Condition> {
+        let number = number.checked_sub(1)?;
+        Some(self.conditions.get(wide(number)).unwrap_or(&Condition::Unreadable))
+    }
+
+    /// Hands every rule that names `assignee` (itself or by a group) and the permission to `meet`, until that breaks: roles,
+    /// overrides, access control lists, the subject's own before those of each group.
+    #[inline]
+    pub(crate) fn visit<'a>(
         &'a self,
         assignee: Assignee,
-        asked: Asked<'a>,
-    ) -> impl Iterator<Item = RoleId> + 'a {
-        let place = self.place(asked);
-        self.roles_of(assignee)
-            .filter(move |role| {
-                place.is_some_and(|place| role.granted.has(place))
-                    || role.patterns.iter().any(|pattern| asked.is_covered_by(pattern))
-            })
-            .map(|role| role.id)
-    }
-
-    fn roles_of(&self, assignee: Assignee) -> impl Iterator<Item = &CompiledRole> {
-        let range = self.subjects.get(&assignee).cloned().unwrap_or_default();
-        let range = index(range.start)..index(range.end);
-        self.assigned.get(range).unwrap_or_default().iter().filter_map(|&role| self.roles.get(index(role)))
-    }
-}
-
-struct Compiler<'a> {
-    catalogue: &'a Catalogue,
-    reach: Reach,
-    own: HashMap<Box<str>, u32>,
-    problems: Vec<PolicyProblem>,
-}
-
-/// What one permission row gives to a role it is granted to.
-#[derive(Default)]
-struct Given {
-    places: Vec<u32>,
-    pattern: Option<Box<str>>,
-}
-
-impl Compiler<'_> {
-    fn run(mut self, policy: &Policy) -> (Snapshot, Vec<PolicyProblem>) {
-        let mut next = self.catalogue.len();
-        for row in &policy.permissions {
-            if !is_valid(&row.key) {
-                self.problems.push(PolicyProblem::PermissionKey(row.id));
-            } else if !is_pattern(&row.key)
-                && !self.catalogue.has(&row.key)
-                && !self.own.contains_key(&*row.key)
-            {
-                self.own.insert(row.key.as_str().into(), next);
-                next = next.saturating_add(1);
-            }
-        }
-        let mut inactive = Vec::new();
-        let mut given: HashMap<PermissionId, Given> = HashMap::with_capacity(policy.permissions.len());
-        for row in &policy.permissions {
-            let meant = if is_valid(&row.key) { self.given_by(&row.key) } else { Given::default() };
-            if row.is_active {
-                given.insert(row.id, meant);
-            } else {
-                // A pattern or a name of several that is switched off gives nothing, but takes nothing from its members.
-                if !is_pattern(&row.key) && meant.places.len() == 1 {
-                    inactive.extend(meant.places);
-                }
-                given.insert(row.id, Given::default());
-            }
-        }
-        let roles = self.roles(policy, &given);
-        let (subjects, assigned) = self.subjects(policy, &roles);
-        let inactive = Bits::new(inactive);
-        (Snapshot { epoch: policy.epoch, own: self.own, inactive, roles, subjects, assigned }, self.problems)
-    }
-
-    fn given_by(&self, key: &str) -> Given {
-        if is_pattern(key) {
-            let declared = self.catalogue.permissions().iter().zip(0_u32..);
-            let mut places: Vec<u32> = declared
-                .filter(|(permission, _)| self.may_give(permission) && permission.is_covered_by(key))
-                .map(|(_, place)| place)
-                .collect();
-            places.extend(self.own.iter().filter(|(name, _)| covers(key, name)).map(|(_, place)| *place));
-            let pattern = (self.reach == Reach::Platform).then(|| key.into());
-            return Given { places, pattern };
-        }
-        let places = match self.catalogue.places(key) {
-            Some(places) => {
-                let allowed =
-                    |place: &&u32| self.catalogue.at(**place).is_some_and(|found| self.may_give(found));
-                places.iter().filter(allowed).copied().collect()
-            }
-            None => self.own.get(key).copied().into_iter().collect(),
+        asked: Asked<'_>,
+        things: Things<'_>,
+        mut meet: impl FnMut(Match<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Some((place, subject)) = self.subject(assignee) else { return ControlFlow::Continue(()) };
+        let of = Visit {
+            snapshot: self,
+            place: self.place(asked),
+            asked,
+            thing: self.acls.thing(&self.seed, things),
+            things,
         };
-        Given { places, pattern: None }
-    }
-
-    /// The second wall behind the service, which refuses such a grant when it is written.
-    fn may_give(&self, permission: &PermissionDef) -> bool {
-        self.reach == Reach::Platform || !permission.is_platform
-    }
-
-    fn roles(&mut self, policy: &Policy, given: &HashMap<PermissionId, Given>) -> Box<[CompiledRole]> {
-        let mut ids: Vec<(RoleId, bool)> =
-            policy.roles.iter().map(|role| (role.id, role.is_active)).collect();
-        ids.sort_unstable();
-        let mut grants = policy.grants.clone();
-        grants.sort_unstable();
-        let mut grants = grants.into_iter().peekable();
-        let mut roles = Vec::with_capacity(ids.len());
-        for (id, is_active) in ids {
-            while let Some((role, permission)) = grants.next_if(|(role, _)| *role < id) {
-                self.problems.push(PolicyProblem::Grant(role, permission));
+        of.one(place, subject, None, &mut meet)?;
+        if subject.extra != 0 {
+            for (place, group) in self.groups(subject) {
+                of.one(place, group, Some(Assignee { kind: group.kind, id: group.id }), &mut meet)?;
             }
-            let (mut places, mut patterns) = (Vec::new(), Vec::new());
-            while let Some((role, permission)) = grants.next_if(|(role, _)| *role == id) {
-                match given.get(&permission) {
-                    Some(meant) => {
-                        places.extend_from_slice(&meant.places);
-                        patterns.extend(meant.pattern.clone());
-                    }
-                    None => self.problems.push(PolicyProblem::Grant(role, permission)),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// One question to one snapshot.
+struct Visit<'s, 'q> {
+    snapshot: &'s Snapshot,
+    place: Option<u32>,
+    asked: Asked<'q>,
+    thing: Option<&'s Thing>,
+    things: Things<'q>,
+}
+
+impl<'s> Visit<'s, '_> {
+    #[inline]
+    fn one(
+        &self,
+        at: u32,
+        subject: &Subject,
+        group: Option<Assignee>,
+        meet: &mut impl FnMut(Match<'s>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Self { snapshot, place, asked, .. } = *self;
+        for assigned in snapshot.assigned(subject) {
+            let Some(role) = snapshot.roles.get(wide(assigned.role)) else { continue };
+            let found = |effect, condition| Match {
+                origin: Origin::Role(role),
+                group,
+                effect,
+                condition: snapshot.condition(condition),
+                expires: assigned.expires,
+            };
+            if let Some(more) = &role.more {
+                if place.is_some_and(|place| more.denied.has(place)) {
+                    meet(found(Effect::Deny, 0))?;
+                }
+                for rule in more.rules.about(place, &snapshot.patterns, asked) {
+                    meet(found(rule.effect, rule.condition))?;
                 }
             }
-            if is_active {
-                roles.push(CompiledRole {
-                    id,
-                    granted: Bits::new(places),
-                    patterns: patterns.into_boxed_slice(),
-                });
+            if place.is_some_and(|place| role.allowed.has(place)) {
+                meet(found(Effect::Allow, 0))?;
             }
         }
-        self.problems.extend(grants.map(|(role, permission)| PolicyProblem::Grant(role, permission)));
-        roles.into_boxed_slice()
-    }
-
-    fn subjects(
-        &mut self,
-        policy: &Policy,
-        roles: &[CompiledRole],
-    ) -> (HashMap<Assignee, Range<u32>>, Box<[u32]>) {
-        let places: HashMap<RoleId, u32> = roles.iter().map(|role| role.id).zip(0_u32..).collect();
-        let switched_off: HashMap<RoleId, ()> =
-            policy.roles.iter().filter(|role| !role.is_active).map(|role| (role.id, ())).collect();
-        let mut pairs = Vec::with_capacity(policy.assignments.len());
-        for &(assignee, role) in &policy.assignments {
-            match places.get(&role) {
-                Some(&place) => pairs.push((assignee, place)),
-                None if switched_off.contains_key(&role) => {}
-                None => self.problems.push(PolicyProblem::Assignment(assignee, role)),
+        if let Some(extra) = snapshot.extra(subject) {
+            for rule in extra.overrides.about(place, &snapshot.patterns, asked) {
+                meet(self.found(rule, Origin::Override(OverrideId::from_uuid(rule.id)), group))?;
             }
         }
-        pairs.sort_unstable();
-        pairs.dedup();
-        let mut subjects: HashMap<Assignee, Range<u32>> = HashMap::new();
-        for (&(assignee, _), position) in pairs.iter().zip(0_u32..) {
-            subjects.entry(assignee).or_insert(position..position).end = position + 1;
+        if let Some(thing) = self.thing {
+            let entries = snapshot.acls.entries.get(wide(thing.start)..wide(thing.end)).unwrap_or_default();
+            let first = entries.partition_point(|entry| entry.subject < at);
+            let own = entries.get(first..).unwrap_or_default().iter();
+            for entry in own.take_while(|entry| entry.subject == at) {
+                self.entry(entry, group, meet)?;
+            }
+        } else if let Things::Every = self.things {
+            for entry in snapshot.acls.of_subject(at) {
+                self.entry(entry, group, meet)?;
+            }
         }
-        subjects.shrink_to_fit();
-        (subjects, pairs.into_iter().map(|(_, place)| place).collect())
+        ControlFlow::Continue(())
     }
-}
 
-fn index(place: u32) -> usize {
-    // A 32-bit number fits the pointers of every platform that runs a server.
-    usize::try_from(place).unwrap_or(usize::MAX)
-}
+    fn entry(
+        &self,
+        entry: &Entry,
+        group: Option<Assignee>,
+        meet: &mut impl FnMut(Match<'s>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let rule = &entry.rule;
+        let is_about = if rule.is_pattern {
+            let pattern = self.snapshot.patterns.get(wide(rule.at));
+            pattern.is_some_and(|pattern| pattern.has(self.place, self.asked))
+        } else {
+            self.place == Some(rule.at)
+        };
+        if is_about {
+            let (kind, id) = self.snapshot.acls.kind_and_id(entry.thing);
+            meet(self.found(rule, Origin::Acl(AclId::from_uuid(rule.id), kind, id), group))?;
+        }
+        ControlFlow::Continue(())
+    }
 
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::{PolicyPermission, PolicyRole, default_catalogue};
-
-    #[test]
-    fn damaged_rows_are_reported_and_the_rest_works() {
-        // A11: a policy row damaged in the database denies, and only that row.
-        let (good, bad) =
-            (PermissionId::from_uuid(Uuid::from_u128(1)), PermissionId::from_uuid(Uuid::from_u128(2)));
-        let role = RoleId::from_uuid(Uuid::from_u128(3));
-        let (gone, missing) =
-            (RoleId::from_uuid(Uuid::from_u128(4)), PermissionId::from_uuid(Uuid::from_u128(5)));
-        let person = Assignee::from(stylobate_core::PersonId::from_uuid(Uuid::from_u128(6)));
-        let row = |id, key: &str| PolicyPermission { id, key: key.into(), is_active: true };
-        let catalogue = default_catalogue();
-        let (snapshot, problems) = Snapshot::compile(
-            &catalogue,
-            Reach::Tenant,
-            &Policy {
-                epoch: 9,
-                permissions: vec![row(good, "user.read"), row(bad, "user\u{202e}.delete")],
-                roles: vec![PolicyRole { id: role, is_active: true }],
-                grants: vec![(role, good), (role, bad), (role, missing), (gone, good)],
-                assignments: vec![(person, role), (person, gone), (person, role)],
-            },
-        );
-        assert_eq!(
-            problems,
-            [
-                PolicyProblem::PermissionKey(bad),
-                PolicyProblem::Grant(role, missing),
-                PolicyProblem::Grant(gone, good),
-                PolicyProblem::Assignment(person, gone),
-            ]
-        );
-        let place = catalogue.places("user.read").unwrap()[0];
-        let asked = Asked::Declared(place, catalogue.at(place).unwrap());
-        assert_eq!(snapshot.deciding(person, asked).collect::<Vec<_>>(), [role]);
-        assert_eq!(snapshot.epoch(), 9);
+    fn found(&self, rule: &Rule, origin: Origin<'s>, group: Option<Assignee>) -> Match<'s> {
+        let condition = self.snapshot.condition(rule.condition);
+        Match { origin, group, effect: rule.effect, condition, expires: rule.expires }
     }
 }

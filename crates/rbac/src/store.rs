@@ -1,8 +1,14 @@
 //! Everything this crate says to the database. Functions take a connection or transaction and hold none.
 
+pub(crate) mod acls;
 pub(crate) mod assignments;
+#[cfg(feature = "casbin")]
+pub(crate) mod casbin_rules;
 pub(crate) mod epochs;
+pub(crate) mod expired;
 pub(crate) mod grants;
+pub(crate) mod overrides;
+pub(crate) mod parents;
 pub(crate) mod permissions;
 pub(crate) mod policy;
 pub(crate) mod roles;
@@ -10,6 +16,8 @@ pub(crate) mod roles;
 use stylobate_core::TenantId;
 use stylobate_db::{Conn, Error, SqlBuilder};
 use uuid::Uuid;
+
+use crate::{Assignee, AssigneeKindInvalid, RbacError};
 
 /// Counting further costs more than anybody learns from it.
 const TOTAL_MAX: i64 = 10_000;
@@ -67,6 +75,15 @@ fn contains(text: &str) -> String {
     }
     pattern.push('%');
     pattern
+}
+
+/// The subject of a row of `table`; a kind that this version does not know is a row it cannot show.
+fn assignee(table: &'static str, row: Uuid, kind: &str, id: Uuid) -> Result<Assignee, RbacError> {
+    let bad = |error: AssigneeKindInvalid| Error::BadRow {
+        column: format!("{table}.subject_kind of {row}"),
+        source: Box::new(error),
+    };
+    Ok(Assignee { kind: kind.parse().map_err(bad)?, id })
 }
 
 fn tenant_uuid(tenant: Option<TenantId>) -> Option<Uuid> {

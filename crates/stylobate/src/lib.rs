@@ -16,8 +16,8 @@ pub use router::Paths;
 #[cfg(feature = "server")]
 pub use server::serve;
 pub use settings::{
-    Environment, Setting, SettingProblem, Settings, SettingsInvalid, Source, SourceKind, TokenSigning,
-    settings_table,
+    Environment, RbacEngine, Setting, SettingProblem, Settings, SettingsInvalid, Source, SourceKind,
+    TokenSigning, settings_table,
 };
 
 pub use axum;
@@ -38,6 +38,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[must_use]
 pub fn features() -> &'static [&'static str] {
     &[
+        #[cfg(feature = "casbin")]
+        "casbin",
         #[cfg(feature = "legacy-hashes")]
         "legacy-hashes",
         #[cfg(feature = "metrics")]

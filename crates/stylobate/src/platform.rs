@@ -12,7 +12,7 @@ use stylobate_rbac::{Catalogue, Rbac, default_catalogue};
 use stylobate_tenancy::{DefaultOrg, Tenancy, TenancyConfig, TenancyMode};
 
 use crate::{
-    Environment, Extensions, SettingProblem, Settings, SettingsInvalid, StartError,
+    Environment, Extensions, RbacEngine, SettingProblem, Settings, SettingsInvalid, StartError,
     extensions::ExtensionsDraft,
 };
 
@@ -261,7 +261,9 @@ impl PlatformBuilder {
             Some(catalogue) => catalogue,
             None => default_catalogue(),
         };
-        let rbac = Rbac::new(db.clone(), Arc::clone(&clock), Arc::new(catalogue));
+        let engine =
+            rbac_engine(&settings, stylobate_rbac::Engine::new(Arc::new(catalogue), Arc::clone(&clock)));
+        let rbac = Rbac::with_engine(db.clone(), Arc::clone(&clock), engine);
         let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)
@@ -271,6 +273,7 @@ impl PlatformBuilder {
             let metrics =
                 Metrics::new(Build { service: "stylobate", version: crate::VERSION }, clock.as_ref())?;
             auth.hasher().observe(&metrics.meter("stylobate-auth"));
+            rbac.observe(&metrics.meter("stylobate-rbac"));
             Arc::new(metrics)
         };
         let parts = Parts {
@@ -362,6 +365,16 @@ fn key_encryption_key(settings: &Settings) -> Result<KeyEncryptionKey, StartErro
             KeyEncryptionKey::from_file_or_generate(Path::new(&settings.data_dir).join("kek").as_path())?
         }
     })
+}
+
+/// The engine that the settings choose.
+fn rbac_engine(settings: &Settings, native: stylobate_rbac::Engine) -> stylobate_rbac::Engine {
+    match settings.rbac_engine {
+        #[cfg(feature = "casbin")]
+        RbacEngine::Casbin => native.with_casbin(),
+        // Without the feature, the settings have refused casbin.
+        _ => native,
+    }
 }
 
 async fn make_defaults(

@@ -6,7 +6,8 @@ use axum::{Router, extract::DefaultBodyLimit};
 use stylobate_endpoints::{Alias, PathService, PathTable, Routes};
 use stylobate_tower_middleware::{
     AllowedHosts, AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, Cookies, CsrfLayer, EdgeLayer, Hsts,
-    Origin, PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer, TrustedProxies, cors_layer,
+    InternalSecret, Origin, PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer,
+    TrustedProxies, cors_layer,
 };
 use tower::ServiceBuilder;
 
@@ -42,8 +43,14 @@ impl Platform {
         let authenticate = AuthenticateLayer::new(Arc::new(self.auth().clone()))
             .with_cookie(self.session_cookie())
             .with_open_routes(routes.open_routes());
-        let router = routes.into_router(|permission| {
-            PermissionGuardLayer::require(Arc::clone(&authorizer), permission).with_audit(Arc::clone(&sink))
+        let secret = self.settings().internal_secret.clone().map(InternalSecret::new).transpose()?;
+        let router = routes.into_router(|route| {
+            let guard = PermissionGuardLayer::require(Arc::clone(&authorizer), route.permission());
+            let guard = guard.with_audit(Arc::clone(&sink));
+            match &secret {
+                Some(secret) if route.takes_internal_secret() => guard.with_internal_secret(secret.clone()),
+                _ => guard,
+            }
         });
         let origins = self.origins()?;
         let mut csrf = CsrfLayer::new(&origins)?;

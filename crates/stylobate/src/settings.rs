@@ -27,6 +27,16 @@ pub enum Environment {
     Production,
 }
 
+/// What decides about permissions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RbacEngine {
+    /// The platform's own engine. The default.
+    #[default]
+    Native,
+    /// casbin, on the same rows. Slower by far; for those who compare, or come from it. Needs the feature `casbin`.
+    Casbin,
+}
+
 /// How access tokens are signed.
 #[derive(Debug, Clone)]
 pub enum TokenSigning {
@@ -130,6 +140,10 @@ pub struct Settings {
     pub hsts: bool,
     /// The token that scrapers of `/metrics` present.
     pub metrics_token: Option<SecretString>,
+    /// What programs of the operator present instead of signing in, on the routes that take it.
+    pub internal_secret: Option<SecretString>,
+    /// What decides about permissions.
+    pub rbac_engine: RbacEngine,
     /// Whether the API documents are open to everybody.
     pub docs_public: bool,
     /// What is logged, in the syntax of `tracing-subscriber`.

@@ -46,6 +46,21 @@ pub(crate) async fn find_org(conn: &mut Conn, id: TenantId) -> Result<Option<Org
     row.map(Org::try_from).transpose()
 }
 
+pub(crate) async fn org_ids(
+    conn: &mut Conn,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<TenantId>, Error> {
+    let ids: Vec<(Uuid,)> = conn
+        .q("SELECT id FROM orgs WHERE id > $1 ORDER BY id LIMIT $2")
+        // Nil is nobody's id, and before all others.
+        .bind(after.map_or(Uuid::nil(), |id| id.as_uuid()))
+        .bind(limit)
+        .all()
+        .await?;
+    Ok(ids.into_iter().map(|(id,)| TenantId::from_uuid(id)).collect())
+}
+
 pub(crate) async fn find_org_by_code(conn: &mut Conn, code: &OrgCode) -> Result<Option<Org>, Error> {
     let row: Option<OrgRow> = conn
         .q("SELECT id, code, name, is_active, is_default, created_at, updated_at, version FROM orgs \

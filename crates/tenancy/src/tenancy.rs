@@ -84,6 +84,19 @@ impl Tenancy {
         store::find_org(conn, id).await
     }
 
+    /// The ids of all organisations, at most `limit` of them after `after`, in order: for work that goes through all.
+    ///
+    /// # Errors
+    /// [`Error::Db`] when the database fails.
+    pub async fn org_ids(
+        &self,
+        conn: &mut Conn,
+        after: Option<TenantId>,
+        limit: u16,
+    ) -> Result<Vec<TenantId>, Error> {
+        store::org_ids(conn, after, limit.into()).await
+    }
+
     /// The organisation whose code is `code`, in whatever case.
     ///
     /// # Errors

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::Origin;
+use crate::{Origin, policy_epoch::X_POLICY_EPOCH};
 
 /// How long browsers may keep the answer to a preflight: ten minutes, so that a changed list takes effect soon.
 const PREFLIGHT_KEPT_FOR: Duration = Duration::from_secs(600);
@@ -26,9 +26,11 @@ pub fn cors_layer<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> CorsLaye
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("x-org-id"),
             HeaderName::from_static("x-tenant-id"),
+            X_POLICY_EPOCH,
         ])
         .expose_headers([
             HeaderName::from_static("x-request-id"),
+            X_POLICY_EPOCH,
             header::RETRY_AFTER,
             header::ETAG,
             header::CONTENT_DISPOSITION,

@@ -35,6 +35,9 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
+    /// The internal secret is shorter than 32 bytes, or holds characters that no header carries.
+    #[error("the internal secret needs at least 32 visible ASCII characters")]
+    InternalSecretWeak,
     /// Two rules are given for one method of one route.
     #[error("{method} {path} has two permissions")]
     PermissionTwice {
@@ -56,6 +59,7 @@ impl Error {
             Self::HostInvalid { .. } => "host_invalid",
             Self::PolicyInvalid => "policy_invalid",
             Self::CookieInvalid { .. } => "cookie_invalid",
+            Self::InternalSecretWeak => "internal_secret_weak",
             Self::PermissionTwice { .. } => "permission_twice",
         }
     }

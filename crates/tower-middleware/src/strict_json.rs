@@ -261,6 +261,8 @@ mod tests {
                 "tags.1.color",
                 "invalid",
             ),
+            (r#"{"name":"a","level":1,"tags":[{"color":5}]}"#, "tags.0.color", "invalid_type"),
+            (r#"{"name":"a","level":1,"tags":[{"color":["red"]}]}"#, "tags.0.color", "invalid_type"),
             (r#"{"name":"a","level":1,"tags":[{}]}"#, "tags.0.color", "required"),
             (r#"{"name":"a","level":1,"tags":[{"color":"red","x":1}]}"#, "tags.0.x", "unknown"),
             (r#"{"name":"a\u0000","level":1}"#, "name", "invalid"),

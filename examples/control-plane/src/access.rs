@@ -1,12 +1,28 @@
-//! Who may do what: roles, permissions, and the links between them and people.
+//! Who may do what: roles, permissions, the links between them and people, exceptions beside them, and the questions that
+//! they answer.
 
+mod exceptions;
+mod links;
 mod model;
+mod operations;
+mod parents;
 mod permissions;
+mod questions;
 mod roles;
+mod target;
+mod what_if;
 
 use std::sync::Arc;
 
-use stylobate::{db::Db, endpoints::Routes, rbac::Rbac, tenancy::Tenancy};
+use stylobate::{
+    Platform,
+    core::RequestContext,
+    db::Db,
+    endpoints::Routes,
+    middleware::PolicyEpoch,
+    rbac::{Rbac, Written},
+    tenancy::Tenancy,
+};
 
 /// What the handlers of this room work with.
 #[derive(Clone)]
@@ -14,9 +30,28 @@ struct Access {
     rbac: Rbac,
     tenancy: Arc<Tenancy>,
     db: Db,
+    is_production: bool,
 }
 
-pub(crate) fn routes(rbac: Rbac, tenancy: Arc<Tenancy>, db: Db) -> Routes {
-    let access = Access { rbac, tenancy, db };
-    roles::routes(&access).and(permissions::routes(&access))
+pub(crate) fn routes(platform: &Platform) -> Routes {
+    let access = Access {
+        rbac: platform.rbac().clone(),
+        tenancy: Arc::clone(platform.tenancy()),
+        db: platform.db().clone(),
+        is_production: platform.settings().is_production(),
+    };
+    roles::routes(&access)
+        .and(permissions::routes(&access))
+        .and(links::routes(&access))
+        .and(exceptions::routes(&access))
+        .and(parents::routes(&access))
+        .and(questions::routes(&access))
+        .and(what_if::routes(&access))
+        .and(operations::routes(&access))
+}
+
+/// What a change of the policy of the caller's organisation has written, and the header that says since which epoch it
+/// counts.
+fn written<T>(context: &RequestContext, written: Written<T>) -> (PolicyEpoch, T) {
+    (PolicyEpoch { owner: context.principal.tenant, epoch: written.epoch }, written.value)
 }

@@ -201,7 +201,7 @@ impl From<Refused> for Failed {
         let error = ApiError::from(refused);
         let problem = error.problem();
         let fields = problem.errors.iter().map(|field| format!("\n  {}: {}", field.field, field.message));
-        let text = problem.detail.clone().unwrap_or_default() + &fields.collect::<String>();
+        let text = problem.detail.clone().unwrap_or_default() + fields.collect::<String>().as_str();
         Self::Refused(problem.code.to_string(), text)
     }
 }

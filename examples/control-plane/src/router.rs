@@ -25,6 +25,17 @@ pub(crate) const ALIASES: &[Alias] = &[
     Alias { path: "/rbac/roles/{id}", canonical: "/roles/{id}" },
     Alias { path: "/rbac/permissions", canonical: "/permissions" },
     Alias { path: "/rbac/permissions/{id}", canonical: "/permissions/{id}" },
+    Alias { path: "/v1/rbac/roles", canonical: "/roles" },
+    Alias { path: "/v1/rbac/roles/{id}", canonical: "/roles/{id}" },
+    Alias { path: "/v1/rbac/permissions", canonical: "/permissions" },
+    Alias { path: "/v1/rbac/permissions/{id}", canonical: "/permissions/{id}" },
+    Alias { path: "/v1/rbac/roles/{id}/permissions", canonical: "/roles/{id}/permissions" },
+    Alias {
+        path: "/v1/rbac/roles/{id}/permissions/{permission_id}",
+        canonical: "/roles/{id}/permissions/{permission_id}",
+    },
+    Alias { path: "/v1/rbac/users/{id}/roles", canonical: "/people/{id}/roles" },
+    Alias { path: "/v1/rbac/users/{id}/roles/{role_id}", canonical: "/people/{id}/roles/{role_id}" },
     Alias { path: "/audit/export", canonical: "/audit-events/export" },
     Alias { path: "/v1/audit/logs", canonical: "/audit-events" },
     Alias { path: "/healthz", canonical: "/health" },
@@ -65,7 +76,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(people::routes::routes(&people))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))
-        .and(access::routes(platform.rbac().clone(), platform.tenancy().clone(), platform.db().clone()))
+        .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
         .and(health_routes(platform.health().clone()))
         .and(pool_routes(platform.db().clone()))

@@ -12,6 +12,8 @@ struct Row {
     path: String,
     /// `public: <reason>`, `authenticated` or the permission's key.
     permission: String,
+    /// Whether the internal secret stands for it.
+    takes_secret: bool,
 }
 
 /// Reads who may call what from the API document, as its readers do.
@@ -25,8 +27,9 @@ async fn rows(client: &Client) -> Vec<Row> {
             let description = operation["description"].as_str().unwrap_or_default();
             let permission = if let Some(reason) = description.strip_prefix("Public: ") {
                 format!("public: {}", reason.trim_end_matches('.'))
-            } else if let Some(key) = description.strip_prefix("Needs the permission `") {
-                key.split('`').next().unwrap().to_owned()
+            } else if let Some(key) = operation["x-permission"].as_str() {
+                assert!(description.contains(&format!("`{key}`")), "{method} {path}: {description}");
+                key.to_owned()
             } else {
                 assert!(
                     operation["security"].is_array(),
@@ -34,7 +37,8 @@ async fn rows(client: &Client) -> Vec<Row> {
                 );
                 "authenticated".to_owned()
             };
-            rows.push(Row { method, path: path.clone(), permission });
+            let takes_secret = description.contains("or the internal secret");
+            rows.push(Row { method, path: path.clone(), permission, takes_secret });
         }
     }
     rows
@@ -56,7 +60,7 @@ async fn every_route_has_a_permission_and_keeps_it() {
     let nobody = app.person(&admin, "nobody").await.client;
     let rows = rows(&app.anonymous()).await;
     assert!(rows.len() > 40, "only {} routes", rows.len());
-    for Row { method, path, permission } in &rows {
+    for Row { method, path, permission, .. } in &rows {
         let (asked, is_public) = (filled(path), permission.starts_with("public: "));
         if is_public {
             assert!(permission.len() > "public: ".len() + 5, "{method} {path} is public for no reason");
@@ -71,11 +75,22 @@ async fn every_route_has_a_permission_and_keeps_it() {
             assert!(![401, 403, 405, 500].contains(&allowed.status), "{allowed}");
         }
     }
+    let known: Vec<Value> =
+        admin.all("/permissions").await.into_iter().map(|one| one["key"].clone()).collect();
+    for Row { method, path, permission, .. } in rows.iter().filter(|row| !row.permission.contains([' ', ':']))
+    {
+        let is_known = permission == "authenticated" || known.contains(&Value::from(permission.as_str()));
+        assert!(is_known, "{method} {path} asks {permission}, which the catalogue does not have");
+    }
     // Diagnostics are there in some builds only.
     let rows = rows.into_iter().filter(|row| !DIAGNOSTICS.contains(&row.path.trim_end_matches('/')));
     // Who may do what is for people to review: a change shows in this file.
+    let asks = |row: Row| match row.takes_secret {
+        true => format!("{} or the internal secret", row.permission),
+        false => row.permission,
+    };
     let table: BTreeMap<String, String> =
-        rows.map(|row| (format!("{} {}", row.path, row.method), row.permission)).collect();
+        rows.map(|row| (format!("{} {}", row.path, row.method), asks(row))).collect();
     let table: Vec<String> =
         table.into_iter().map(|(route, permission)| format!("{route}: {permission}")).collect();
     insta::assert_snapshot!("permissions_of_routes", table.join("\n"));
@@ -136,7 +151,6 @@ const OWED: &[(Method, &str)] = &[
     (GET, "/auth/whoami"),
     (GET, "/auth/me"),
     (PATCH, "/auth/me"),
-    (PUT, "/auth/me"),
     (POST, "/auth/password-change"),
     (POST, "/auth/password-change/forced"),
     (GET, "/auth/sessions"),
@@ -177,6 +191,25 @@ const OWED: &[(Method, &str)] = &[
     (PATCH, "/permissions/{id}"),
     (PUT, "/permissions/{id}"),
     (DELETE, "/permissions/{id}"),
+    (GET, "/roles/{id}/parents"),
+    (POST, "/roles/{id}/parents"),
+    (DELETE, "/roles/{id}/parents/{parent_id}"),
+    (GET, "/people/{id}/overrides"),
+    (POST, "/people/{id}/overrides"),
+    (DELETE, "/people/{id}/overrides/{override_id}"),
+    (GET, "/acl-entries"),
+    (POST, "/acl-entries"),
+    (GET, "/acl-entries/{id}"),
+    (DELETE, "/acl-entries/{id}"),
+    (POST, "/rbac/check"),
+    (GET, "/rbac/users/{id}/permissions"),
+    (GET, "/v1/rbac/effective/{id}"),
+    (POST, "/v1/rbac/explain"),
+    (GET, "/v1/rbac/who-can"),
+    (POST, "/v1/rbac/what-if"),
+    (GET, "/admin/rbac/snapshot/{id}"),
+    (POST, "/admin/bootstrap/seed"),
+    (POST, "/internal/cache/invalidate"),
     (GET, "/audit-events"),
     (GET, "/audit-events/{id}"),
     (GET, "/audit-events/export"),
@@ -211,12 +244,37 @@ const ALIASES: &[(Method, &str, &str)] = &[
     (GET, "/rbac/permissions/{id}", "/permissions/{id}"),
     (PATCH, "/rbac/permissions/{id}", "/permissions/{id}"),
     (DELETE, "/rbac/permissions/{id}", "/permissions/{id}"),
+    (GET, "/v1/rbac/roles", "/roles"),
+    (POST, "/v1/rbac/roles", "/roles"),
+    (PATCH, "/v1/rbac/roles/{id}", "/roles/{id}"),
+    (DELETE, "/v1/rbac/roles/{id}", "/roles/{id}"),
+    (GET, "/v1/rbac/permissions", "/permissions"),
+    (POST, "/v1/rbac/permissions", "/permissions"),
+    (POST, "/v1/rbac/roles/{id}/permissions", "/roles/{id}/permissions"),
+    (DELETE, "/v1/rbac/roles/{id}/permissions/{permission_id}", "/roles/{id}/permissions/{permission_id}"),
+    (POST, "/v1/rbac/users/{id}/roles", "/people/{id}/roles"),
+    (DELETE, "/v1/rbac/users/{id}/roles/{role_id}", "/people/{id}/roles/{role_id}"),
     (GET, "/audit/export", "/audit-events/export"),
     (GET, "/v1/audit/logs", "/audit-events"),
     (GET, "/healthz", "/health"),
     (GET, "/readyz", "/health/ready"),
     (GET, "/metrics/prometheus", "/metrics"),
     (GET, "/swagger-redirect", "/docs"),
+];
+
+/// Routes of their own that older systems have and new callers should not use.
+const DEPRECATED: &[(Method, &str)] = &[
+    (PUT, "/auth/me"),
+    (GET, "/rbac/role-permissions"),
+    (POST, "/rbac/role-permissions"),
+    (GET, "/rbac/role-permissions/{link_id}"),
+    (PATCH, "/rbac/role-permissions/{link_id}"),
+    (DELETE, "/rbac/role-permissions/{link_id}"),
+    (GET, "/rbac/person-roles"),
+    (POST, "/rbac/person-roles"),
+    (GET, "/rbac/person-roles/{link_id}"),
+    (PATCH, "/rbac/person-roles/{link_id}"),
+    (DELETE, "/rbac/person-roles/{link_id}"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,6 +302,12 @@ async fn every_owed_path_answers_under_every_prefix() {
             let expected = format!("{}>; rel=\"successor-version\"", filled(successor));
             assert!(link.ends_with(&expected), "{method} {prefix}{path} names {link}");
         }
+    }
+    for (method, path) in DEPRECATED {
+        let (is_there, text, (deprecation, _)) = ask(&anonymous, method, &filled(path)).await;
+        assert!(is_there && deprecation.is_some(), "{method} {path}: {text}");
+        let operation = &documented["paths"][path][method.as_str().to_lowercase()];
+        assert_eq!(operation["deprecated"], Value::Bool(true), "{method} {path}");
     }
     if documented["paths"].as_object().unwrap().keys().any(|path| path.starts_with("/echo")) {
         for (method, path) in [(POST, "/echo/"), (GET, "/redis/"), (PUT, "/redis/")] {

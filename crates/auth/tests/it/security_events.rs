@@ -15,6 +15,8 @@ fn repository() -> PathBuf {
 
 /// What other crates record that belongs to the same picture: action, folder, meaning.
 const OTHERS: &[(&str, &str, &str)] = &[
+    ("acl.remove", "crates/rbac", "Somebody took an entry off the access control list of a resource."),
+    ("acl.set", "crates/rbac", "Somebody allowed or denied a person a permission about one resource."),
     (
         "audit.export",
         "crates/audit",
@@ -26,13 +28,32 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "Somebody left an organisation, or was taken out of it; the sessions for it ended.",
     ),
     (
+        "override.remove",
+        "crates/rbac",
+        "Somebody took back what a person was allowed or denied beside all roles.",
+    ),
+    ("override.set", "crates/rbac", "Somebody allowed or denied a person a permission beside all roles."),
+    (
         "permission.deny",
         "crates/tower-middleware",
-        "A caller asked for something that they have no permission for. `reason`, `method`, `route`.",
+        "A caller asked for something that they have no permission for. `reason`, `missing`, `method`, `route`.",
     ),
+    ("rbac.invalidate", "crates/rbac", "Somebody had access policies read anew by every process."),
     ("role.assign", "crates/rbac", "Somebody gave a role to a person, an API key or a service."),
+    (
+        "role.assign.update",
+        "crates/rbac",
+        "Somebody changed when a role ends, or gave it in place of another.",
+    ),
+    ("role.parent.add", "crates/rbac", "Somebody had a role inherit the rules of another."),
+    ("role.parent.remove", "crates/rbac", "Somebody ended such an inheritance."),
     ("role.perm.assign", "crates/rbac", "Somebody attached a permission to a role."),
     ("role.perm.revoke", "crates/rbac", "Somebody detached a permission from a role."),
+    (
+        "role.perm.update",
+        "crates/rbac",
+        "Somebody changed whether or when a role allows a permission, or exchanged it for another.",
+    ),
     ("role.revoke", "crates/rbac", "Somebody took a role away."),
 ];
 

@@ -4,9 +4,10 @@ use http::Method;
 use utoipa::openapi::{
     Components, ComponentsBuilder, Content, Deprecated, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi,
     OpenApiBuilder, PathItem, PathsBuilder, Ref, ResponseBuilder,
+    extensions::Extensions,
     path::OperationBuilder,
     schema::{ArrayBuilder, Type},
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 
 use stylobate_tower_middleware::Permission;
@@ -24,6 +25,7 @@ pub struct ApiInfo {
 }
 
 const BEARER: &str = "bearer";
+const SECRET: &str = "internal_secret";
 
 pub(super) fn document<'a>(
     info: &ApiInfo,
@@ -45,7 +47,13 @@ pub(super) fn document<'a>(
             Permission::Key(key) => {
                 operation = operation
                     .security(SecurityRequirement::new(BEARER, Vec::<String>::new()))
-                    .description(Some(format!("Needs the permission `{key}`.")));
+                    .extensions(Some(Extensions::from_iter([("x-permission", key)])));
+                let mut needs = format!("Needs the permission `{key}`");
+                if route.takes_internal_secret() {
+                    needs += ", or the internal secret";
+                    operation = operation.security(SecurityRequirement::new(SECRET, Vec::<String>::new()));
+                }
+                operation = operation.description(Some(needs + "."));
             }
         }
         let problem = ResponseBuilder::new()
@@ -97,6 +105,10 @@ fn components() -> ComponentsBuilder {
     ComponentsBuilder::from(Components::new())
         .schema("Problem", problem.build())
         .security_scheme(BEARER, SecurityScheme::Http(bearer))
+        .security_scheme(
+            SECRET,
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Internal-Secret"))),
+        )
 }
 
 fn http_method(method: &Method) -> HttpMethod {

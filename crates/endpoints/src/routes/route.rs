@@ -18,6 +18,7 @@ pub struct Route {
     permission: Permission,
     is_deprecated: bool,
     reads_credential: bool,
+    takes_internal_secret: bool,
     pub(super) operation: Operation,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
 }
@@ -61,7 +62,16 @@ impl Route {
         let operation = OperationBuilder::new().parameters(Some(parameters.collect::<Vec<_>>())).build();
         let reads_credential = !matches!(permission, Permission::Public(_));
         let schemas = Vec::new();
-        Self { method, path, permission, is_deprecated: false, reads_credential, operation, schemas }
+        Self {
+            method,
+            path,
+            permission,
+            is_deprecated: false,
+            reads_credential,
+            takes_internal_secret: false,
+            operation,
+            schemas,
+        }
     }
 
     methods! {
@@ -103,6 +113,13 @@ impl Route {
     #[must_use]
     pub fn reads_credential(mut self) -> Self {
         self.reads_credential = true;
+        self
+    }
+
+    /// Programs of the operator may call it with the internal secret instead of a caller who has the permission.
+    #[must_use]
+    pub fn or_internal_secret(mut self) -> Self {
+        self.takes_internal_secret = true;
         self
     }
 
@@ -197,6 +214,10 @@ impl Route {
         self
     }
 
+    pub(super) fn is_deprecated(&self) -> bool {
+        self.is_deprecated
+    }
+
     pub(super) fn method(&self) -> &Method {
         &self.method
     }
@@ -210,8 +231,16 @@ impl Route {
         !self.reads_credential
     }
 
-    pub(super) fn permission(&self) -> Permission {
+    /// What it asks of its caller.
+    #[must_use]
+    pub fn permission(&self) -> Permission {
         self.permission
+    }
+
+    /// Whether the [internal secret](Self::or_internal_secret) stands for the permission.
+    #[must_use]
+    pub fn takes_internal_secret(&self) -> bool {
+        self.takes_internal_secret
     }
 
     pub(super) fn row(&self) -> RouteRow {

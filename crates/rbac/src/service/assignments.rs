@@ -1,13 +1,22 @@
-use stylobate_core::{Page, RequestContext, RoleAssignmentId, RoleId, TenantId};
+use chrono::{DateTime, SubsecRound as _, Utc};
+use stylobate_core::{AuditEvent, Page, RequestContext, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::Tx;
 
-use super::{Rbac, audit, scope_of};
+use super::{Rbac, audit, privileges::Standing, scope_of};
 use crate::{
-    Assignee, AssignmentQuery, RbacError, RoleAssignment,
-    store::{assignments, grants},
+    Assignee, AssignmentQuery, RbacError, RoleAssignment, Written, model,
+    store::{acls, assignments, overrides},
 };
 
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_assignment" };
+
+/// A role for a subject, until a time.
+#[derive(Clone, Copy)]
+struct Wanted {
+    assignee: Assignee,
+    role: RoleId,
+    expires_at: Option<DateTime<Utc>>,
+}
 
 /// How a caller names an assignment.
 #[derive(Clone, Copy)]
@@ -17,7 +26,7 @@ enum Named {
 }
 
 impl Rbac {
-    /// Assigns a role to a subject. Whether the subject is a member of the tenant is the caller's business.
+    /// Assigns a role to a subject for good. Whether the subject is a member of the tenant is the caller's business.
     ///
     /// A role of the platform is assigned on the platform, where it counts in every tenant, by a caller who has a platform
     /// role.
@@ -30,13 +39,30 @@ impl Rbac {
         context: &RequestContext,
         assignee: impl Into<Assignee>,
         role: RoleId,
-    ) -> Result<RoleAssignment, RbacError> {
-        let (assignee, tenant) = (assignee.into(), context.principal.tenant);
-        match self.assign_for(context, tenant, assignee, role).await {
+    ) -> Result<Written<RoleAssignment>, RbacError> {
+        self.assign_until(context, assignee, role, None).await
+    }
+
+    /// Assigns a role to a subject until `expires_at`; at that instant it counts no longer. An assignment that has expired
+    /// already makes room.
+    ///
+    /// # Errors
+    /// As [`assign`](Self::assign); [`RbacError::Invalid`] when `expires_at` is not in the future;
+    /// [`RbacError::BeyondOwn`] also when the caller has what the role gives for a shorter time.
+    pub async fn assign_until(
+        &self,
+        context: &RequestContext,
+        assignee: impl Into<Assignee>,
+        role: RoleId,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Result<Written<RoleAssignment>, RbacError> {
+        let expires_at = expires_at.map(|at| at.trunc_subsecs(6));
+        model::expiry(expires_at, self.now())?;
+        let (wanted, tenant) =
+            (Wanted { assignee: assignee.into(), role, expires_at }, context.principal.tenant);
+        match self.assign_for(context, tenant, wanted).await {
             // The role is there, but not the tenant's: the platform decides.
-            Err(RbacError::PlatformOwned) if tenant.is_some() => {
-                self.assign_for(context, None, assignee, role).await
-            }
+            Err(RbacError::PlatformOwned) if tenant.is_some() => self.assign_for(context, None, wanted).await,
             answer => answer,
         }
     }
@@ -45,20 +71,21 @@ impl Rbac {
         &self,
         context: &RequestContext,
         owner: Option<TenantId>,
-        assignee: Assignee,
-        role: RoleId,
-    ) -> Result<RoleAssignment, RbacError> {
-        let is_of_platform = self.is_of_platform(&context.principal).await;
+        wanted: Wanted,
+    ) -> Result<Written<RoleAssignment>, RbacError> {
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
         let assign =
-            async move |tx: &mut Tx| rbac.assign_as(tx, &asking, is_of_platform, owner, assignee, role).await;
+            async move |tx: &mut Tx| rbac.assign_as(tx, &asking, Some(&standing), owner, wanted).await;
         let assignment = self.db.transact(scope_of(owner, "assign a platform role"), assign).await?;
-        self.settle(owner).await;
+        self.settle_both(context, owner).await;
         Ok(assignment)
     }
 
     /// Assigns a role of `owner` (`None`: a role of the platform) in a transaction that does more. Call
     /// [`ensure`](Self::ensure) after the commit to have it count at once.
+    ///
+    /// In a transaction of a tenant's scope, what the caller has on the platform is taken from the present snapshot.
     ///
     /// # Errors
     /// As [`assign`](Self::assign); a role of another owner than `owner` is `PlatformOwned` or `NotFound`.
@@ -69,64 +96,125 @@ impl Rbac {
         owner: Option<TenantId>,
         assignee: impl Into<Assignee>,
         role: RoleId,
-    ) -> Result<RoleAssignment, RbacError> {
-        let is_of_platform = self.engine.holds_platform_role(&context.principal);
-        self.assign_as(tx, context, is_of_platform, owner, assignee.into(), role).await
+    ) -> Result<Written<RoleAssignment>, RbacError> {
+        let wanted = Wanted { assignee: assignee.into(), role, expires_at: None };
+        self.assign_as(tx, context, None, owner, wanted).await
     }
 
     async fn assign_as(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
-        is_of_platform: bool,
+        standing: Option<&Standing>,
         owner: Option<TenantId>,
-        assignee: Assignee,
-        role: RoleId,
-    ) -> Result<RoleAssignment, RbacError> {
-        self.begin_change(tx, &context.principal, owner).await?;
+        wanted: Wanted,
+    ) -> Result<Written<RoleAssignment>, RbacError> {
+        let Wanted { assignee, role, expires_at } = wanted;
+        let change = self.begin_change(tx, &context.principal, owner).await?;
         self.owned_role(tx, owner, role).await?;
-        let given = grants::of_role(tx, role).await?;
-        self.require_within_own(tx, &context.principal, is_of_platform, owner, &given).await?;
+        let own = self.own(tx, &context.principal, standing, owner, &[role]).await?;
+        own.require_role(role, expires_at)?;
         let now = self.now();
+        let there = assignments::find_pair(tx, owner, assignee, role).await?;
+        if let Some(over) = there.filter(|there| there.expires_at.is_some_and(|at| at <= now)) {
+            assignments::delete(tx, &over).await?;
+        }
         let assignment = RoleAssignment {
             id: RoleAssignmentId::new(now),
             tenant_id: owner,
             assignee,
             role_id: role,
             assigned_at: now,
+            expires_at,
         };
         assignments::insert(tx, &assignment).await?;
         let target = ("role_assignment", assignment.id);
         audit(tx, context, "role.assign", target, owner, None::<&RoleAssignment>, Some(&assignment));
-        Ok(assignment)
+        self.finish_change(tx, change, assignment).await
+    }
+
+    /// Changes when an assignment ends; `None` is never. One that has expired already can be renewed.
+    ///
+    /// # Errors
+    /// As [`assign_until`](Self::assign_until); [`RbacError::LastSuperAdministrator`]; [`RbacError::BeyondOwn`] also when
+    /// the role denies what the caller does not have, because ending it earlier gives that back.
+    pub async fn update_assignment(
+        &self,
+        context: &RequestContext,
+        id: RoleAssignmentId,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Result<Written<RoleAssignment>, RbacError> {
+        let expires_at = expires_at.map(|at| at.trunc_subsecs(6));
+        model::expiry(expires_at, self.now())?;
+        let tenant = context.principal.tenant;
+        match self.update_assignment_for(context, tenant, id, expires_at).await {
+            Err(missing @ RbacError::NotFound { .. }) if tenant.is_some() => {
+                match self.update_assignment_for(context, None, id, expires_at).await {
+                    Err(RbacError::PlatformOwned) => Err(missing),
+                    answer => answer,
+                }
+            }
+            answer => answer,
+        }
+    }
+
+    async fn update_assignment_for(
+        &self,
+        context: &RequestContext,
+        owner: Option<TenantId>,
+        id: RoleAssignmentId,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Result<Written<RoleAssignment>, RbacError> {
+        let standing = self.standing(&context.principal).await?;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let update = async move |tx: &mut Tx| -> Result<Written<RoleAssignment>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
+            let found = assignments::find(tx, owner, id).await?;
+            // SQLite shows the platform's rows as well.
+            let before = found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[before.role_id]).await?;
+            own.require_role(before.role_id, expires_at)?;
+            own.require_taking_role(before.role_id, before.expires_at)?;
+            let after = RoleAssignment { expires_at, ..before.clone() };
+            assignments::update(tx, &after).await?;
+            let target = ("role_assignment", id);
+            audit(tx, &asking, "role.assign.update", target, owner, Some(&before), Some(&after));
+            rbac.finish_change(tx, change, after).await
+        };
+        let scope = scope_of(owner, "change the end of a platform role's assignment");
+        let updated = self.db.transact(scope, update).await?;
+        self.settle_both(context, owner).await;
+        Ok(updated)
     }
 
     /// Takes a role from a subject.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`].
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`];
+    /// [`RbacError::BeyondOwn`] when the role denies what the caller does not have, because that would be given back, and
+    /// for the platform's roles also when it gives more than the caller has.
     pub async fn unassign(
         &self,
         context: &RequestContext,
         assignee: impl Into<Assignee>,
         role: RoleId,
-    ) -> Result<(), RbacError> {
+    ) -> Result<Written<()>, RbacError> {
         self.revoke(context, Named::Pair(assignee.into(), role)).await
     }
 
     /// Takes a role from a subject by the id of the assignment.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::LastSuperAdministrator`].
+    /// As [`unassign`](Self::unassign).
     pub async fn delete_assignment(
         &self,
         context: &RequestContext,
         id: RoleAssignmentId,
-    ) -> Result<(), RbacError> {
+    ) -> Result<Written<()>, RbacError> {
         self.revoke(context, Named::Id(id)).await
     }
 
-    async fn revoke(&self, context: &RequestContext, named: Named) -> Result<(), RbacError> {
+    async fn revoke(&self, context: &RequestContext, named: Named) -> Result<Written<()>, RbacError> {
         let tenant = context.principal.tenant;
         match self.revoke_for(context, tenant, named).await {
             // Perhaps it is an assignment on the platform. Who has no role there gets the first answer again.
@@ -145,22 +233,37 @@ impl Rbac {
         context: &RequestContext,
         owner: Option<TenantId>,
         named: Named,
-    ) -> Result<(), RbacError> {
+    ) -> Result<Written<()>, RbacError> {
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
-        let revoke = async move |tx: &mut Tx| -> Result<(), RbacError> {
-            rbac.begin_change(tx, &asking.principal, owner).await?;
+        let revoke = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             let found = match named {
                 Named::Pair(assignee, role) => assignments::find_pair(tx, owner, assignee, role).await?,
                 Named::Id(id) => assignments::find(tx, owner, id).await?,
             };
             // SQLite shows the platform's rows as well.
             let assignment = found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?;
+            // One that has expired gives and denies nothing.
+            if assignment.expires_at.is_none_or(|at| at > rbac.now()) {
+                let own =
+                    rbac.own(tx, &asking.principal, Some(&standing), owner, &[assignment.role_id]).await?;
+                own.require_taking_role(assignment.role_id, assignment.expires_at)?;
+            }
             rbac.delete_in(tx, &asking, &assignment).await?;
-            rbac.require_a_super_administrator(tx, &assignment).await
+            rbac.finish_change(tx, change, ()).await
         };
-        self.db.transact(scope_of(owner, "take a platform role"), revoke).await?;
+        let revoked = self.db.transact(scope_of(owner, "take a platform role"), revoke).await?;
+        self.settle_both(context, owner).await;
+        Ok(revoked)
+    }
+
+    /// After a change of `owner`'s policy that may be the platform's by a caller in a tenant, whose epoch grew as well.
+    async fn settle_both(&self, context: &RequestContext, owner: Option<TenantId>) {
         self.settle(owner).await;
-        Ok(())
+        if owner.is_none() && context.principal.tenant.is_some() {
+            self.settle(context.principal.tenant).await;
+        }
     }
 
     async fn delete_in(
@@ -175,7 +278,8 @@ impl Rbac {
         Ok(())
     }
 
-    /// Takes every role of `tenant` from a subject, in the transaction that ends its membership. Returns how many it had.
+    /// Takes every role, override and access control list entry of `tenant` from a subject, in the transaction that ends
+    /// its membership. Returns how many roles it had.
     ///
     /// # Errors
     /// The database's own.
@@ -187,15 +291,11 @@ impl Rbac {
         assignee: impl Into<Assignee>,
     ) -> Result<usize, RbacError> {
         self.bump(tx, Some(tenant)).await?;
-        let found = assignments::of_assignee(tx, tenant, assignee.into()).await?;
-        for assignment in &found {
-            self.delete_in(tx, context, assignment).await?;
-        }
-        Ok(found.len())
+        self.remove_rules(tx, context, Some(tenant), assignee.into()).await
     }
 
-    /// Takes every role in every tenant and on the platform from a subject, in the transaction that deletes it; that
-    /// transaction has platform scope. Returns how many it had.
+    /// Takes every role, override and access control list entry in every tenant and on the platform from a subject, in the
+    /// transaction that deletes it; that transaction has platform scope. Returns how many roles it had.
     ///
     /// # Errors
     /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there.
@@ -210,11 +310,37 @@ impl Rbac {
         let found = assignments::of_assignee_everywhere(tx, assignee).await?;
         // In one order for everybody, so that two such deletions cannot wait for each other.
         let mut owners: Vec<Option<TenantId>> = found.iter().map(|assignment| assignment.tenant_id).collect();
+        owners.extend(overrides::owners_of(tx, assignee).await?);
+        owners.extend(acls::owners_of(tx, assignee).await?);
         owners.sort_unstable();
         owners.dedup();
-        for owner in owners {
-            self.bump(tx, owner).await?;
+        for owner in &owners {
+            self.bump(tx, *owner).await?;
         }
+        let mut roles = 0;
+        for owner in owners {
+            roles += self.remove_rules(tx, context, owner, assignee).await?;
+        }
+        Ok(roles)
+    }
+
+    async fn remove_rules(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        owner: Option<TenantId>,
+        assignee: Assignee,
+    ) -> Result<usize, RbacError> {
+        for rule in overrides::of_assignee(tx, owner, assignee).await? {
+            self.delete_override_in(tx, context, &rule).await?;
+        }
+        let entries = acls::delete_of_assignee(tx, owner, assignee).await?;
+        if entries > 0 {
+            // There may be thousands, and they say no more than this one.
+            let event = AuditEvent::new(context, "acl.clear", assignee.kind.as_str()).on(assignee.id);
+            tx.audit(event.in_tenant(owner).with("removed", entries));
+        }
+        let found = assignments::of_assignee(tx, owner, assignee).await?;
         for assignment in &found {
             self.delete_in(tx, context, assignment).await?;
         }

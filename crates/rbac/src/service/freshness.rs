@@ -8,7 +8,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::Rbac;
 use crate::{
-    Engine, PolicyUnavailable, RbacError,
+    Engine, Policy, PolicyProblem, PolicyUnavailable, RbacError,
     engine::{SHARDS, shard_of},
     store::{epochs, policy},
 };
@@ -19,6 +19,10 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(400);
 const OVERLAP: TimeDelta = TimeDelta::seconds(60);
 /// How often all epochs are compared, whatever their time says.
 const COMPARE_ALL_EVERY: Duration = Duration::from_secs(60);
+/// How long a demand for a newer policy may take.
+const DEMAND_WAIT: Duration = Duration::from_secs(2);
+/// How many damaged rows of a policy are remembered.
+const PROBLEMS_KEPT: usize = 100;
 /// From this many rows on, compiling would hold up the other tasks of its thread for more than a few milliseconds.
 const COMPILE_INLINE_MAX: usize = 10_000;
 
@@ -30,8 +34,23 @@ pub(super) struct Freshness {
     /// The policies being loaded now, with the highest epoch that was noted meanwhile.
     loading: Mutex<HashMap<Option<TenantId>, i64>>,
     looked: Mutex<Looked>,
+    /// What was wrong with the rows of the policies that serve.
+    problems: Mutex<HashMap<Option<TenantId>, Vec<PolicyProblem>>>,
     wake: Notify,
 }
+
+/// No policy is as new as was demanded.
+#[derive(Debug, thiserror::Error)]
+#[error("epoch {demanded} of the access policy was demanded, the newest is {newest}")]
+struct Behind {
+    demanded: i64,
+    newest: i64,
+}
+
+/// The demand was not answered in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the access policy could not be brought up to date in time")]
+struct TooSlow;
 
 #[derive(Debug)]
 struct Looked {
@@ -46,6 +65,7 @@ impl Freshness {
             gates: (0..=SHARDS).map(|_| tokio::sync::Mutex::new(())).collect(),
             loading: Mutex::new(HashMap::new()),
             looked: Mutex::new(Looked { at: Instant::now(), clock: now, compared_all_at: None }),
+            problems: Mutex::new(HashMap::new()),
             wake: Notify::new(),
         }
     }
@@ -92,16 +112,75 @@ impl Rbac {
     }
 
     async fn ensure_one(&self, owner: Option<TenantId>) -> Result<(), PolicyUnavailable> {
-        if self.engine.is_current(owner) {
-            return Ok(());
-        }
-        let Err(error) = self.load(owner, |engine| engine.is_current(owner)).await else { return Ok(()) };
+        let Err(error) = self.bring_up_to_date(owner).await else { return Ok(()) };
         if self.engine.epoch(owner).is_none() {
             return Err(PolicyUnavailable(Box::new(error)));
         }
         let error: &dyn StdError = &error;
         tracing::warn!(error, "an older access policy keeps serving");
         Ok(())
+    }
+
+    async fn bring_up_to_date(&self, owner: Option<TenantId>) -> Result<(), RbacError> {
+        if self.engine.is_current(owner) {
+            return Ok(());
+        }
+        self.load(owner, |engine| engine.is_current(owner)).await?;
+        // A tenant's load also learns how new the platform's policy is.
+        if owner.is_some() && !self.engine.is_current(None) {
+            self.load(None, |engine| engine.is_current(None)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that checks for `tenant` see a policy in which its change of epoch `at_least` counts, and every change of
+    /// the platform's policy that the same caller made before. Reads the epochs once when this process has heard of no such
+    /// change.
+    ///
+    /// # Errors
+    /// [`PolicyUnavailable`] when that policy cannot be read within two seconds, or there is no such epoch (yet): an epoch is
+    /// handed out when its change has committed.
+    pub async fn ensure_at_least(
+        &self,
+        tenant: Option<TenantId>,
+        at_least: i64,
+    ) -> Result<(), PolicyUnavailable> {
+        if self.has_reached(tenant, at_least) {
+            return Ok(());
+        }
+        let demand = async {
+            let in_database = {
+                let mut reader = self.db.read().await?;
+                [
+                    (None, epochs::find(&mut reader, None).await?),
+                    (tenant, epochs::find(&mut reader, tenant).await?),
+                ]
+            };
+            for (owner, epoch) in in_database {
+                self.engine.note_epoch(owner, epoch);
+            }
+            self.bring_up_to_date(None).await?;
+            self.bring_up_to_date(tenant).await
+        };
+        let unavailable = |error: Box<dyn StdError + Send + Sync>| Err(PolicyUnavailable(error));
+        match tokio::time::timeout(DEMAND_WAIT, demand).await {
+            Ok(Ok(())) if self.has_reached(tenant, at_least) => Ok(()),
+            Ok(Ok(())) => {
+                let newest = self.engine.epoch(tenant).unwrap_or_default();
+                unavailable(Box::new(Behind { demanded: at_least, newest }))
+            }
+            Ok(Err(error)) => unavailable(Box::new(error)),
+            Err(_) => unavailable(Box::new(TooSlow)),
+        }
+    }
+
+    /// Whether what serves is the newest this process knows of, and no older than `at_least`.
+    pub(super) fn has_reached(&self, tenant: Option<TenantId>, at_least: i64) -> bool {
+        self.is_current(tenant) && self.engine.epoch(tenant).is_some_and(|epoch| epoch >= at_least)
+    }
+
+    pub(super) fn is_current(&self, tenant: Option<TenantId>) -> bool {
+        self.engine.is_current(None) && (tenant.is_none() || self.engine.is_current(tenant))
     }
 
     /// After a change of this process: what it did counts here when the call returns. A snapshot nobody asked for stays
@@ -129,10 +208,21 @@ impl Rbac {
         let _loading = Loading(self, owner);
         let scope = owner.map_or(Scope::Platform("load the platform's access policy"), Scope::Tenant);
         let mut tx = self.db.begin_read(scope).await?;
-        let rows = policy::load(&mut tx, owner).await?;
+        let policy::Rows { policy: rows, problems: mut unread } = policy::load(&mut tx, owner).await?;
+        if owner.is_some() {
+            // Of the same moment as the rows: whoever has seen this epoch of the tenant is never answered by an older
+            // policy of the platform than its changes were made under.
+            let platform = epochs::find(&mut tx, None).await?;
+            self.engine.note_epoch(None, platform);
+        }
         tx.rollback().await?;
 
-        let size = rows.permissions.len() + rows.roles.len() + rows.grants.len() + rows.assignments.len();
+        let size = rows.permissions.len()
+            + rows.roles.len()
+            + rows.grants.len()
+            + rows.assignments.len()
+            + rows.overrides.len()
+            + rows.acls.len();
         let (snapshot, problems) = if size > COMPILE_INLINE_MAX {
             let engine = self.engine.clone();
             let compiled = tokio::task::spawn_blocking(move || engine.compile(owner, &rows)).await;
@@ -148,9 +238,19 @@ impl Rbac {
             let known = noted.max(snapshot.epoch());
             self.engine.swap(owner, snapshot, known);
         }
-        if let Some(first) = problems.first() {
-            let (tenant, count) = (owner.map(|id| id.to_string()), problems.len());
+        unread.extend(problems);
+        if let Some(first) = unread.first() {
+            let (tenant, count) = (owner.map(|id| id.to_string()), unread.len());
             tracing::warn!(tenant, count, ?first, "rows of the access policy make no sense and give nothing");
+        }
+        unread.truncate(PROBLEMS_KEPT);
+        let mut problems = self.freshness.problems.lock();
+        // Only of policies that serve: tenants that made room take theirs with them.
+        problems.retain(|owner, _| self.engine.epoch(*owner).is_some());
+        if unread.is_empty() {
+            problems.remove(&owner);
+        } else {
+            problems.insert(owner, unread);
         }
         Ok(())
     }
@@ -235,6 +335,26 @@ impl Rbac {
             }
         }
         result
+    }
+
+    /// The rows of a policy that could not be read or make no sense, the first 100 of them, as of its last load. Where they
+    /// allow they give nothing; where they deny, or may, they do.
+    #[must_use]
+    pub fn problems(&self, owner: Option<TenantId>) -> Vec<PolicyProblem> {
+        self.freshness.problems.lock().get(&owner).cloned().unwrap_or_default()
+    }
+
+    /// The rows of a policy as they are in the database now, for `what_if` and exports. Those that cannot be read are left out
+    /// where they allow.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn policy(&self, owner: Option<TenantId>) -> Result<Policy, RbacError> {
+        let scope = owner.map_or(Scope::Platform("read the platform's access policy"), Scope::Tenant);
+        let mut tx = self.db.begin_read(scope).await?;
+        let rows = policy::load(&mut tx, owner).await?;
+        tx.rollback().await?;
+        Ok(rows.policy)
     }
 
     /// How long ago the snapshots were last known to be those of the database. Below one second while

@@ -1,10 +1,11 @@
-use stylobate_core::{Page, PermissionId, RequestContext, RoleId, RolePermissionId};
+use stylobate_core::{Page, PermissionId, RequestContext, RoleId, RolePermissionId, TenantId};
 use stylobate_db::Tx;
 
 use super::{Rbac, audit, require_owner, scope_of};
 use crate::{
-    Permission, RbacError, RolePermission, RolePermissionQuery,
+    Effect, GrantRule, Permission, RbacError, RolePermission, RolePermissionQuery, Written,
     key::is_pattern,
+    model,
     store::{Visible, grants, permissions},
 };
 
@@ -18,98 +19,178 @@ enum Link {
 }
 
 impl Rbac {
-    /// Attaches a permission to a role of the caller's tenant.
+    /// Attaches a permission to a role of the caller's tenant, which then always allows it.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::AlreadyAttached`]; [`RbacError::PlatformOwned`] when the role is the
-    /// platform's, or the permission is one that only platform roles can have; [`RbacError::BeyondOwn`] when the caller
-    /// does not have the permission.
+    /// As [`attach_rule`](Self::attach_rule).
     pub async fn attach(
         &self,
         context: &RequestContext,
         role: RoleId,
         permission: PermissionId,
-    ) -> Result<RolePermission, RbacError> {
+    ) -> Result<Written<RolePermission>, RbacError> {
+        self.attach_rule(context, role, permission, GrantRule::default()).await
+    }
+
+    /// Attaches a permission to a role of the caller's tenant, to be allowed or denied as `rule` says. A role has one rule
+    /// about a permission.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`], [`RbacError::AlreadyAttached`]; [`RbacError::Invalid`] for a condition past its bounds;
+    /// [`RbacError::PlatformOwned`] when the role is the platform's, or the permission is one that only platform roles can
+    /// have; [`RbacError::BeyondOwn`] when the caller does not have the permission, be it to allow or to deny it;
+    /// [`RbacError::LastSuperAdministrator`].
+    pub async fn attach_rule(
+        &self,
+        context: &RequestContext,
+        role: RoleId,
+        permission: PermissionId,
+        rule: GrantRule,
+    ) -> Result<Written<RolePermission>, RbacError> {
+        model::condition_text(rule.condition.as_ref())?;
         let owner = context.principal.tenant;
-        let is_of_platform = self.is_of_platform(&context.principal).await;
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
-        let attach = async move |tx: &mut Tx| -> Result<RolePermission, RbacError> {
-            rbac.begin_change(tx, &asking.principal, owner).await?;
+        let attach = async move |tx: &mut Tx| -> Result<Written<RolePermission>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             rbac.owned_role(tx, owner, role).await?;
-            let found = permissions::find(tx, owner, permission).await?;
-            let found = found.ok_or(RbacError::NotFound { entity: "permission" })?;
-            if owner.is_some() && rbac.is_platform_only(&found) {
-                return Err(RbacError::PlatformOwned);
-            }
-            rbac.require_within_own(tx, &asking.principal, is_of_platform, owner, &[permission]).await?;
+            rbac.permission_to_rule_on(tx, owner, permission).await?;
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+            own.require_claims([own.claim(permission, rule.condition.clone())])?;
             let now = rbac.now();
             let link = RolePermission {
                 id: RolePermissionId::new(now),
                 tenant_id: owner,
                 role_id: role,
                 permission_id: permission,
+                effect: rule.effect,
+                condition: rule.condition.clone(),
                 created_at: now,
             };
             grants::insert(tx, &link).await?;
             let target = ("role_permission", link.id);
             audit(tx, &asking, "role.perm.assign", target, owner, None::<&RolePermission>, Some(&link));
-            Ok(link)
+            rbac.finish_change(tx, change, link).await
         };
         let link = self.db.transact(scope_of(owner, "attach to a platform role"), attach).await?;
         self.settle(owner).await;
         Ok(link)
     }
 
+    /// Changes whether and when a role allows or denies a permission that it has.
+    ///
+    /// # Errors
+    /// As [`attach_rule`](Self::attach_rule); [`RbacError::BeyondOwn`] also when a denial is to be lifted of what the
+    /// caller does not have.
+    pub async fn update_role_permission(
+        &self,
+        context: &RequestContext,
+        id: RolePermissionId,
+        rule: GrantRule,
+    ) -> Result<Written<RolePermission>, RbacError> {
+        model::condition_text(rule.condition.as_ref())?;
+        let owner = context.principal.tenant;
+        let standing = self.standing(&context.principal).await?;
+        let (rbac, asking) = (self.clone(), context.clone());
+        let update = async move |tx: &mut Tx| -> Result<Written<RolePermission>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
+            let before = grants::find(tx, owner, id).await?.ok_or(NOT_FOUND)?;
+            require_owner(before.tenant_id, owner)?;
+            let after =
+                RolePermission { effect: rule.effect, condition: rule.condition.clone(), ..before.clone() };
+            if after == before {
+                return rbac.finish_change(tx, change, after).await;
+            }
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+            own.require_claims([own.claim(before.permission_id, rule.condition.clone())])?;
+            if before.effect == Effect::Deny {
+                own.require_claims([own.denied(before.permission_id)])?;
+            }
+            grants::update(tx, &after).await?;
+            let target = ("role_permission", id);
+            audit(tx, &asking, "role.perm.update", target, owner, Some(&before), Some(&after));
+            rbac.finish_change(tx, change, after).await
+        };
+        let link = self.db.transact(scope_of(owner, "change a link of a platform role"), update).await?;
+        self.settle(owner).await;
+        Ok(link)
+    }
+
+    /// The permission, when rules of `owner` may be about it.
+    pub(super) async fn permission_to_rule_on(
+        &self,
+        tx: &mut Tx,
+        owner: Option<TenantId>,
+        id: PermissionId,
+    ) -> Result<(), RbacError> {
+        let found = permissions::find(tx, owner, id).await?;
+        let found = found.ok_or(RbacError::NotFound { entity: "permission" })?;
+        if owner.is_none() && found.tenant_id.is_some() {
+            return Err(RbacError::NotFound { entity: "permission" });
+        }
+        if owner.is_some() && self.is_platform_only(&found) {
+            return Err(RbacError::PlatformOwned);
+        }
+        Ok(())
+    }
+
     /// Whether the permission opens more than one tenant's own: declared so, or a pattern of the platform.
     fn is_platform_only(&self, permission: &Permission) -> bool {
-        let declared = self.catalogue().find(&permission.key).is_some_and(|found| found.is_platform);
-        permission.tenant_id.is_none() && (declared || is_pattern(&permission.key))
+        self.is_platform_key(&permission.key)
+            || (permission.tenant_id.is_none() && is_pattern(&permission.key))
     }
 
     /// Detaches a permission from a role of the caller's tenant.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`].
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`];
+    /// [`RbacError::BeyondOwn`] when the role denied the permission and the caller does not have it, and for the
+    /// platform's roles also when it allowed it.
     pub async fn detach(
         &self,
         context: &RequestContext,
         role: RoleId,
         permission: PermissionId,
-    ) -> Result<(), RbacError> {
+    ) -> Result<Written<()>, RbacError> {
         self.detach_link(context, Link::Pair(role, permission)).await
     }
 
     /// Detaches by the id of the link.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`].
+    /// As [`detach`](Self::detach).
     pub async fn delete_role_permission(
         &self,
         context: &RequestContext,
         id: RolePermissionId,
-    ) -> Result<(), RbacError> {
+    ) -> Result<Written<()>, RbacError> {
         self.detach_link(context, Link::Id(id)).await
     }
 
-    async fn detach_link(&self, context: &RequestContext, link: Link) -> Result<(), RbacError> {
+    async fn detach_link(&self, context: &RequestContext, link: Link) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
-        let detach = async move |tx: &mut Tx| -> Result<(), RbacError> {
-            rbac.begin_change(tx, &asking.principal, owner).await?;
+        let detach = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             let found = match link {
                 Link::Pair(role, permission) => grants::find_pair(tx, owner, role, permission).await?,
                 Link::Id(id) => grants::find(tx, owner, id).await?,
             };
             let link = found.ok_or(NOT_FOUND)?;
             require_owner(link.tenant_id, owner)?;
+            if link.effect == Effect::Deny || owner.is_none() {
+                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+                own.require_claims([own.denied(link.permission_id)])?;
+            }
             grants::delete(tx, &link).await?;
             let target = ("role_permission", link.id);
             audit(tx, &asking, "role.perm.revoke", target, owner, Some(&link), None::<&RolePermission>);
-            Ok(())
+            rbac.finish_change(tx, change, ()).await
         };
-        self.db.transact(scope_of(owner, "detach from a platform role"), detach).await?;
+        let detached = self.db.transact(scope_of(owner, "detach from a platform role"), detach).await?;
         self.settle(owner).await;
-        Ok(())
+        Ok(detached)
     }
 
     /// The link with this id.

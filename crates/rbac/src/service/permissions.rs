@@ -1,9 +1,11 @@
 use stylobate_core::{Page, PermissionId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
-use super::{Rbac, audit, require_owner, scope_of};
+use super::{Rbac, audit, privileges::Standing, require_owner, scope_of};
 use crate::{
-    NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate, RbacError, model,
+    NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate, RbacError, Written,
+    holdings::{Claim, is_single},
+    model,
     store::{Visible, permissions, roles},
 };
 
@@ -17,13 +19,13 @@ impl Rbac {
         &self,
         context: &RequestContext,
         new: NewPermission,
-    ) -> Result<Permission, RbacError> {
+    ) -> Result<Written<Permission>, RbacError> {
         let key = model::permission_key(&new.key)?;
         model::description(new.description.as_deref())?;
         let owner = context.principal.tenant;
         let (rbac, asking) = (self.clone(), context.clone());
-        let create = async move |tx: &mut Tx| -> Result<Permission, RbacError> {
-            rbac.begin_change(tx, &asking.principal, owner).await?;
+        let create = async move |tx: &mut Tx| -> Result<Written<Permission>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             rbac.require_free_key(tx, owner, &key).await?;
             let now = rbac.now();
             let permission = Permission {
@@ -40,7 +42,7 @@ impl Rbac {
             rbac.bump_tenants_if_platform(tx, owner).await?;
             let (kind, none) = (("permission", permission.id), None::<&Permission>);
             audit(tx, &asking, "perm.create", kind, owner, none, Some(&permission));
-            Ok(permission)
+            rbac.finish_change(tx, change, permission).await
         };
         let permission = self.db.transact(scope_of(owner, "create a platform permission"), create).await?;
         self.settle(owner).await;
@@ -132,19 +134,23 @@ impl Rbac {
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::PermissionKeyTaken`], [`RbacError::Stale`],
-    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the key of a permission that code declares.
+    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the key of a permission that code declares;
+    /// [`RbacError::BeyondOwn`] for a new key when the caller does not have both the old and the new one, and for switching
+    /// it on when the caller does not have it.
     pub async fn update_permission(
         &self,
         context: &RequestContext,
         id: PermissionId,
         update: PermissionUpdate,
-    ) -> Result<Permission, RbacError> {
+    ) -> Result<Written<Permission>, RbacError> {
         let key = update.key.as_deref().map(model::permission_key).transpose()?;
         model::description(update.description.as_ref().and_then(Option::as_deref))?;
         let owner = context.principal.tenant;
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
-        let change =
-            async move |tx: &mut Tx| rbac.update_permission_in(tx, &asking, id, key.as_ref(), &update).await;
+        let change = async move |tx: &mut Tx| {
+            rbac.update_permission_in(tx, &asking, &standing, (id, key.as_ref()), &update).await
+        };
         let permission = self.db.transact(scope_of(owner, "change a platform permission"), change).await?;
         self.settle(owner).await;
         Ok(permission)
@@ -154,12 +160,12 @@ impl Rbac {
         &self,
         tx: &mut Tx,
         context: &RequestContext,
-        id: PermissionId,
-        key: Option<&PermissionKey>,
+        standing: &Standing,
+        (id, key): (PermissionId, Option<&PermissionKey>),
         update: &PermissionUpdate,
-    ) -> Result<Permission, RbacError> {
+    ) -> Result<Written<Permission>, RbacError> {
         let owner = context.principal.tenant;
-        self.begin_change(tx, &context.principal, owner).await?;
+        let change = self.begin_change(tx, &context.principal, owner).await?;
         let before = self.owned_permission(tx, owner, id).await?;
         if update.version.is_some_and(|seen| seen != before.version) {
             return Err(RbacError::Stale);
@@ -177,7 +183,15 @@ impl Rbac {
             after.key = key.to_string();
         }
         if after == before {
-            return Ok(before);
+            return self.finish_change(tx, change, before).await;
+        }
+        // Whatever gave the old key gives the new one, and what denied the old one, or one that is switched off, denies it no
+        // longer. A single permission that is switched off stays denied to everybody until it is switched on.
+        let is_lifted = before.is_active && !after.is_active && !is_single(self.catalogue(), &before.key);
+        let is_on = !before.is_active && after.is_active;
+        if after.key != before.key || is_lifted || is_on {
+            let own = self.own(tx, &context.principal, Some(standing), owner, &[]).await?;
+            own.require_claims([own.denied(id), Some(Claim::new(self.catalogue(), &after.key, None))])?;
         }
         after.version += 1;
         after.updated_at = self.now();
@@ -186,35 +200,41 @@ impl Rbac {
         }
         self.bump_tenants_if_platform(tx, owner).await?;
         audit(tx, context, "perm.update", ("permission", id), owner, Some(&before), Some(&after));
-        Ok(after)
+        self.finish_change(tx, change, after).await
     }
 
-    /// Deletes a permission and detaches it from every role.
+    /// Deletes a permission, and with it every rule about it.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`].
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`]; [`RbacError::BeyondOwn`] when a
+    /// rule denies it and the caller does not have it.
     pub async fn delete_permission(
         &self,
         context: &RequestContext,
         id: PermissionId,
-    ) -> Result<(), RbacError> {
+    ) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
-        let delete = async move |tx: &mut Tx| -> Result<(), RbacError> {
-            rbac.begin_change(tx, &asking.principal, owner).await?;
+        let delete = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             let permission = rbac.owned_permission(tx, owner, id).await?;
             if owner.is_none() && rbac.is_declared_row(&permission.key) {
                 return Err(RbacError::Declared);
+            }
+            if permissions::is_denied_anywhere(tx, id).await? {
+                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+                own.require_claims([own.denied(id)])?;
             }
             permissions::delete(tx, &permission).await?;
             rbac.bump_tenants_if_platform(tx, owner).await?;
             let none = None::<&Permission>;
             audit(tx, &asking, "perm.delete", ("permission", id), owner, Some(&permission), none);
-            Ok(())
+            rbac.finish_change(tx, change, ()).await
         };
-        self.db.transact(scope_of(owner, "delete a platform permission"), delete).await?;
+        let deleted = self.db.transact(scope_of(owner, "delete a platform permission"), delete).await?;
         self.settle(owner).await;
-        Ok(())
+        Ok(deleted)
     }
 
     fn is_declared_row(&self, key: &str) -> bool {

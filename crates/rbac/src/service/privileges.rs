@@ -1,15 +1,101 @@
-//! What nobody gets by way of somebody else: a role beyond one's own, or the account of somebody of the platform.
+//! What nobody gets by way of somebody else: a right beyond one's own, or the account of somebody of the platform.
 
-use stylobate_core::{PermissionId, Principal, RequestContext, RoleId, TenantId};
-use stylobate_db::Tx;
-use uuid::Uuid;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use stylobate_core::{PermissionId, Principal, RequestContext, RoleId, Subject, TenantId};
+use stylobate_db::{Scope, Tx};
 
 use super::{Rbac, require_platform_role};
 use crate::{
-    Assignee, AssigneeKind, PolicyRole, RbacError, RoleAssignment, SUPER_ADMIN,
-    snapshot::{Asked, Reach, Snapshot},
-    store::{assignments, epochs, grants, policy, roles},
+    Assignee, Catalogue, Condition, Policy, RbacError, SUPER_ADMIN,
+    holdings::{Bundle, Claim, Holdings, Rules, of_owner},
+    store::{assignments, epochs, policy, roles},
 };
+
+/// What the platform gives a caller, as its rows said just before the transaction: one of a tenant's scope does not see
+/// them.
+#[derive(Debug, Clone)]
+pub(super) struct Standing(Arc<Rules>);
+
+/// The caller's own rights, read under the lock of the epoch of whose policy is being changed.
+pub(super) struct Own {
+    catalogue: Arc<Catalogue>,
+    policy: Policy,
+    tenant: Option<Rules>,
+    platform: Arc<Rules>,
+    scopes: Option<Vec<String>>,
+    /// It is the platform itself.
+    is_unlimited: bool,
+}
+
+impl Own {
+    /// Refuses what goes beyond them.
+    pub(super) fn require(&self, bundle: &Bundle) -> Result<(), RbacError> {
+        if self.is_unlimited || bundle.is_empty() {
+            return Ok(());
+        }
+        let holdings = Holdings {
+            catalogue: &self.catalogue,
+            policy: &self.policy,
+            tenant: self.tenant.as_ref(),
+            platform: &self.platform,
+            scopes: self.scopes.as_deref(),
+        };
+        if holdings.cover(bundle) { Ok(()) } else { Err(RbacError::BeyondOwn) }
+    }
+
+    /// Refuses when a role gives more until `until`.
+    pub(super) fn require_role(&self, role: RoleId, until: Option<DateTime<Utc>>) -> Result<(), RbacError> {
+        if self.is_unlimited {
+            return Ok(());
+        }
+        self.require(&Bundle::of_role(&self.catalogue, &self.policy, role, until))
+    }
+
+    /// Refuses to take a role away from somebody who has it until `until`. Its denials go with it; and of the platform's
+    /// roles, nobody touches one that gives more than they have.
+    pub(super) fn require_taking_role(
+        &self,
+        role: RoleId,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), RbacError> {
+        if self.is_unlimited {
+            return Ok(());
+        }
+        if self.tenant.is_none() {
+            self.require_role(role, until)?;
+        }
+        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
+    }
+
+    /// The key of a permission that the owner's policy knows.
+    fn key(&self, permission: PermissionId) -> Option<&str> {
+        self.policy.permissions.iter().find(|row| row.id == permission).map(|row| row.key.as_str())
+    }
+
+    /// What a rule about `permission` is about.
+    pub(super) fn claim(&self, permission: PermissionId, condition: Option<Condition>) -> Option<Claim> {
+        self.key(permission).map(|key| Claim::new(&self.catalogue, key, condition))
+    }
+
+    /// What is gained by whom `permission` is denied no longer.
+    pub(super) fn denied(&self, permission: PermissionId) -> Option<Claim> {
+        self.key(permission).map(|key| Claim::denied(&self.catalogue, key))
+    }
+
+    /// Refuses claims that go beyond; `None` is a damaged row, of which nothing is known: only who has no limits.
+    pub(super) fn require_claims(
+        &self,
+        claims: impl IntoIterator<Item = Option<Claim>>,
+    ) -> Result<(), RbacError> {
+        if self.is_unlimited {
+            return Ok(());
+        }
+        let claims = claims.into_iter().collect::<Option<Vec<_>>>().ok_or(RbacError::BeyondOwn)?;
+        self.require(&Bundle::of(claims))
+    }
+}
 
 impl Rbac {
     /// Refuses when `assignee` has a role on the platform and the caller has none there: whoever changes the e-mail
@@ -24,7 +110,7 @@ impl Rbac {
         assignee: impl Into<Assignee>,
     ) -> Result<(), RbacError> {
         if assignments::is_on_platform(tx, assignee.into()).await? {
-            require_platform_role(tx, &context.principal).await?;
+            require_platform_role(tx, &context.principal, self.now()).await?;
         }
         Ok(())
     }
@@ -44,16 +130,22 @@ impl Rbac {
         let assignee = assignee.into();
         self.require_may_manage(tx, context, assignee).await?;
         let Some(tenant) = context.principal.tenant else { return Ok(()) };
-        let mut given = Vec::new();
-        for held in assignments::of_assignee(tx, tenant, assignee).await? {
-            given.extend(grants::of_role(tx, held.role_id).await?);
+        let now = self.now();
+        let mut theirs = policy::load_of(tx, Some(tenant), Some(assignee), &[]).await?;
+        let roles: Vec<RoleId> = theirs.assignments.iter().map(|held| held.role).collect();
+        let own = self.own(tx, &context.principal, None, Some(tenant), &roles).await?;
+        for held in std::mem::take(&mut theirs.assignments) {
+            // A role that is switched off counts as well: it can be switched on.
+            if held.expires_at.is_none_or(|at| at > now) {
+                own.require_role(held.role, held.expires_at)?;
+            }
         }
-        let is_of_platform = self.engine.holds_platform_role(&context.principal);
-        self.require_within_own(tx, &context.principal, is_of_platform, Some(tenant), &given).await
+        own.require(&Rules::of(self.catalogue(), &theirs, assignee, now).allowed())
     }
 
-    /// Who has the role [`SUPER_ADMIN`] on the platform. Until the transaction, which has platform scope, ends, nobody
-    /// else assigns or takes a platform role or gets an answer to this question.
+    /// Who has the role [`SUPER_ADMIN`] on the platform for good: whose assignment ends, or who has it by a group only, is
+    /// not counted. Until the transaction, which has platform scope, ends, nobody else assigns or takes a platform role or
+    /// gets an answer to this question.
     ///
     /// # Errors
     /// The database's own.
@@ -64,78 +156,91 @@ impl Rbac {
         Ok(holders.into_iter().map(|holder| holder.assignee).collect())
     }
 
-    /// Refuses when `taken` was the last [`SUPER_ADMIN`] on the platform: nobody could make another.
-    pub(super) async fn require_a_super_administrator(
-        &self,
-        tx: &mut Tx,
-        taken: &RoleAssignment,
-    ) -> Result<(), RbacError> {
-        if taken.tenant_id.is_some() || !self.super_administrators(tx).await?.is_empty() {
-            return Ok(());
+    /// Whether somebody has the role [`SUPER_ADMIN`] for good and is denied nothing on the platform.
+    pub(super) async fn has_super_administrator(&self, tx: &mut Tx) -> Result<bool, RbacError> {
+        for holder in self.super_administrators(tx).await? {
+            let policy = policy::load_of(tx, None, Some(holder), &[]).await?;
+            if Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything() {
+                return Ok(true);
+            }
         }
-        // Where there never was one, as in a service of its own, nothing has been lost.
-        match roles::find_by_name(tx, None, SUPER_ADMIN).await? {
-            Some(role) if role.id == taken.role_id => Err(RbacError::LastSuperAdministrator),
-            _ => Ok(()),
-        }
+        Ok(false)
     }
 
-    /// Refuses when one of `given` is more than the caller has in `owner`, as the rows say under the lock of its epoch.
-    ///
-    /// Permissions that only the tenant's rows know have no holder at first: whoever has every permission that the
-    /// catalogue declares for tenants hands them out too. A permission or role that is switched off counts as if it were
-    /// not, for it can be switched on.
-    pub(super) async fn require_within_own(
+    /// What the caller has on the platform, for a transaction of a tenant's scope. Not to be asked inside one.
+    pub(super) async fn standing(&self, principal: &Principal) -> Result<Standing, RbacError> {
+        let nothing = Standing(Arc::default());
+        let Some(assignee) = Assignee::of(&principal.subject).filter(|_| principal.tenant.is_some()) else {
+            return Ok(nothing);
+        };
+        let mut tx = self.db.begin_read(Scope::Platform("read what the caller has on the platform")).await?;
+        let policy = policy::load_of(&mut tx, None, Some(assignee), &[]).await?;
+        tx.rollback().await?;
+        Ok(Standing(Arc::new(Rules::of(self.catalogue(), &policy, assignee, self.now()))))
+    }
+
+    /// What the present snapshot says about it, for transactions that began elsewhere.
+    fn standing_as_compiled(&self, principal: &Principal) -> Rules {
+        if !self.engine.holds_platform_role(principal) {
+            return Rules::default();
+        }
+        let Some(assignee) = Assignee::of(&principal.subject) else { return Rules::default() };
+        let effective = self.engine.effective(None, assignee);
+        let always = effective.into_iter().filter(|permission| !permission.is_conditional);
+        Rules::allowing(self.catalogue(), always.map(|permission| permission.key))
+    }
+
+    /// The caller's own rights in the policy of `owner`, as the rows say under the lock of its epoch; `roles` are those that
+    /// will be asked about. Without `standing`,
+    /// what the platform gives is taken from its rows where the transaction sees them, otherwise from the snapshot.
+    pub(super) async fn own(
         &self,
         tx: &mut Tx,
         principal: &Principal,
-        is_of_platform: bool,
+        standing: Option<&Standing>,
         owner: Option<TenantId>,
-        given: &[PermissionId],
-    ) -> Result<(), RbacError> {
-        // For the platform's own rows a role on the platform was required, row by row.
-        let everything = is_of_platform || owner.is_none();
-        if given.is_empty() || (everything && principal.scopes.is_none()) {
-            return Ok(());
-        }
-        let caller = Assignee::of(&principal.subject);
-        // Nil is nobody's id: one role of what is given, and one subject that has it.
-        let (role, receiver) =
-            (RoleId::from_uuid(Uuid::nil()), Assignee { kind: AssigneeKind::Person, id: Uuid::nil() });
-        let mut policy = policy::load_roles(tx, owner).await?;
-        for permission in &mut policy.permissions {
-            permission.is_active = true;
-        }
-        policy.roles.push(PolicyRole { id: role, is_active: true });
-        policy.grants.extend(given.iter().map(|permission| (role, *permission)));
-        policy.assignments.push((receiver, role));
-        if let (Some(caller), Some(tenant)) = (caller, owner) {
-            let held = assignments::of_assignee(tx, tenant, caller).await?;
-            policy.assignments.extend(held.into_iter().map(|held| (caller, held.role_id)));
-        }
-        let reach = if owner.is_some() { Reach::Tenant } else { Reach::Platform };
-        let (snapshot, _) = Snapshot::compile(self.catalogue(), reach, &policy);
-        let has = |assignee: Assignee, asked| snapshot.deciding(assignee, asked).next().is_some();
-        let holds = |asked| everything || caller.is_some_and(|caller| has(caller, asked));
-        let in_scope = |asked: Asked<'_>| {
-            principal
-                .scopes
-                .as_ref()
-                .is_none_or(|scopes| scopes.iter().any(|scope| asked.is_covered_by(scope)))
+        roles: &[RoleId],
+    ) -> Result<Own, RbacError> {
+        let is_system = principal.subject == Subject::System;
+        let mut own = Own {
+            catalogue: Arc::clone(self.engine.catalogue()),
+            policy: Policy::default(),
+            tenant: owner.map(|_| Rules::default()),
+            platform: Arc::default(),
+            scopes: principal.scopes.clone(),
+            is_unlimited: is_system && principal.scopes.is_none(),
         };
-        let declared = || self.catalogue().permissions().iter().zip(0_u32..);
-        let is_administrator = declared()
-            .filter(|(permission, _)| !permission.is_platform)
-            .all(|(permission, place)| holds(Asked::Declared(place, permission)));
-        let declared_are_own = declared()
-            .map(|(permission, place)| Asked::Declared(place, permission))
-            .filter(|asked| has(receiver, *asked))
-            .all(|asked| holds(asked) && in_scope(asked));
-        let others_are_own = snapshot
-            .own_names()
-            .map(Asked::Own)
-            .filter(|asked| has(receiver, *asked))
-            .all(|asked| (is_administrator || holds(asked)) && in_scope(asked));
-        if declared_are_own && others_are_own { Ok(()) } else { Err(RbacError::BeyondOwn) }
+        if own.is_unlimited {
+            return Ok(own);
+        }
+        let assignee = Assignee::of(&principal.subject);
+        own.policy = policy::load_of(tx, owner, assignee, roles).await?;
+        let Some(assignee) = assignee else {
+            if is_system {
+                own.platform = Arc::new(Rules::allowing(&own.catalogue, ["*".to_owned()]));
+            }
+            return Ok(own);
+        };
+        let rules = Rules::of(&own.catalogue, &own.policy, assignee, self.now());
+        if owner.is_none() {
+            own.platform = Arc::new(rules);
+            return Ok(own);
+        }
+        own.tenant = Some(rules);
+        own.platform = match standing {
+            Some(Standing(rules)) => Arc::clone(rules),
+            None if tx.scope().tenant().is_none() => {
+                let platform = policy::load_of(tx, None, Some(assignee), &[]).await?;
+                Arc::new(Rules::of(&own.catalogue, &platform, assignee, self.now()))
+            }
+            None => Arc::new(self.standing_as_compiled(principal)),
+        };
+        Ok(own)
+    }
+
+    /// Whether a key, its `:own` form included, is of a permission that only platform roles can have.
+    pub(super) fn is_platform_key(&self, key: &str) -> bool {
+        let is_platform = |key: &str| self.catalogue().find(key).is_some_and(|found| found.is_platform);
+        is_platform(key) || of_owner(self.catalogue(), key).is_some_and(is_platform)
     }
 }

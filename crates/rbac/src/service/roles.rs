@@ -1,9 +1,9 @@
 use stylobate_core::{Page, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
-use super::{Rbac, audit, is_declared_platform_role, require_owner, scope_of};
+use super::{Rbac, audit, is_declared_platform_role, privileges::Standing, require_owner, scope_of};
 use crate::{
-    Assignee, NewRole, RbacError, Role, RoleQuery, RoleUpdate, model,
+    Assignee, NewRole, RbacError, Role, RoleQuery, RoleUpdate, Written, model,
     store::{Visible, roles},
 };
 
@@ -12,7 +12,11 @@ impl Rbac {
     ///
     /// # Errors
     /// [`RbacError::Invalid`], [`RbacError::RoleNameTaken`].
-    pub async fn create_role(&self, context: &RequestContext, new: NewRole) -> Result<Role, RbacError> {
+    pub async fn create_role(
+        &self,
+        context: &RequestContext,
+        new: NewRole,
+    ) -> Result<Written<Role>, RbacError> {
         model::role_name(&new.name)?;
         model::description(new.description.as_deref())?;
         let owner = context.principal.tenant;
@@ -29,8 +33,8 @@ impl Rbac {
         context: &RequestContext,
         owner: Option<TenantId>,
         new: &NewRole,
-    ) -> Result<Role, RbacError> {
-        self.begin_change(tx, &context.principal, owner).await?;
+    ) -> Result<Written<Role>, RbacError> {
+        let change = self.begin_change(tx, &context.principal, owner).await?;
         self.require_free_name(tx, owner, &new.name).await?;
         let now = self.now();
         let role = Role {
@@ -45,7 +49,7 @@ impl Rbac {
         };
         roles::insert(tx, &role).await?;
         audit(tx, context, "role.create", ("role", role.id), owner, None::<&Role>, Some(&role));
-        Ok(role)
+        self.finish_change(tx, change, role).await
     }
 
     /// A tenant's role called `super_admin` would be taken for the platform's.
@@ -127,20 +131,23 @@ impl Rbac {
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::RoleNameTaken`], [`RbacError::Stale`],
-    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name and the switch of a declared platform role.
+    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name and the switch of a declared platform role;
+    /// [`RbacError::BeyondOwn`] for switching it on when it gives more than the caller has, and for switching it off as
+    /// [`unassign`](Self::unassign).
     pub async fn update_role(
         &self,
         context: &RequestContext,
         id: RoleId,
         update: RoleUpdate,
-    ) -> Result<Role, RbacError> {
+    ) -> Result<Written<Role>, RbacError> {
         if let Some(name) = &update.name {
             model::role_name(name)?;
         }
         model::description(update.description.as_ref().and_then(Option::as_deref))?;
         let owner = context.principal.tenant;
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
-        let change = async move |tx: &mut Tx| rbac.update_role_in(tx, &asking, id, &update).await;
+        let change = async move |tx: &mut Tx| rbac.update_role_in(tx, &asking, &standing, id, &update).await;
         let role = self.db.transact(scope_of(owner, "change a platform role"), change).await?;
         self.settle(owner).await;
         Ok(role)
@@ -150,11 +157,12 @@ impl Rbac {
         &self,
         tx: &mut Tx,
         context: &RequestContext,
+        standing: &Standing,
         id: RoleId,
         update: &RoleUpdate,
-    ) -> Result<Role, RbacError> {
+    ) -> Result<Written<Role>, RbacError> {
         let owner = context.principal.tenant;
-        self.begin_change(tx, &context.principal, owner).await?;
+        let change = self.begin_change(tx, &context.principal, owner).await?;
         let before = self.owned_role(tx, owner, id).await?;
         if update.version.is_some_and(|seen| seen != before.version) {
             return Err(RbacError::Stale);
@@ -168,7 +176,15 @@ impl Rbac {
         }
         after.is_active = update.is_active.unwrap_or(before.is_active);
         if after == before {
-            return Ok(before);
+            return self.finish_change(tx, change, before).await;
+        }
+        if after.is_active != before.is_active {
+            let own = self.own(tx, &context.principal, Some(standing), owner, &[id]).await?;
+            // Switched on it gives again, switched off it denies no longer.
+            own.require_taking_role(id, None)?;
+            if after.is_active {
+                own.require_role(id, None)?;
+            }
         }
         let is_renamed = after.name != before.name;
         if owner.is_none()
@@ -186,29 +202,33 @@ impl Rbac {
             return Err(RbacError::Stale);
         }
         audit(tx, context, "role.update", ("role", id), owner, Some(&before), Some(&after));
-        Ok(after)
+        self.finish_change(tx, change, after).await
     }
 
-    /// Deletes a role, and with it every assignment of it.
+    /// Deletes a role, and with it every assignment of it and what others inherited from it.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`].
-    pub async fn delete_role(&self, context: &RequestContext, id: RoleId) -> Result<(), RbacError> {
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`]; [`RbacError::BeyondOwn`] as
+    /// [`unassign`](Self::unassign).
+    pub async fn delete_role(&self, context: &RequestContext, id: RoleId) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
+        let standing = self.standing(&context.principal).await?;
         let (rbac, asking) = (self.clone(), context.clone());
-        let delete = async move |tx: &mut Tx| -> Result<(), RbacError> {
-            rbac.begin_change(tx, &asking.principal, owner).await?;
+        let delete = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
+            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             let role = rbac.owned_role(tx, owner, id).await?;
             if owner.is_none() && is_declared_platform_role(rbac.catalogue(), &role.name) {
                 return Err(RbacError::Declared);
             }
+            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[id]).await?;
+            own.require_taking_role(id, None)?;
             roles::delete(tx, &role).await?;
             audit(tx, &asking, "role.delete", ("role", id), owner, Some(&role), None::<&Role>);
-            Ok(())
+            rbac.finish_change(tx, change, ()).await
         };
-        self.db.transact(scope_of(owner, "delete a platform role"), delete).await?;
+        let deleted = self.db.transact(scope_of(owner, "delete a platform role"), delete).await?;
         self.settle(owner).await;
-        Ok(())
+        Ok(deleted)
     }
 
     /// The role, when it belongs to `owner` itself.

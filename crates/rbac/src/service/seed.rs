@@ -5,8 +5,8 @@ use stylobate_db::{Scope, Tx};
 
 use super::Rbac;
 use crate::{
-    Permission, RbacError, Role, RoleDef, RoleGrants, RolePermission,
-    store::{grants, permissions, roles},
+    Effect, Permission, RbacError, Role, RoleDef, RoleGrants, RolePermission, Written,
+    store::{epochs, grants, permissions, roles},
 };
 
 /// The key that gives everything.
@@ -17,25 +17,29 @@ impl Rbac {
     /// default roles. Running it again changes nothing.
     ///
     /// A role that exists keeps the permissions its tenant left it with, except that a role of all permissions gets the
-    /// ones it lacks: those that a newer version declares.
+    /// ones it lacks: those that a newer version declares. The epoch is that of `tenant`, or of the platform.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn seed(&self, context: &RequestContext, tenant: Option<TenantId>) -> Result<(), RbacError> {
+    pub async fn seed(
+        &self,
+        context: &RequestContext,
+        tenant: Option<TenantId>,
+    ) -> Result<Written<()>, RbacError> {
         let (rbac, asking) = (self.clone(), context.clone());
-        let seed = async move |tx: &mut Tx| -> Result<(), RbacError> {
+        let seed = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
             rbac.seed_in(tx, &asking, None).await?;
             if tenant.is_some() {
                 rbac.seed_in(tx, &asking, tenant).await?;
             }
-            Ok(())
+            Ok(Written { value: (), epoch: epochs::find(tx, tenant).await? })
         };
-        self.db.transact(Scope::Platform("seed permissions and roles"), seed).await?;
+        let seeded = self.db.transact(Scope::Platform("seed permissions and roles"), seed).await?;
         self.settle(None).await;
         if tenant.is_some() {
             self.settle(tenant).await;
         }
-        Ok(())
+        Ok(seeded)
     }
 
     /// One half of [`seed`](Self::seed) in a transaction that does more: the platform's rows for `None` (that transaction
@@ -142,6 +146,8 @@ impl Rbac {
                 tenant_id: owner,
                 role_id: role,
                 permission_id: permission,
+                effect: Effect::Allow,
+                condition: None,
                 created_at: now,
             };
             grants::insert(tx, &link).await?;

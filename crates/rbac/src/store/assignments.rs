@@ -3,7 +3,7 @@ use stylobate_core::{Page, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 use uuid::Uuid;
 
-use super::{Visible, tenant_uuid, total};
+use super::{Visible, assignee, tenant_uuid, total};
 use crate::{Assignee, AssignmentQuery, RbacError, RoleAssignment};
 
 #[derive(sqlx::FromRow)]
@@ -14,24 +14,20 @@ struct AssignmentRow {
     subject_id: Uuid,
     role_id: Uuid,
     assigned_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<AssignmentRow> for RoleAssignment {
     type Error = RbacError;
 
     fn try_from(row: AssignmentRow) -> Result<Self, RbacError> {
-        let kind = row.subject_kind.parse().map_err(|error: crate::AssigneeKindInvalid| {
-            stylobate_db::Error::BadRow {
-                column: format!("role_assignments.subject_kind of {}", row.id),
-                source: Box::new(error),
-            }
-        })?;
         Ok(Self {
             id: row.id.into(),
             tenant_id: row.tenant_id.map(TenantId::from),
-            assignee: Assignee { kind, id: row.subject_id },
+            assignee: assignee("role_assignments", row.id, &row.subject_kind, row.subject_id)?,
             role_id: row.role_id.into(),
             assigned_at: row.assigned_at,
+            expires_at: row.expires_at,
         })
     }
 }
@@ -41,14 +37,15 @@ fn all(rows: Vec<AssignmentRow>) -> Result<Vec<RoleAssignment>, RbacError> {
 }
 
 pub(crate) async fn insert(tx: &mut Tx, assignment: &RoleAssignment) -> Result<(), RbacError> {
-    tx.q("INSERT INTO role_assignments (id, tenant_id, subject_kind, subject_id, role_id, assigned_at)
-          VALUES ($1, $2, $3, $4, $5, $6)")
+    tx.q("INSERT INTO role_assignments (id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind(assignment.id.as_uuid())
         .bind(tenant_uuid(assignment.tenant_id))
         .bind(assignment.assignee.kind.as_str())
         .bind(assignment.assignee.id)
         .bind(assignment.role_id.as_uuid())
         .bind(assignment.assigned_at)
+        .bind(assignment.expires_at)
         .run()
         .await
         .map_err(|error| RbacError::from(error).or_taken(RbacError::AlreadyAssigned, "role"))?;
@@ -61,7 +58,7 @@ pub(crate) async fn find(
     id: RoleAssignmentId,
 ) -> Result<Option<RoleAssignment>, RbacError> {
     let row = conn
-        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
             WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
         .bind(id.as_uuid())
         .bind(tenant_uuid(tenant))
@@ -77,7 +74,7 @@ pub(crate) async fn find_pair(
     role: RoleId,
 ) -> Result<Option<RoleAssignment>, RbacError> {
     let row = conn
-        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
             WHERE role_id = $1 AND subject_kind = $2 AND subject_id = $3 AND (tenant_id = $4 OR tenant_id IS NULL)")
         .bind(role.as_uuid())
         .bind(assignee.kind.as_str())
@@ -88,20 +85,39 @@ pub(crate) async fn find_pair(
     row.map(RoleAssignment::try_from).transpose()
 }
 
-/// Whether the subject has an active role of the platform.
-pub(crate) async fn has_platform_role(conn: &mut Conn, assignee: Assignee) -> Result<bool, RbacError> {
+/// Writes when `assignment` ends.
+pub(crate) async fn update(tx: &mut Tx, assignment: &RoleAssignment) -> Result<(), RbacError> {
+    tx.q(
+        "UPDATE role_assignments SET expires_at = $1 WHERE id = $2 AND (tenant_id = $3 OR tenant_id IS NULL)",
+    )
+    .bind(assignment.expires_at)
+    .bind(assignment.id.as_uuid())
+    .bind(tenant_uuid(assignment.tenant_id))
+    .run()
+    .await?;
+    Ok(())
+}
+
+/// Whether the subject has an active role of the platform at `now`.
+pub(crate) async fn has_platform_role(
+    conn: &mut Conn,
+    assignee: Assignee,
+    now: DateTime<Utc>,
+) -> Result<bool, RbacError> {
     let found = conn
         .q("SELECT a.id FROM role_assignments AS a JOIN roles AS r ON r.id = a.role_id
-            WHERE a.tenant_id IS NULL AND a.subject_kind = $1 AND a.subject_id = $2 AND r.is_active = $3 LIMIT 1")
+            WHERE a.tenant_id IS NULL AND a.subject_kind = $1 AND a.subject_id = $2 AND r.is_active = $3
+            AND (a.expires_at IS NULL OR a.expires_at > $4) LIMIT 1")
         .bind(assignee.kind.as_str())
         .bind(assignee.id)
         .bind(true)
+        .bind(now)
         .scalar_opt::<Uuid>()
         .await?;
     Ok(found.is_some())
 }
 
-/// Whether the subject has a role of the platform, be it switched off; needs platform scope.
+/// Whether the subject has a role of the platform, be it switched off or expired; needs platform scope.
 pub(crate) async fn is_on_platform(conn: &mut Conn, assignee: Assignee) -> Result<bool, RbacError> {
     let found = conn
         .q("SELECT id FROM role_assignments
@@ -113,35 +129,36 @@ pub(crate) async fn is_on_platform(conn: &mut Conn, assignee: Assignee) -> Resul
     Ok(found.is_some())
 }
 
-/// Who has this role of the platform; needs platform scope.
+/// Who has this role of the platform for good; needs platform scope. Groups are left out: they may be empty.
 pub(crate) async fn holders_on_platform(
     conn: &mut Conn,
     role: RoleId,
 ) -> Result<Vec<RoleAssignment>, RbacError> {
     let rows = conn
-        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
-            WHERE tenant_id IS NULL AND role_id = $1")
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
+            WHERE tenant_id IS NULL AND role_id = $1 AND expires_at IS NULL AND subject_kind IN ('person', 'service')")
         .bind(role.as_uuid())
         .all::<AssignmentRow>()
         .await?;
     all(rows)
 }
 
-/// Everything the subject has in `tenant`, which is at most what people assigned by hand.
+/// Everything the subject has of exactly this owner, which is at most what people assigned by hand.
 pub(crate) async fn of_assignee(
     conn: &mut Conn,
-    tenant: TenantId,
+    owner: Option<TenantId>,
     assignee: Assignee,
 ) -> Result<Vec<RoleAssignment>, RbacError> {
     let rows = conn
-        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
-            WHERE tenant_id = $1 AND subject_kind = $2 AND subject_id = $3")
-        .bind(tenant.as_uuid())
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
+            WHERE (tenant_id = $1 OR tenant_id IS NULL) AND subject_kind = $2 AND subject_id = $3")
+        .bind(tenant_uuid(owner))
         .bind(assignee.kind.as_str())
         .bind(assignee.id)
         .all::<AssignmentRow>()
         .await?;
-    all(rows)
+    // SQLite shows the platform's rows as well.
+    all(rows.into_iter().filter(|row| row.tenant_id == tenant_uuid(owner)).collect())
 }
 
 /// Everything the subject has anywhere; needs platform scope.
@@ -150,7 +167,7 @@ pub(crate) async fn of_assignee_everywhere(
     assignee: Assignee,
 ) -> Result<Vec<RoleAssignment>, RbacError> {
     let rows = conn
-        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
             WHERE subject_kind = $1 AND subject_id = $2")
         .bind(assignee.kind.as_str())
         .bind(assignee.id)
@@ -185,8 +202,6 @@ pub(crate) async fn list(
     let filters = |sql: &mut SqlBuilder| {
         sql.push(" WHERE ");
         visible.push(sql, "tenant_id");
-        // Kinds that this version does not know are not its business.
-        sql.push(" AND subject_kind IN ('person', 'service')");
         if let Some(assignee) = query.assignee {
             sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
             sql.push(" AND subject_id = ").value(assignee.id);
@@ -196,7 +211,7 @@ pub(crate) async fn list(
         }
     };
     let mut sql = conn.builder(
-        "SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at FROM role_assignments",
+        "SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments",
     );
     filters(&mut sql);
     keyset.push(&mut sql);

@@ -4,7 +4,10 @@ use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 use uuid::Uuid;
 
 use super::{Visible, tenant_uuid, total};
-use crate::{RbacError, RolePermission, RolePermissionQuery};
+use crate::{
+    RbacError, RolePermission, RolePermissionQuery,
+    model::{condition_text, stored_rule},
+};
 
 #[derive(sqlx::FromRow)]
 struct GrantRow {
@@ -12,32 +15,41 @@ struct GrantRow {
     tenant_id: Option<Uuid>,
     role_id: Uuid,
     permission_id: Uuid,
+    effect: String,
+    condition: Option<String>,
     created_at: DateTime<Utc>,
 }
 
 impl From<GrantRow> for RolePermission {
     fn from(row: GrantRow) -> Self {
+        let (effect, condition) = stored_rule(&row.effect, row.condition.as_deref());
         Self {
             id: row.id.into(),
             tenant_id: row.tenant_id.map(TenantId::from),
             role_id: row.role_id.into(),
             permission_id: row.permission_id.into(),
+            effect,
+            condition,
             created_at: row.created_at,
         }
     }
 }
 
 pub(crate) async fn insert(tx: &mut Tx, grant: &RolePermission) -> Result<(), RbacError> {
-    tx.q("INSERT INTO role_permissions (id, tenant_id, role_id, permission_id, created_at)
-          VALUES ($1, $2, $3, $4, $5)")
-        .bind(grant.id.as_uuid())
-        .bind(tenant_uuid(grant.tenant_id))
-        .bind(grant.role_id.as_uuid())
-        .bind(grant.permission_id.as_uuid())
-        .bind(grant.created_at)
-        .run()
-        .await
-        .map_err(|error| RbacError::from(error).or_taken(RbacError::AlreadyAttached, "permission"))?;
+    tx.q(
+        "INSERT INTO role_permissions (id, tenant_id, role_id, permission_id, effect, condition, created_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(grant.id.as_uuid())
+    .bind(tenant_uuid(grant.tenant_id))
+    .bind(grant.role_id.as_uuid())
+    .bind(grant.permission_id.as_uuid())
+    .bind(grant.effect.as_str())
+    .bind(condition_text(grant.condition.as_ref())?)
+    .bind(grant.created_at)
+    .run()
+    .await
+    .map_err(|error| RbacError::from(error).or_taken(RbacError::AlreadyAttached, "permission"))?;
     Ok(())
 }
 
@@ -57,7 +69,7 @@ pub(crate) async fn find(
     id: RolePermissionId,
 ) -> Result<Option<RolePermission>, RbacError> {
     let row = conn
-        .q("SELECT id, tenant_id, role_id, permission_id, created_at FROM role_permissions
+        .q("SELECT id, tenant_id, role_id, permission_id, effect, condition, created_at FROM role_permissions
             WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
         .bind(id.as_uuid())
         .bind(tenant_uuid(tenant))
@@ -73,7 +85,7 @@ pub(crate) async fn find_pair(
     permission: PermissionId,
 ) -> Result<Option<RolePermission>, RbacError> {
     let row = conn
-        .q("SELECT id, tenant_id, role_id, permission_id, created_at FROM role_permissions
+        .q("SELECT id, tenant_id, role_id, permission_id, effect, condition, created_at FROM role_permissions
             WHERE role_id = $1 AND permission_id = $2 AND (tenant_id = $3 OR tenant_id IS NULL)")
         .bind(role.as_uuid())
         .bind(permission.as_uuid())
@@ -81,6 +93,19 @@ pub(crate) async fn find_pair(
         .opt::<GrantRow>()
         .await?;
     Ok(row.map(RolePermission::from))
+}
+
+/// Writes effect and condition of `grant`.
+pub(crate) async fn update(tx: &mut Tx, grant: &RolePermission) -> Result<(), RbacError> {
+    tx.q("UPDATE role_permissions SET effect = $1, condition = $2
+          WHERE id = $3 AND (tenant_id = $4 OR tenant_id IS NULL)")
+        .bind(grant.effect.as_str())
+        .bind(condition_text(grant.condition.as_ref())?)
+        .bind(grant.id.as_uuid())
+        .bind(tenant_uuid(grant.tenant_id))
+        .run()
+        .await?;
+    Ok(())
 }
 
 pub(crate) async fn delete(tx: &mut Tx, grant: &RolePermission) -> Result<(), RbacError> {
@@ -116,8 +141,9 @@ pub(crate) async fn list(
             sql.push(" AND permission_id = ").value(permission.as_uuid());
         }
     };
-    let mut sql =
-        conn.builder("SELECT id, tenant_id, role_id, permission_id, created_at FROM role_permissions");
+    let mut sql = conn.builder(
+        "SELECT id, tenant_id, role_id, permission_id, effect, condition, created_at FROM role_permissions",
+    );
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<GrantRow>().await?;

@@ -112,6 +112,19 @@ pub(crate) async fn delete(tx: &mut Tx, permission: &Permission) -> Result<(), R
     Ok(())
 }
 
+/// Whether any rule that the transaction sees denies it. A platform permission may also be denied by rules of tenants, which
+/// a transaction of platform scope sees.
+pub(crate) async fn is_denied_anywhere(conn: &mut Conn, id: PermissionId) -> Result<bool, RbacError> {
+    let found = conn
+        .q("SELECT id FROM role_permissions WHERE permission_id = $1 AND effect <> 'allow'
+            UNION ALL SELECT id FROM permission_overrides WHERE permission_id = $1 AND effect <> 'allow'
+            UNION ALL SELECT id FROM acl_entries WHERE permission_id = $1 AND effect <> 'allow' LIMIT 1")
+        .bind(id.as_uuid())
+        .scalar_opt::<Uuid>()
+        .await?;
+    Ok(found.is_some())
+}
+
 /// Lists the permissions of `visible`; with `role`, only those that the role has.
 pub(crate) async fn list(
     conn: &mut Conn,

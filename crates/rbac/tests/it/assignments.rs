@@ -14,7 +14,7 @@ async fn assigning_and_unassigning_count_when_the_call_returns(db: TestDb) {
     let principal = Principal::person(person).in_tenant(world.a);
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
 
-    let assignment = world.rbac.assign(&context, person, role.id).await.unwrap();
+    let assignment = world.rbac.assign(&context, person, role.id).await.unwrap().value;
     assert_eq!(assignment.assignee, person.into());
     assert!(world.rbac.check(&principal, "user.read").is_allowed());
     assert!(!world.rbac.check(&Principal::person(person).in_tenant(world.b), "user.read").is_allowed());
@@ -41,7 +41,7 @@ async fn assignments_are_found_listed_and_deleted_by_id(db: TestDb) {
     let role = world.role("reader").await;
     let service = ServiceId::from_uuid(uuid::Uuid::from_u128(77));
     world.rbac.assign(&context, service, role.id).await.unwrap();
-    let assignment = world.rbac.assign(&context, person, role.id).await.unwrap();
+    let assignment = world.rbac.assign(&context, person, role.id).await.unwrap().value;
     let of_role = AssignmentQuery { role_id: Some(role.id), with_total: true, ..AssignmentQuery::default() };
     assert_eq!(world.rbac.list_assignments(&context, &of_role).await.unwrap().total, Some(2));
     let of_person = AssignmentQuery { assignee: Some(person.into()), ..of_role.clone() };
@@ -77,7 +77,7 @@ async fn only_the_platform_makes_super_admins(db: TestDb) {
 
     // A super admin works in any tenant, and makes others.
     let root = world.person_in(victim, world.a);
-    let made = world.rbac.assign(&root, mallory, role).await.unwrap();
+    let made = world.rbac.assign(&root, mallory, role).await.unwrap().value;
     assert_eq!(made.tenant_id, None);
     world.rbac.ensure(Some(world.b)).await.unwrap();
     let principal = Principal::person(mallory).in_tenant(world.b);
@@ -220,7 +220,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
         })
         .await;
     assert!(matches!(failed, Err(RbacError::Stale)));
-    assert!(world.rbac.prepare(Some(world.a)).is_none(), "what was rolled back makes nothing stale");
+    assert!(world.rbac.prepare(Some(world.a), None).is_none(), "what was rolled back makes nothing stale");
     let removed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
@@ -228,7 +228,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
         })
         .await;
     assert_eq!(removed.unwrap(), 2);
-    world.rbac.prepare(Some(world.a)).expect("stale after the commit").await.unwrap();
+    world.rbac.prepare(Some(world.a), None).expect("stale after the commit").await.unwrap();
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
 }
 both_engines!(a_subject_loses_its_roles_in_the_transaction_that_removes_it, SETS);

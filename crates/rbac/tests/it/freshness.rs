@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use stylobate_core::{AuditEvent, BoxFuture, Principal, RequestContext};
 use stylobate_db::{Error, Participant, Pending, Scope, Takes, Tx};
-use stylobate_rbac::{Authorizer, NewPermission, NewRole, RbacError, RoleUpdate};
+use stylobate_rbac::{
+    Authorizer, Effect, NewAclEntry, NewOverride, NewPermission, NewRole, RbacError, RoleUpdate,
+};
 use stylobate_testkit::{TestDb, both_engines};
 use tokio::sync::Notify;
 
@@ -50,6 +52,59 @@ async fn a_revocation_in_one_process_is_seen_by_the_other(db: TestDb) {
 }
 both_engines!(a_revocation_in_one_process_is_seen_by_the_other, SETS);
 
+async fn a_revocation_counts_at_once_for_who_demands_its_epoch(db: TestDb) {
+    // A11: nothing runs in the background here; the demand alone brings the other process up to date.
+    let world = World::new(db).await;
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    other.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    let revoked = world.rbac.unassign(&context, person, role.id).await.unwrap();
+    assert!(other.prepare(Some(world.a), None).is_none(), "without a demand it has not heard yet");
+    assert!(other.check(&principal, "user.read").is_allowed());
+    other.prepare(Some(world.a), Some(revoked.epoch)).expect("something to wait for").await.unwrap();
+    assert!(!other.check(&principal, "user.read").is_allowed());
+    assert!(other.prepare(Some(world.a), Some(revoked.epoch)).is_none());
+
+    // What was never handed out is no policy's epoch, and asking for it leaves nothing stale behind.
+    for bogus in [revoked.epoch + 1, i64::MAX] {
+        other.prepare(Some(world.a), Some(bogus)).expect("a look").await.unwrap_err();
+        assert!(other.prepare(Some(world.a), None).is_none());
+    }
+    for old in [0, -1, i64::MIN] {
+        assert!(other.prepare(Some(world.a), Some(old)).is_none());
+    }
+    // A process that has loaded nothing yet.
+    let third = rbac(world.db.open(&[]).await, &world.clock);
+    third.prepare(Some(world.a), Some(revoked.epoch)).unwrap().await.unwrap();
+    assert!(!third.check(&principal, "user.read").is_allowed());
+}
+both_engines!(a_revocation_counts_at_once_for_who_demands_its_epoch, SETS);
+
+async fn a_platform_role_taken_inside_a_tenant_counts_for_who_demands_the_epoch(db: TestDb) {
+    let world = World::new(db).await;
+    let (root, victim) = (world.super_admin().await, world.super_admin().await);
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    other.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(victim).in_tenant(world.a);
+    assert!(other.check(&principal, "user.delete").is_allowed());
+    let role = world.super_admin_role().await;
+    let taken = world.rbac.unassign(&world.person_in(root, world.a), victim, role).await.unwrap();
+    assert!(other.check(&principal, "user.delete").is_allowed());
+    other.prepare(Some(world.a), Some(taken.epoch)).expect("something to wait for").await.unwrap();
+    assert!(!other.check(&principal, "user.delete").is_allowed());
+    assert!(other.prepare(Some(world.a), Some(taken.epoch)).is_none());
+
+    // Without a tenant it is the platform's own epoch.
+    let outside = RequestContext::new(Principal::person(root));
+    let given = world.rbac.assign(&outside, victim, role).await.unwrap();
+    other.prepare(None, Some(given.epoch)).expect("something to wait for").await.unwrap();
+    assert!(other.check(&Principal::person(victim), "user.delete").is_allowed());
+}
+both_engines!(a_platform_role_taken_inside_a_tenant_counts_for_who_demands_the_epoch, SETS);
+
 async fn a_look_loads_what_changed_and_nothing_else(db: TestDb) {
     let world = World::new(db).await;
     let other = rbac(world.db.open(&[]).await, &world.clock);
@@ -77,7 +132,7 @@ async fn own_changes_count_at_once_however_many_happen(db: TestDb) {
         tasks.push(tokio::spawn(async move {
             let principal = Principal::person(person).in_tenant(context.principal.tenant.unwrap());
             let may = async || {
-                if let Some(loading) = rbac.prepare(principal.tenant) {
+                if let Some(loading) = rbac.prepare(principal.tenant, None) {
                     loading.await.unwrap();
                 }
                 rbac.check(&principal, "user.read").is_allowed()
@@ -102,7 +157,7 @@ async fn many_requests_load_one_tenant_once(db: TestDb) {
     for _ in 0..50 {
         let (rbac, tenant) = (world.rbac.clone(), world.a);
         tasks.push(tokio::spawn(async move {
-            match rbac.prepare(Some(tenant)) {
+            match rbac.prepare(Some(tenant), None) {
                 Some(loading) => loading.await,
                 None => Ok(()),
             }
@@ -111,7 +166,7 @@ async fn many_requests_load_one_tenant_once(db: TestDb) {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert!(world.rbac.prepare(Some(world.a)).is_none());
+    assert!(world.rbac.prepare(Some(world.a), None).is_none());
 }
 both_engines!(many_requests_load_one_tenant_once, SETS);
 
@@ -122,6 +177,7 @@ async fn without_the_database_the_last_snapshot_serves_and_changes_are_refused(d
     let role = world.role_with("reader", "user.read").await;
     world.rbac.assign(&context, person, role.id).await.unwrap();
     world.rbac.ensure(Some(world.a)).await.unwrap();
+    let permission = world.permission("user.read").await;
     world.db.close().await;
 
     let principal = Principal::person(person).in_tenant(world.a);
@@ -129,6 +185,13 @@ async fn without_the_database_the_last_snapshot_serves_and_changes_are_refused(d
     assert!(world.rbac.check(&principal, "user.read").is_allowed());
     world.rbac.ensure(Some(world.a)).await.unwrap();
     assert!(matches!(world.rbac.unassign(&context, person, role.id).await, Err(RbacError::Db(_))));
+    let new = NewOverride::new(person, permission, Effect::Allow);
+    assert!(matches!(world.rbac.set_override(&context, new).await, Err(RbacError::Db(_))));
+    // What is known already serves a demand, what is not is refused within the time for one.
+    let epoch = world.rbac.engine().epoch(Some(world.a)).unwrap();
+    assert!(world.rbac.prepare(Some(world.a), Some(epoch)).is_none());
+    let demand = world.rbac.prepare(Some(world.a), Some(epoch + 1)).unwrap();
+    tokio::time::timeout(PATIENCE, demand).await.expect("an answer in time").unwrap_err();
     // Somebody else's tenant cannot be decided about, and is refused.
     world.rbac.ensure(Some(world.b)).await.unwrap_err();
     let elsewhere = Principal::person(person).in_tenant(world.b);
@@ -179,12 +242,21 @@ async fn every_change_is_audited_with_what_was_before_and_after(db: TestDb) {
     let recorder = Arc::new(Recorder::default());
     let audited = rbac(world.db.open(&[Arc::clone(&recorder) as _]).await, &world.clock);
     let (context, person) = (world.in_a(), world.person());
-    let role = audited.create_role(&context, NewRole::new("editor")).await.unwrap();
-    let permission = audited.create_permission(&context, NewPermission::new("own.a")).await.unwrap();
+    let role = audited.create_role(&context, NewRole::new("editor")).await.unwrap().value;
+    let permission = audited.create_permission(&context, NewPermission::new("own.a")).await.unwrap().value;
     audited.attach(&context, role.id, permission.id).await.unwrap();
     audited.assign(&context, person, role.id).await.unwrap();
     let rename = RoleUpdate { name: Some("writer".into()), ..RoleUpdate::default() };
     audited.update_role(&context, role.id, rename).await.unwrap();
+    let parent = audited.create_role(&context, NewRole::new("parent")).await.unwrap().value;
+    audited.add_parent(&context, role.id, parent.id).await.unwrap();
+    audited.remove_parent(&context, role.id, parent.id).await.unwrap();
+    let rule = NewOverride::new(person, permission.id, Effect::Deny);
+    let rule = audited.set_override(&context, rule).await.unwrap().value;
+    audited.remove_override(&context, rule.id).await.unwrap();
+    let entry = NewAclEntry::new(("doc", "1"), person, permission.id, Effect::Deny);
+    let entry = audited.set_acl_entry(&context, entry).await.unwrap().value;
+    audited.remove_acl_entry(&context, entry.id).await.unwrap();
     audited.unassign(&context, person, role.id).await.unwrap();
     audited.detach(&context, role.id, permission.id).await.unwrap();
     audited.delete_permission(&context, permission.id).await.unwrap();
@@ -203,6 +275,13 @@ async fn every_change_is_audited_with_what_was_before_and_after(db: TestDb) {
             "role.perm.assign",
             "role.assign",
             "role.update",
+            "role.create",
+            "role.parent.add",
+            "role.parent.remove",
+            "override.set",
+            "override.remove",
+            "acl.set",
+            "acl.remove",
             "role.revoke",
             "role.perm.revoke",
             "perm.delete",
@@ -214,7 +293,7 @@ async fn every_change_is_audited_with_what_was_before_and_after(db: TestDb) {
     assert_eq!(update.before.as_ref().unwrap()["name"], "editor");
     assert_eq!(update.after.as_ref().unwrap()["name"], "writer");
     assert_eq!((update.tenant, update.target.id.clone()), (Some(world.a), Some(role.id.to_string())));
-    assert_eq!((events[9].tenant, events[9].actor.id.as_deref()), (None, Some("createsuperuser")));
+    assert_eq!((events[16].tenant, events[16].actor.id.as_deref()), (None, Some("createsuperuser")));
 }
 both_engines!(every_change_is_audited_with_what_was_before_and_after, SETS);
 
@@ -231,6 +310,10 @@ fn the_futures_can_move_between_threads() {
         is_send(rbac.seed(context, None));
         is_send(rbac.unassign(context, stylobate_core::PersonId::from_uuid(uuid::Uuid::nil()), role));
         is_send(rbac.assign(context, stylobate_core::PersonId::from_uuid(uuid::Uuid::nil()), role));
+        is_send(rbac.prepare(None, Some(1)));
+        is_send(rbac.add_parent(context, role, role));
+        is_send(rbac.overrides(context, &stylobate_rbac::OverrideQuery::default()));
+        is_send(rbac.sweep_expired(context, chrono::TimeDelta::days(30)));
         is_send(rbac.run(std::future::pending()));
         is_send(rbac.list_roles(context, &stylobate_rbac::RoleQuery::default()));
     }

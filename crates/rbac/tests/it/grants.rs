@@ -14,8 +14,8 @@ async fn attaching_and_detaching_count_when_the_call_returns(db: TestDb) {
     let principal = Principal::person(person).in_tenant(world.a);
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "role_lacks_permission");
 
-    let link = world.rbac.attach(&context, role.id, permission).await.unwrap();
-    assert!(world.rbac.prepare(Some(world.a)).is_none(), "nothing is left to wait for");
+    let link = world.rbac.attach(&context, role.id, permission).await.unwrap().value;
+    assert!(world.rbac.prepare(Some(world.a), None).is_none(), "nothing is left to wait for");
     assert!(world.rbac.check(&principal, "user.read").is_allowed());
     let again = world.rbac.attach(&context, role.id, permission).await.unwrap_err();
     assert_eq!(again.code(), "already_attached");
@@ -56,12 +56,12 @@ async fn what_belongs_to_the_platform_or_another_tenant_is_not_attached(db: Test
     // A11, C20
     let world = World::new(db).await;
     let role = world.role("greedy").await;
-    for key in ["metrics.read", "*"] {
+    for key in ["platform.metrics.read", "*"] {
         let refused = world.rbac.attach(&world.in_a(), role.id, world.permission(key).await).await;
         assert!(matches!(refused, Err(RbacError::PlatformOwned)), "{key}: {refused:?}");
     }
     let new = stylobate_rbac::NewPermission::new("secret.use");
-    let foreign = world.rbac.create_permission(&world.in_b(), new).await.unwrap();
+    let foreign = world.rbac.create_permission(&world.in_b(), new).await.unwrap().value;
     let refused = world.rbac.attach(&world.in_a(), role.id, foreign.id).await;
     assert!(matches!(refused, Err(RbacError::NotFound { entity: "permission" })), "{refused:?}");
 }

@@ -1,6 +1,8 @@
 //! The second wall: what PostgreSQL itself refuses to a statement that forgot its tenant.
 
+use stylobate_core::RequestContext;
 use stylobate_db::{Error, Scope, Tx};
+use stylobate_rbac::{Effect, NewAclEntry, NewOverride};
 use stylobate_testkit::TestDb;
 
 use crate::world::{SETS, World};
@@ -72,6 +74,52 @@ async fn a_link_to_another_tenants_role_is_refused_by_the_schema() {
         .bind(uuid::Uuid::from_u128(5))
         .bind(world.b.as_uuid())
         .bind(role.id.as_uuid())
+        .run()
+        .await;
+    assert!(refused.is_err_and(|error| error.is_foreign_key_violation()));
+    tx.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_for_one_subject_are_walled_off_too() {
+    // A12: by statements that forget the tenant.
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    let (context, system) = (world.in_a(), RequestContext::system("test"));
+    let (read, person) = (world.permission("user.read").await, world.person());
+    let (role, parent) = (world.role("heir").await.id, world.role("parent").await.id);
+    world.rbac.add_parent(&context, role, parent).await.unwrap();
+    for context in [&context, &system] {
+        world.rbac.set_override(context, NewOverride::new(person, read, Effect::Allow)).await.unwrap();
+        let entry = NewAclEntry::new(("doc", "1"), person, read, Effect::Allow);
+        world.rbac.set_acl_entry(context, entry).await.unwrap();
+    }
+    for (tenant, seen) in [(world.a, 1), (world.b, 0)] {
+        let mut tx = world.db.begin_read(Scope::Tenant(tenant)).await.unwrap();
+        for sql in [
+            "SELECT count(*) FROM role_parents",
+            "SELECT count(*) FROM permission_overrides",
+            "SELECT count(*) FROM acl_entries",
+        ] {
+            assert_eq!(count(&mut tx, sql).await, seen, "{sql}");
+        }
+        tx.rollback().await.unwrap();
+    }
+    let mut tx = world.db.begin(Scope::Tenant(world.b)).await.unwrap();
+    for sql in [
+        "DELETE FROM role_parents",
+        "DELETE FROM permission_overrides",
+        "UPDATE permission_overrides SET effect = 'deny'",
+        "DELETE FROM acl_entries",
+        "UPDATE acl_entries SET effect = 'deny'",
+    ] {
+        assert_eq!(tx.q(sql).run().await.unwrap(), 0, "{sql}");
+    }
+    // C20: foreign keys look past row-level security, so the keys themselves carry the tenant.
+    let refused = tx
+        .q("INSERT INTO role_parents (tenant_id, role_id, parent_id, created_at)
+            SELECT $1, id, $2, created_at FROM roles WHERE tenant_id = $1 LIMIT 1")
+        .bind(world.b.as_uuid())
+        .bind(parent.as_uuid())
         .run()
         .await;
     assert!(refused.is_err_and(|error| error.is_foreign_key_violation()));

@@ -8,11 +8,20 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "casbin")]
+mod casbin;
+#[cfg(all(feature = "casbin", feature = "sql"))]
+mod casbin_rows;
+mod docs;
 mod engine;
 mod oracle;
 
 #[cfg(feature = "sql")]
 mod assignments;
+#[cfg(feature = "sql")]
+mod delegation;
+#[cfg(feature = "sql")]
+mod filter;
 #[cfg(feature = "sql")]
 mod freshness;
 #[cfg(feature = "sql")]
@@ -23,6 +32,8 @@ mod isolation;
 mod permissions;
 #[cfg(feature = "sql")]
 mod roles;
+#[cfg(feature = "sql")]
+mod rules;
 #[cfg(feature = "sql")]
 mod seed;
 #[cfg(feature = "sql")]

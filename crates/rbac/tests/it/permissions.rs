@@ -16,7 +16,7 @@ async fn a_tenants_permission_is_made_checked_changed_and_deleted(db: TestDb) {
 
     let rename =
         PermissionUpdate { key: Some("report.run".into()), version: Some(1), ..PermissionUpdate::default() };
-    let changed = world.rbac.update_permission(&context, permission, rename.clone()).await.unwrap();
+    let changed = world.rbac.update_permission(&context, permission, rename.clone()).await.unwrap().value;
     assert_eq!((changed.key.as_str(), changed.version), ("report.run", 2));
     assert!(world.rbac.check(&principal, "report.run").is_allowed());
     assert_eq!(world.rbac.check(&principal, "report:run").reason.code(), "unknown_permission");
@@ -89,7 +89,7 @@ async fn a_permission_of_the_platform_that_goes_takes_its_grants_along(db: TestD
     let world = World::new(db).await;
     let (context, person) = (world.in_a(), world.person());
     let platform = RequestContext::system("operator");
-    let beta = world.rbac.create_permission(&platform, NewPermission::new("beta.use")).await.unwrap();
+    let beta = world.rbac.create_permission(&platform, NewPermission::new("beta.use")).await.unwrap().value;
     let role = world.role("tester").await;
     world.rbac.attach(&context, role.id, beta.id).await.unwrap();
     world.rbac.assign(&context, person, role.id).await.unwrap();

@@ -57,7 +57,7 @@ impl World {
     }
 
     pub(crate) async fn role(&self, name: &str) -> Role {
-        self.rbac.create_role(&self.in_a(), NewRole::new(name)).await.unwrap()
+        self.rbac.create_role(&self.in_a(), NewRole::new(name)).await.unwrap().value
     }
 
     /// The id of a permission of the catalogue or of tenant a.
@@ -66,7 +66,9 @@ impl World {
         let found = self.rbac.list_permissions(&self.in_a(), &query).await.unwrap();
         match found.items.into_iter().find(|one| one.key == key) {
             Some(permission) => permission.id,
-            None => self.rbac.create_permission(&self.in_a(), NewPermission::new(key)).await.unwrap().id,
+            None => {
+                self.rbac.create_permission(&self.in_a(), NewPermission::new(key)).await.unwrap().value.id
+            }
         }
     }
 

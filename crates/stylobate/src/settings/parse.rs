@@ -4,9 +4,9 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 use stylobate_auth::{HashParams, PasswordPeppers};
-use stylobate_tower_middleware::{RefreshCookie, SameSite};
+use stylobate_tower_middleware::{InternalSecret, RefreshCookie, SameSite};
 
-use super::{Environment, Settings, SettingsInvalid, source::Values, table};
+use super::{Environment, RbacEngine, Settings, SettingsInvalid, source::Values, table};
 
 mod signing;
 
@@ -84,6 +84,8 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         proxies_max: optional_number(&mut values, table::PROXIES_COUNT, 0..=16),
         hsts: flag(&mut values, table::HSTS, is_production),
         metrics_token: metrics_token(&mut values),
+        internal_secret: internal_secret(&mut values),
+        rbac_engine: rbac_engine(&mut values),
         docs_public: flag(&mut values, table::DOCS_PUBLIC, !is_production),
         log_level: log_level(&values),
         log_json: log_json(&mut values, is_production),
@@ -378,6 +380,30 @@ fn metrics_token(values: &mut Values) -> Option<SecretString> {
     Some(token)
 }
 
+fn internal_secret(values: &mut Values) -> Option<SecretString> {
+    let secret = secret(values, table::INTERNAL_SECRET)?;
+    if let Err(error) = InternalSecret::new(secret.clone()) {
+        let name = values.name(table::INTERNAL_SECRET);
+        values.problem(name, error.to_string());
+    }
+    Some(secret)
+}
+
+fn rbac_engine(values: &mut Values) -> RbacEngine {
+    let given = text(values, table::RBAC_ENGINE).unwrap_or_default();
+    match given.to_lowercase().as_str() {
+        "" | "native" => RbacEngine::Native,
+        "casbin" if cfg!(feature = "casbin") => RbacEngine::Casbin,
+        other => {
+            let name = values.name(table::RBAC_ENGINE);
+            let problem =
+                if other == "casbin" { "is not compiled in" } else { "is neither `native` nor `casbin`" };
+            values.problem(name, problem);
+            RbacEngine::Native
+        }
+    }
+}
+
 /// Python spells two of the levels otherwise.
 fn log_level(values: &Values) -> String {
     let text = text(values, table::LOG_LEVEL).unwrap_or_default().to_lowercase();
@@ -472,6 +498,18 @@ mod tests {
         assert!(!format!("{error} {error:?}").contains("canary"));
         let debug = format!("{:?}", settings(&[("DATABASE_URL", "postgres://u:canary@h/d")]).unwrap());
         assert!(!debug.contains("canary"), "{debug}");
+    }
+
+    #[test]
+    fn a_short_internal_secret_and_an_unknown_engine_stop_the_start() {
+        assert_eq!(problems(&[("INTERNAL_API_SECRET", "short")]), ["INTERNAL_API_SECRET"]);
+        assert_eq!(problems(&[("INTERNAL_API_SECRET", &"canary ".repeat(8))]), ["INTERNAL_API_SECRET"]);
+        let sound = settings(&[("INTERNAL_API_SECRET", &"canary".repeat(8))]).unwrap();
+        assert!(sound.internal_secret.is_some() && !format!("{sound:?}").contains("canary"));
+        assert_eq!(problems(&[("RBAC_ENGINE", "oso")]), ["RBAC_ENGINE"]);
+        assert_eq!(settings(&[("RBAC_ENGINE", "native")]).unwrap().rbac_engine, RbacEngine::Native);
+        let casbin = settings(&[("RBAC_ENGINE", "Casbin")]);
+        assert_eq!(casbin.is_ok(), cfg!(feature = "casbin"));
     }
 
     #[test]

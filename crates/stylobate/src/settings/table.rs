@@ -93,6 +93,8 @@ table! {
     PROXIES_COUNT = "HTTP__PROXIES_MAX" ["PROXIES_COUNT"] ("no limit among TRUSTED_PROXIES") "How many proxies in a row are believed at most; applies only to peers in TRUSTED_PROXIES.";
     HSTS = "HTTP__HSTS" ["ENABLE_HSTS"] ("true in production") "Whether `Strict-Transport-Security` is sent.";
     #[secret] METRICS_TOKEN = "OBSERVABILITY__METRICS_TOKEN" ["METRICS_TOKEN"] ("none: loopback only") "The bearer token that scrapers of `/metrics` present, at least 16 characters. Production wants one.";
+    #[secret] INTERNAL_SECRET = "ACCESS__INTERNAL_SECRET" ["INTERNAL_API_SECRET"] ("none: nobody") "What programs of the operator present in `X-Internal-Secret` on the routes that take it, instead of signing in: at least 32 visible ASCII characters.";
+    RBAC_ENGINE = "ACCESS__RBAC_ENGINE" ["RBAC_ENGINE"] ("native") "What decides about permissions: `native`, or `casbin` on the same rows.";
     DOCS_PUBLIC = "HTTP__DOCS_PUBLIC" ["DOCS_PUBLIC"] ("true outside production") "Whether the API documents are open to everybody; otherwise they need `docs.read`.";
     LOG_LEVEL = "OBSERVABILITY__LOG_LEVEL" ["LOG_LEVEL"] ("info") "What is logged: a level, or directives such as `info,stylobate_db=debug`.";
     LOG_FORMAT = "OBSERVABILITY__LOG_FORMAT" ["LOG_FORMAT"] ("pretty; json in production") "`pretty` or `json`.";

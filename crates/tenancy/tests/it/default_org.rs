@@ -87,3 +87,15 @@ async fn processes_that_start_at_once_agree(test_db: TestDb) {
     assert_eq!(count, 1);
 }
 both_engines!(processes_that_start_at_once_agree, &[&MIGRATIONS]);
+
+async fn organisations_are_gone_through_in_order(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let mut all = vec![fixture.default_org().await.id, fixture.org("b").await, fixture.org("c").await];
+    all.sort_unstable();
+    let mut reader = fixture.db.read().await.unwrap();
+    let first = fixture.tenancy.org_ids(&mut reader, None, 2).await.unwrap();
+    let rest = fixture.tenancy.org_ids(&mut reader, first.last().copied(), 2).await.unwrap();
+    assert_eq!([first, rest].concat(), all);
+    assert!(fixture.tenancy.org_ids(&mut reader, all.last().copied(), 2).await.unwrap().is_empty());
+}
+both_engines!(organisations_are_gone_through_in_order, &[&MIGRATIONS]);

@@ -5,9 +5,11 @@ use std::sync::{
 
 use axum::{Router, body::Body, routing::get};
 use http::Method;
-use stylobate_core::{BoxFuture, Outcome, Principal, TenantId};
-use stylobate_rbac::{Authorizer, Decision, PolicyUnavailable};
-use stylobate_tower_middleware::{Permission, PermissionGuardLayer, RoutePermissions};
+use stylobate_core::{BoxFuture, Outcome, TenantId};
+use stylobate_rbac::{Authorizer, Decision, PolicyUnavailable, Question};
+use stylobate_tower_middleware::{
+    CurrentPrincipal, InternalSecret, Permission, PermissionGuardLayer, RoutePermissions,
+};
 use tower::ServiceBuilder;
 
 use crate::support::{Recorded, authenticate, edge, engine, problem, request, router, send, text};
@@ -118,6 +120,7 @@ async fn a_denial_names_the_permission_and_is_recorded() {
     assert_eq!(event.request_id.unwrap().to_string(), id);
     let metadata = event.metadata.as_ref().unwrap();
     assert_eq!(metadata["reason"], "role_lacks_permission");
+    assert_eq!(metadata["missing"], "permission");
     assert_eq!((&metadata["route"], &metadata["method"]), (&"/people/{id}".into(), &"GET".into()));
 }
 
@@ -133,11 +136,15 @@ async fn a_denial_that_cannot_be_recorded_is_still_a_denial() {
 struct Broken(&'static str);
 
 impl Authorizer for Broken {
-    fn check(&self, _principal: &Principal, _permission: &str) -> Decision {
+    fn decide(&self, _question: Question<'_>) -> Decision {
         panic!("the engine broke")
     }
 
-    fn prepare(&self, _tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+    fn prepare(
+        &self,
+        _tenant: Option<TenantId>,
+        _at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
         match self.0 {
             "check" => None,
             "prepare" => panic!("loading broke"),
@@ -161,12 +168,16 @@ struct Loading {
 }
 
 impl Authorizer for Loading {
-    fn check(&self, principal: &Principal, permission: &str) -> Decision {
+    fn decide(&self, question: Question<'_>) -> Decision {
         assert!(self.loaded.load(Ordering::SeqCst), "checked before it was loaded");
-        self.engine.check(principal, permission)
+        self.engine.decide(question)
     }
 
-    fn prepare(&self, _tenant: Option<TenantId>) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+    fn prepare(
+        &self,
+        _tenant: Option<TenantId>,
+        _at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
         if self.loaded.load(Ordering::SeqCst) {
             return None;
         }
@@ -195,4 +206,90 @@ async fn one_permission_guards_a_whole_router() {
     let request =
         request("GET", "/anything").header("authorization", "Bearer ada").body(Body::empty()).unwrap();
     assert_eq!(text(send(app, request).await).await, "done");
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// What came of a request with these headers to a route that takes the internal secret, or does not.
+async fn with_headers(takes_secret: bool, headers: &[(&str, &str)]) -> (u16, String) {
+    let mut guard = PermissionGuardLayer::require(engine(), Permission::Key("user.delete"));
+    if takes_secret {
+        guard = guard.with_internal_secret(InternalSecret::new(SECRET.into()).unwrap());
+    }
+    let layers = ServiceBuilder::new().layer(edge()).layer(authenticate()).layer(guard);
+    let who =
+        get(async |principal: CurrentPrincipal| format!("{:?} {:?}", principal.subject, principal.scopes));
+    let mut request = request("GET", "/cache");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = send(router([("/cache", who)]).layer(layers), request.body(Body::empty()).unwrap()).await;
+    (response.status().as_u16(), text(response).await)
+}
+
+#[tokio::test]
+async fn the_internal_secret_is_the_platform_with_one_permission() {
+    let secret = ("x-internal-secret", SECRET);
+    let (status, who) = with_headers(true, &[secret]).await;
+    assert_eq!((status, who.as_str()), (200, r#"System Some(["user.delete"])"#));
+    // Elsewhere it means nothing.
+    assert_eq!(with_headers(false, &[secret]).await.0, 401);
+    assert_eq!(with_headers(true, &[]).await.0, 401);
+    let longer = format!("{SECRET}0");
+    for wrong in ["", "x", &SECRET[1..], &SECRET.to_uppercase(), &longer] {
+        assert_eq!(with_headers(true, &[("x-internal-secret", wrong)]).await.0, 401, "{wrong}");
+    }
+    // Two opinions about who asks are none.
+    for other in [("authorization", "Bearer ada"), ("authorization", "Bearer stale"), secret] {
+        let (status, body) = with_headers(true, &[secret, other]).await;
+        assert!(status == 400 && body.contains("ambiguous_credential"), "{other:?} {body}");
+    }
+}
+
+/// Has the policies of epoch 5, and waits in vain for newer ones.
+struct Fifth(Arc<dyn Authorizer>);
+
+impl Authorizer for Fifth {
+    fn decide(&self, question: Question<'_>) -> Decision {
+        self.0.decide(question)
+    }
+
+    fn prepare(
+        &self,
+        owner: Option<TenantId>,
+        at_least: Option<i64>,
+    ) -> Option<BoxFuture<'_, Result<(), PolicyUnavailable>>> {
+        // The platform's is one behind.
+        let has = if owner.is_some() { 5 } else { 4 };
+        let late = at_least.is_some_and(|wanted| wanted > has);
+        late.then(|| Box::pin(async { Err(PolicyUnavailable("too old".into())) }) as BoxFuture<'_, _>)
+    }
+}
+
+#[tokio::test]
+async fn a_request_says_how_fresh_the_policy_has_to_be() {
+    let ask = async |values: &[&str]| {
+        let guard = PermissionGuardLayer::for_routes(Arc::new(Fifth(engine())), table());
+        let mut request = request("GET", "/people").header("authorization", "Bearer ada");
+        for value in values {
+            request = request.header("x-policy-epoch", *value);
+        }
+        let response = send(app(guard), request.body(Body::empty()).unwrap()).await;
+        match response.status().as_u16() {
+            200 => "done".to_owned(),
+            _ => problem(response).await["code"].as_str().unwrap().to_owned(),
+        }
+    };
+    for (values, expected) in [
+        (&["5"][..], "done"),
+        (&["0", "platform=4"], "done"),
+        (&["3, 5, platform=4"], "done"),
+        (&["6"], "policy_stale"),
+        (&["3", "6"], "policy_stale"),
+        (&["platform=5"], "policy_stale"),
+        (&["newest"], "bad_request"),
+        (&["-1"], "bad_request"),
+    ] {
+        assert_eq!(ask(values).await, expected, "{values:?}");
+    }
 }

@@ -13,7 +13,10 @@ use stylobate_core::{
     AuditError, AuditEvent, AuditSink, BoxFuture, Clock, Credential, PersonId, Principal, SystemClock,
     TenantId,
 };
-use stylobate_rbac::{Authorizer, Engine, Policy, PolicyPermission, PolicyRole, default_catalogue};
+use stylobate_rbac::{
+    Authorizer, Engine, Policy, PolicyAssignment, PolicyGrant, PolicyPermission, PolicyRole,
+    default_catalogue,
+};
 use stylobate_tower_middleware::{
     AuthenticateLayer, Authenticator, BodyLimitLayer, CatchPanicLayer, CredentialRefused, CsrfLayer,
     EdgeLayer, Presented, SessionCookie, TimeLimitLayer,
@@ -71,14 +74,15 @@ pub(crate) fn authenticate() -> AuthenticateLayer {
 /// An engine in which Ada may read people and nobody may do anything else.
 pub(crate) fn engine() -> Arc<dyn Authorizer> {
     let now = SystemClock.now();
-    let engine = Engine::new(Arc::new(default_catalogue()));
+    let engine = Engine::new(Arc::new(default_catalogue()), Arc::new(SystemClock));
     let (role, permission) = (stylobate_core::RoleId::new(now), stylobate_core::PermissionId::new(now));
     let policy = Policy {
         epoch: 1,
         permissions: vec![PolicyPermission { id: permission, key: "user.read".into(), is_active: true }],
         roles: vec![PolicyRole { id: role, is_active: true }],
-        grants: vec![(role, permission)],
-        assignments: vec![(ada().into(), role)],
+        grants: vec![PolicyGrant::allow(role, permission)],
+        assignments: vec![PolicyAssignment::new(ada(), role)],
+        ..Policy::default()
     };
     let _ = engine.install(Some(tenant()), &policy);
     Arc::new(engine)

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use stylobate::rbac;
+use stylobate::rbac::{self, Condition, Effect};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -68,6 +68,12 @@ pub(super) struct RolePermissionView {
     id: Uuid,
     role_id: Uuid,
     permission_id: Uuid,
+    /// `allow` or `deny`.
+    #[schema(value_type = String)]
+    effect: Effect,
+    /// When the rule applies; `null` is always.
+    #[schema(value_type = Option<Object>)]
+    condition: Option<Condition>,
     created_at: DateTime<Utc>,
 }
 
@@ -77,6 +83,8 @@ impl From<rbac::RolePermission> for RolePermissionView {
             id: link.id.as_uuid(),
             role_id: link.role_id.as_uuid(),
             permission_id: link.permission_id.as_uuid(),
+            effect: link.effect,
+            condition: link.condition,
             created_at: link.created_at,
         }
     }
@@ -89,6 +97,8 @@ pub(super) struct PersonRoleView {
     person_id: Uuid,
     role_id: Uuid,
     assigned_at: DateTime<Utc>,
+    /// From when on the person has the role no longer.
+    expires_at: Option<DateTime<Utc>>,
 }
 
 impl From<rbac::RoleAssignment> for PersonRoleView {
@@ -98,6 +108,7 @@ impl From<rbac::RoleAssignment> for PersonRoleView {
             person_id: link.assignee.id,
             role_id: link.role_id.as_uuid(),
             assigned_at: link.assigned_at,
+            expires_at: link.expires_at,
         }
     }
 }
@@ -110,9 +121,10 @@ fn active() -> bool {
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleInput {
     /// Unique in the tenant, whatever the case: 1 to 80 printable ASCII characters.
+    #[serde(alias = "role_name")]
     pub(super) name: String,
     /// At most 500 characters.
-    #[serde(default)]
+    #[serde(default, alias = "role_description")]
     pub(super) description: Option<String>,
     #[serde(default = "active")]
     pub(super) is_active: bool,
@@ -124,10 +136,10 @@ pub(super) struct RoleInput {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RolePatch {
-    #[serde(default)]
+    #[serde(default, alias = "role_name")]
     pub(super) name: Option<String>,
     /// `null` takes it away.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, alias = "role_description", deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(super) description: Option<Option<String>>,
     #[serde(default)]
@@ -141,9 +153,10 @@ pub(super) struct RolePatch {
 #[serde(deny_unknown_fields)]
 pub(super) struct PermissionInput {
     /// Segments of a-z, 0-9, `_` and `-` joined by `.` or `:`: `reports.read`.
+    #[serde(alias = "permission_name")]
     pub(super) key: String,
     /// At most 500 characters.
-    #[serde(default)]
+    #[serde(default, alias = "permission_description")]
     pub(super) description: Option<String>,
     #[serde(default = "active")]
     pub(super) is_active: bool,
@@ -155,10 +168,10 @@ pub(super) struct PermissionInput {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PermissionPatch {
-    #[serde(default)]
+    #[serde(default, alias = "permission_name")]
     pub(super) key: Option<String>,
     /// `null` takes it away.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, alias = "permission_description", deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(super) description: Option<Option<String>>,
     #[serde(default)]
@@ -172,12 +185,24 @@ pub(super) struct PermissionPatch {
 #[serde(deny_unknown_fields)]
 pub(super) struct AttachInput {
     pub(super) permission_id: Uuid,
+    /// `allow` (the default) or `deny`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) effect: Effect,
+    /// When the rule applies: `{"owner":{}}`, `{"attribute":{"name","equals"}}`, `{"time_window":{…}}`,
+    /// `{"assurance":{"at_least"}}`, `{"all":[…]}`, `{"any":[…]}`; always without one.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(super) condition: Option<Condition>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AssignInput {
     pub(super) role_id: Uuid,
+    /// From when on the person has the role no longer.
+    #[serde(default)]
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

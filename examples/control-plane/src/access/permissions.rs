@@ -3,13 +3,14 @@ use serde::Deserialize;
 use stylobate::{
     core::{Page, PermissionId},
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, StrictJson},
+    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PolicyEpoch, StrictJson},
     rbac::{NewPermission, PermissionOrder, PermissionQuery, PermissionUpdate},
 };
 
 use super::{
     Access,
     model::{ListFilter, PermissionInput, PermissionPatch, PermissionView},
+    written,
 };
 
 const TAG: &str = "permissions";
@@ -105,10 +106,10 @@ async fn create(
     State(access): State<Access>,
     context: Context,
     StrictJson(input): StrictJson<PermissionInput>,
-) -> ApiResult<(StatusCode, Json<PermissionView>)> {
+) -> ApiResult<(StatusCode, PolicyEpoch, Json<PermissionView>)> {
     let new = NewPermission { key: input.key, description: input.description, is_active: input.is_active };
-    let permission = access.rbac.create_permission(&context, new).await?;
-    Ok((StatusCode::CREATED, Json(permission.into())))
+    let (epoch, permission) = written(&context, access.rbac.create_permission(&context, new).await?);
+    Ok((StatusCode::CREATED, epoch, Json(permission.into())))
 }
 
 async fn get(
@@ -125,14 +126,15 @@ async fn patch(
     context: Context,
     PathId(id): PathId<PermissionId>,
     StrictJson(input): StrictJson<PermissionPatch>,
-) -> ApiResult<Json<PermissionView>> {
+) -> ApiResult<(PolicyEpoch, Json<PermissionView>)> {
     let update = PermissionUpdate {
         key: input.key,
         description: input.description,
         is_active: input.is_active,
         version: input.version,
     };
-    Ok(Json(access.rbac.update_permission(&context, id, update).await?.into()))
+    let (epoch, permission) = written(&context, access.rbac.update_permission(&context, id, update).await?);
+    Ok((epoch, Json(permission.into())))
 }
 
 async fn put(
@@ -140,21 +142,22 @@ async fn put(
     context: Context,
     PathId(id): PathId<PermissionId>,
     StrictJson(input): StrictJson<PermissionInput>,
-) -> ApiResult<Json<PermissionView>> {
+) -> ApiResult<(PolicyEpoch, Json<PermissionView>)> {
     let update = PermissionUpdate {
         key: Some(input.key),
         description: Some(input.description),
         is_active: Some(input.is_active),
         version: input.version,
     };
-    Ok(Json(access.rbac.update_permission(&context, id, update).await?.into()))
+    let (epoch, permission) = written(&context, access.rbac.update_permission(&context, id, update).await?);
+    Ok((epoch, Json(permission.into())))
 }
 
 async fn delete(
     State(access): State<Access>,
     context: Context,
     PathId(id): PathId<PermissionId>,
-) -> ApiResult<StatusCode> {
-    access.rbac.delete_permission(&context, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> ApiResult<(StatusCode, PolicyEpoch)> {
+    let (epoch, ()) = written(&context, access.rbac.delete_permission(&context, id).await?);
+    Ok((StatusCode::NO_CONTENT, epoch))
 }

@@ -2,10 +2,9 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use stylobate::{
     core::{Page, PermissionId, PersonId, RoleId},
-    db::Scope,
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, StrictJson},
-    rbac::{NewRole, PermissionOrder, PermissionQuery, RoleOrder, RoleQuery, RoleUpdate},
+    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, PolicyEpoch, StrictJson},
+    rbac::{GrantRule, NewRole, PermissionOrder, PermissionQuery, RoleOrder, RoleQuery, RoleUpdate},
 };
 
 use super::{
@@ -14,6 +13,7 @@ use super::{
         AssignInput, AttachInput, ListFilter, PermissionView, PersonRoleView, RoleInput, RolePatch,
         RolePermissionView, RoleView,
     },
+    written,
 };
 
 const TAG: &str = "roles";
@@ -167,10 +167,10 @@ async fn create(
     State(access): State<Access>,
     context: Context,
     StrictJson(input): StrictJson<RoleInput>,
-) -> ApiResult<(StatusCode, Json<RoleView>)> {
+) -> ApiResult<(StatusCode, PolicyEpoch, Json<RoleView>)> {
     let new = NewRole { name: input.name, description: input.description, is_active: input.is_active };
-    let role = access.rbac.create_role(&context, new).await?;
-    Ok((StatusCode::CREATED, Json(role.into())))
+    let (epoch, role) = written(&context, access.rbac.create_role(&context, new).await?);
+    Ok((StatusCode::CREATED, epoch, Json(role.into())))
 }
 
 async fn get(
@@ -187,14 +187,15 @@ async fn patch(
     context: Context,
     PathId(id): PathId<RoleId>,
     StrictJson(input): StrictJson<RolePatch>,
-) -> ApiResult<Json<RoleView>> {
+) -> ApiResult<(PolicyEpoch, Json<RoleView>)> {
     let update = RoleUpdate {
         name: input.name,
         description: input.description,
         is_active: input.is_active,
         version: input.version,
     };
-    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+    let (epoch, role) = written(&context, access.rbac.update_role(&context, id, update).await?);
+    Ok((epoch, Json(role.into())))
 }
 
 async fn put(
@@ -202,23 +203,24 @@ async fn put(
     context: Context,
     PathId(id): PathId<RoleId>,
     StrictJson(input): StrictJson<RoleInput>,
-) -> ApiResult<Json<RoleView>> {
+) -> ApiResult<(PolicyEpoch, Json<RoleView>)> {
     let update = RoleUpdate {
         name: Some(input.name),
         description: Some(input.description),
         is_active: Some(input.is_active),
         version: input.version,
     };
-    Ok(Json(access.rbac.update_role(&context, id, update).await?.into()))
+    let (epoch, role) = written(&context, access.rbac.update_role(&context, id, update).await?);
+    Ok((epoch, Json(role.into())))
 }
 
 async fn delete(
     State(access): State<Access>,
     context: Context,
     PathId(id): PathId<RoleId>,
-) -> ApiResult<StatusCode> {
-    access.rbac.delete_role(&context, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> ApiResult<(StatusCode, PolicyEpoch)> {
+    let (epoch, ()) = written(&context, access.rbac.delete_role(&context, id).await?);
+    Ok((StatusCode::NO_CONTENT, epoch))
 }
 
 async fn list_permissions(
@@ -248,18 +250,20 @@ async fn attach(
     context: Context,
     PathId(id): PathId<RoleId>,
     StrictJson(input): StrictJson<AttachInput>,
-) -> ApiResult<(StatusCode, Json<RolePermissionView>)> {
-    let link = access.rbac.attach(&context, id, PermissionId::from_uuid(input.permission_id)).await?;
-    Ok((StatusCode::CREATED, Json(link.into())))
+) -> ApiResult<(StatusCode, PolicyEpoch, Json<RolePermissionView>)> {
+    let rule = GrantRule { effect: input.effect, condition: input.condition };
+    let permission = PermissionId::from_uuid(input.permission_id);
+    let (epoch, link) = written(&context, access.rbac.attach_rule(&context, id, permission, rule).await?);
+    Ok((StatusCode::CREATED, epoch, Json(link.into())))
 }
 
 async fn detach(
     State(access): State<Access>,
     context: Context,
     PathIds(id, permission): PathIds<RoleId, PermissionId>,
-) -> ApiResult<StatusCode> {
-    access.rbac.detach(&context, id, permission).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> ApiResult<(StatusCode, PolicyEpoch)> {
+    let (epoch, ()) = written(&context, access.rbac.detach(&context, id, permission).await?);
+    Ok((StatusCode::NO_CONTENT, epoch))
 }
 
 async fn list_of_person(
@@ -278,34 +282,20 @@ async fn assign(
     context: Context,
     PathId(id): PathId<PersonId>,
     StrictJson(input): StrictJson<AssignInput>,
-) -> ApiResult<(StatusCode, Json<PersonRoleView>)> {
+) -> ApiResult<(StatusCode, PolicyEpoch, Json<PersonRoleView>)> {
     access.must_be_member(&context, id).await?;
-    let link = access.rbac.assign(&context, id, RoleId::from_uuid(input.role_id)).await?;
-    Ok((StatusCode::CREATED, Json(link.into())))
+    let role = RoleId::from_uuid(input.role_id);
+    let assigned = access.rbac.assign_until(&context, id, role, input.expires_at).await?;
+    let (epoch, link) = written(&context, assigned);
+    Ok((StatusCode::CREATED, epoch, Json(link.into())))
 }
 
 async fn unassign(
     State(access): State<Access>,
     context: Context,
     PathIds(id, role): PathIds<PersonId, RoleId>,
-) -> ApiResult<StatusCode> {
+) -> ApiResult<(StatusCode, PolicyEpoch)> {
     access.must_be_member(&context, id).await?;
-    access.rbac.unassign(&context, id, role).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-impl Access {
-    // A12
-    /// A person of another tenant answers exactly as a missing one.
-    async fn must_be_member(
-        &self,
-        context: &stylobate::core::RequestContext,
-        person: PersonId,
-    ) -> ApiResult<()> {
-        let tenant = context.principal.tenant.ok_or_else(ApiError::not_found)?;
-        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
-        let is_member = self.tenancy.is_member(&mut tx, tenant, person).await?;
-        tx.rollback().await?;
-        if is_member { Ok(()) } else { Err(ApiError::not_found()) }
-    }
+    let (epoch, ()) = written(&context, access.rbac.unassign(&context, id, role).await?);
+    Ok((StatusCode::NO_CONTENT, epoch))
 }

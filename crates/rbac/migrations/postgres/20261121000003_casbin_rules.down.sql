@@ -1,0 +1,1 @@
+DROP TABLE casbin_rules;

@@ -1,0 +1,237 @@
+//! What operators and their programs ask of the access policies as a whole.
+
+use std::collections::HashMap;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use stylobate::{
+    core::{Page, PageLimit, PermissionId, Problem, RoleId, TenantId},
+    endpoints::{Permission, Route, Routes},
+    middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery},
+    rbac::{Effect, Policy, PolicyRole, RoleQuery},
+};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Access, target::within};
+
+const TAG: &str = "operations";
+const MANAGE: Permission = Permission::Key("platform.rbac.manage");
+
+pub(super) fn routes(access: &Access) -> Routes {
+    Routes::new()
+        .add(
+            Route::get("/admin/rbac/snapshot/{id}", MANAGE)
+                .or_internal_secret()
+                .tag(TAG)
+                .summary("The access policy of an organisation, and how fresh this process has it")
+                .returns::<SnapshotView>(200),
+            access,
+            snapshot,
+        )
+        .add(
+            Route::post("/admin/bootstrap/seed", Permission::Key("platform.bootstrap"))
+                .or_internal_secret()
+                .tag(TAG)
+                .summary("Adds permissions and default roles that are missing, in every organisation; not in production")
+                .returns::<Seeded>(202),
+            access,
+            seed,
+        )
+        .add(
+            Route::post("/internal/cache/invalidate", MANAGE)
+                .or_internal_secret()
+                .tag(TAG)
+                .summary("Has every process read access policies anew")
+                .query::<Which>()
+                .returns::<Invalidated>(200),
+            access,
+            invalidate,
+        )
+}
+
+/// An access policy as the database has it.
+#[derive(Serialize, ToSchema)]
+struct SnapshotView {
+    organization_id: Uuid,
+    /// The epoch of the rows below.
+    epoch: i64,
+    /// The epoch that decides in the process that answers; `null` when it has not been asked about the organisation yet.
+    loaded_epoch: Option<i64>,
+    /// The same of the platform's policy, whose rules count in every organisation.
+    platform_epoch: Option<i64>,
+    /// How long ago that process last knew its policies to be those of the database.
+    staleness_ms: u64,
+    counts: Counts,
+    /// The roles by name with what each says itself, at most 200.
+    roles: Vec<RoleSnapshot>,
+    /// Whether there are more roles than these.
+    is_truncated: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Counts {
+    permissions: usize,
+    roles: usize,
+    grants: usize,
+    role_assignments: usize,
+    overrides: usize,
+    acl_entries: usize,
+}
+
+impl Counts {
+    fn of(policy: &Policy) -> Self {
+        Self {
+            permissions: policy.permissions.len(),
+            roles: policy.roles.len(),
+            grants: policy.grants.len(),
+            role_assignments: policy.assignments.len(),
+            overrides: policy.overrides.len(),
+            acl_entries: policy.acls.len(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct RoleSnapshot {
+    role_id: Uuid,
+    role_name: String,
+    is_active: bool,
+    /// Keys and patterns that it allows, sorted.
+    permissions: Vec<String>,
+    /// Keys and patterns that it denies, sorted.
+    denied: Vec<String>,
+    /// The roles that it inherits from.
+    parent_ids: Vec<Uuid>,
+    /// How many subjects have it.
+    assignees: usize,
+}
+
+/// What each role of `policy` says itself, in one pass over the rows: there may be a million.
+fn said_by_roles(policy: &Policy) -> HashMap<RoleId, RoleSnapshot> {
+    let empty = |role: &PolicyRole| RoleSnapshot {
+        role_id: role.id.as_uuid(),
+        role_name: String::new(),
+        is_active: role.is_active,
+        permissions: Vec::new(),
+        denied: Vec::new(),
+        parent_ids: Vec::new(),
+        assignees: 0,
+    };
+    let mut said: HashMap<RoleId, RoleSnapshot> =
+        policy.roles.iter().map(|role| (role.id, empty(role))).collect();
+    let keys: HashMap<PermissionId, &str> =
+        policy.permissions.iter().map(|one| (one.id, one.key.as_str())).collect();
+    for grant in &policy.grants {
+        let (Some(role), Some(key)) = (said.get_mut(&grant.role), keys.get(&grant.permission)) else {
+            continue;
+        };
+        match grant.effect {
+            Effect::Allow => role.permissions.push((*key).to_owned()),
+            Effect::Deny => role.denied.push((*key).to_owned()),
+        }
+    }
+    for (heir, parent) in &policy.inheritance {
+        if let Some(role) = said.get_mut(heir) {
+            role.parent_ids.push(parent.as_uuid());
+        }
+    }
+    for assignment in &policy.assignments {
+        if let Some(role) = said.get_mut(&assignment.role) {
+            role.assignees += 1;
+        }
+    }
+    for role in said.values_mut() {
+        role.permissions.sort_unstable();
+        role.denied.sort_unstable();
+    }
+    said
+}
+
+async fn snapshot(
+    State(access): State<Access>,
+    context: Context,
+    PathId(organisation): PathId<TenantId>,
+) -> ApiResult<Json<SnapshotView>> {
+    let tenant = access.organisation(&context, Some(organisation.as_uuid())).await?;
+    let context = within(&context, tenant);
+    let policy = access.rbac.policy(Some(tenant)).await?;
+    let query =
+        RoleQuery { limit: PageLimit::new(PageLimit::MAX).unwrap_or_default(), ..RoleQuery::default() };
+    let Page { items, next_cursor, .. } = access.rbac.list_roles(&context, &query).await?;
+    let mut said = said_by_roles(&policy);
+    let own = items.into_iter().filter(|role| role.tenant_id == Some(tenant));
+    let roles = own
+        .filter_map(|role| Some(RoleSnapshot { role_name: role.name, ..said.remove(&role.id)? }))
+        .collect();
+    let engine = access.rbac.engine();
+    Ok(Json(SnapshotView {
+        organization_id: tenant.as_uuid(),
+        epoch: policy.epoch,
+        loaded_epoch: engine.epoch(Some(tenant)),
+        platform_epoch: engine.epoch(None),
+        staleness_ms: u64::try_from(access.rbac.staleness().as_millis()).unwrap_or(u64::MAX),
+        counts: Counts::of(&policy),
+        roles,
+        is_truncated: next_cursor.is_some(),
+    }))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Seeded {
+    /// How many organisations were gone through.
+    organizations: usize,
+}
+
+/// How many organisations are looked up at once.
+const ORGANISATIONS_AT_ONCE: u16 = 200;
+
+async fn seed(State(access): State<Access>, context: Context) -> ApiResult<(StatusCode, Json<Seeded>)> {
+    if access.is_production {
+        let detail = "In production, `control-plane seed-rbac` and the start itself bring defaults in place.";
+        return Err(Problem::new(403, "reseed_in_production").detail(detail).into());
+    }
+    access.rbac.seed(&context, None).await?;
+    let (mut organizations, mut last) = (0, None);
+    loop {
+        let mut reader = access.db.read().await?;
+        let page = access.tenancy.org_ids(&mut reader, last, ORGANISATIONS_AT_ONCE).await?;
+        drop(reader);
+        let Some(end) = page.last().copied() else { break };
+        organizations += page.len();
+        for tenant in page {
+            access.rbac.seed(&context, Some(tenant)).await?;
+        }
+        last = Some(end);
+    }
+    Ok((StatusCode::ACCEPTED, Json(Seeded { organizations })))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// Only the policy of this organisation; all of them and the platform's otherwise.
+    organization_id: Option<Uuid>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Invalidated {
+    /// How many policies have a new epoch.
+    policies: usize,
+    /// The epoch that the policy of the organisation, or of the platform, has now: what `X-Policy-Epoch` may demand.
+    epoch: i64,
+}
+
+async fn invalidate(
+    State(access): State<Access>,
+    context: Context,
+    StrictQuery(which): StrictQuery<Which>,
+) -> ApiResult<(PolicyEpoch, Json<Invalidated>)> {
+    let owner = match which.organization_id {
+        Some(id) => Some(access.organisation(&context, Some(id)).await?),
+        None => None,
+    };
+    let written = access.rbac.invalidate(&context, owner).await?;
+    let (policies, epoch) = (written.value, written.epoch);
+    Ok((PolicyEpoch { owner, epoch }, Json(Invalidated { policies, epoch })))
+}
