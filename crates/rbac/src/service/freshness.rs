@@ -1,8 +1,8 @@
-use std::{collections::HashMap, error::Error as StdError, future::Future, pin::pin, time::Duration};
+use std::{collections::HashMap, error::Error as StdError, future::Future, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use stylobate_core::TenantId;
+use stylobate_core::{RequestContext, TenantId};
 use stylobate_db::Scope;
 use tokio::{sync::Notify, time::Instant};
 
@@ -15,6 +15,9 @@ use crate::{
 
 /// How often other processes' changes are looked for: leaves 600 ms of the promised second for looking and loading.
 const FOLLOW_EVERY: Duration = Duration::from_millis(400);
+/// How often expired rules are removed, and how long they are kept for administrators to see what somebody has lost.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+const KEPT: TimeDelta = TimeDelta::days(30);
 /// How far back each look goes beyond the last good one: the longest transaction, and how far clocks may differ.
 const OVERLAP: TimeDelta = TimeDelta::seconds(60);
 /// How often all epochs are compared, whatever their time says.
@@ -256,23 +259,37 @@ impl Rbac {
     }
 
     /// Follows the changes of other processes until `shutdown` is done: looks for them every 400 ms, and at once when
-    /// this process has made one. Run it in the background of every process that checks.
+    /// this process has made one; and removes what expired more than 30 days ago, once an hour. Run it in the background of
+    /// every process that checks.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
+        // Neither a look that hangs nor a long sweep may hold up the other, or the shutdown.
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = self.follow_for_ever() => {}
+            () = self.sweep_for_ever() => {}
+        }
+    }
+
+    async fn sweep_for_ever(&self) {
+        let context = RequestContext::system("rbac-sweep");
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            if let Err(error) = self.sweep_expired(&context, KEPT).await {
+                let error: &dyn StdError = &error;
+                tracing::warn!(error, "expired access rules could not be removed; the next hour tries again");
+            }
+        }
+    }
+
+    async fn follow_for_ever(&self) {
         let mut healthy = true;
         loop {
             tokio::select! {
-                biased;
-                () = &mut shutdown => return,
                 () = self.freshness.wake.notified() => {}
                 () = tokio::time::sleep(FOLLOW_EVERY) => {}
             }
-            // A look that hangs must not hold up the shutdown.
-            let looked = tokio::select! {
-                biased;
-                () = &mut shutdown => return,
-                looked = self.follow() => looked,
-            };
+            let looked = self.follow().await;
             // Said once per outage, not once per look.
             match &looked {
                 Err(error) if healthy => {
