@@ -8,6 +8,7 @@ use stylobate_tower_middleware::{InternalSecret, RefreshCookie, SameSite};
 
 use super::{Environment, RbacEngine, Settings, SettingsInvalid, source::Values, table};
 
+mod network;
 mod signing;
 
 /// The seeds counted 8 or 12; NIST SP 800-63B-4 §3.1.1.2 asks for 15 where the password is the only factor.
@@ -25,7 +26,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
     let settings = Settings {
         environment,
         bind_address: bind_address.unwrap_or_else(|| ([127, 0, 0, 1], 8001).into()),
-        public_url: public_url(&mut values),
+        public_url: network::public_url(&mut values),
         service_name: text(&values, table::SERVICE_NAME).unwrap_or_else(|| "Stylobate".to_owned()),
         data_dir: data_dir.into(),
         worker_threads: optional_number(&mut values, table::WORKER_THREADS, 1..=256),
@@ -51,7 +52,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
             3_600 * number::<u64>(&mut values, table::SESSION_ABSOLUTE, 24, 1..=720),
         ),
         sessions_max: number(&mut values, table::SESSIONS_MAX, 20, 1..=1_000),
-        refresh_cookie: refresh_cookie(&mut values),
+        refresh_cookie: network::refresh_cookie(&mut values),
         login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=20),
         login_strangers_max: optional_number(&mut values, table::LOGIN_STRANGERS, 1..=80),
         login_address_max: number(&mut values, table::LOGIN_ADDRESS, 100, 1..=10_000),
@@ -79,8 +80,8 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         default_org_code: text(&values, table::DEFAULT_ORG_CODE).unwrap_or_else(|| "default".to_owned()),
         default_org_name: text(&values, table::DEFAULT_ORG_NAME)
             .unwrap_or_else(|| "Default organisation".to_owned()),
-        cors_origins: cors_origins(&mut values, environment),
-        trusted_proxies: trusted_proxies(&mut values),
+        cors_origins: network::cors_origins(&mut values, environment),
+        trusted_proxies: network::trusted_proxies(&mut values),
         proxies_max: optional_number(&mut values, table::PROXIES_COUNT, 0..=16),
         hsts: flag(&mut values, table::HSTS, is_production),
         metrics_token: metrics_token(&mut values),
@@ -211,18 +212,6 @@ fn environment(values: &mut Values) -> Environment {
     }
 }
 
-fn public_url(values: &mut Values) -> Option<url::Url> {
-    let url: url::Url = optional(values, table::PUBLIC_URL, "is not an address")?;
-    let is_sound =
-        matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty();
-    if !is_sound || url.query().is_some() || url.fragment().is_some() {
-        let name = values.name(table::PUBLIC_URL);
-        values.problem(name, "is not a plain http or https address");
-        return None;
-    }
-    Some(url)
-}
-
 /// The driver suffixes of SQLAlchemy mean nothing here.
 fn normalised_database_url(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
@@ -285,45 +274,6 @@ fn list(values: &mut Values, key: &'static str) -> Option<Vec<String>> {
     Some(text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect())
 }
 
-fn cors_origins(values: &mut Values, environment: Environment) -> Vec<String> {
-    let Some(origins) = list(values, table::CORS_ORIGINS) else {
-        let default = (environment == Environment::Development).then(|| "http://localhost:3000".to_owned());
-        return default.into_iter().collect();
-    };
-    let name = values.name(table::CORS_ORIGINS);
-    for origin in &origins {
-        let is_origin =
-            origin.parse::<url::Url>().is_ok_and(|url| url.origin().ascii_serialization() == *origin);
-        if !is_origin {
-            values.problem(
-                name.clone(),
-                "lists something that is not an exact origin such as `https://app.example.org`",
-            );
-        }
-    }
-    origins
-}
-
-fn trusted_proxies(values: &mut Values) -> Vec<ipnet::IpNet> {
-    let name = values.name(table::TRUSTED_PROXIES);
-    let mut networks = Vec::new();
-    for item in list(values, table::TRUSTED_PROXIES).unwrap_or_default() {
-        let network =
-            item.parse().ok().or_else(|| item.parse().ok().map(|address: std::net::IpAddr| address.into()));
-        match network {
-            Some(network) => {
-                let network: ipnet::IpNet = network;
-                if network.prefix_len() == 0 {
-                    values.problem(name.clone(), "trusts every address, so anybody could forge the client's");
-                }
-                networks.push(network);
-            }
-            None => values.problem(name.clone(), "lists something that is neither an address nor a network"),
-        }
-    }
-    networks
-}
-
 fn key_encryption_key(values: &mut Values) -> Option<SecretString> {
     let text = secret(values, table::KEY_ENCRYPTION_KEY)?;
     if let Err(error) =
@@ -333,42 +283,6 @@ fn key_encryption_key(values: &mut Values) -> Option<SecretString> {
         values.problem(name, format!("is not usable: {error}"));
     }
     Some(text)
-}
-
-fn refresh_cookie(values: &mut Values) -> Option<RefreshCookie> {
-    let is_https = text(values, table::PUBLIC_URL).is_some_and(|url| url.starts_with("https://"));
-    let is_secure = flag(values, table::REFRESH_COOKIE_SECURE, is_https);
-    let same_site =
-        match text(values, table::REFRESH_COOKIE_SAMESITE).unwrap_or_default().to_lowercase().as_str() {
-            "" | "lax" => SameSite::Lax,
-            "strict" => SameSite::Strict,
-            "none" => SameSite::None,
-            _ => {
-                let name = values.name(table::REFRESH_COOKIE_SAMESITE);
-                values.problem(name, "is none of `strict`, `lax`, `none`");
-                SameSite::Lax
-            }
-        };
-    let (domain, path) =
-        (text(values, table::REFRESH_COOKIE_DOMAIN), text(values, table::REFRESH_COOKIE_PATH));
-    let cookie = RefreshCookie::new(text(values, table::REFRESH_COOKIE_NAME)?).and_then(|mut cookie| {
-        cookie = cookie.secure(is_secure).same_site(same_site);
-        if let Some(domain) = domain {
-            cookie = cookie.domain(domain);
-        }
-        if let Some(path) = path {
-            cookie = cookie.path(path);
-        }
-        cookie.validate().map(|()| cookie)
-    });
-    match cookie {
-        Ok(cookie) => Some(cookie),
-        Err(error) => {
-            let name = values.name(table::REFRESH_COOKIE_NAME);
-            values.problem(name, error.to_string());
-            None
-        }
-    }
 }
 
 fn metrics_token(values: &mut Values) -> Option<SecretString> {
@@ -534,14 +448,6 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_network_of_everybody_is_refused() {
-        for wildcard in ["0.0.0.0/0", "::/0", "10.0.0.0/8, 0.0.0.0/0"] {
-            assert_eq!(problems(&[("TRUSTED_PROXIES", wildcard)]), ["TRUSTED_PROXIES"], "{wildcard}");
-        }
-        assert_eq!(settings(&[("TRUSTED_PROXIES", "10.0.0.0/8,::1")]).unwrap().trusted_proxies.len(), 2);
-    }
-
-    #[test]
     fn lists_may_be_json_or_commas() {
         let json = settings(&[("ALLOWED_ORIGINS", r#"["https://a.example","https://b.example"]"#)]).unwrap();
         let commas = settings(&[("CORS_ORIGINS", "https://a.example, https://b.example")]).unwrap();
@@ -573,31 +479,6 @@ mod tests {
         let set = settings(&[("SESSION_TIMEOUT_MINUTES", "30"), ("SESSION_ABSOLUTE_HOURS", "8")]).unwrap();
         assert_eq!((set.session_idle.as_secs(), set.session_absolute.as_secs()), (1_800, 28_800));
         assert!(set.ignored().is_empty());
-    }
-
-    #[test]
-    fn a_refresh_cookie_is_set_when_it_has_a_name_and_its_parts_agree() {
-        assert!(settings(&[("REFRESH_COOKIE_PATH", "/api/auth")]).unwrap().refresh_cookie.is_none());
-        let plain = settings(&[("REFRESH_COOKIE_NAME", "refresh_token")]).unwrap().refresh_cookie.unwrap();
-        assert_eq!(plain, RefreshCookie::new("refresh_token").unwrap().secure(false));
-        let secure = settings(&[
-            ("REFRESH_COOKIE_NAME", "r"),
-            ("REFRESH_COOKIE_SAMESITE", "Strict"),
-            ("PUBLIC_URL", "https://a.example"),
-        ]);
-        let expected = RefreshCookie::new("r").unwrap().same_site(SameSite::Strict);
-        assert_eq!(secure.unwrap().refresh_cookie.unwrap(), expected);
-        for (name, value) in [("REFRESH_COOKIE_PATH", "auth"), ("REFRESH_COOKIE_SAMESITE", "none")] {
-            let found = problems(&[("REFRESH_COOKIE_NAME", "refresh_token"), (name, value)]);
-            assert_eq!(found, ["REFRESH_COOKIE_NAME"], "{name}");
-        }
-        assert_eq!(problems(&[("REFRESH_COOKIE_SAMESITE", "often")]), ["REFRESH_COOKIE_SAMESITE"]);
-        let weak = problems(&[
-            ("APP_ENV", "production"),
-            ("REFRESH_COOKIE_NAME", "r"),
-            ("REFRESH_COOKIE_SECURE", "false"),
-        ]);
-        assert!(weak.contains(&"REFRESH_COOKIE_SECURE".to_owned()), "{weak:?}"); // A34
     }
 
     #[test]
