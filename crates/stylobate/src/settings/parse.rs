@@ -4,7 +4,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 use stylobate_auth::{HashParams, PasswordPeppers};
-use stylobate_tower_middleware::{InternalSecret, RefreshCookie, SameSite};
+use stylobate_tower_middleware::InternalSecret;
 
 use super::{Environment, RbacEngine, Settings, SettingsInvalid, source::Values, table};
 

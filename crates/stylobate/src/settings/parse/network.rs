@@ -96,7 +96,10 @@ pub(super) fn refresh_cookie(values: &mut Values) -> Option<RefreshCookie> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{problems, settings};
+    use super::{
+        super::tests::{problems, settings},
+        *,
+    };
 
     #[test]
     fn a_proxy_network_of_everybody_is_refused() {
