@@ -95,6 +95,15 @@ impl Engine {
         self
     }
 
+    /// Whether even a small policy takes too long to compile on a thread that others wait for.
+    #[cfg(feature = "sql")]
+    pub(crate) fn is_slow_to_compile(&self) -> bool {
+        #[cfg(feature = "casbin")]
+        return self.by_casbin;
+        #[cfg(not(feature = "casbin"))]
+        false
+    }
+
     /// What the engine knows permissions by.
     #[must_use]
     pub fn catalogue(&self) -> &Arc<Catalogue> {

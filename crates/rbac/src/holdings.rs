@@ -22,7 +22,7 @@ use stylobate_core::{PermissionId, RoleId};
 
 use crate::{
     Assignee, Catalogue, Condition, Effect, PermissionDef, Policy,
-    key::{covers, is_pattern, is_valid},
+    key::{covers, is_pattern, is_valid, without_own},
 };
 
 /// A right: by itself what is to be handed out, or as part of [`Rules`] what somebody has.
@@ -84,8 +84,7 @@ impl Claim {
 
 /// The permission before `:own`, when the key is not a permission by itself.
 pub(crate) fn of_owner<'k>(catalogue: &Catalogue, key: &'k str) -> Option<&'k str> {
-    let before = key.strip_suffix(":own").or_else(|| key.strip_suffix(".own"))?;
-    (!before.is_empty() && !catalogue.has(key)).then_some(before)
+    without_own(key).filter(|_| !catalogue.has(key))
 }
 
 /// Whether the key is of one permission by itself: switched off, that is denied to everybody. A pattern, an owner's right or
@@ -143,7 +142,8 @@ impl Bundle {
         bundle
     }
 
-    /// What `role`, were it gone, would deny no longer to those who have it until `until`.
+    /// What `role`, were it gone, would deny no longer to those who have it until `until`; switched on or not, for what
+    /// is switched off now can be switched on again.
     pub(crate) fn denied_by_role(
         catalogue: &Catalogue,
         policy: &Policy,
@@ -151,11 +151,11 @@ impl Bundle {
         until: Option<DateTime<Utc>>,
     ) -> Self {
         let keys = Keys::new(policy);
-        let active = above(policy, role, true);
+        let all = above(policy, role, false);
         let denials = policy
             .grants
             .iter()
-            .filter(|grant| grant.effect == Effect::Deny && active.contains(&grant.role))
+            .filter(|grant| grant.effect == Effect::Deny && all.contains(&grant.role))
             .filter_map(|grant| keys.get(grant.permission));
         Self::of(denials.map(|key| Claim::denied(catalogue, key).until(until)))
     }

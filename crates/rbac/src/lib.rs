@@ -59,7 +59,10 @@
 //! - A caller that demands the epoch a write has returned ([`Authorizer::prepare`]) is never answered by an older policy.
 //! - Whoever makes a rule has what it is about, for as long and as widely; lifting a denial is making a rule. A denial that
 //!   hits everybody who could lift it is lifted on the platform.
-//! - Expired rules stay in the tables until `Rbac::sweep_expired` is called, which some process should do once a day.
+//! - Expired rules stay in the tables for 30 days, for administrators to see what somebody has lost; `Rbac::run` removes
+//!   them after that.
+//! - Changes of other processes are found by the time at which they were written: clocks that differ by more than a minute,
+//!   and transactions that take longer, delay them by up to a minute.
 //! - While the database is away, the last snapshots serve, and `Rbac::staleness` tells how old they may be.
 
 mod bits;
@@ -114,10 +117,10 @@ pub use filter::{FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{
-    AclEntry, AclQuery, AssignmentQuery, GrantRule, NewAclEntry, NewOverride, NewPermission, NewRole,
-    Override, OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role,
-    RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept,
-    Written,
+    AclEntry, AclQuery, AssignmentQuery, GrantRule, GrantedPermission, NewAclEntry, NewOverride,
+    NewPermission, NewRole, Override, OverrideQuery, Permission, PermissionOrder, PermissionQuery,
+    PermissionUpdate, Role, RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery,
+    RoleQuery, RoleUpdate, Swept, Written,
 };
 pub use named_roles::{NamedRoles, NamedRolesInvalid};
 pub use policy::{

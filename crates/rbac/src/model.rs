@@ -75,6 +75,15 @@ pub struct RolePermission {
     pub created_at: DateTime<Utc>,
 }
 
+/// A permission that a role has, and how: a role may also deny one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantedPermission {
+    /// The permission.
+    pub permission: Permission,
+    /// How the role has it.
+    pub link: RolePermission,
+}
+
 /// The assignment of a role to a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RoleAssignment {

@@ -115,22 +115,30 @@ impl NamedRoles {
         self.roles.remove(name).is_some()
     }
 
-    /// Whether somebody with `roles` may do `permission`, whosever thing it is. Asking for `read:own` asks about own things.
+    /// Whether somebody with `roles` may do `permission`, whosever thing it is: what is allowed for own things only does not
+    /// suffice, and what is denied for them is denied. Asking for `read:own` asks about own things.
     #[must_use]
     pub fn check_roles(&self, roles: &[&str], permission: &str) -> bool {
-        self.check_roles_on(roles, permission, without_own(permission).is_some())
+        let is_own = without_own(permission).is_some();
+        self.check(roles, permission, is_own.then_some(true))
     }
 
     /// Whether somebody with `roles` may do `permission` on a thing, which is its own or not.
     #[must_use]
     pub fn check_roles_on(&self, roles: &[&str], permission: &str, is_owner: bool) -> bool {
+        self.check(roles, permission, Some(is_owner))
+    }
+
+    /// `is_owner` is unknown where nothing is said of a thing.
+    fn check(&self, roles: &[&str], permission: &str, is_owner: Option<bool>) -> bool {
         if !is_valid(permission) || is_pattern(permission) {
             return false;
         }
         let mut is_allowed = false;
         for (_, role) in self.with_parents(roles) {
             for (effect, key) in &role.rules {
-                if gives(key, permission, is_owner) {
+                // Where it is unknown whose the thing is, a rule on own things allows nothing and denies.
+                if gives(key, permission, is_owner.unwrap_or(*effect == Effect::Deny)) {
                     match effect {
                         Effect::Deny => return false,
                         Effect::Allow => is_allowed = true,
@@ -218,6 +226,16 @@ mod tests {
         ] {
             assert!(!roles.check_roles_on(&["user"], permission, is_owner), "{permission}");
         }
+    }
+
+    #[test]
+    fn a_denial_for_own_things_counts_where_nothing_is_known_of_the_thing() {
+        let mut roles = NamedRoles::new();
+        roles.add_role("user", ["people:delete"]).unwrap();
+        roles.deny("user", "people:delete:own").unwrap();
+        assert!(!roles.check_roles(&["user"], "people:delete"));
+        assert!(!roles.check_roles_on(&["user"], "people:delete", true));
+        assert!(roles.check_roles_on(&["user"], "people:delete", false));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use stylobate_db::{Db, Scope, Tx};
 pub use self::casbin::CasbinImported;
 use crate::{
     Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, Question,
-    RbacError, SUPER_ADMIN, Written,
+    RbacError, RoleDef, SUPER_ADMIN, Written,
     store::{Visible, assignments as assignment_store, epochs},
 };
 use freshness::Freshness;
@@ -243,8 +243,9 @@ fn audit(
     tx.audit(AuditEvent::new(context, action, kind).on(id).in_tenant(owner).change(before, after));
 }
 
-/// Whether `name` is the name of a platform role that code declares.
-fn is_declared_platform_role(catalogue: &Catalogue, name: &str) -> bool {
-    name.eq_ignore_ascii_case(SUPER_ADMIN)
-        || catalogue.roles().iter().any(|role| role.is_platform && role.name.eq_ignore_ascii_case(name))
+/// Whether `name` is the name of a role that code declares for `owner`, the platform or any tenant.
+fn is_declared_role(catalogue: &Catalogue, owner: Option<TenantId>, name: &str) -> bool {
+    let is_of_owner = |role: &RoleDef| role.is_platform == owner.is_none();
+    (owner.is_none() && name.eq_ignore_ascii_case(SUPER_ADMIN))
+        || catalogue.roles().iter().any(|role| is_of_owner(role) && role.name.eq_ignore_ascii_case(name))
 }

@@ -19,6 +19,8 @@ use crate::{
     key::covers,
 };
 
+/// An id that cannot be read is told as the nil one, a kind of subject that cannot be read or is not known as a person. Of a
+/// role whose own id cannot be read, it is a `Grant` of two nil ids.
 pub use compile::PolicyProblem;
 pub(crate) use survey::{Named, Stance};
 

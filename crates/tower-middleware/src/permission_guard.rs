@@ -33,7 +33,7 @@ const AUDIT_WAIT: Duration = Duration::from_secs(1);
 /// | nobody said what the route asks | 403 `permission_denied`, and an error in the log |
 /// | nobody is signed in, or the credential was refused | 401 `unauthenticated` (503 `auth_unavailable` when it could not be judged) |
 /// | the policy cannot be loaded | 503 `policy_unavailable` |
-/// | `X-Policy-Epoch` demands a policy that does not arrive within two seconds | 503 `policy_stale` |
+/// | `X-Policy-Epoch` demands a policy that the database does not have, or that does not arrive within two seconds | 503 `policy_stale` |
 /// | the caller lacks the permission, or the engine fails | 403 `permission_denied` naming the permission, and an audit event |
 ///
 /// With [`InternalSecret`], a request that presents it is the platform's own, narrowed to the permission that is asked.

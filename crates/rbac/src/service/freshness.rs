@@ -226,7 +226,7 @@ impl Rbac {
             + rows.assignments.len()
             + rows.overrides.len()
             + rows.acls.len();
-        let (snapshot, problems) = if size > COMPILE_INLINE_MAX {
+        let (snapshot, problems) = if size > COMPILE_INLINE_MAX || self.engine.is_slow_to_compile() {
             let engine = self.engine.clone();
             let compiled = tokio::task::spawn_blocking(move || engine.compile(owner, &rows)).await;
             compiled.map_err(|error| stylobate_db::Error::Engine(Box::new(error)))?

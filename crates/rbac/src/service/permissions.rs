@@ -1,12 +1,15 @@
+use std::collections::HashMap;
+
 use stylobate_core::{Page, PermissionId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
 use super::{Rbac, audit, privileges::Standing, require_owner, scope_of};
 use crate::{
-    NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate, RbacError, Written,
+    GrantedPermission, NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate,
+    RbacError, RolePermission, Written,
     holdings::{Claim, is_single},
     model,
-    store::{Visible, permissions, roles},
+    store::{Visible, grants, permissions, roles},
 };
 
 impl Rbac {
@@ -97,10 +100,15 @@ impl Rbac {
         context: &RequestContext,
         query: &PermissionQuery,
     ) -> Result<Page<Permission>, RbacError> {
-        self.list_permissions_with(context, None, query).await
+        let owner = context.principal.tenant;
+        let mut tx = self.db.begin_read(scope_of(owner, "list platform permissions")).await?;
+        let visible = Visible { tenant: owner, platform_too: true };
+        let page = permissions::list(&mut tx, visible, None, query).await?;
+        tx.rollback().await?;
+        Ok(page)
     }
 
-    /// Lists the permissions of a role.
+    /// Lists the permissions of a role, each with how the role has it: allowed or denied, and when.
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Cursor`].
@@ -109,25 +117,22 @@ impl Rbac {
         context: &RequestContext,
         role: RoleId,
         query: &PermissionQuery,
-    ) -> Result<Page<Permission>, RbacError> {
-        self.list_permissions_with(context, Some(role), query).await
-    }
-
-    async fn list_permissions_with(
-        &self,
-        context: &RequestContext,
-        role: Option<RoleId>,
-        query: &PermissionQuery,
-    ) -> Result<Page<Permission>, RbacError> {
+    ) -> Result<Page<GrantedPermission>, RbacError> {
         let owner = context.principal.tenant;
         let mut tx = self.db.begin_read(scope_of(owner, "list platform permissions")).await?;
-        if let Some(role) = role {
-            roles::find(&mut tx, owner, role).await?.ok_or(RbacError::NotFound { entity: "role" })?;
-        }
+        roles::find(&mut tx, owner, role).await?.ok_or(RbacError::NotFound { entity: "role" })?;
         let visible = Visible { tenant: owner, platform_too: true };
-        let page = permissions::list(&mut tx, visible, role, query).await?;
+        let page = permissions::list(&mut tx, visible, Some(role), query).await?;
+        let ids: Vec<PermissionId> = page.items.iter().map(|permission| permission.id).collect();
+        let links = grants::of_permissions(&mut tx, role, &ids).await?;
         tx.rollback().await?;
-        Ok(page)
+        let mut links: HashMap<PermissionId, RolePermission> =
+            links.into_iter().map(|link| (link.permission_id, link)).collect();
+        let items = page.items.into_iter();
+        let items = items.filter_map(|permission| {
+            links.remove(&permission.id).map(|link| GrantedPermission { permission, link })
+        });
+        Ok(Page { items: items.collect(), next_cursor: page.next_cursor, total: page.total })
     }
 
     /// Changes a permission.

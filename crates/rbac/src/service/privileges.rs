@@ -45,12 +45,13 @@ impl Own {
         if holdings.cover(bundle) { Ok(()) } else { Err(RbacError::BeyondOwn) }
     }
 
-    /// Refuses when a role gives more until `until`.
+    /// Refuses when a role gives more until `until`, or denies what is not theirs to deny.
     pub(super) fn require_role(&self, role: RoleId, until: Option<DateTime<Utc>>) -> Result<(), RbacError> {
         if self.is_unlimited {
             return Ok(());
         }
-        self.require(&Bundle::of_role(&self.catalogue, &self.policy, role, until))
+        self.require(&Bundle::of_role(&self.catalogue, &self.policy, role, until))?;
+        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
     }
 
     /// Refuses to take a role away from somebody who has it until `until`. Its denials go with it; and of the platform's
@@ -64,7 +65,7 @@ impl Own {
             return Ok(());
         }
         if self.tenant.is_none() {
-            self.require_role(role, until)?;
+            return self.require_role(role, until);
         }
         self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
     }

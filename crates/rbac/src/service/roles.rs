@@ -1,7 +1,7 @@
 use stylobate_core::{Page, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
-use super::{Rbac, audit, is_declared_platform_role, privileges::Standing, require_owner, scope_of};
+use super::{Rbac, audit, is_declared_role, privileges::Standing, require_owner, scope_of};
 use crate::{
     Assignee, NewRole, RbacError, Role, RoleQuery, RoleUpdate, Written, model,
     store::{Visible, roles},
@@ -59,9 +59,11 @@ impl Rbac {
         owner: Option<TenantId>,
         name: &str,
     ) -> Result<(), RbacError> {
-        let shadows = owner.is_some()
-            && (is_declared_platform_role(self.catalogue(), name)
-                || roles::find_by_name(tx, None, name).await?.is_some());
+        // Seeding finds its roles by name and gives them what is declared: whoever took such a name would be given it.
+        let shadows = is_declared_role(self.catalogue(), owner, name)
+            || (owner.is_some()
+                && (is_declared_role(self.catalogue(), None, name)
+                    || roles::find_by_name(tx, None, name).await?.is_some()));
         if shadows { Err(RbacError::RoleNameTaken) } else { Ok(()) }
     }
 
@@ -131,7 +133,7 @@ impl Rbac {
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::RoleNameTaken`], [`RbacError::Stale`],
-    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name and the switch of a declared platform role;
+    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name of a declared role, and for the switch of the platform's;
     /// [`RbacError::BeyondOwn`] for switching it on when it gives more than the caller has, and for switching it off as
     /// [`unassign`](Self::unassign).
     pub async fn update_role(
@@ -187,9 +189,8 @@ impl Rbac {
             }
         }
         let is_renamed = after.name != before.name;
-        if owner.is_none()
-            && is_declared_platform_role(self.catalogue(), &before.name)
-            && (is_renamed || after.is_active != before.is_active)
+        if is_declared_role(self.catalogue(), owner, &before.name)
+            && (is_renamed || (owner.is_none() && after.is_active != before.is_active))
         {
             return Err(RbacError::Declared);
         }
@@ -217,7 +218,7 @@ impl Rbac {
         let delete = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
             let change = rbac.begin_change(tx, &asking.principal, owner).await?;
             let role = rbac.owned_role(tx, owner, id).await?;
-            if owner.is_none() && is_declared_platform_role(rbac.catalogue(), &role.name) {
+            if is_declared_role(rbac.catalogue(), owner, &role.name) {
                 return Err(RbacError::Declared);
             }
             let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[id]).await?;

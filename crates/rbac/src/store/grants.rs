@@ -35,6 +35,27 @@ impl From<GrantRow> for RolePermission {
     }
 }
 
+/// The links between `role` and these permissions.
+pub(crate) async fn of_permissions(
+    conn: &mut Conn,
+    role: RoleId,
+    permissions: &[PermissionId],
+) -> Result<Vec<RolePermission>, RbacError> {
+    if permissions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = conn.builder(
+        "SELECT id, tenant_id, role_id, permission_id, effect, condition, created_at FROM role_permissions WHERE role_id = ",
+    );
+    sql.value(role.as_uuid()).push(" AND permission_id IN (");
+    for (place, permission) in permissions.iter().enumerate() {
+        sql.push(if place == 0 { "" } else { ", " }).value(permission.as_uuid());
+    }
+    sql.push(")");
+    let rows = conn.q_build(sql).all::<GrantRow>().await?;
+    Ok(rows.into_iter().map(RolePermission::from).collect())
+}
+
 pub(crate) async fn insert(tx: &mut Tx, grant: &RolePermission) -> Result<(), RbacError> {
     tx.q(
         "INSERT INTO role_permissions (id, tenant_id, role_id, permission_id, effect, condition, created_at)

@@ -1,18 +1,19 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use stylobate_core::{RoleId, TenantId};
+use sqlx::{Database, Decode, Type, ValueRef as _, error::BoxDynError};
+use stylobate_core::{AclId, OverrideId, PermissionId, RoleId, TenantId};
 use stylobate_db::{Conn, Sql};
 use uuid::Uuid;
 
-use super::{acls, assignments, epochs, overrides, parents};
+use super::{acls, assignments, epochs, overrides};
 use crate::{
-    Assignee, AssigneeKind, Effect, Policy, PolicyAcl, PolicyAssignment, PolicyGrant, PolicyOverride,
-    PolicyPermission, PolicyProblem, PolicyRole, RbacError, holdings::above, model::stored_rule,
+    Assignee, AssigneeKind, Condition, Effect, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
+    PolicyOverride, PolicyPermission, PolicyProblem, PolicyRole, RbacError, holdings::above,
 };
 
 /// The rows of a policy, and those of them that cannot be read. What they allowed is left out; what they denied stays
-/// denied.
+/// denied, as far as it is known what and to whom.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     pub(crate) policy: Policy,
@@ -21,7 +22,7 @@ pub(crate) struct Rows {
 
 /// Reads the whole policy of `owner`, from a transaction that shows one state.
 pub(crate) async fn load(conn: &mut Conn, owner: Option<TenantId>) -> Result<Rows, RbacError> {
-    let mut rows = Rows { policy: load_frame(conn, owner).await?, problems: Vec::new() };
+    let mut rows = load_frame(conn, owner).await?;
     load_grants(conn, owner, &mut rows).await?;
     load_assignments(conn, owner, &mut rows).await?;
     load_overrides(conn, owner, &mut rows).await?;
@@ -37,32 +38,133 @@ pub(crate) async fn load_of(
     assignee: Option<Assignee>,
     roles: &[RoleId],
 ) -> Result<Policy, RbacError> {
-    let mut policy = load_frame(conn, owner).await?;
+    let mut rows = load_frame(conn, owner).await?;
     let mut needed: BTreeSet<RoleId> = roles.iter().copied().collect();
     if let Some(assignee) = assignee {
-        load_subject(conn, owner, assignee, &mut policy).await?;
-        needed.extend(policy.assignments.iter().map(|held| held.role));
+        load_subject(conn, owner, assignee, &mut rows.policy).await?;
+        needed.extend(rows.policy.assignments.iter().map(|held| held.role));
     }
-    let needed: BTreeSet<RoleId> = needed.into_iter().flat_map(|role| above(&policy, role, false)).collect();
+    let needed: BTreeSet<RoleId> =
+        needed.into_iter().flat_map(|role| above(&rows.policy, role, false)).collect();
     let needed: Vec<RoleId> = needed.into_iter().collect();
     for some in needed.chunks(ROLES_AT_ONCE) {
         let mut sql = conn.builder(
             "SELECT role_id, permission_id, effect, condition FROM role_permissions WHERE role_id IN ",
         );
         sql.list(some.iter().map(|role| role.as_uuid()));
-        for (role, permission, effect, condition) in conn.q_build(sql).all::<GrantRow>().await? {
-            let (effect, condition) = stored_rule(&effect, condition.as_deref());
-            let (role, permission) = (role.into(), permission.into());
-            policy.grants.push(PolicyGrant { role, permission, effect, condition });
+        for grant in conn.q_build(sql).all::<GrantRow>().await? {
+            rows.add_grant(grant);
         }
     }
-    Ok(policy)
+    Ok(rows.policy)
 }
 
 /// How many roles one statement names; SQLite takes some thousand parameters.
 const ROLES_AT_ONCE: usize = 500;
 
-type GrantRow = (Uuid, Uuid, String, Option<String>);
+/// An id of a row. One that cannot be read must not keep the other rows from being read.
+#[derive(Clone, Copy)]
+struct Id(Option<Uuid>);
+
+/// What a text of a row says, if that can be read. The text itself is kept only where it is what counts.
+struct Said<T>(Option<T>);
+
+/// When a rule ends, if ever.
+type End = Option<Said<DateTime<Utc>>>;
+
+/// What a row says in text.
+trait FromText: Sized {
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+impl FromText for String {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+impl FromText for Effect {
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromText for AssigneeKind {
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl FromText for Condition {
+    fn from_text(text: &str) -> Option<Self> {
+        Self::from_json(text).ok()
+    }
+}
+
+impl FromText for DateTime<Utc> {
+    fn from_text(text: &str) -> Option<Self> {
+        DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
+    }
+}
+
+impl Id {
+    fn or_nil(self) -> Uuid {
+        self.0.unwrap_or_default()
+    }
+}
+
+/// The value, if it is one and of the right type.
+fn readable<'r, DB: Database, T: Decode<'r, DB> + Type<DB>>(value: DB::ValueRef<'r>) -> Option<T> {
+    if value.is_null() || !T::compatible(&value.type_info()) {
+        return None;
+    }
+    T::decode(value).ok()
+}
+
+impl<DB: Database> Type<DB> for Id
+where
+    Uuid: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        Uuid::type_info()
+    }
+
+    // Decoding looks at the type, for its refusal is about one value and this one about the whole answer.
+    fn compatible(_: &DB::TypeInfo) -> bool {
+        true
+    }
+}
+
+impl<'r, DB: Database> Decode<'r, DB> for Id
+where
+    Uuid: Decode<'r, DB> + Type<DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(readable::<DB, Uuid>(value)))
+    }
+}
+
+impl<DB: Database, T> Type<DB> for Said<T>
+where
+    str: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <str as Type<DB>>::type_info()
+    }
+
+    fn compatible(_: &DB::TypeInfo) -> bool {
+        true
+    }
+}
+
+impl<'r, DB: Database, T: FromText> Decode<'r, DB> for Said<T>
+where
+    &'r str: Decode<'r, DB> + Type<DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(readable::<DB, &'r str>(value).and_then(T::from_text)))
+    }
+}
 
 async fn load_subject(
     conn: &mut Conn,
@@ -104,30 +206,90 @@ async fn load_subject(
 }
 
 /// Permissions, roles and which inherits from which.
-async fn load_frame(conn: &mut Conn, owner: Option<TenantId>) -> Result<Policy, RbacError> {
-    let epoch = epochs::find(conn, owner).await?;
+async fn load_frame(conn: &mut Conn, owner: Option<TenantId>) -> Result<Rows, RbacError> {
+    let mut rows = Rows::default();
+    rows.policy.epoch = epochs::find(conn, owner).await?;
     let permissions = match owner {
         Some(tenant) => conn
             .q("SELECT id, key, is_active FROM permissions WHERE tenant_id = $1 OR tenant_id IS NULL")
             .bind(tenant.as_uuid()),
         None => conn.q("SELECT id, key, is_active FROM permissions WHERE tenant_id IS NULL"),
     };
-    let permissions = permissions.all::<(Uuid, String, bool)>().await?;
+    let permissions = permissions.all::<(Id, Said<String>, bool)>().await?;
+    rows.policy.permissions.reserve(permissions.len());
+    for (id, Said(key), is_active) in permissions {
+        match id {
+            // An empty key is none that parses, so compiling reports it.
+            Id(Some(id)) => rows.policy.permissions.push(PolicyPermission {
+                id: id.into(),
+                key: key.unwrap_or_default(),
+                is_active,
+            }),
+            Id(None) => rows.problems.push(PolicyProblem::PermissionKey(id.or_nil().into())),
+        }
+    }
     let roles = match owner {
         Some(tenant) => conn.q("SELECT id, is_active FROM roles WHERE tenant_id = $1").bind(tenant.as_uuid()),
         None => conn.q("SELECT id, is_active FROM roles WHERE tenant_id IS NULL"),
     };
-    let roles = roles.all::<(Uuid, bool)>().await?;
-    Ok(Policy {
-        epoch,
-        permissions: permissions
-            .into_iter()
-            .map(|(id, key, is_active)| PolicyPermission { id: id.into(), key, is_active })
-            .collect(),
-        roles: roles.into_iter().map(|(id, is_active)| PolicyRole { id: id.into(), is_active }).collect(),
-        inheritance: parents::of_owner(conn, owner).await?,
-        ..Policy::default()
-    })
+    for (id, is_active) in roles.all::<(Id, bool)>().await? {
+        match id {
+            Id(Some(id)) => rows.policy.roles.push(PolicyRole { id: id.into(), is_active }),
+            Id(None) => {
+                let nil = id.or_nil();
+                rows.problems.push(PolicyProblem::Grant(nil.into(), nil.into()));
+            }
+        }
+    }
+    let links = match owner {
+        Some(tenant) => {
+            conn.q("SELECT role_id, parent_id FROM role_parents WHERE tenant_id = $1").bind(tenant.as_uuid())
+        }
+        None => conn.q("SELECT role_id, parent_id FROM role_parents WHERE tenant_id IS NULL"),
+    };
+    for link in links.all::<(Id, Id)>().await? {
+        match link {
+            (Id(Some(heir)), Id(Some(parent))) => {
+                rows.policy.inheritance.push((heir.into(), parent.into()));
+            }
+            (heir, parent) => {
+                let (heir, parent) = (heir.or_nil().into(), parent.or_nil().into());
+                rows.problems.push(PolicyProblem::Inheritance(heir, parent));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+type GrantRow = (Id, Id, Said<Effect>, Option<Said<Condition>>);
+
+impl Rows {
+    fn add_grant(&mut self, (role, permission, Said(effect), condition): GrantRow) {
+        let (role_id, permission_id) = (RoleId::from(role.or_nil()), PermissionId::from(permission.or_nil()));
+        let (is_named, problem) =
+            (role.0.is_some() && permission.0.is_some(), PolicyProblem::Grant(role_id, permission_id));
+        if !is_named || effect.is_none() {
+            self.problems.push(problem);
+        }
+        if is_named {
+            let (effect, condition) = rule(effect, condition);
+            self.policy.grants.push(PolicyGrant {
+                role: role_id,
+                permission: permission_id,
+                effect,
+                condition,
+            });
+        }
+    }
+}
+
+/// One that says neither `allow` nor `deny` denies, always. A condition that cannot be read is kept as such: it holds for
+/// what denies and not for what allows.
+fn rule(effect: Option<Effect>, condition: Option<Said<Condition>>) -> (Effect, Option<Condition>) {
+    match effect {
+        Some(effect) => (effect, condition.map(|Said(said)| said.unwrap_or(Condition::Unreadable))),
+        None => (Effect::Deny, None),
+    }
 }
 
 async fn load_grants(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) -> Result<(), RbacError> {
@@ -141,31 +303,29 @@ async fn load_grants(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) 
     };
     let grants = query.all::<GrantRow>().await?;
     rows.policy.grants.reserve(grants.len());
-    for (role, permission, effect, condition) in grants {
-        let (role, permission) = (role.into(), permission.into());
-        if effect.parse::<Effect>().is_err() {
-            rows.problems.push(PolicyProblem::Grant(role, permission));
-        }
-        let (effect, condition) = stored_rule(&effect, condition.as_deref());
-        rows.policy.grants.push(PolicyGrant { role, permission, effect, condition });
+    for grant in grants {
+        rows.add_grant(grant);
     }
     Ok(())
 }
 
-/// An end as text, which a damaged row cannot keep from being read.
-struct Expiry(Option<String>);
-
 /// A text that is no time.
 struct Unreadable;
 
-impl Expiry {
-    fn read(self) -> Result<Option<DateTime<Utc>>, Unreadable> {
-        let Self(text) = self;
-        let read = |text: String| DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc());
-        text.map(read).transpose().map_err(|_| Unreadable)
+fn read_end(end: End) -> Result<Option<DateTime<Utc>>, Unreadable> {
+    match end {
+        None => Ok(None),
+        Some(Said(end)) => end.map(Some).ok_or(Unreadable),
     }
 }
 
+/// Whom a rule names.
+fn assignee(Said(kind): &Said<AssigneeKind>, id: Id) -> Option<Assignee> {
+    Some(Assignee { kind: (*kind)?, id: id.0? })
+}
+
+// Ends are read as text: `to_char` knows no infinity, whose own name is no time either, and the driver adds microseconds to
+// a date without looking where that leads.
 async fn load_assignments(
     conn: &mut Conn,
     owner: Option<TenantId>,
@@ -175,29 +335,33 @@ async fn load_assignments(
         Some(tenant) => conn
             .q(Sql::Per {
                 pg: r#"SELECT subject_kind, subject_id, role_id,
-                              to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                              COALESCE(to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                       expires_at::text)
                        FROM role_assignments WHERE tenant_id = $1"#,
                 lite: "SELECT subject_kind, subject_id, role_id, expires_at FROM role_assignments WHERE tenant_id = $1",
             })
             .bind(tenant.as_uuid()),
         None => conn.q(Sql::Per {
             pg: r#"SELECT subject_kind, subject_id, role_id,
-                          to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                          COALESCE(to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                   expires_at::text)
                    FROM role_assignments WHERE tenant_id IS NULL"#,
             lite: "SELECT subject_kind, subject_id, role_id, expires_at FROM role_assignments WHERE tenant_id IS NULL",
         }),
     };
-    let found = query.all::<(String, Uuid, Uuid, Option<String>)>().await?;
+    let found = query.all::<(Said<AssigneeKind>, Id, Id, End)>().await?;
     rows.policy.assignments.reserve(found.len());
-    for (kind, id, role, expires_at) in found {
-        // Kinds that this version does not know give nothing.
-        let Ok(kind) = kind.parse::<AssigneeKind>() else { continue };
-        let (assignee, role) = (Assignee { kind, id }, role.into());
-        match Expiry(expires_at).read() {
-            Ok(expires_at) => {
+    for (kind, id, role, end) in found {
+        match (assignee(&kind, id), role, read_end(end)) {
+            (Some(assignee), Id(Some(role)), Ok(expires_at)) => {
+                let role = role.into();
                 rows.policy.assignments.push(PolicyAssignment { assignee, role, expires_at });
             }
-            Err(Unreadable) => rows.problems.push(PolicyProblem::Assignment(assignee, role)),
+            _ => {
+                let kind = kind.0.unwrap_or(AssigneeKind::Person);
+                let assignee = Assignee { kind, id: id.or_nil() };
+                rows.problems.push(PolicyProblem::Assignment(assignee, role.or_nil().into()));
+            }
         }
     }
     Ok(())
@@ -205,11 +369,12 @@ async fn load_assignments(
 
 /// Effect and end of a rule for one subject. A rule that cannot be read denies for good if it denied, or may have; one that
 /// allowed is left out.
-fn ending_rule(effect: &str, expires_at: Option<String>) -> Ending {
-    let (rule, is_damaged) = match (effect.parse::<Effect>(), Expiry(expires_at).read()) {
-        (Ok(effect), Ok(expires_at)) => (Some((effect, expires_at)), false),
-        (Ok(Effect::Allow), Err(Unreadable)) => (None, true),
-        (Ok(Effect::Deny) | Err(_), expires_at) => {
+fn ending_rule(id: Id, effect: Option<Effect>, end: End) -> Ending {
+    let (rule, is_damaged) = match (effect, read_end(end)) {
+        (Some(Effect::Allow), Ok(expires_at)) if id.0.is_some() => (Some((Effect::Allow, expires_at)), false),
+        (Some(Effect::Allow), _) => (None, true),
+        (Some(Effect::Deny), Ok(expires_at)) => (Some((Effect::Deny, expires_at)), id.0.is_none()),
+        (Some(Effect::Deny) | None, expires_at) => {
             (Some((Effect::Deny, expires_at.unwrap_or_default())), true)
         }
     };
@@ -226,7 +391,8 @@ async fn load_overrides(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Row
         Some(tenant) => conn
             .q(Sql::Per {
                 pg: r#"SELECT id, subject_kind, subject_id, permission_id, effect, condition,
-                              to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                              COALESCE(to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                       expires_at::text)
                        FROM permission_overrides WHERE tenant_id = $1"#,
                 lite: "SELECT id, subject_kind, subject_id, permission_id, effect, condition, expires_at
                        FROM permission_overrides WHERE tenant_id = $1",
@@ -234,26 +400,33 @@ async fn load_overrides(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Row
             .bind(tenant.as_uuid()),
         None => conn.q(Sql::Per {
             pg: r#"SELECT id, subject_kind, subject_id, permission_id, effect, condition,
-                          to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                          COALESCE(to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                   expires_at::text)
                    FROM permission_overrides WHERE tenant_id IS NULL"#,
             lite: "SELECT id, subject_kind, subject_id, permission_id, effect, condition, expires_at
                    FROM permission_overrides WHERE tenant_id IS NULL",
         }),
     };
-    type Row = (Uuid, String, Uuid, Uuid, String, Option<String>, Option<String>);
-    for (id, kind, subject, permission, effect, condition, expires_at) in query.all::<Row>().await? {
-        let Ok(kind) = kind.parse::<AssigneeKind>() else { continue };
-        let Ending { rule, is_damaged } = ending_rule(&effect, expires_at);
+    type Row = (Id, Said<AssigneeKind>, Id, Id, Said<Effect>, Option<Said<Condition>>, End);
+    for (row, kind, subject, permission, Said(effect), condition, end) in query.all::<Row>().await? {
+        let id = OverrideId::from(row.or_nil());
+        let Ending { rule: ending, is_damaged } = ending_rule(row, effect, end);
+        let (Some(assignee), Id(Some(permission))) = (assignee(&kind, subject), permission) else {
+            rows.problems.push(PolicyProblem::Override(id));
+            continue;
+        };
         if is_damaged {
-            rows.problems.push(PolicyProblem::Override(id.into()));
+            rows.problems.push(PolicyProblem::Override(id));
         }
-        let Some((effect, expires_at)) = rule else { continue };
+        let Some((_, expires_at)) = ending else { continue };
+        let (effect, condition) = rule(effect, condition);
+        let permission = permission.into();
         rows.policy.overrides.push(PolicyOverride {
-            id: id.into(),
-            assignee: Assignee { kind, id: subject },
-            permission: permission.into(),
+            id,
+            assignee,
+            permission,
             effect,
-            condition: stored_rule(effect.as_str(), condition.as_deref()).1,
+            condition,
             expires_at,
         });
     }
@@ -265,7 +438,8 @@ async fn load_acls(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) ->
         Some(tenant) => conn
             .q(Sql::Per {
                 pg: r#"SELECT id, resource_kind, resource_id, subject_kind, subject_id, permission_id, effect,
-                              to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                              COALESCE(to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                       expires_at::text)
                        FROM acl_entries WHERE tenant_id = $1"#,
                 lite: "SELECT id, resource_kind, resource_id, subject_kind, subject_id, permission_id, effect, expires_at
                        FROM acl_entries WHERE tenant_id = $1",
@@ -273,28 +447,35 @@ async fn load_acls(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) ->
             .bind(tenant.as_uuid()),
         None => conn.q(Sql::Per {
             pg: r#"SELECT id, resource_kind, resource_id, subject_kind, subject_id, permission_id, effect,
-                          to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                          COALESCE(to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                   expires_at::text)
                    FROM acl_entries WHERE tenant_id IS NULL"#,
             lite: "SELECT id, resource_kind, resource_id, subject_kind, subject_id, permission_id, effect, expires_at
                    FROM acl_entries WHERE tenant_id IS NULL",
         }),
     };
-    type Row = (Uuid, String, String, String, Uuid, Uuid, String, Option<String>);
-    for (id, resource_kind, resource_id, kind, subject, permission, effect, expires_at) in
+    type Row = (Id, Said<String>, Said<String>, Said<AssigneeKind>, Id, Id, Said<Effect>, End);
+    for (row, Said(resource_kind), Said(resource_id), kind, subject, permission, Said(effect), end) in
         query.all::<Row>().await?
     {
-        let Ok(kind) = kind.parse::<AssigneeKind>() else { continue };
-        let Ending { rule, is_damaged } = ending_rule(&effect, expires_at);
+        let id = AclId::from(row.or_nil());
+        let Ending { rule: ending, is_damaged } = ending_rule(row, effect, end);
+        let named = (resource_kind, resource_id, assignee(&kind, subject), permission);
+        let (Some(resource_kind), Some(resource_id), Some(assignee), Id(Some(permission))) = named else {
+            rows.problems.push(PolicyProblem::Acl(id));
+            continue;
+        };
         if is_damaged {
-            rows.problems.push(PolicyProblem::Acl(id.into()));
+            rows.problems.push(PolicyProblem::Acl(id));
         }
-        let Some((effect, expires_at)) = rule else { continue };
+        let Some((effect, expires_at)) = ending else { continue };
+        let permission = permission.into();
         rows.policy.acls.push(PolicyAcl {
-            id: id.into(),
+            id,
             resource_kind,
             resource_id,
-            assignee: Assignee { kind, id: subject },
-            permission: permission.into(),
+            assignee,
+            permission,
             effect,
             expires_at,
         });

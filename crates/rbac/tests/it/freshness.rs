@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use stylobate_core::{AuditEvent, BoxFuture, Principal, RequestContext};
-use stylobate_db::{Error, Participant, Pending, Scope, Takes, Tx};
+use stylobate_db::{Error, Participant, Pending, Scope, Sql, Takes, Tx};
 use stylobate_rbac::{
     Authorizer, Effect, NewAclEntry, NewOverride, NewPermission, NewRole, RbacError, RoleUpdate,
 };
@@ -218,6 +218,71 @@ async fn a_damaged_row_denies_and_the_rest_works(db: TestDb) {
     }
 }
 both_engines!(a_damaged_row_denies_and_the_rest_works, SETS);
+
+async fn a_damaged_row_keeps_no_revocation_from_counting(db: TestDb) {
+    // A11: about somebody else, and of the kind that its engine can hold.
+    let world = World::new(db).await;
+    let (context, person, other) = (world.in_a(), world.person(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    let rule = NewOverride::new(other, world.permission("user.read").await, Effect::Allow);
+    world.rbac.set_override(&context, rule).await.unwrap();
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert!(world.rbac.check(&principal, "user.read").is_allowed());
+    for damage in [
+        Sql::Per {
+            pg: "UPDATE permission_overrides SET expires_at = 'infinity'",
+            lite: "UPDATE permission_overrides SET subject_id = x'616263'",
+        },
+        Sql::Per {
+            pg: "UPDATE permission_overrides SET expires_at = '-infinity'",
+            lite: "UPDATE permission_overrides SET condition = CAST(x'ff' AS TEXT)",
+        },
+    ] {
+        let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+        assert_eq!(tx.q(damage).run().await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        let revoked = world.rbac.unassign(&context, person, role.id).await.unwrap();
+        assert!(!world.rbac.check(&principal, "user.read").is_allowed(), "when the answer arrives");
+        assert_eq!(world.rbac.engine().epoch(Some(world.a)), Some(revoked.epoch));
+        // As after a restart.
+        let restarted = rbac(world.db.open(&[]).await, &world.clock);
+        restarted.ensure(Some(world.a)).await.unwrap();
+        assert!(!restarted.check(&principal, "user.read").is_allowed());
+        assert!(!restarted.problems(Some(world.a)).is_empty());
+        world.rbac.assign(&context, person, role.id).await.unwrap();
+        assert!(world.rbac.check(&principal, "user.read").is_allowed());
+    }
+}
+both_engines!(a_damaged_row_keeps_no_revocation_from_counting, SETS);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_row_of_the_platform_leaves_the_tenants_their_policies() {
+    // A11: every tenant reads the platform's permissions. Only SQLite can hold such rows.
+    let world = World::new(TestDb::sqlite(SETS).await).await;
+    let (context, person, root) = (world.in_a(), world.person(), world.super_admin().await);
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    let mut tx = world.db.begin(Scope::Platform("test")).await.unwrap();
+    for damage in [
+        "INSERT INTO permissions (id, tenant_id, key, is_active, version, created_at, updated_at)
+         SELECT x'616263', NULL, 'own.a', 1, 1, created_at, updated_at FROM permissions LIMIT 1",
+        "INSERT INTO permissions (id, tenant_id, key, is_active, version, created_at, updated_at)
+         SELECT x'00112233445566778899aabbccddeeff', NULL, CAST(x'ff' AS TEXT), 1, 1, created_at, updated_at
+         FROM permissions LIMIT 1",
+    ] {
+        assert_eq!(tx.q(damage).run().await.unwrap(), 1);
+    }
+    tx.commit().await.unwrap();
+    let restarted = rbac(world.db.open(&[]).await, &world.clock);
+    restarted.ensure(Some(world.a)).await.unwrap();
+    for (person, key) in [(person, "user.read"), (root, "user.delete")] {
+        assert!(restarted.check(&Principal::person(person).in_tenant(world.a), key).is_allowed(), "{key}");
+    }
+    assert_eq!(restarted.problems(None).len(), 2);
+    assert_eq!(restarted.problems(Some(world.a)).len(), 2);
+}
 
 /// Keeps the audit events it takes.
 #[derive(Default)]

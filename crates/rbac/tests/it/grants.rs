@@ -20,7 +20,8 @@ async fn attaching_and_detaching_count_when_the_call_returns(db: TestDb) {
     let again = world.rbac.attach(&context, role.id, permission).await.unwrap_err();
     assert_eq!(again.code(), "already_attached");
     let listed = world.rbac.permissions_of(&context, role.id, &PermissionQuery::default()).await.unwrap();
-    assert_eq!(listed.items[0].key, "user.read");
+    assert_eq!(listed.items[0].permission.key, "user.read");
+    assert_eq!(listed.items[0].link, link);
 
     world.rbac.detach(&context, role.id, permission).await.unwrap();
     assert!(!world.rbac.check(&principal, "user.read").is_allowed());

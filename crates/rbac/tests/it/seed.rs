@@ -1,5 +1,5 @@
 use stylobate_core::{PageLimit, Principal, RequestContext};
-use stylobate_rbac::{Authorizer, PermissionQuery, RoleQuery};
+use stylobate_rbac::{Authorizer, NewRole, PermissionQuery, RoleQuery, RoleUpdate};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::world::{SETS, World};
@@ -78,6 +78,31 @@ async fn seeding_again_gives_back_nothing_that_a_tenant_took_away(db: TestDb) {
     assert!(has(named("admin")).await, "the role of all permissions has all of them");
 }
 both_engines!(seeding_again_gives_back_nothing_that_a_tenant_took_away, SETS);
+
+async fn the_names_of_seeded_roles_are_nobody_elses(db: TestDb) {
+    // A11: seeding finds its roles by name; whoever called a role of their own `admin` would be given everything.
+    let world = World::new(db).await;
+    let (context, system) = (world.in_a(), RequestContext::system("seed-rbac"));
+    let roles = world.rbac.list_roles(&context, &RoleQuery::default()).await.unwrap().items;
+    let admin = roles.iter().find(|role| role.name == "admin").unwrap().id;
+    let own = world.role("mine").await.id;
+    let name = |name: &str| RoleUpdate { name: Some(name.into()), ..RoleUpdate::default() };
+    for renamed in ["old", "ADMIN"] {
+        let refused = world.rbac.update_role(&context, admin, name(renamed)).await.unwrap_err();
+        assert_eq!(refused.code(), "declared");
+    }
+    assert_eq!(world.rbac.delete_role(&context, admin).await.unwrap_err().code(), "declared");
+    for taken in ["admin", "Auditor"] {
+        assert_eq!(
+            world.rbac.update_role(&context, own, name(taken)).await.unwrap_err().code(),
+            "role_name_taken"
+        );
+        let made = world.rbac.create_role(&context, NewRole::new(taken)).await;
+        assert_eq!(made.unwrap_err().code(), "role_name_taken");
+    }
+    world.rbac.seed(&system, Some(world.a)).await.unwrap();
+}
+both_engines!(the_names_of_seeded_roles_are_nobody_elses, SETS);
 
 async fn many_processes_seed_at_once(db: TestDb) {
     let world = World::new(db).await;

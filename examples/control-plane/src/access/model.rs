@@ -90,6 +90,26 @@ impl From<rbac::RolePermission> for RolePermissionView {
     }
 }
 
+/// A permission that a role has, and how.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GrantedPermissionView {
+    #[serde(flatten)]
+    permission: PermissionView,
+    /// `allow`, or `deny`: the role takes it from whoever has it.
+    #[schema(value_type = String)]
+    effect: Effect,
+    /// When the rule applies; `null` is always.
+    #[schema(value_type = Option<Object>)]
+    condition: Option<Condition>,
+}
+
+impl From<rbac::GrantedPermission> for GrantedPermissionView {
+    fn from(granted: rbac::GrantedPermission) -> Self {
+        let rbac::GrantedPermission { permission, link } = granted;
+        Self { permission: permission.into(), effect: link.effect, condition: link.condition }
+    }
+}
+
 /// The assignment of a role to a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PersonRoleView {

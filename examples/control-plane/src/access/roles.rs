@@ -10,7 +10,7 @@ use stylobate::{
 use super::{
     Access,
     model::{
-        AssignInput, AttachInput, ListFilter, PermissionView, PersonRoleView, RoleInput, RolePatch,
+        AssignInput, AttachInput, GrantedPermissionView, ListFilter, PersonRoleView, RoleInput, RolePatch,
         RolePermissionView, RoleView,
     },
     written,
@@ -81,7 +81,7 @@ fn links(access: &Access) -> Routes {
             Route::get("/roles/{id}/permissions", READ)
                 .tag(TAG)
                 .summary("Lists the permissions of a role")
-                .returns_page::<PermissionView>(),
+                .returns_page::<GrantedPermissionView>(),
             access,
             list_permissions,
         )
@@ -228,7 +228,7 @@ async fn list_permissions(
     context: Context,
     PathId(id): PathId<RoleId>,
     query: Query,
-) -> ApiResult<Json<Page<PermissionView>>> {
+) -> ApiResult<Json<Page<GrantedPermissionView>>> {
     let query = PermissionQuery {
         is_active: query.filter.is_active,
         search: query.filter.search,
@@ -242,7 +242,7 @@ async fn list_permissions(
         with_total: query.page.include_total,
     };
     let page = access.rbac.permissions_of(&context, id, &query).await?;
-    Ok(Json(page.map(PermissionView::from)))
+    Ok(Json(page.map(GrantedPermissionView::from)))
 }
 
 async fn attach(
