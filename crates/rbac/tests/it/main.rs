@@ -19,6 +19,8 @@ mod oracle;
 #[cfg(feature = "sql")]
 mod assignments;
 #[cfg(feature = "sql")]
+mod damage;
+#[cfg(feature = "sql")]
 mod delegation;
 #[cfg(feature = "sql")]
 mod filter;

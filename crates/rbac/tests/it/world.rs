@@ -3,7 +3,8 @@ use std::sync::Arc;
 use stylobate_core::{Clock as _, PermissionId, PersonId, Principal, RequestContext, RoleId, TenantId};
 use stylobate_db::{Db, Scope, Tx};
 use stylobate_rbac::{
-    MIGRATIONS, NewPermission, NewRole, PermissionQuery, Rbac, Role, SUPER_ADMIN, default_catalogue,
+    Authorizer as _, MIGRATIONS, NewPermission, NewRole, PermissionQuery, Rbac, Role, SUPER_ADMIN,
+    default_catalogue,
 };
 use stylobate_testkit::{ManualClock, MigrationSet, TestDb};
 
@@ -94,4 +95,9 @@ impl World {
 
 pub(crate) fn rbac(db: Db, clock: &Arc<ManualClock>) -> Rbac {
     Rbac::new(db, Arc::clone(clock) as _, Arc::new(default_catalogue()))
+}
+
+/// Whether a person may do something in the first organisation, on nothing in particular.
+pub(crate) fn may(world: &World, person: PersonId, name: &str) -> bool {
+    world.rbac.check(&Principal::person(person).in_tenant(world.a), name).is_allowed()
 }
