@@ -93,6 +93,8 @@ ids! {
     EventId,
     /// Names a group of people and service accounts.
     GroupId,
+    /// Names a job.
+    JobId,
     /// Names a key of the key ring (the `kid` of a token).
     KeyId,
     /// Names a permission rule for one subject, beside its roles.
@@ -109,6 +111,8 @@ ids! {
     RoleId,
     /// Names the link between a role and a permission.
     RolePermissionId,
+    /// Names a schedule of jobs.
+    ScheduleId,
     /// Names a service account.
     ServiceId,
     /// Names a session. It is public to its owner; the session's token is a different, secret value.

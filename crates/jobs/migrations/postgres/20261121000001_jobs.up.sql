@@ -1,0 +1,85 @@
+-- One row per job, from the moment it is asked for until it is pruned.
+CREATE TABLE jobs (
+    id uuid PRIMARY KEY,
+    -- NULL is the platform.
+    tenant_id uuid,
+    -- The tenant, or the nil id: workers take turns between lanes.
+    lane uuid NOT NULL,
+    queue text COLLATE "C" NOT NULL CONSTRAINT jobs_queue_check CHECK (length(queue) BETWEEN 1 AND 64),
+    name text COLLATE "C" NOT NULL CONSTRAINT jobs_name_check CHECK (length(name) BETWEEN 1 AND 128),
+    version bigint NOT NULL,
+    payload text NOT NULL,
+    state text COLLATE "C" NOT NULL CONSTRAINT jobs_state_check
+        CHECK (state IN ('available', 'leased', 'retryable', 'completed', 'discarded', 'cancelled')),
+    run_at timestamptz NOT NULL,
+    -- How often it has been claimed.
+    attempt bigint NOT NULL,
+    attempts_max bigint NOT NULL,
+    timeout_ms bigint NOT NULL,
+    -- Of the jobs of a queue with the same key, at most key_limit run at once.
+    key text COLLATE "C" CONSTRAINT jobs_key_check CHECK (length(key) BETWEEN 1 AND 200),
+    key_limit bigint NOT NULL,
+    -- Which of the key_limit places a leased job has.
+    key_slot bigint,
+    -- While is_unique, there is no other job with this text in the lane.
+    unique_key text COLLATE "C" CONSTRAINT jobs_unique_key_check CHECK (length(unique_key) BETWEEN 1 AND 400),
+    is_unique boolean NOT NULL,
+    unique_until timestamptz,
+    -- One per attempt: whoever does not know it can change nothing about a leased job.
+    lease_token uuid,
+    -- Counts up while the worker lives. Who wants to know whether it does watches it, by its own clock.
+    beat bigint NOT NULL,
+    worker text,
+    cancel_requested boolean NOT NULL,
+    -- What the handler says about how far it is: {"percent", "note"}.
+    progress text,
+    result text,
+    -- The last failures: [{"attempt", "at", "message"}].
+    errors text NOT NULL,
+    traceparent text,
+    -- The schedule that asked for it, and the slot.
+    schedule_id uuid,
+    slot timestamptz,
+    created_at timestamptz NOT NULL,
+    claimed_at timestamptz,
+    finished_at timestamptz,
+    -- A count of attempts begins anew only with a job that is asked for once more.
+    CONSTRAINT jobs_attempt_check CHECK ((state <> 'available' OR attempt = 0) AND (state NOT IN ('leased', 'retryable') OR attempt > 0)),
+    CONSTRAINT jobs_lease_check CHECK ((state = 'leased') = (lease_token IS NOT NULL)),
+    CONSTRAINT jobs_finished_check CHECK ((state IN ('completed', 'discarded', 'cancelled')) = (finished_at IS NOT NULL))
+) WITH (fillfactor = 80);
+-- What can be claimed, in the order in which it is. Finished jobs are not in it, however many there are.
+CREATE INDEX jobs_waiting ON jobs (queue, lane, run_at, id) WHERE state IN ('available', 'retryable');
+CREATE INDEX jobs_leased ON jobs (id) WHERE state = 'leased';
+-- No two of a key have the same place, whoever claims them at the same time.
+CREATE UNIQUE INDEX jobs_queue_key_slot_key ON jobs (queue, key, key_slot) WHERE state = 'leased' AND key IS NOT NULL;
+CREATE INDEX jobs_finished ON jobs (state, finished_at, id) WHERE finished_at IS NOT NULL;
+-- Ids are in the order of creation.
+CREATE INDEX jobs_tenant_id_id ON jobs (tenant_id, id);
+CREATE INDEX jobs_schedule_id ON jobs (schedule_id, slot) WHERE schedule_id IS NOT NULL;
+CREATE UNIQUE INDEX jobs_unique_key_key ON jobs (lane, unique_key) WHERE is_unique;
+
+ALTER TABLE jobs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE jobs FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON jobs USING (stylobate_may_see(tenant_id)) WITH CHECK (stylobate_may_see(tenant_id));
+
+-- Queues that are not worked on for the time being.
+CREATE TABLE paused_queues (
+    name text COLLATE "C" PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
+    paused_at timestamptz NOT NULL
+);
+
+-- How many jobs of a queue are in which state: the sum, and what has been added since it was drawn. Whoever changes a state
+-- adds a row and waits for nobody.
+CREATE TABLE job_counts (
+    queue text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    jobs bigint NOT NULL,
+    PRIMARY KEY (queue, state)
+);
+CREATE TABLE job_count_changes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    queue text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    change bigint NOT NULL
+);

@@ -1,0 +1,197 @@
+use std::{sync::Arc, time::Duration};
+
+use chrono::SubsecRound as _;
+use serde::Serialize;
+use stylobate_core::{Clock, JobId, Principal, RequestContext, TenantId};
+use stylobate_db::{Db, Scope, Tx};
+use tokio::sync::watch;
+
+use crate::{
+    JobsError, Progress, State,
+    record::shortened,
+    store::{
+        claim::{Claimed, Lease},
+        finish::{self, Ended},
+        jobs,
+    },
+};
+
+/// Most bytes of an output: 64 KiB.
+pub const OUTPUT_MAX: usize = 64 << 10;
+
+/// Why an attempt should stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Nobody says so.
+    No,
+    /// Somebody called the job off.
+    Cancelled,
+    /// The worker shuts down.
+    Shutdown,
+    /// The lease is lost: whatever the attempt still does, another worker may do as well.
+    LeaseLost,
+}
+
+/// One attempt at a job, as its handler sees it.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    inner: Arc<Inner>,
+    stop: watch::Receiver<Stop>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    lease: Lease,
+    tenant: Option<TenantId>,
+    queue: String,
+    attempt: u32,
+    attempts_max: u32,
+    traceparent: Option<String>,
+    db: Db,
+    clock: Arc<dyn Clock>,
+}
+
+impl Attempt {
+    pub(crate) fn new(claimed: &Claimed, db: Db, clock: Arc<dyn Clock>, stop: watch::Receiver<Stop>) -> Self {
+        let inner = Inner {
+            lease: claimed.lease,
+            tenant: claimed.tenant,
+            queue: claimed.queue.clone(),
+            attempt: claimed.attempt,
+            attempts_max: claimed.attempts_max,
+            traceparent: claimed.traceparent.clone(),
+            db,
+            clock,
+        };
+        Self { inner: Arc::new(inner), stop }
+    }
+
+    /// Names the job.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.inner.lease.id
+    }
+
+    /// Whose job it is; `None` is the platform's.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.inner.tenant
+    }
+
+    /// Which attempt this is, from 1.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.inner.attempt
+    }
+
+    /// Whether a failure of this one is the end.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.inner.attempt >= self.inner.attempts_max
+    }
+
+    /// The trace of whoever asked for the job (W3C Trace Context).
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.inner.traceparent.as_deref()
+    }
+
+    /// The database that the queue is in.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The platform acting for the job's tenant: what services are called with.
+    #[must_use]
+    pub fn context(&self) -> RequestContext {
+        let mut context = RequestContext::system("job");
+        if let Some(tenant) = self.inner.tenant {
+            context.principal = Principal::system().in_tenant(tenant);
+        }
+        context
+    }
+
+    /// The scope of the job's own rows.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.inner.tenant.map_or(Scope::Platform("a job of the platform"), Scope::Tenant)
+    }
+
+    /// Whether the handler should stop: the job was called off, the worker shuts down, or the lease is lost. Long work asks
+    /// between its steps and returns early; who does not is dropped at its next `await` when the grace is over.
+    #[must_use]
+    pub fn should_stop(&self) -> bool {
+        *self.stop.borrow() != Stop::No
+    }
+
+    /// Done when the handler should stop.
+    pub async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // The sender outlives the handler; without it there is nothing to wait for either.
+        let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+    }
+
+    /// Says how far the work is.
+    ///
+    /// # Errors
+    /// [`JobsError::LeaseLost`] when another worker may have the job: stop then. The database's own.
+    pub async fn progress(&self, percent: u8, note: Option<&str>) -> Result<(), JobsError> {
+        let progress = Progress { percent: percent.min(100), note: note.map(|text| shortened(text, 200)) };
+        let text = serde_json::to_string(&progress).unwrap_or_default();
+        let lease = self.inner.lease;
+        let write = async move |tx: &mut Tx| {
+            match jobs::set_progress(tx, lease, text.clone()).await? {
+                true => Ok(()),
+                false => Err(JobsError::LeaseLost),
+            }
+        };
+        self.inner.db.transact(self.scope(), write).await
+    }
+
+    /// Ends the job in the transaction that does its work: both happen, or neither, and exactly once whatever dies. What the
+    /// handler returns afterwards is ignored.
+    ///
+    /// # Errors
+    /// [`JobsError::LeaseLost`] when another worker may have the job: roll back. [`JobsError::Invalid`] when the output is
+    /// too large, and the database's own.
+    pub async fn complete_in(&self, tx: &mut Tx, output: &impl Serialize) -> Result<(), JobsError> {
+        let now = self.inner.clock.now().trunc_subsecs(6);
+        let ended = Ended {
+            lease: self.inner.lease,
+            queue: self.inner.queue.clone(),
+            to: State::Completed,
+            run_at: None,
+            result: Some(output_text(output)?),
+            errors: None,
+            more_attempts: 0,
+        };
+        if finish::finish(tx, &[ended], now).await?.is_empty() {
+            return Err(JobsError::LeaseLost);
+        }
+        Ok(())
+    }
+
+    /// Waits, unless the handler should stop; tells whether the whole time passed.
+    pub async fn sleep(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(time) => true,
+            () = self.stopped() => false,
+        }
+    }
+}
+
+pub(crate) fn output_text(output: &impl Serialize) -> Result<String, JobsError> {
+    let invalid = |problem: String| JobsError::Invalid { field: "output", problem };
+    let text = serde_json::to_string(output).map_err(|error| invalid(format!("cannot be written: {error}")))?;
+    if text.len() > OUTPUT_MAX {
+        return Err(invalid(format!("has {} bytes, more than {OUTPUT_MAX}", text.len())));
+    }
+    Ok(text)
+}

@@ -1,0 +1,383 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use serde_json::Value;
+use stylobate_core::{AuditEvent, Clock, JobId, Page, Principal, RequestContext, TenantId};
+use stylobate_db::{Db, Scope, Tx};
+use tokio::sync::Notify;
+
+use crate::{
+    Enqueued, Handle, Job, JobQuery, JobRecord, JobsError, PAYLOAD_MAX, State, Step,
+    store::{counts, jobs, jobs::NewJob, queues},
+};
+
+/// The queue: asks for jobs, reads them and changes them by hand. Clone it freely.
+///
+/// Methods that take a context act for the tenant of its principal: another tenant's jobs are as if missing. A principal
+/// without tenant acts on all. Whether the caller may do so at all is decided before.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Wakes the workers of this process.
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// How a job is asked for, beside what its type says.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Not before then; at once when `None`.
+    pub run_at: Option<DateTime<Utc>>,
+    /// Whose it is; the transaction's tenant when `None`. Only a transaction of platform scope may name one.
+    pub tenant: Option<TenantId>,
+    /// The trace it belongs to (W3C Trace Context, `traceparent`).
+    pub traceparent: Option<String>,
+}
+
+impl Request {
+    /// At `time`.
+    #[must_use]
+    pub fn at(time: DateTime<Utc>) -> Self {
+        Self { run_at: Some(time), ..Self::default() }
+    }
+}
+
+impl Jobs {
+    /// A queue in `db`, whose migrations ([`MIGRATIONS`](crate::MIGRATIONS)) have been run.
+    #[must_use]
+    pub fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
+        Self { db, clock, wake: Arc::new(Notify::new()) }
+    }
+
+    /// Asks for `job` in the caller's transaction: it exists when that commits, and not otherwise.
+    ///
+    /// # Errors
+    /// [`JobsError::Payload`], [`JobsError::PayloadTooLarge`], [`JobsError::Invalid`] when a key of the job is out of range,
+    /// [`JobsError::ForeignTenant`], and the database's own.
+    pub async fn enqueue<J: Job>(&self, tx: &mut Tx, job: &J) -> Result<Enqueued, JobsError> {
+        self.enqueue_as(tx, job, Request::default()).await
+    }
+
+    /// Asks for `job`, not before `time`.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn enqueue_at<J: Job>(
+        &self,
+        tx: &mut Tx,
+        job: &J,
+        time: DateTime<Utc>,
+    ) -> Result<Enqueued, JobsError> {
+        self.enqueue_as(tx, job, Request::at(time)).await
+    }
+
+    /// Asks for `job`, not before `wait` is over.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn enqueue_after<J: Job>(
+        &self,
+        tx: &mut Tx,
+        job: &J,
+        wait: Duration,
+    ) -> Result<Enqueued, JobsError> {
+        let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+        let time = self.clock.now().checked_add_signed(wait).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        self.enqueue_as(tx, job, Request::at(time)).await
+    }
+
+    /// Asks for `job` as `request` says.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn enqueue_as<J: Job>(
+        &self,
+        tx: &mut Tx,
+        job: &J,
+        request: Request,
+    ) -> Result<Enqueued, JobsError> {
+        let new = self.new_job(tx, job, request)?;
+        self.store(tx, new).await
+    }
+
+    /// Asks for many jobs of one kind at once: much cheaper than one after the other. Those that are the same as another job
+    /// are left out. Returns how many are new.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn enqueue_many<J: Job>(&self, tx: &mut Tx, jobs: &[J]) -> Result<usize, JobsError> {
+        let mut new = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            new.push(self.new_job(tx, job, Request::default())?);
+        }
+        let stored = jobs::insert(tx, &new).await?;
+        self.wake_on_commit(tx);
+        Ok(stored.len())
+    }
+
+    fn new_job<J: Job>(&self, tx: &Tx, job: &J, request: Request) -> Result<NewJob, JobsError> {
+        let payload =
+            serde_json::to_string(job).map_err(|source| JobsError::Payload { name: J::NAME, source })?;
+        let now = self.clock.now().trunc_subsecs(6);
+        let tenant = match (tx.scope().tenant(), request.tenant) {
+            (Some(own), Some(named)) if own != named => return Err(JobsError::ForeignTenant),
+            (own, named) => own.or(named),
+        };
+        let unique = job.unique();
+        Ok(NewJob {
+            id: JobId::new(now),
+            tenant,
+            queue: checked_name("queue", J::QUEUE, 64)?,
+            name: checked_name("name", J::NAME, 128)?,
+            version: J::VERSION,
+            payload: checked_payload(payload)?,
+            run_at: request.run_at.unwrap_or(now).trunc_subsecs(6),
+            attempts_max: J::ATTEMPTS_MAX.clamp(1, 1_000),
+            timeout_ms: i64::try_from(J::TIMEOUT.as_millis()).unwrap_or(i64::MAX).clamp(1_000, 86_400_000),
+            key: job.key().map(|key| checked_key("key", key)).transpose()?,
+            key_limit: J::KEY_LIMIT.max(1),
+            unique_until: unique.as_ref().and_then(|rule| now.checked_add_signed(rule.within?)),
+            unique_key: match unique {
+                Some(rule) => Some(format!("{}:{}", J::NAME, checked_key("unique", rule.key)?)),
+                None => None,
+            },
+            traceparent: request.traceparent.filter(|text| text.len() <= 64 && text.is_ascii()),
+            schedule: None,
+            created_at: now,
+        })
+    }
+
+    pub(crate) async fn store(&self, tx: &mut Tx, new: NewJob) -> Result<Enqueued, JobsError> {
+        // Between the conflict and the look the other job may finish, or let go of a key whose time is over.
+        for _ in 0..3 {
+            if !jobs::insert(tx, std::slice::from_ref(&new)).await?.is_empty() {
+                self.wake_on_commit(tx);
+                return Ok(Enqueued { id: new.id, is_new: true });
+            }
+            let Some(key) = &new.unique_key else { break };
+            if jobs::release_unique(tx, new.tenant, key, new.created_at).await? {
+                continue;
+            }
+            if let Some(id) = jobs::find_unique(tx, new.tenant, key).await? {
+                return Ok(Enqueued { id, is_new: false });
+            }
+        }
+        Err(JobsError::Db(stylobate_db::Error::Serialization))
+    }
+
+    fn wake_on_commit(&self, tx: &mut Tx) {
+        let wake = Arc::clone(&self.wake);
+        tx.on_commit(move || wake.notify_waiters());
+    }
+
+    /// What is known about a job, with the output of `J` typed.
+    #[must_use]
+    pub fn handle<J: Job>(&self, id: JobId) -> Handle<J> {
+        Handle::new(self.clone(), id)
+    }
+
+    /// A job of the caller's tenant; of any, without one.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`], and the database's own.
+    pub async fn get(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
+        self.get_in(scope(&context.principal, "read a job"), id).await
+    }
+
+    pub(crate) async fn get_in(&self, scope: Scope, id: JobId) -> Result<JobRecord, JobsError> {
+        let mut tx = self.db.begin_read(scope).await?;
+        let found = jobs::find(&mut tx, scope, id).await?;
+        tx.rollback().await?;
+        found.ok_or(NOT_FOUND)
+    }
+
+    /// Jobs of the caller's tenant, newest first.
+    ///
+    /// # Errors
+    /// [`JobsError::Cursor`], and the database's own.
+    pub async fn list(&self, context: &RequestContext, query: &JobQuery) -> Result<Page<JobRecord>, JobsError> {
+        let scope = scope(&context.principal, "list jobs");
+        let mut tx = self.db.begin_read(scope).await?;
+        let page = jobs::list(&mut tx, scope, query).await?;
+        tx.rollback().await?;
+        Ok(page)
+    }
+
+    /// Calls a job off. One that waits never runs; one that runs is told so, and ends as cancelled when its handler stops or
+    /// [`WorkerOptions::cancel_grace`](crate::WorkerOptions::cancel_grace) is over. Returns the job as it is then.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it has finished.
+    pub async fn cancel(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
+        let after = self.change(context, id, "job.cancel", Step::Cancel).await?;
+        self.wake.notify_waiters();
+        Ok(after)
+    }
+
+    /// Asks for a job once more that failed for good, was called off, has finished or waits for its next attempt: it may run
+    /// at once, and its attempts are counted anew.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it is waiting or running; [`JobsError::NotUnique`] when
+    /// another job has its unique key by now.
+    pub async fn retry(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
+        let after = self.change(context, id, "job.retry", Step::Retry).await?;
+        self.wake.notify_waiters();
+        Ok(after)
+    }
+
+    async fn change(
+        &self,
+        context: &RequestContext,
+        id: JobId,
+        action: &'static str,
+        step: Step,
+    ) -> Result<JobRecord, JobsError> {
+        let scope = scope(&context.principal, action);
+        let (jobs, context) = (self.clone(), context.clone());
+        let change = async move |tx: &mut Tx| {
+            let before = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            let wrong = JobsError::WrongState { state: before.state };
+            let Some(to) = before.state.after(step, true) else { return Err(wrong) };
+            let moved = if to == State::Leased {
+                jobs::request_cancel(tx, id).await?
+            } else {
+                jobs::set_state(tx, &before, to, jobs.clock.now().trunc_subsecs(6)).await.map_err(not_unique)?
+            };
+            if !moved {
+                // A worker was quicker: look again.
+                return Err(JobsError::Db(stylobate_db::Error::Serialization));
+            }
+            let after = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            let event = AuditEvent::new(&context, action, "job").on(id).in_tenant(before.tenant_id);
+            tx.audit(event.change(Some(&Summary::of(&before)), Some(&Summary::of(&after))));
+            Ok(after)
+        };
+        self.db.transact(scope, change).await
+    }
+
+    /// Changes what a job that nobody works on needs to know: a dead letter is edited, then retried.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it is running; [`JobsError::PayloadTooLarge`].
+    pub async fn edit(&self, context: &RequestContext, id: JobId, payload: &Value) -> Result<JobRecord, JobsError> {
+        let scope = scope(&context.principal, "edit a job");
+        let text = checked_payload(payload.to_string())?;
+        let context = context.clone();
+        let edit = async move |tx: &mut Tx| {
+            let before = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            if !jobs::set_payload(tx, id, text.clone()).await? {
+                return Err(JobsError::WrongState { state: before.state });
+            }
+            let after = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            // What is in payloads is the jobs' own: it may be personal, and is not copied into the trail.
+            let event = AuditEvent::new(&context, "job.edit", "job").on(id).in_tenant(before.tenant_id);
+            tx.audit(event);
+            Ok(after)
+        };
+        self.db.transact(scope, edit).await
+    }
+
+    /// How many jobs there are, by queue and state, over all tenants.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn counts(&self) -> Result<BTreeMap<(String, State), u64>, JobsError> {
+        Ok(counts::read(&mut *self.db.read().await?).await?)
+    }
+
+    /// Stops work on `queue` in all processes: what runs is finished, nothing is begun. Jobs can still be asked for.
+    ///
+    /// # Errors
+    /// [`JobsError::Invalid`] for a name that no queue can have; the database's own.
+    pub async fn pause(&self, context: &RequestContext, queue: &str) -> Result<(), JobsError> {
+        self.set_paused(context, queue, true).await
+    }
+
+    /// Lets work on `queue` go on.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub async fn resume(&self, context: &RequestContext, queue: &str) -> Result<(), JobsError> {
+        self.set_paused(context, queue, false).await?;
+        self.wake.notify_waiters();
+        Ok(())
+    }
+
+    async fn set_paused(&self, context: &RequestContext, queue: &str, paused: bool) -> Result<(), JobsError> {
+        let queue = checked_name("queue", queue, 64)?;
+        let (jobs, context) = (self.clone(), context.clone());
+        let set = async move |tx: &mut Tx| {
+            let (action, changed) = if paused {
+                ("queue.pause", queues::pause(tx, &queue, jobs.clock.now().trunc_subsecs(6)).await?)
+            } else {
+                ("queue.resume", queues::resume(tx, &queue).await?)
+            };
+            if changed {
+                tx.audit(AuditEvent::new(&context, action, "queue").on(&queue).in_tenant(None));
+            }
+            Ok::<(), JobsError>(())
+        };
+        self.db.transact(Scope::Platform("pause or resume a queue"), set).await
+    }
+
+    /// The queues that are paused, and since when.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn paused(&self) -> Result<Vec<(String, DateTime<Utc>)>, JobsError> {
+        Ok(queues::paused(&mut *self.db.read().await?).await?)
+    }
+}
+
+const NOT_FOUND: JobsError = JobsError::NotFound { entity: "job" };
+
+/// What the audit trail says about a job.
+#[derive(serde::Serialize)]
+struct Summary<'a> {
+    name: &'a str,
+    state: State,
+    cancel_requested: bool,
+}
+
+impl<'a> Summary<'a> {
+    fn of(job: &'a JobRecord) -> Self {
+        Self { name: &job.name, state: job.state, cancel_requested: job.cancel_requested }
+    }
+}
+
+pub(crate) fn scope(principal: &Principal, reason: &'static str) -> Scope {
+    principal.tenant.map_or(Scope::Platform(reason), Scope::Tenant)
+}
+
+fn not_unique(error: stylobate_db::Error) -> JobsError {
+    match error {
+        stylobate_db::Error::Constraint { kind: stylobate_db::ConstraintKind::Unique, .. } => JobsError::NotUnique,
+        other => JobsError::Db(other),
+    }
+}
+
+/// 1 to `most` of the characters that names of jobs and queues have.
+pub(crate) fn checked_name(field: &'static str, name: &str, most: usize) -> Result<String, JobsError> {
+    let is_sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    if name.is_empty() || name.len() > most || !name.bytes().all(is_sound) {
+        let problem = format!("has 1 to {most} characters of a-z 0-9 . _ -");
+        return Err(JobsError::Invalid { field, problem });
+    }
+    Ok(name.to_owned())
+}
+
+fn checked_key(field: &'static str, key: String) -> Result<String, JobsError> {
+    if key.is_empty() || key.chars().count() > 200 || key.chars().any(char::is_control) {
+        let problem = "has 1 to 200 characters, none of them a control character".to_owned();
+        return Err(JobsError::Invalid { field, problem });
+    }
+    Ok(key)
+}
+
+pub(crate) fn checked_payload(payload: String) -> Result<String, JobsError> {
+    if payload.len() > PAYLOAD_MAX {
+        return Err(JobsError::PayloadTooLarge { bytes: payload.len(), max: PAYLOAD_MAX });
+    }
+    Ok(payload)
+}

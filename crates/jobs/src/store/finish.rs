@@ -1,0 +1,66 @@
+use chrono::{DateTime, Utc};
+use stylobate_db::{Error, Tx};
+use uuid::Uuid;
+
+use super::{claim::Lease, counts::Tally};
+use crate::State;
+
+/// How an attempt ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) lease: Lease,
+    pub(crate) queue: String,
+    /// Where the job goes: anywhere but back to leased or available.
+    pub(crate) to: State,
+    /// When the next attempt may begin, if there is one.
+    pub(crate) run_at: Option<DateTime<Utc>>,
+    pub(crate) result: Option<String>,
+    /// The failures so far, if the attempt added one.
+    pub(crate) errors: Option<String>,
+    /// How many more attempts are allowed than were: for one that did not count.
+    pub(crate) more_attempts: i64,
+}
+
+/// Writes how attempts ended, each only if it still has its lease. Returns the leases that were still held.
+pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> Result<Vec<Lease>, Error> {
+    let mut held = Vec::with_capacity(ended.len());
+    let mut tally = Tally::default();
+    // Ten parameters each. In the order of ids, so that two who finish at once cannot wait for each other.
+    let mut sorted: Vec<&Ended> = ended.iter().collect();
+    sorted.sort_by_key(|one| one.lease.id);
+    for some in sorted.chunks(500) {
+        let mut sql = tx.builder(
+            "WITH ended (id, token, state, run_at, result, errors, more, finished_at) AS (VALUES ",
+        );
+        for (n, one) in some.iter().enumerate() {
+            sql.push(if n == 0 { "(" } else { ", (" });
+            sql.value(one.lease.id.as_uuid()).push(", ").value(one.lease.token).push(", ");
+            sql.value(one.to.as_str()).push(", ").value(one.run_at).push(", ");
+            sql.value(one.result.clone()).push(", ").value(one.errors.clone()).push(", ");
+            sql.value(one.more_attempts).push(", ").value(one.to.is_finished().then_some(now)).push(")");
+        }
+        sql.push(
+            ") UPDATE jobs SET state = ended.state, run_at = COALESCE(ended.run_at, jobs.run_at), \
+             result = ended.result, errors = COALESCE(ended.errors, jobs.errors), \
+             attempts_max = attempts_max + ended.more, finished_at = ended.finished_at, \
+             lease_token = NULL, key_slot = NULL, cancel_requested = ",
+        );
+        sql.value(false);
+        // A unique key is held beyond the end only as long as its rule says.
+        sql.push(", is_unique = is_unique AND (ended.finished_at IS NULL OR COALESCE(unique_until > ").value(now);
+        sql.push(", ").value(false).push("))");
+        sql.push(
+            " FROM ended WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token \
+             RETURNING jobs.id",
+        );
+        let written: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
+        for (id,) in written {
+            if let Some(one) = some.iter().find(|one| one.lease.id.as_uuid() == id) {
+                tally.moved(&one.queue, Some(State::Leased), Some(one.to));
+                held.push(one.lease);
+            }
+        }
+    }
+    tally.write(tx).await?;
+    Ok(held)
+}

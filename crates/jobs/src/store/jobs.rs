@@ -1,0 +1,309 @@
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use stylobate_core::{Cursor, CursorInvalid, JobId, Page, ScheduleId, TenantId};
+use stylobate_db::{Conn, Error, Scope, SqlBuilder, Tx};
+use uuid::Uuid;
+
+use super::{counts::Tally, lane};
+use crate::{JobQuery, JobRecord, JobsError, State};
+
+/// A job to be stored.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob {
+    pub(crate) id: JobId,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) queue: String,
+    pub(crate) name: String,
+    pub(crate) version: u16,
+    pub(crate) payload: String,
+    pub(crate) run_at: DateTime<Utc>,
+    pub(crate) attempts_max: u16,
+    pub(crate) timeout_ms: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) key_limit: u16,
+    pub(crate) unique_key: Option<String>,
+    pub(crate) unique_until: Option<DateTime<Utc>>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) schedule: Option<(ScheduleId, DateTime<Utc>)>,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// The columns of [`JobRow`].
+pub(super) const COLUMNS: &str = "id, tenant_id, queue, name, version, payload, state, run_at, attempt, attempts_max, key, \
+     unique_key, worker, cancel_requested, progress, result, errors, traceparent, schedule_id, slot, created_at, \
+     claimed_at, finished_at";
+
+#[derive(sqlx::FromRow)]
+pub(super) struct JobRow {
+    id: Uuid,
+    tenant_id: Option<Uuid>,
+    queue: String,
+    name: String,
+    version: i64,
+    payload: String,
+    state: String,
+    run_at: DateTime<Utc>,
+    attempt: i64,
+    attempts_max: i64,
+    key: Option<String>,
+    unique_key: Option<String>,
+    worker: Option<String>,
+    cancel_requested: bool,
+    progress: Option<String>,
+    result: Option<String>,
+    errors: String,
+    traceparent: Option<String>,
+    schedule_id: Option<Uuid>,
+    slot: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    claimed_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+fn bad_row(column: &'static str, id: Uuid, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::BadRow { column: format!("jobs.{column} of {id}"), source: Box::new(source) }
+}
+
+/// A stored number that never is negative or large.
+pub(super) fn small<T: TryFrom<i64> + Default>(number: i64) -> T {
+    T::try_from(number).unwrap_or_default()
+}
+
+impl TryFrom<JobRow> for JobRecord {
+    type Error = Error;
+
+    fn try_from(row: JobRow) -> Result<Self, Error> {
+        // What a handler or an administrator wrote is shown as it is when it is no JSON: a list must not fail for one row.
+        let json = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Self {
+            id: row.id.into(),
+            tenant_id: row.tenant_id.map(TenantId::from),
+            state: row.state.parse().map_err(|error| bad_row("state", row.id, error))?,
+            queue: row.queue,
+            name: row.name,
+            version: small(row.version),
+            payload: json(row.payload),
+            run_at: row.run_at,
+            attempt: small(row.attempt),
+            attempts_max: small(row.attempts_max),
+            key: row.key,
+            unique_key: row.unique_key,
+            worker: row.worker,
+            cancel_requested: row.cancel_requested,
+            progress: row.progress.and_then(|text| serde_json::from_str(&text).ok()),
+            result: row.result.map(json),
+            errors: serde_json::from_str(&row.errors).unwrap_or_default(),
+            traceparent: row.traceparent,
+            schedule_id: row.schedule_id.map(ScheduleId::from),
+            slot: row.slot,
+            created_at: row.created_at,
+            claimed_at: row.claimed_at,
+            finished_at: row.finished_at,
+        })
+    }
+}
+
+/// How many jobs one statement inserts: 20 parameters each, and SQLite takes some thirty thousand.
+const INSERTED_AT_ONCE: usize = 500;
+
+/// Stores jobs as available and returns the ids of those that are new: the others have the unique key of another job.
+pub(crate) async fn insert(tx: &mut Tx, jobs: &[NewJob]) -> Result<Vec<JobId>, Error> {
+    let mut stored = Vec::with_capacity(jobs.len());
+    for some in jobs.chunks(INSERTED_AT_ONCE) {
+        let mut sql = tx.builder(
+            "INSERT INTO jobs (id, tenant_id, lane, queue, name, version, payload, state, run_at, attempt, attempts_max, \
+             timeout_ms, key, key_limit, unique_key, is_unique, unique_until, beat, cancel_requested, errors, \
+             traceparent, schedule_id, slot, created_at) VALUES ",
+        );
+        for (n, job) in some.iter().enumerate() {
+            sql.push(if n == 0 { "(" } else { ", (" });
+            push_values(&mut sql, job);
+            sql.push(")");
+        }
+        sql.push(" ON CONFLICT (lane, unique_key) WHERE is_unique DO NOTHING RETURNING id");
+        let new: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
+        stored.extend(new.into_iter().map(|(id,)| JobId::from_uuid(id)));
+    }
+    let mut tally = Tally::default();
+    if let [job] = jobs {
+        if !stored.is_empty() {
+            tally.moved(&job.queue, None, Some(State::Available));
+        }
+    } else {
+        let new: std::collections::HashSet<JobId> = stored.iter().copied().collect();
+        for job in jobs.iter().filter(|job| new.contains(&job.id)) {
+            tally.moved(&job.queue, None, Some(State::Available));
+        }
+    }
+    tally.write(tx).await?;
+    Ok(stored)
+}
+
+fn push_values(sql: &mut SqlBuilder, job: &NewJob) {
+    sql.value(job.id.as_uuid()).push(", ");
+    sql.value(job.tenant.map(|tenant| tenant.as_uuid())).push(", ");
+    sql.value(lane(job.tenant)).push(", ");
+    sql.value(job.queue.clone()).push(", ");
+    sql.value(job.name.clone()).push(", ");
+    sql.value(i64::from(job.version)).push(", ");
+    sql.value(job.payload.clone()).push(", 'available', ");
+    sql.value(job.run_at).push(", 0, ");
+    sql.value(i64::from(job.attempts_max)).push(", ");
+    sql.value(job.timeout_ms).push(", ");
+    sql.value(job.key.clone()).push(", ");
+    sql.value(i64::from(job.key_limit)).push(", ");
+    sql.value(job.unique_key.clone()).push(", ");
+    sql.value(job.unique_key.is_some()).push(", ");
+    sql.value(job.unique_until).push(", 0, ");
+    sql.value(false).push(", '[]', ");
+    sql.value(job.traceparent.clone()).push(", ");
+    sql.value(job.schedule.map(|(id, _)| id.as_uuid())).push(", ");
+    sql.value(job.schedule.map(|(_, slot)| slot)).push(", ");
+    sql.value(job.created_at);
+}
+
+/// A finished job that holds a unique key whose time is over lets go of it; tells whether one did.
+pub(crate) async fn release_unique(
+    tx: &mut Tx,
+    tenant: Option<TenantId>,
+    unique_key: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let released = tx
+        .q("UPDATE jobs SET is_unique = $1 WHERE lane = $2 AND unique_key = $3 AND is_unique
+            AND finished_at IS NOT NULL AND (unique_until IS NULL OR unique_until <= $4)")
+        .bind(false)
+        .bind(lane(tenant))
+        .bind(unique_key.to_owned())
+        .bind(now)
+        .run()
+        .await?;
+    Ok(released > 0)
+}
+
+/// The job that holds a unique key.
+pub(crate) async fn find_unique(
+    conn: &mut Conn,
+    tenant: Option<TenantId>,
+    unique_key: &str,
+) -> Result<Option<JobId>, Error> {
+    let id: Option<Uuid> = conn
+        .q("SELECT id FROM jobs WHERE lane = $1 AND unique_key = $2 AND is_unique")
+        .bind(lane(tenant))
+        .bind(unique_key.to_owned())
+        .scalar_opt()
+        .await?;
+    Ok(id.map(JobId::from))
+}
+
+/// Restricts to what `scope` sees.
+fn push_scope(sql: &mut SqlBuilder, scope: Scope) {
+    if let Some(tenant) = scope.tenant() {
+        sql.push(" AND tenant_id = ").value(tenant.as_uuid());
+    }
+}
+
+pub(crate) async fn find(conn: &mut Conn, scope: Scope, id: JobId) -> Result<Option<JobRecord>, Error> {
+    let mut sql = conn.builder("SELECT ");
+    sql.push(COLUMNS).push(" FROM jobs WHERE id = ").value(id.as_uuid());
+    push_scope(&mut sql, scope);
+    conn.q_build(sql).opt::<JobRow>().await?.map(JobRecord::try_from).transpose()
+}
+
+const ORDER: &str = "id.desc";
+
+pub(crate) async fn list(conn: &mut Conn, scope: Scope, query: &JobQuery) -> Result<Page<JobRecord>, JobsError> {
+    let after = query.cursor.as_deref().map(|text| Cursor::decode(text, ORDER)).transpose()?;
+    let mut sql = conn.builder("SELECT ");
+    sql.push(COLUMNS).push(" FROM jobs WHERE ");
+    match after {
+        Some(cursor) => sql.push("id < ").value(cursor.id),
+        None => sql.push("id IS NOT NULL"),
+    };
+    push_scope(&mut sql, scope);
+    if let Some(state) = query.state {
+        sql.push(" AND state = ").value(state.as_str());
+    }
+    for (column, text) in [(" AND queue = ", &query.queue), (" AND name = ", &query.name)] {
+        if let Some(text) = text {
+            // No stored text has a NUL, and PostgreSQL takes none.
+            sql.push(column).value(text.replace('\0', "\u{fffd}"));
+        }
+    }
+    if let Some(schedule) = query.schedule_id {
+        sql.push(" AND schedule_id = ").value(schedule.as_uuid());
+    }
+    let limit = usize::from(query.limit.get());
+    sql.push(" ORDER BY id DESC LIMIT ").value(i64::from(query.limit.get()) + 1);
+    let rows = conn.q_build(sql).all::<JobRow>().await?;
+    let mut items = rows.into_iter().map(JobRecord::try_from).collect::<Result<Vec<_>, _>>()?;
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| has_more).map(|last| Cursor {
+        order: ORDER.to_owned(),
+        key: Value::String(String::new()),
+        id: last.id.as_uuid(),
+    });
+    Ok(Page { items, next_cursor: next, total: None })
+}
+
+/// Moves a job by hand: waiting ones to `cancelled`, finished ones to `available`. `false` when the row was not in `from`.
+pub(crate) async fn set_state(
+    tx: &mut Tx,
+    job: &JobRecord,
+    to: State,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let finished_at = to.is_finished().then_some(now);
+    // Asked for once more, it begins anew, and is what no other may be the same as.
+    let (attempt, is_unique) = match to {
+        State::Available => (0, job.unique_key.is_some()),
+        _ => (i64::from(job.attempt), false),
+    };
+    let mut sql = tx.builder("UPDATE jobs SET state = ");
+    sql.value(to.as_str()).push(", run_at = ").value(if to.is_finished() { job.run_at } else { now });
+    sql.push(", attempt = ").value(attempt).push(", finished_at = ").value(finished_at);
+    sql.push(", cancel_requested = ").value(false).push(", is_unique = ").value(is_unique);
+    sql.push(" WHERE id = ").value(job.id.as_uuid()).push(" AND state = ").value(job.state.as_str());
+    let moved = tx.q_build(sql).run().await? == 1;
+    if moved {
+        let mut tally = Tally::default();
+        tally.moved(&job.queue, Some(job.state), Some(to));
+        tally.write(tx).await?;
+    }
+    Ok(moved)
+}
+
+/// Asks the worker of a leased job to stop.
+pub(crate) async fn request_cancel(tx: &mut Tx, id: JobId) -> Result<bool, Error> {
+    let asked = tx
+        .q("UPDATE jobs SET cancel_requested = $1 WHERE id = $2 AND state = 'leased'")
+        .bind(true)
+        .bind(id.as_uuid())
+        .run()
+        .await?;
+    Ok(asked == 1)
+}
+
+/// Changes the payload of a job that nobody is working on.
+pub(crate) async fn set_payload(tx: &mut Tx, id: JobId, payload: String) -> Result<bool, Error> {
+    let changed = tx
+        .q("UPDATE jobs SET payload = $1 WHERE id = $2 AND state <> 'leased'")
+        .bind(payload)
+        .bind(id.as_uuid())
+        .run()
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Writes how far a leased job is; tells whether the lease still holds.
+pub(crate) async fn set_progress(tx: &mut Tx, lease: super::claim::Lease, progress: String) -> Result<bool, Error> {
+    let written = tx
+        .q("UPDATE jobs SET progress = $1 WHERE id = $2 AND lease_token = $3 AND state = 'leased'")
+        .bind(progress)
+        .bind(lease.id.as_uuid())
+        .bind(lease.token)
+        .run()
+        .await?;
+    Ok(written == 1)
+}

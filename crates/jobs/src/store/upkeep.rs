@@ -1,0 +1,137 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use stylobate_core::JobId;
+use stylobate_db::{Conn, Error, Sql, SqlBuilder, Tx};
+use uuid::Uuid;
+
+use super::{claim::Lease, counts::Tally, jobs::small};
+use crate::{AttemptError, State};
+
+/// `(id, token) IN (…)`.
+fn push_leases(sql: &mut SqlBuilder, leases: &[Lease]) {
+    sql.push("(id, lease_token) IN (VALUES ");
+    for (n, lease) in leases.iter().enumerate() {
+        sql.push(if n == 0 { "(" } else { ", (" });
+        sql.value(lease.id.as_uuid()).push(", ").value(lease.token).push(")");
+    }
+    sql.push(")");
+}
+
+/// Says that the worker of `leases` lives. Returns those that it still has, and whether they have been called off.
+pub(crate) async fn beat(tx: &mut Tx, leases: &[Lease]) -> Result<Vec<(JobId, bool)>, Error> {
+    let mut held = Vec::with_capacity(leases.len());
+    for some in leases.chunks(500) {
+        let mut sql = tx.builder("UPDATE jobs SET beat = beat + 1 WHERE state = 'leased' AND ");
+        push_leases(&mut sql, some);
+        sql.push(" RETURNING id, cancel_requested");
+        let rows: Vec<(Uuid, bool)> = tx.q_build(sql).all().await?;
+        held.extend(rows.into_iter().map(|(id, is_cancelled)| (JobId::from_uuid(id), is_cancelled)));
+    }
+    Ok(held)
+}
+
+/// The leased jobs that somebody has called off.
+pub(crate) async fn called_off(conn: &mut Conn) -> Result<Vec<JobId>, Error> {
+    let rows: Vec<(Uuid,)> = conn
+        .q("SELECT id FROM jobs WHERE state = 'leased' AND cancel_requested LIMIT 1000")
+        .all()
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+}
+
+/// A leased job as an observer sees it: as long as `beat` moves, its worker lives.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Pulse {
+    pub(crate) id: Uuid,
+    pub(crate) lease_token: Uuid,
+    pub(crate) beat: i64,
+}
+
+pub(crate) async fn pulses(conn: &mut Conn) -> Result<Vec<Pulse>, Error> {
+    conn.q("SELECT id, lease_token, beat FROM jobs WHERE state = 'leased'").all().await
+}
+
+#[derive(sqlx::FromRow)]
+struct LostRow {
+    queue: String,
+    attempt: i64,
+    attempts_max: i64,
+    errors: String,
+    cancel_requested: bool,
+    worker: Option<String>,
+}
+
+/// Takes a job from a worker whose `pulse` has stood still; `None` when it moved after all.
+pub(crate) async fn reclaim(
+    tx: &mut Tx,
+    pulse: &Pulse,
+    silent_for: Duration,
+    now: DateTime<Utc>,
+) -> Result<Option<State>, Error> {
+    let found = tx
+        .q(Sql::Per {
+            pg: "SELECT queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs
+                 WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3 FOR UPDATE",
+            lite: "SELECT queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs
+                   WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3",
+        })
+        .bind(pulse.id)
+        .bind(pulse.lease_token)
+        .bind(pulse.beat)
+        .opt::<LostRow>()
+        .await?;
+    let Some(row) = found else { return Ok(None) };
+    let errors: Vec<AttemptError> = serde_json::from_str(&row.errors).unwrap_or_default();
+    let worker = row.worker.as_deref().unwrap_or("its worker");
+    let message = format!("{worker} was not heard of for {} s", silent_for.as_secs_f32().ceil());
+    let errors = crate::record::with_error(errors, small(row.attempt), now, &message);
+    let to = match () {
+        () if row.cancel_requested => State::Cancelled,
+        () if row.attempt >= row.attempts_max => State::Discarded,
+        () => State::Retryable,
+    };
+    let ended = super::finish::Ended {
+        lease: Lease { id: pulse.id.into(), token: pulse.lease_token },
+        queue: row.queue,
+        to,
+        // At once: the wait was the lease.
+        run_at: Some(now).filter(|_| to == State::Retryable),
+        result: None,
+        errors: serde_json::to_string(&errors).ok(),
+        more_attempts: 0,
+    };
+    let held = super::finish::finish(tx, &[ended], now).await?;
+    Ok((!held.is_empty()).then_some(to))
+}
+
+/// Deletes up to `most` jobs in `state` that finished before `before` and hold no unique key. Returns how many.
+pub(crate) async fn prune(
+    tx: &mut Tx,
+    state: State,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+    most: i64,
+) -> Result<u64, Error> {
+    let gone: Vec<(String,)> = tx
+        .q(Sql::Per {
+            pg: "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = $1 AND finished_at < $2
+                     AND finished_at IS NOT NULL AND NOT (is_unique AND unique_until > $3)
+                     ORDER BY finished_at, id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING queue",
+            lite: "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = $1 AND finished_at < $2
+                       AND finished_at IS NOT NULL AND NOT (is_unique AND unique_until > $3)
+                       ORDER BY finished_at, id LIMIT $4) RETURNING queue",
+        })
+        .bind(state.as_str())
+        .bind(before)
+        .bind(now)
+        .bind(most)
+        .all()
+        .await?;
+    let mut tally = Tally::default();
+    for (queue,) in &gone {
+        tally.moved(queue, Some(state), None);
+    }
+    tally.write(tx).await?;
+    Ok(u64::try_from(gone.len()).unwrap_or_default())
+}
