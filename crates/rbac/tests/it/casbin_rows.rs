@@ -110,6 +110,31 @@ async fn rows_that_are_no_rules_are_refused_or_left_out(db: TestDb) {
     assert_eq!(adapter.rules().await.unwrap().map(|_| ()), Err(CasbinInvalid::Denial { rule: 3 }));
 }
 
+both_engines!(who_saves_second_waits_for_the_first, SETS);
+async fn who_saves_second_waits_for_the_first(db: TestDb) {
+    // The platform's and an organisation's policy that nobody has written before: there is no row yet that could be locked.
+    let world = World::new(db).await;
+    let fresh = stylobate_core::TenantId::new(stylobate_core::Clock::now(&*world.clock));
+    let mut system = RequestContext::system("test");
+    system.principal.tenant = Some(fresh);
+    for round in 0..10 {
+        let mut tasks = Vec::new();
+        for name in ["ada", "bob"] {
+            let adapter =
+                CasbinAdapter::new(world.db.open(&[]).await, Arc::clone(&world.clock) as _, system.clone());
+            let csv =
+                (0..50).map(|n| format!("p, {name}, t{round}, *, own.x{n}, allow\n")).collect::<String>();
+            let rules = CasbinRules::parse(&csv).unwrap().0;
+            tasks.push(tokio::spawn(async move { adapter.replace(&rules).await }));
+        }
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        let stored = adapter(&world, system.clone()).rules().await.unwrap().unwrap().0;
+        assert_eq!(stored.len(), 50, "one policy or the other, not both");
+    }
+}
+
 both_engines!(native_roles_survive_the_way_through_casbin, SETS);
 async fn native_roles_survive_the_way_through_casbin(db: TestDb) {
     let world = World::new(db).await;
