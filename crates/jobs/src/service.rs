@@ -4,7 +4,6 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
 use stylobate_core::{AuditEvent, Clock, JobId, Page, Principal, RequestContext, TenantId};
 use stylobate_db::{Db, Scope, Tx};
-use tokio::sync::Notify;
 
 use crate::{
     Enqueued, Handle, Job, JobQuery, JobRecord, JobsError, PAYLOAD_MAX, State, Step,
@@ -19,9 +18,10 @@ use crate::{
 pub struct Jobs {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Wakes the workers of this process.
-    pub(crate) wake: Arc<Notify>,
 }
+
+/// The topic of hints that there may be work.
+pub(crate) const WORK: &str = "jobs";
 
 /// How a job is asked for, beside what its type says.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,7 @@ impl Jobs {
     /// A queue in `db`, whose migrations ([`MIGRATIONS`](crate::MIGRATIONS)) have been run.
     #[must_use]
     pub fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
-        Self { db, clock, wake: Arc::new(Notify::new()) }
+        Self { db, clock }
     }
 
     /// Asks for `job` in the caller's transaction: it exists when that commits, and not otherwise.
@@ -111,7 +111,7 @@ impl Jobs {
             new.push(self.new_job(tx, job, Request::default())?);
         }
         let stored = jobs::insert(tx, &new).await?;
-        self.wake_on_commit(tx);
+        tx.hint(WORK);
         Ok(stored.len())
     }
 
@@ -151,7 +151,7 @@ impl Jobs {
         // Between the conflict and the look the other job may finish, or let go of a key whose time is over.
         for _ in 0..3 {
             if !jobs::insert(tx, std::slice::from_ref(&new)).await?.is_empty() {
-                self.wake_on_commit(tx);
+                tx.hint(WORK);
                 return Ok(Enqueued { id: new.id, is_new: true });
             }
             let Some(key) = &new.unique_key else { break };
@@ -163,11 +163,6 @@ impl Jobs {
             }
         }
         Err(JobsError::Db(stylobate_db::Error::Serialization))
-    }
-
-    fn wake_on_commit(&self, tx: &mut Tx) {
-        let wake = Arc::clone(&self.wake);
-        tx.on_commit(move || wake.notify_waiters());
     }
 
     /// What is known about a job, with the output of `J` typed.
@@ -209,9 +204,7 @@ impl Jobs {
     /// # Errors
     /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it has finished.
     pub async fn cancel(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
-        let after = self.change(context, id, "job.cancel", Step::Cancel).await?;
-        self.wake.notify_waiters();
-        Ok(after)
+        self.change(context, id, "job.cancel", Step::Cancel).await
     }
 
     /// Asks for a job once more that failed for good, was called off, has finished or waits for its next attempt: it may run
@@ -221,9 +214,7 @@ impl Jobs {
     /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it is waiting or running; [`JobsError::NotUnique`] when
     /// another job has its unique key by now.
     pub async fn retry(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
-        let after = self.change(context, id, "job.retry", Step::Retry).await?;
-        self.wake.notify_waiters();
-        Ok(after)
+        self.change(context, id, "job.retry", Step::Retry).await
     }
 
     async fn change(
@@ -248,6 +239,7 @@ impl Jobs {
                 // A worker was quicker: look again.
                 return Err(JobsError::Db(stylobate_db::Error::Serialization));
             }
+            tx.hint(WORK);
             let after = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
             let event = AuditEvent::new(&context, action, "job").on(id).in_tenant(before.tenant_id);
             tx.audit(event.change(Some(&Summary::of(&before)), Some(&Summary::of(&after))));
@@ -299,9 +291,7 @@ impl Jobs {
     /// # Errors
     /// As [`pause`](Self::pause).
     pub async fn resume(&self, context: &RequestContext, queue: &str) -> Result<(), JobsError> {
-        self.set_paused(context, queue, false).await?;
-        self.wake.notify_waiters();
-        Ok(())
+        self.set_paused(context, queue, false).await
     }
 
     async fn set_paused(&self, context: &RequestContext, queue: &str, paused: bool) -> Result<(), JobsError> {
@@ -313,6 +303,7 @@ impl Jobs {
             } else {
                 ("queue.resume", queues::resume(tx, &queue).await?)
             };
+            tx.hint(WORK);
             if changed {
                 tx.audit(AuditEvent::new(&context, action, "queue").on(&queue).in_tenant(None));
             }

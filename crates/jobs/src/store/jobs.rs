@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use stylobate_core::{Cursor, CursorInvalid, JobId, Page, ScheduleId, TenantId};
+use stylobate_core::{Cursor, JobId, Page, ScheduleId, TenantId};
 use stylobate_db::{Conn, Error, Scope, SqlBuilder, Tx};
 use uuid::Uuid;
 

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod attempt;
+mod backoff;
+mod error;
+mod handle;
+mod job;
+mod life;
+mod reaper;
+mod record;
+mod registry;
+mod schema;
+mod service;
+mod store;
+mod worker;
+
+pub use attempt::{Attempt, OUTPUT_MAX};
+pub use backoff::Backoff;
+pub use error::JobsError;
+pub use handle::{Handle, Outcome};
+pub use job::{Action, Failed, Failure, Job, Unique};
+pub use life::{State, StateInvalid, Step};
+pub use reaper::{Retention, Watch};
+pub use record::{AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, PAYLOAD_MAX, Progress};
+pub use registry::Registry;
+pub use schema::MIGRATIONS;
+pub use service::{Jobs, Request};
+pub use stylobate_core::{JobId, ScheduleId};
+pub use worker::{Worker, WorkerOptions};

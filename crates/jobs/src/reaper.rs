@@ -1,0 +1,163 @@
+use std::{collections::HashMap, error::Error as StdError, future::Future, time::Duration};
+
+use chrono::{SubsecRound as _, TimeDelta};
+use stylobate_db::{Scope, Tx};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    Jobs, JobsError, State,
+    service::WORK,
+    store::{counts, upkeep, upkeep::Pulse},
+};
+
+/// How long finished jobs are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Completed ones. Default 7 days.
+    pub completed: TimeDelta,
+    /// Cancelled ones. Default 30 days.
+    pub cancelled: TimeDelta,
+    /// Dead letters. Default 90 days.
+    pub discarded: TimeDelta,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            completed: TimeDelta::days(7),
+            cancelled: TimeDelta::days(30),
+            discarded: TimeDelta::days(90),
+        }
+    }
+}
+
+/// How many rows one transaction of upkeep touches.
+const BATCH: i64 = 1_000;
+/// How often it is done.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// What one process has seen of the workers of all: which sign of life it saw last, and since when.
+#[derive(Debug, Default)]
+pub struct Watch {
+    seen: HashMap<(Uuid, Uuid), (i64, Instant)>,
+}
+
+impl Watch {
+    /// Those whose sign of life has been the same for `lease`.
+    fn silent(&mut self, pulses: Vec<Pulse>, lease: Duration, now: Instant) -> Vec<(Pulse, Duration)> {
+        let mut silent = Vec::new();
+        let mut seen = HashMap::with_capacity(pulses.len());
+        for pulse in pulses {
+            let key = (pulse.id, pulse.lease_token);
+            let since = match self.seen.get(&key) {
+                Some((beat, since)) if *beat == pulse.beat => *since,
+                _ => now,
+            };
+            seen.insert(key, (pulse.beat, since));
+            let silence = now.saturating_duration_since(since);
+            if silence >= lease {
+                silent.push((pulse, silence));
+            }
+        }
+        self.seen = seen;
+        silent
+    }
+}
+
+impl Jobs {
+    /// Takes jobs from workers that have not been heard of for `lease`, keeps the counts short and removes what finished
+    /// long ago, until `shutdown` is done. Any number of processes may do it; one must. It depends on no worker, and on no
+    /// clock but the steady one of its own process.
+    pub async fn keep_up(&self, lease: Duration, retention: Retention, shutdown: impl Future<Output = ()>) {
+        let work = async {
+            let mut watch = Watch::default();
+            let mut pruned_at: Option<Instant> = None;
+            let mut healthy = true;
+            loop {
+                let mut result = self.reclaim(&mut watch, lease).await.map(|_| ());
+                result = result.and(self.draw_counts().await);
+                if pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+                    result = result.and(self.prune(retention).await.map(|_| ()));
+                    pruned_at = Some(Instant::now());
+                }
+                if let Err(error) = result.as_ref()
+                    && healthy
+                {
+                    let error: &dyn StdError = error;
+                    tracing::warn!(error, "the queue cannot be kept up");
+                }
+                healthy = result.is_ok();
+                tokio::time::sleep((lease / 4).min(Duration::from_secs(1))).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = work => {}
+        }
+    }
+
+    /// Looks once at the leased jobs and takes those whose workers have been silent for `lease` since `watch` first saw it:
+    /// they wait for their next attempt, or are dead letters when they have none. Returns how many.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn reclaim(&self, watch: &mut Watch, lease: Duration) -> Result<usize, JobsError> {
+        let mut tx = self.db.begin_read(Scope::Platform("look whether workers live")).await?;
+        let pulses = upkeep::pulses(&mut tx).await?;
+        tx.rollback().await?;
+        let mut reclaimed = 0;
+        for (pulse, silence) in watch.silent(pulses, lease, Instant::now()) {
+            let now = self.clock.now().trunc_subsecs(6);
+            let id = pulse.id;
+            let reclaim = async move |tx: &mut Tx| {
+                tx.hint(WORK);
+                Ok::<_, JobsError>(upkeep::reclaim(tx, &pulse, silence, now).await?)
+            };
+            let to = self.db.transact(Scope::Platform("take a job from a silent worker"), reclaim).await?;
+            if let Some(state) = to {
+                reclaimed += 1;
+                tracing::warn!(job = %id, %state, "a job is taken from a worker that is not heard of");
+            }
+        }
+        Ok(reclaimed)
+    }
+
+    /// Adds the changes of the counts to their sums.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn draw_counts(&self) -> Result<(), JobsError> {
+        let draw = async |tx: &mut Tx| Ok::<_, JobsError>(counts::draw(tx, BATCH * 10).await?);
+        let full = usize::try_from(BATCH * 10).unwrap_or(usize::MAX);
+        while self.db.transact(Scope::Platform("sum up the counts of jobs"), draw).await? == full {}
+        Ok(())
+    }
+
+    /// Removes finished jobs that are kept no longer, a thousand at a time. Returns how many.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn prune(&self, retention: Retention) -> Result<u64, JobsError> {
+        let now = self.clock.now().trunc_subsecs(6);
+        let mut removed = 0;
+        for (state, kept) in [
+            (State::Completed, retention.completed),
+            (State::Cancelled, retention.cancelled),
+            (State::Discarded, retention.discarded),
+        ] {
+            let Some(before) = now.checked_sub_signed(kept) else { continue };
+            loop {
+                let prune =
+                    async move |tx: &mut Tx| Ok::<_, JobsError>(upkeep::prune(tx, state, before, now, BATCH).await?);
+                let gone = self.db.transact(Scope::Platform("remove finished jobs"), prune).await?;
+                removed += gone;
+                if gone < BATCH.unsigned_abs() {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+}

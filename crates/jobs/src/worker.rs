@@ -1,0 +1,116 @@
+//! Claims, runs and ends jobs.
+
+mod ending;
+mod fetching;
+mod performing;
+mod pulse;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{Jobs, Registry};
+use pulse::Running;
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// What it is called in the rows of its jobs: 1 to 128 characters, for example host and process id.
+    pub name: String,
+    /// Its queues, and how many jobs of each it runs at once. Empty: every queue of the registry, ten at once.
+    pub queues: Vec<(String, usize)>,
+    /// How long a job stays with a worker that nothing is heard of. Default 30 s. Others take it over at most twice that
+    /// after the worker has died. 1 s to 1 hour.
+    pub lease: Duration,
+    /// How often it looks for jobs when nobody has told it of any. Default 1 s, with some jitter.
+    pub poll: Duration,
+    /// How long a handler that should stop may go on before it is dropped. Default 10 s.
+    pub cancel_grace: Duration,
+    /// How long running jobs may go on when the worker shuts down; then they should stop, and after `cancel_grace` they are
+    /// handed back. Default 20 s.
+    pub drain: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            name: format!("worker-{}", std::process::id()),
+            queues: Vec::new(),
+            lease: Duration::from_secs(30),
+            poll: Duration::from_secs(1),
+            cancel_grace: Duration::from_secs(10),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+impl WorkerOptions {
+    /// How many jobs of a queue run at once unless told otherwise.
+    pub const CONCURRENCY: usize = 10;
+
+    /// How often it says that it lives: three times before a lease is over.
+    fn beat_every(&self) -> Duration {
+        self.lease / 4
+    }
+}
+
+/// Runs the jobs that its registry knows, until it is told to stop.
+///
+/// It keeps what it was promised without trusting clocks or the order of things: a job it claims has a lease with a token of
+/// its own; it says several times per lease that it lives; and every statement about the job names the token. A worker that
+/// froze and comes back finds its tokens void.
+#[derive(Debug)]
+pub struct Worker {
+    jobs: Jobs,
+    registry: Registry,
+    options: WorkerOptions,
+}
+
+/// What the parts of a running worker share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    jobs: Jobs,
+    registry: Registry,
+    options: WorkerOptions,
+    running: Running,
+    endings: mpsc::Sender<ending::Ending>,
+}
+
+impl Worker {
+    /// A worker that knows `registry`.
+    #[must_use]
+    pub fn new(jobs: Jobs, registry: Registry, options: WorkerOptions) -> Self {
+        Self { jobs, registry, options }
+    }
+
+    /// Works until `shutdown` is done; then claims nothing more, and returns when what runs has finished or has been handed
+    /// back. Survives a database that goes away and comes back.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { jobs, registry, options } = self;
+        let queues = match options.queues.is_empty() {
+            true => registry.queues().iter().map(|queue| ((*queue).to_owned(), WorkerOptions::CONCURRENCY)).collect(),
+            false => options.queues.clone(),
+        };
+        let (endings, ended) = mpsc::channel(1_024);
+        let shared = Arc::new(Shared { jobs, registry, options, running: Running::default(), endings });
+        let (stop, stopped) = watch::channel(false);
+
+        let mut fetching = JoinSet::new();
+        for (queue, concurrency) in queues {
+            let worker = Arc::clone(&shared);
+            fetching.spawn(fetching::fetch(worker, queue, concurrency.max(1), stopped.clone()));
+        }
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(pulse::keep(Arc::clone(&shared)));
+        upkeep.spawn(ending::write(Arc::clone(&shared), ended));
+
+        shutdown.await;
+        stop.send_replace(true);
+        while fetching.join_next().await.is_some() {}
+        shared.running.drain(&shared.options).await;
+        upkeep.shutdown().await;
+    }
+}

@@ -1,0 +1,114 @@
+use std::{error::Error as StdError, sync::Arc, time::Duration};
+
+use chrono::SubsecRound as _;
+use stylobate_db::{ConstraintKind, Scope, Tx};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use uuid::Uuid;
+
+use super::{Shared, performing::perform};
+use crate::{
+    JobsError,
+    service::WORK,
+    store::claim::{Ask, Taken, claim},
+};
+
+/// How many jobs one statement claims at most.
+const AT_ONCE: usize = 200;
+/// How long a busy worker gathers free places before it claims again: many jobs by one statement are cheaper than one each.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// Claims jobs of `queue` and runs at most `concurrency` at once, until it is told to stop.
+pub(super) async fn fetch(
+    worker: Arc<Shared>,
+    queue: String,
+    concurrency: usize,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(concurrency));
+    let mut hints = worker.jobs.db.hints(WORK);
+    let mut handlers = JoinSet::new();
+    let mut from = Uuid::nil();
+    let (mut busy, mut healthy) = (false, true);
+    loop {
+        while handlers.try_join_next().is_some() {}
+        let first = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let Ok(first) = first else { break };
+        if busy && places.available_permits() + 1 < concurrency.min(AT_ONCE) / 2 {
+            tokio::time::sleep(GATHER).await;
+        }
+        let mut free = vec![first];
+        while free.len() < AT_ONCE
+            && let Ok(place) = Arc::clone(&places).try_acquire_owned()
+        {
+            free.push(place);
+        }
+        let began = Instant::now();
+        let wanted = free.len();
+        let taken = claim_once(&worker, &queue, wanted, from).await;
+        match &taken {
+            Err(error) if healthy => {
+                let error: &dyn StdError = error;
+                tracing::warn!(error, queue, "no jobs can be claimed");
+            }
+            Ok(_) if !healthy => tracing::info!(queue, "jobs are claimed again"),
+            _ => {}
+        }
+        healthy = taken.is_ok();
+        let (mut again, mut found) = (false, 0);
+        if let Ok(Taken { jobs, next, wrapped }) = taken {
+            found = jobs.len();
+            from = next;
+            again = wrapped;
+            let mut places: Vec<OwnedSemaphorePermit> = std::mem::take(&mut free);
+            for job in jobs {
+                let Some(place) = places.pop() else { break };
+                let stop = worker.running.add(job.lease, began);
+                let worker = Arc::clone(&worker);
+                handlers.spawn(async move {
+                    perform(worker, job, stop).await;
+                    drop(place);
+                });
+            }
+        }
+        drop(free);
+        busy = found == wanted;
+        if busy || again || found > 0 {
+            continue;
+        }
+        // Jitter, so that workers that were started together do not look together.
+        let jitter = worker.options.poll.mul_f64(0.75 + fastrand::f64() / 4.0);
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = hints.next() => {}
+            () = tokio::time::sleep(jitter) => {}
+        }
+    }
+    // Handlers are told to stop by whoever drains the worker.
+    while handlers.join_next().await.is_some() {}
+}
+
+async fn claim_once(worker: &Shared, queue: &str, wanted: usize, from: Uuid) -> Result<Taken, JobsError> {
+    let (queue, name) = (queue.to_owned(), worker.options.name.clone());
+    let now = worker.jobs.clock.now().trunc_subsecs(6);
+    let claim = async move |tx: &mut Tx| {
+        let most = i64::try_from(wanted).unwrap_or(1);
+        match claim(tx, Ask { queue: &queue, worker: &name, most, from }, now).await {
+            Ok(taken) => Ok(taken),
+            // Another worker has chosen the same place of a key; it is seen as taken the next time.
+            Err(stylobate_db::Error::Constraint { kind: ConstraintKind::Unique, .. }) => {
+                Err(JobsError::Db(stylobate_db::Error::Serialization))
+            }
+            Err(error) => Err(error.into()),
+        }
+    };
+    worker.jobs.db.transact(Scope::Platform("claim jobs"), claim).await
+}

@@ -1,0 +1,180 @@
+use std::{
+    collections::HashMap,
+    error::Error as StdError,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use stylobate_db::{Scope, Tx};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::{Shared, WorkerOptions};
+use crate::{
+    JobsError,
+    attempt::Stop,
+    store::{claim::Lease, upkeep},
+};
+
+/// The jobs that a worker has, from the claim until their end is written.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    jobs: Mutex<HashMap<Lease, Entry>>,
+    /// Told when one goes.
+    gone: Notify,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stop: watch::Sender<Stop>,
+    /// When a sign of life that the database has taken was begun, by this process's own steady clock.
+    beaten_at: Instant,
+}
+
+impl Running {
+    /// Adds a job claimed by a statement that began at `claimed_at`. What it returns tells the handler to stop.
+    pub(super) fn add(&self, lease: Lease, claimed_at: Instant) -> watch::Receiver<Stop> {
+        let (stop, stopped) = watch::channel(Stop::No);
+        self.jobs.lock().insert(lease, Entry { stop, beaten_at: claimed_at });
+        stopped
+    }
+
+    pub(super) fn remove(&self, lease: Lease) {
+        self.jobs.lock().remove(&lease);
+        self.gone.notify_waiters();
+    }
+
+    fn leases(&self) -> Vec<Lease> {
+        self.jobs.lock().keys().copied().collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.jobs.lock().is_empty()
+    }
+
+    fn stop_all(&self, reason: Stop) {
+        for entry in self.jobs.lock().values() {
+            tell(entry, reason);
+        }
+    }
+
+    /// Waits until nothing runs, at most `time`; tells whether that came.
+    async fn wait_empty(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            let gone = self.gone.notified();
+            if self.is_empty() {
+                return true;
+            }
+            if tokio::time::timeout_at(until, gone).await.is_err() {
+                return self.is_empty();
+            }
+        }
+    }
+
+    pub(super) async fn drain(&self, options: &WorkerOptions) {
+        if self.wait_empty(options.drain).await {
+            return;
+        }
+        self.stop_all(Stop::Shutdown);
+        // Handlers are dropped when the grace is over; what is left after that is writing it down.
+        if !self.wait_empty(options.cancel_grace + Duration::from_secs(5)).await {
+            let left = self.jobs.lock().len();
+            tracing::warn!(left, "jobs could not be handed back; others take them over when their leases are over");
+        }
+    }
+}
+
+/// A reason to stop stands, except that a lost lease tops all others.
+fn tell(entry: &Entry, reason: Stop) {
+    entry.stop.send_if_modified(|stop| {
+        let changes = *stop == Stop::No || (reason == Stop::LeaseLost && *stop != Stop::LeaseLost);
+        if changes {
+            *stop = reason;
+        }
+        changes
+    });
+}
+
+/// Says that the worker lives, and passes on to handlers that they should stop.
+pub(super) async fn keep(worker: Arc<Shared>) {
+    let tick = worker.options.beat_every().min(Duration::from_secs(1));
+    let mut beat_at = Instant::now();
+    let mut healthy = true;
+    loop {
+        tokio::time::sleep(tick).await;
+        give_up_lost(&worker);
+        if worker.running.is_empty() {
+            beat_at = Instant::now();
+            continue;
+        }
+        let due = beat_at.elapsed() >= worker.options.beat_every();
+        let result = if due { beat(&worker).await } else { look_for_cancelled(&worker).await };
+        match &result {
+            Ok(()) => {
+                if due {
+                    beat_at = Instant::now();
+                }
+                if !healthy {
+                    tracing::info!("the queue answers again");
+                }
+            }
+            Err(error) if healthy => {
+                let error: &dyn StdError = error;
+                tracing::warn!(error, "the queue does not answer; running jobs go on until their leases are over");
+            }
+            Err(_) => {}
+        }
+        healthy = result.is_ok();
+    }
+}
+
+/// Stops what may have been taken over: nothing that proves life has been written for as long as the lease is.
+fn give_up_lost(worker: &Shared) {
+    for (lease, entry) in worker.running.jobs.lock().iter() {
+        if entry.beaten_at.elapsed() >= worker.options.lease && *entry.stop.borrow() != Stop::LeaseLost {
+            tracing::warn!(job = %lease.id, "the lease of a job is over; its handler is stopped");
+            tell(entry, Stop::LeaseLost);
+        }
+    }
+}
+
+async fn beat(worker: &Shared) -> Result<(), JobsError> {
+    let leases = worker.running.leases();
+    let began = Instant::now();
+    let asked = leases.clone();
+    let beat = async move |tx: &mut Tx| Ok::<_, JobsError>(upkeep::beat(tx, &asked).await?);
+    let held = worker.jobs.db.transact(Scope::Platform("prolong the leases of running jobs"), beat).await?;
+    let held: HashMap<_, _> = held.into_iter().collect();
+    let mut running = worker.running.jobs.lock();
+    for lease in leases {
+        let Some(entry) = running.get_mut(&lease) else { continue };
+        match held.get(&lease.id) {
+            Some(is_cancelled) => {
+                entry.beaten_at = began;
+                if *is_cancelled {
+                    tell(entry, Stop::Cancelled);
+                }
+            }
+            // Taken over, or ended by the handler itself (`complete_in`): either way there is nothing left to write.
+            None => tell(entry, Stop::LeaseLost),
+        }
+    }
+    Ok(())
+}
+
+async fn look_for_cancelled(worker: &Shared) -> Result<(), JobsError> {
+    let mut tx = worker.jobs.db.begin_read(Scope::Platform("look for jobs that are called off")).await?;
+    let called_off = upkeep::called_off(&mut tx).await?;
+    tx.rollback().await?;
+    let running = worker.running.jobs.lock();
+    for (lease, entry) in running.iter() {
+        if called_off.contains(&lease.id) {
+            tell(entry, Stop::Cancelled);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The queue on both engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod queue;
+mod world;
+mod worker;
