@@ -146,11 +146,9 @@ impl Attempt {
         let progress = Progress { percent: percent.min(100), note: note.map(|text| shortened(text, 200)) };
         let text = serde_json::to_string(&progress).unwrap_or_default();
         let lease = self.inner.lease;
-        let write = async move |tx: &mut Tx| {
-            match jobs::set_progress(tx, lease, text.clone()).await? {
-                true => Ok(()),
-                false => Err(JobsError::LeaseLost),
-            }
+        let write = async move |tx: &mut Tx| match jobs::set_progress(tx, lease, text.clone()).await? {
+            true => Ok(()),
+            false => Err(JobsError::LeaseLost),
         };
         self.inner.db.transact(self.scope(), write).await
     }
@@ -189,7 +187,8 @@ impl Attempt {
 
 pub(crate) fn output_text(output: &impl Serialize) -> Result<String, JobsError> {
     let invalid = |problem: String| JobsError::Invalid { field: "output", problem };
-    let text = serde_json::to_string(output).map_err(|error| invalid(format!("cannot be written: {error}")))?;
+    let text =
+        serde_json::to_string(output).map_err(|error| invalid(format!("cannot be written: {error}")))?;
     if text.len() > OUTPUT_MAX {
         return Err(invalid(format!("has {} bytes, more than {OUTPUT_MAX}", text.len())));
     }

@@ -50,14 +50,8 @@ pub enum Step {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Available,
-        Self::Leased,
-        Self::Retryable,
-        Self::Completed,
-        Self::Discarded,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Available, Self::Leased, Self::Retryable, Self::Completed, Self::Discarded, Self::Cancelled];
 
     /// As stored and shown.
     #[must_use]

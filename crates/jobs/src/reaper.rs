@@ -24,11 +24,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            completed: TimeDelta::days(7),
-            cancelled: TimeDelta::days(30),
-            discarded: TimeDelta::days(90),
-        }
+        Self { completed: TimeDelta::days(7), cancelled: TimeDelta::days(30), discarded: TimeDelta::days(90) }
     }
 }
 
@@ -149,8 +145,9 @@ impl Jobs {
         ] {
             let Some(before) = now.checked_sub_signed(kept) else { continue };
             loop {
-                let prune =
-                    async move |tx: &mut Tx| Ok::<_, JobsError>(upkeep::prune(tx, state, before, now, BATCH).await?);
+                let prune = async move |tx: &mut Tx| {
+                    Ok::<_, JobsError>(upkeep::prune(tx, state, before, now, BATCH).await?)
+                };
                 let gone = self.db.transact(Scope::Platform("remove finished jobs"), prune).await?;
                 removed += gone;
                 if gone < BATCH.unsigned_abs() {

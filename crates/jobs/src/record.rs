@@ -109,7 +109,12 @@ pub struct Enqueued {
 }
 
 /// Adds a failure, and lets the oldest go when there are too many.
-pub(crate) fn with_error(mut errors: Vec<AttemptError>, attempt: u32, at: DateTime<Utc>, message: &str) -> Vec<AttemptError> {
+pub(crate) fn with_error(
+    mut errors: Vec<AttemptError>,
+    attempt: u32,
+    at: DateTime<Utc>,
+    message: &str,
+) -> Vec<AttemptError> {
     errors.push(AttemptError { attempt, at, message: shortened(message, 2_000) });
     let surplus = errors.len().saturating_sub(ERRORS_KEPT);
     errors.drain(..surplus);

@@ -190,7 +190,11 @@ impl Jobs {
     ///
     /// # Errors
     /// [`JobsError::Cursor`], and the database's own.
-    pub async fn list(&self, context: &RequestContext, query: &JobQuery) -> Result<Page<JobRecord>, JobsError> {
+    pub async fn list(
+        &self,
+        context: &RequestContext,
+        query: &JobQuery,
+    ) -> Result<Page<JobRecord>, JobsError> {
         let scope = scope(&context.principal, "list jobs");
         let mut tx = self.db.begin_read(scope).await?;
         let page = jobs::list(&mut tx, scope, query).await?;
@@ -233,7 +237,9 @@ impl Jobs {
             let moved = if to == State::Leased {
                 jobs::request_cancel(tx, id).await?
             } else {
-                jobs::set_state(tx, &before, to, jobs.clock.now().trunc_subsecs(6)).await.map_err(not_unique)?
+                jobs::set_state(tx, &before, to, jobs.clock.now().trunc_subsecs(6))
+                    .await
+                    .map_err(not_unique)?
             };
             if !moved {
                 // A worker was quicker: look again.
@@ -252,7 +258,12 @@ impl Jobs {
     ///
     /// # Errors
     /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it is running; [`JobsError::PayloadTooLarge`].
-    pub async fn edit(&self, context: &RequestContext, id: JobId, payload: &Value) -> Result<JobRecord, JobsError> {
+    pub async fn edit(
+        &self,
+        context: &RequestContext,
+        id: JobId,
+        payload: &Value,
+    ) -> Result<JobRecord, JobsError> {
         let scope = scope(&context.principal, "edit a job");
         let text = checked_payload(payload.to_string())?;
         let context = context.clone();
@@ -343,7 +354,9 @@ pub(crate) fn scope(principal: &Principal, reason: &'static str) -> Scope {
 
 fn not_unique(error: stylobate_db::Error) -> JobsError {
     match error {
-        stylobate_db::Error::Constraint { kind: stylobate_db::ConstraintKind::Unique, .. } => JobsError::NotUnique,
+        stylobate_db::Error::Constraint { kind: stylobate_db::ConstraintKind::Unique, .. } => {
+            JobsError::NotUnique
+        }
         other => JobsError::Db(other),
     }
 }

@@ -91,7 +91,11 @@ impl Worker {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { jobs, registry, options } = self;
         let queues = match options.queues.is_empty() {
-            true => registry.queues().iter().map(|queue| ((*queue).to_owned(), WorkerOptions::CONCURRENCY)).collect(),
+            true => registry
+                .queues()
+                .iter()
+                .map(|queue| ((*queue).to_owned(), WorkerOptions::CONCURRENCY))
+                .collect(),
             false => options.queues.clone(),
         };
         let (endings, ended) = mpsc::channel(1_024);

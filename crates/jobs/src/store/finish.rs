@@ -29,9 +29,8 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
     let mut sorted: Vec<&Ended> = ended.iter().collect();
     sorted.sort_by_key(|one| one.lease.id);
     for some in sorted.chunks(500) {
-        let mut sql = tx.builder(
-            "WITH ended (id, token, state, run_at, result, errors, more, finished_at) AS (VALUES ",
-        );
+        let mut sql = tx
+            .builder("WITH ended (id, token, state, run_at, result, errors, more, finished_at) AS (VALUES ");
         for (n, one) in some.iter().enumerate() {
             sql.push(if n == 0 { "(" } else { ", (" });
             sql.value(one.lease.id.as_uuid()).push(", ").value(one.lease.token).push(", ");
@@ -47,7 +46,8 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
         );
         sql.value(false);
         // A unique key is held beyond the end only as long as its rule says.
-        sql.push(", is_unique = is_unique AND (ended.finished_at IS NULL OR COALESCE(unique_until > ").value(now);
+        sql.push(", is_unique = is_unique AND (ended.finished_at IS NULL OR COALESCE(unique_until > ")
+            .value(now);
         sql.push(", ").value(false).push("))");
         sql.push(
             " FROM ended WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token \

@@ -212,7 +212,11 @@ pub(crate) async fn find(conn: &mut Conn, scope: Scope, id: JobId) -> Result<Opt
 
 const ORDER: &str = "id.desc";
 
-pub(crate) async fn list(conn: &mut Conn, scope: Scope, query: &JobQuery) -> Result<Page<JobRecord>, JobsError> {
+pub(crate) async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    query: &JobQuery,
+) -> Result<Page<JobRecord>, JobsError> {
     let after = query.cursor.as_deref().map(|text| Cursor::decode(text, ORDER)).transpose()?;
     let mut sql = conn.builder("SELECT ");
     sql.push(COLUMNS).push(" FROM jobs WHERE ");
@@ -297,7 +301,11 @@ pub(crate) async fn set_payload(tx: &mut Tx, id: JobId, payload: String) -> Resu
 }
 
 /// Writes how far a leased job is; tells whether the lease still holds.
-pub(crate) async fn set_progress(tx: &mut Tx, lease: super::claim::Lease, progress: String) -> Result<bool, Error> {
+pub(crate) async fn set_progress(
+    tx: &mut Tx,
+    lease: super::claim::Lease,
+    progress: String,
+) -> Result<bool, Error> {
     let written = tx
         .q("UPDATE jobs SET progress = $1 WHERE id = $2 AND lease_token = $3 AND state = 'leased'")
         .bind(progress)

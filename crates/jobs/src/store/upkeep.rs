@@ -33,10 +33,8 @@ pub(crate) async fn beat(tx: &mut Tx, leases: &[Lease]) -> Result<Vec<(JobId, bo
 
 /// The leased jobs that somebody has called off.
 pub(crate) async fn called_off(conn: &mut Conn) -> Result<Vec<JobId>, Error> {
-    let rows: Vec<(Uuid,)> = conn
-        .q("SELECT id FROM jobs WHERE state = 'leased' AND cancel_requested LIMIT 1000")
-        .all()
-        .await?;
+    let rows: Vec<(Uuid,)> =
+        conn.q("SELECT id FROM jobs WHERE state = 'leased' AND cancel_requested LIMIT 1000").all().await?;
     Ok(rows.into_iter().map(|(id,)| id.into()).collect())
 }
 

@@ -35,21 +35,28 @@ pub(super) async fn write(worker: Arc<Shared>, mut ended: mpsc::Receiver<Ending>
                 }
                 Err(error) => {
                     let (error, jobs): (&dyn StdError, _) = (&error, all.len());
-                    tracing::error!(error, jobs, "how jobs ended could not be written; they will be run again");
+                    tracing::error!(
+                        error,
+                        jobs,
+                        "how jobs ended could not be written; they will be run again"
+                    );
                     break all.iter().map(|one| one.lease).collect();
                 }
             }
         };
         for one in all.iter() {
             if !held.contains(&one.lease) {
-                tracing::info!(job = %one.lease.id, "a late result is refused: the lease was lost");
+                tracing::info!(job = %one.lease.id, "a result is refused: the lease was lost, or the handler ended the job itself");
             }
             worker.running.remove(one.lease);
         }
     }
 }
 
-async fn write_once(worker: &Shared, all: Arc<[Ended]>) -> Result<std::collections::HashSet<crate::store::claim::Lease>, JobsError> {
+async fn write_once(
+    worker: &Shared,
+    all: Arc<[Ended]>,
+) -> Result<std::collections::HashSet<crate::store::claim::Lease>, JobsError> {
     let now = worker.jobs.clock.now().trunc_subsecs(6);
     let write = async move |tx: &mut Tx| Ok::<_, JobsError>(finish::finish(tx, &all, now).await?);
     let held = worker.jobs.db.transact(Scope::Platform("write how jobs ended"), write).await?;

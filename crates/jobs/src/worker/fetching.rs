@@ -4,7 +4,6 @@ use chrono::SubsecRound as _;
 use stylobate_db::{ConstraintKind, Scope, Tx};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
     time::Instant,
 };
 use uuid::Uuid;
@@ -30,11 +29,9 @@ pub(super) async fn fetch(
 ) {
     let places = Arc::new(Semaphore::new(concurrency));
     let mut hints = worker.jobs.db.hints(WORK);
-    let mut handlers = JoinSet::new();
     let mut from = Uuid::nil();
     let (mut busy, mut healthy) = (false, true);
     loop {
-        while handlers.try_join_next().is_some() {}
         let first = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
@@ -72,7 +69,8 @@ pub(super) async fn fetch(
                 let Some(place) = places.pop() else { break };
                 let stop = worker.running.add(job.lease, began);
                 let worker = Arc::clone(&worker);
-                handlers.spawn(async move {
+                // Whoever drains the worker waits for it by `running`.
+                tokio::spawn(async move {
                     perform(worker, job, stop).await;
                     drop(place);
                 });
@@ -92,8 +90,6 @@ pub(super) async fn fetch(
             () = tokio::time::sleep(jitter) => {}
         }
     }
-    // Handlers are told to stop by whoever drains the worker.
-    while handlers.join_next().await.is_some() {}
 }
 
 async fn claim_once(worker: &Shared, queue: &str, wanted: usize, from: Uuid) -> Result<Taken, JobsError> {

@@ -22,7 +22,7 @@ enum End {
     Panicked,
     TimedOut,
     /// Its handler was dropped because it should have stopped.
-    Stopped(Stop),
+    Stopped,
     /// Its handler neither ended nor could be dropped: it does not come to an `await`.
     Stuck,
     /// This program has no such kind.
@@ -40,8 +40,10 @@ pub(super) async fn perform(worker: Arc<Shared>, job: Claimed, mut stop: watch::
         Some(kind) => {
             let attempt =
                 Attempt::new(&job, worker.jobs.db.clone(), Arc::clone(&worker.jobs.clock), stop.clone());
-            let handler = tokio::spawn(kind.run(job.version, job.payload.clone(), attempt).instrument(span.clone()));
-            wait_for(handler, &mut stop, Duration::from_millis(job.timeout_ms), worker.options.cancel_grace).await
+            let handler =
+                tokio::spawn(kind.run(job.version, job.payload.clone(), attempt).instrument(span.clone()));
+            wait_for(handler, &mut stop, Duration::from_millis(job.timeout_ms), worker.options.cancel_grace)
+                .await
         }
     };
     let stopped_by = *stop.borrow();
@@ -74,12 +76,11 @@ async fn wait_for(
                 _ = stop.wait_for(|stop| *stop == Stop::LeaseLost) => {}
             }
         }
-        reason
     };
     let why = tokio::select! {
         biased;
         ran = &mut handler => return ended(ran),
-        reason = told_to_stop => End::Stopped(reason),
+        () = told_to_stop => End::Stopped,
         () = tokio::time::sleep(timeout) => End::TimedOut,
     };
     handler.abort();
@@ -104,12 +105,14 @@ fn ending_of(worker: &Shared, job: &Claimed, end: End, stopped_by: Stop, span: &
     let usual = || backoff.wait(job.attempt, fastrand::u64(..));
     let has_attempts = job.attempt < job.attempts_max;
     let (step, message, wait) = match (end, stopped_by) {
-        (End::Ran(Ran::Done(output)), _) => return ended_as(worker, job, Step::Succeed, Some(output), None, None),
+        (End::Ran(Ran::Done(output)), _) => {
+            return ended_as(worker, job, Step::Succeed, Some(output), None, None);
+        }
         // What a handler says that was told to stop is not its own failure.
-        (End::Ran(Ran::Failed(..)) | End::Stopped(_), Stop::Cancelled) => {
+        (End::Ran(Ran::Failed(..)) | End::Stopped, Stop::Cancelled) => {
             return ended_as(worker, job, Step::EndCancelled, None, None, None);
         }
-        (End::Ran(Ran::Failed(..)) | End::Stopped(_), Stop::Shutdown) => {
+        (End::Ran(Ran::Failed(..)) | End::Stopped, Stop::Shutdown) => {
             return ended_as(worker, job, Step::Release, None, None, Some(Duration::ZERO));
         }
         (End::Ran(Ran::Failed(message, Action::Retry)), _) => (Step::Fail, message, Some(usual())),
@@ -129,7 +132,7 @@ fn ending_of(worker: &Shared, job: &Claimed, end: End, stopped_by: Stop, span: &
             let message = format!("timed out after {} ms", job.timeout_ms);
             (Step::Fail, message, Some(usual()))
         }
-        (End::Stopped(_) | End::Stuck, _) => (Step::Fail, "stopped".to_owned(), Some(usual())),
+        (End::Stopped | End::Stuck, _) => (Step::Fail, "stopped".to_owned(), Some(usual())),
     };
     span.in_scope(|| match step {
         Step::Fail if has_attempts => tracing::warn!(message, "an attempt failed"),

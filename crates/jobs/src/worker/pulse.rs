@@ -1,9 +1,4 @@
-use std::{
-    collections::HashMap,
-    error::Error as StdError,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, error::Error as StdError, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use stylobate_db::{Scope, Tx};
@@ -83,7 +78,10 @@ impl Running {
         // Handlers are dropped when the grace is over; what is left after that is writing it down.
         if !self.wait_empty(options.cancel_grace + Duration::from_secs(5)).await {
             let left = self.jobs.lock().len();
-            tracing::warn!(left, "jobs could not be handed back; others take them over when their leases are over");
+            tracing::warn!(
+                left,
+                "jobs could not be handed back; others take them over when their leases are over"
+            );
         }
     }
 }
@@ -124,7 +122,10 @@ pub(super) async fn keep(worker: Arc<Shared>) {
             }
             Err(error) if healthy => {
                 let error: &dyn StdError = error;
-                tracing::warn!(error, "the queue does not answer; running jobs go on until their leases are over");
+                tracing::warn!(
+                    error,
+                    "the queue does not answer; running jobs go on until their leases are over"
+                );
             }
             Err(_) => {}
         }

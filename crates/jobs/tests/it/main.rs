@@ -9,5 +9,5 @@
 )]
 
 mod queue;
-mod world;
 mod worker;
+mod world;
