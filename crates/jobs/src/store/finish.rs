@@ -21,7 +21,8 @@ pub(crate) struct Ended {
     pub(crate) more_attempts: i64,
 }
 
-/// Writes how attempts ended, each only if it still has its lease. Returns the leases that were still held.
+/// Writes how attempts ended, each only if it still has its lease. A job that was called off does not wait for another
+/// attempt: it is cancelled. Returns the leases that were still held.
 pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> Result<Vec<Lease>, Error> {
     let mut held = Vec::with_capacity(ended.len());
     let mut tally = Tally::default();
@@ -39,24 +40,25 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
             sql.value(one.more_attempts).push(", ").value(one.to.is_finished().then_some(now)).push(")");
         }
         sql.push(
-            ") UPDATE jobs SET state = ended.state, run_at = COALESCE(ended.run_at, jobs.run_at), \
+            ") UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), \
              result = ended.result, errors = COALESCE(ended.errors, jobs.errors), \
-             attempts_max = attempts_max + ended.more, finished_at = ended.finished_at, \
-             lease_token = NULL, key_slot = NULL, cancel_requested = ",
+             attempts_max = attempts_max + ended.more, lease_token = NULL, key_slot = NULL, \
+             state = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN 'cancelled' ELSE ended.state END, \
+             finished_at = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN ",
         );
-        sql.value(false);
+        sql.value(now).push(" ELSE ended.finished_at END, cancel_requested = ").value(false);
         // A unique key is held beyond the end only as long as its rule says.
-        sql.push(", is_unique = is_unique AND (ended.finished_at IS NULL OR COALESCE(unique_until > ")
+        sql.push(", is_unique = is_unique AND ((ended.finished_at IS NULL AND NOT cancel_requested) OR COALESCE(unique_until > ")
             .value(now);
         sql.push(", ").value(false).push("))");
         sql.push(
             " FROM ended WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token \
-             RETURNING jobs.id",
+             RETURNING jobs.id, jobs.state",
         );
-        let written: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
-        for (id,) in written {
+        let written: Vec<(Uuid, String)> = tx.q_build(sql).all().await?;
+        for (id, state) in written {
             if let Some(one) = some.iter().find(|one| one.lease.id.as_uuid() == id) {
-                tally.moved(&one.queue, Some(State::Leased), Some(one.to));
+                tally.moved(&one.queue, Some(State::Leased), Some(state.parse().unwrap_or(one.to)));
                 held.push(one.lease);
             }
         }

@@ -170,22 +170,26 @@ both_engines!(nothing_of_a_paused_queue_is_begun, &[&MIGRATIONS]);
 async fn a_job_of_a_dead_worker_is_taken_over_and_the_dead_finish_nothing(db: TestDb) {
     let world = World::new(db);
     let lease = Duration::from_millis(300);
-    // Blocks its only thread's task: it says nothing, as a process that was stopped.
+    // Says that it lives every quarter of an hour: to an observer with a short lease it is dead.
     let frozen = world.work(WorkerOptions { lease: Duration::from_secs(3_600), ..options() });
     let id = world.enqueue(chore(What::Obey)).await;
     world.wait_for(id, State::Leased).await;
+    world.jobs.pause(&system(), "default").await.unwrap();
     let mut watch = Watch::default();
     assert_eq!(world.jobs.reclaim(&mut watch, lease).await.unwrap(), 0);
     tokio::time::sleep(lease).await;
-    // Its lease is an hour, so it says that it lives only every quarter of that: to this observer it is dead.
     assert_eq!(world.jobs.reclaim(&mut watch, lease).await.unwrap(), 1);
-    let record = world.jobs.get(&system(), id).await.unwrap();
-    assert_eq!(record.state, State::Retryable);
-    assert!(record.errors[0].message.contains("was not heard of"), "{record:?}");
-    world.jobs.cancel(&system(), id).await.unwrap();
-    // The worker still has the handler; what it hands in at its end is refused.
+    assert_eq!(world.jobs.reclaim(&mut watch, lease).await.unwrap(), 0);
+    // It still has the handler; what it hands in is refused.
     frozen.stop().await;
-    assert_eq!(world.state(id).await, State::Cancelled);
+    let record = world.jobs.get(&system(), id).await.unwrap();
+    assert_eq!((record.state, record.attempt, record.attempts_max), (State::Retryable, 1, 3));
+    assert!(record.errors[0].message.contains("was not heard of"), "{record:?}");
+    world.jobs.resume(&system(), "default").await.unwrap();
+    world.jobs.edit(&system(), id, &json!({ "what": "Succeed", "key": null, "unique": null })).await.unwrap();
+    let worker = world.work(options());
+    world.wait_for(id, State::Completed).await;
+    worker.stop().await;
     world.assert_counts().await;
 }
 both_engines!(a_job_of_a_dead_worker_is_taken_over_and_the_dead_finish_nothing, &[&MIGRATIONS]);
