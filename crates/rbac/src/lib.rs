@@ -71,6 +71,8 @@ mod casbin;
 mod catalogue;
 mod condition;
 mod decision;
+#[cfg(feature = "sql")]
+mod directory;
 mod effect;
 mod engine;
 #[cfg(feature = "sql")]
@@ -106,6 +108,8 @@ pub use catalogue::{
 };
 pub use condition::{Condition, ConditionInvalid};
 pub use decision::{Authorizer, Decision, Missing, Outcome, PolicyUnavailable, Question, Reason};
+#[cfg(feature = "sql")]
+pub use directory::SubjectDirectory;
 pub use effect::{Effect, EffectInvalid};
 pub use engine::{EffectivePermission, Engine};
 #[cfg(feature = "sql")]

@@ -32,17 +32,25 @@ pub(super) struct Own {
 impl Own {
     /// Refuses what goes beyond them.
     pub(super) fn require(&self, bundle: &Bundle) -> Result<(), RbacError> {
-        if self.is_unlimited || bundle.is_empty() {
-            return Ok(());
-        }
-        let holdings = Holdings {
+        let is_covered =
+            self.is_unlimited || bundle.is_empty() || self.holdings(self.tenant.as_ref()).cover(bundle);
+        if is_covered { Ok(()) } else { Err(RbacError::BeyondOwn) }
+    }
+
+    /// Whether the platform alone gives the caller all that a role of the tenant gives.
+    pub(super) fn has_role_from_platform(&self, role: RoleId) -> bool {
+        let bundle = || Bundle::of_role(&self.catalogue, &self.policy, role, None);
+        self.is_unlimited || self.holdings(Some(&Rules::default())).cover(&bundle())
+    }
+
+    fn holdings<'o>(&'o self, tenant: Option<&'o Rules>) -> Holdings<'o> {
+        Holdings {
             catalogue: &self.catalogue,
             policy: &self.policy,
-            tenant: self.tenant.as_ref(),
+            tenant,
             platform: &self.platform,
             scopes: self.scopes.as_deref(),
-        };
-        if holdings.cover(bundle) { Ok(()) } else { Err(RbacError::BeyondOwn) }
+        }
     }
 
     /// Refuses when a role gives more until `until`, or denies what is not theirs to deny.
@@ -157,15 +165,56 @@ impl Rbac {
         Ok(holders.into_iter().map(|holder| holder.assignee).collect())
     }
 
-    /// Whether somebody has the role [`SUPER_ADMIN`] for good and is denied nothing on the platform.
+    /// Refuses when the platform would have no super administrator without `assignee`: for a transaction of platform scope
+    /// that is about to disable or delete it or to take its credential. Only who has the role [`SUPER_ADMIN`] for good, is
+    /// denied nothing and can sign in is one. Until the transaction ends, no other answers this question.
+    ///
+    /// # Errors
+    /// [`RbacError::LastSuperAdministrator`].
+    pub async fn require_another_super_administrator(
+        &self,
+        tx: &mut Tx,
+        assignee: impl Into<Assignee>,
+    ) -> Result<(), RbacError> {
+        let assignee = assignee.into();
+        let holders = self.super_administrators(tx).await?;
+        if !holders.contains(&assignee) {
+            return Ok(());
+        }
+        let others = holders.into_iter().filter(|holder| *holder != assignee);
+        if self.has_acting(tx, others).await? || !self.has_acting(tx, [assignee]).await? {
+            return Ok(());
+        }
+        Err(RbacError::LastSuperAdministrator)
+    }
+
+    /// Whether the platform has a super administrator who can act.
     pub(super) async fn has_super_administrator(&self, tx: &mut Tx) -> Result<bool, RbacError> {
-        for holder in self.super_administrators(tx).await? {
+        let holders = self.super_administrators(tx).await?;
+        self.has_acting(tx, holders).await
+    }
+
+    /// Whether one of `holders` of the role is denied nothing on the platform and can sign in.
+    async fn has_acting(
+        &self,
+        tx: &mut Tx,
+        holders: impl IntoIterator<Item = Assignee>,
+    ) -> Result<bool, RbacError> {
+        for holder in holders {
             let policy = policy::load_of(tx, None, Some(holder), &[]).await?;
-            if Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything() {
+            let is_whole = Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything();
+            if is_whole && self.can_sign_in(tx, holder).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    async fn can_sign_in(&self, tx: &mut Tx, subject: Assignee) -> Result<bool, RbacError> {
+        match &self.directory {
+            Some(directory) => Ok(directory.can_sign_in(tx, subject).await?),
+            None => Ok(true),
+        }
     }
 
     /// What the caller has on the platform, for a transaction of a tenant's scope. Not to be asked inside one.

@@ -1,9 +1,9 @@
 use stylobate_core::{Page, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
-use super::{Rbac, audit, is_declared_role, privileges::Standing, require_owner, scope_of};
+use super::{Rbac, change::Change, is_declared_role, privileges::Own, require_owner, scope_of};
 use crate::{
-    Assignee, NewRole, RbacError, Role, RoleQuery, RoleUpdate, Written, model,
+    Assignee, NewRole, RbacError, Role, RoleDef, RoleGrants, RoleQuery, RoleUpdate, Written, model,
     store::{Visible, roles},
 };
 
@@ -20,36 +20,24 @@ impl Rbac {
         model::role_name(&new.name)?;
         model::description(new.description.as_deref())?;
         let owner = context.principal.tenant;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let create = async move |tx: &mut Tx| rbac.create_role_in(tx, &asking, owner, &new).await;
-        let role = self.db.transact(scope_of(owner, "create a platform role"), create).await?;
-        self.settle(owner).await;
-        Ok(role)
-    }
-
-    async fn create_role_in(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        owner: Option<TenantId>,
-        new: &NewRole,
-    ) -> Result<Written<Role>, RbacError> {
-        let change = self.begin_change(tx, &context.principal, owner).await?;
-        self.require_free_name(tx, owner, &new.name).await?;
-        let now = self.now();
-        let role = Role {
-            id: RoleId::new(now),
-            tenant_id: owner,
-            name: new.name.clone(),
-            description: new.description.clone(),
-            is_active: new.is_active,
-            version: 1,
-            created_at: now,
-            updated_at: now,
+        let create = async move |tx: &mut Tx, change: &Change| -> Result<Role, RbacError> {
+            change.rbac.require_free_name(tx, owner, &new.name).await?;
+            let now = change.rbac.now();
+            let role = Role {
+                id: RoleId::new(now),
+                tenant_id: owner,
+                name: new.name.clone(),
+                description: new.description.clone(),
+                is_active: new.is_active,
+                version: 1,
+                created_at: now,
+                updated_at: now,
+            };
+            roles::insert(tx, &role).await?;
+            change.audit(tx, "role.create", ("role", role.id), None::<&Role>, Some(&role));
+            Ok(role)
         };
-        roles::insert(tx, &role).await?;
-        audit(tx, context, "role.create", ("role", role.id), owner, None::<&Role>, Some(&role));
-        self.finish_change(tx, change, role).await
+        self.change(context, "create a platform role", create).await
     }
 
     /// A tenant's role called `super_admin` would be taken for the platform's.
@@ -133,7 +121,8 @@ impl Rbac {
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::RoleNameTaken`], [`RbacError::Stale`],
-    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name of a declared role, and for the switch of the platform's;
+    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name of a declared role, for switching off the platform's, and
+    /// for switching off a tenant's role of all permissions by who does not have them from the platform;
     /// [`RbacError::BeyondOwn`] for switching it on when it gives more than the caller has, and for switching it off as
     /// [`unassign`](Self::unassign).
     pub async fn update_role(
@@ -146,64 +135,8 @@ impl Rbac {
             model::role_name(name)?;
         }
         model::description(update.description.as_ref().and_then(Option::as_deref))?;
-        let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let change = async move |tx: &mut Tx| rbac.update_role_in(tx, &asking, &standing, id, &update).await;
-        let role = self.db.transact(scope_of(owner, "change a platform role"), change).await?;
-        self.settle(owner).await;
-        Ok(role)
-    }
-
-    async fn update_role_in(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        standing: &Standing,
-        id: RoleId,
-        update: &RoleUpdate,
-    ) -> Result<Written<Role>, RbacError> {
-        let owner = context.principal.tenant;
-        let change = self.begin_change(tx, &context.principal, owner).await?;
-        let before = self.owned_role(tx, owner, id).await?;
-        if update.version.is_some_and(|seen| seen != before.version) {
-            return Err(RbacError::Stale);
-        }
-        let mut after = before.clone();
-        if let Some(name) = &update.name {
-            after.name.clone_from(name);
-        }
-        if let Some(description) = &update.description {
-            after.description.clone_from(description);
-        }
-        after.is_active = update.is_active.unwrap_or(before.is_active);
-        if after == before {
-            return self.finish_change(tx, change, before).await;
-        }
-        if after.is_active != before.is_active {
-            let own = self.own(tx, &context.principal, Some(standing), owner, &[id]).await?;
-            // Switched on it gives again, switched off it denies no longer.
-            own.require_taking_role(id, None)?;
-            if after.is_active {
-                own.require_role(id, None)?;
-            }
-        }
-        let is_renamed = after.name != before.name;
-        if is_declared_role(self.catalogue(), owner, &before.name)
-            && (is_renamed || (owner.is_none() && after.is_active != before.is_active))
-        {
-            return Err(RbacError::Declared);
-        }
-        if is_renamed {
-            self.require_free_name(tx, owner, &after.name).await?;
-        }
-        after.version += 1;
-        after.updated_at = self.now();
-        if !roles::update(tx, &after, before.version).await? {
-            return Err(RbacError::Stale);
-        }
-        audit(tx, context, "role.update", ("role", id), owner, Some(&before), Some(&after));
-        self.finish_change(tx, change, after).await
+        let change = async move |tx: &mut Tx, change: &Change| change.update_role(tx, id, &update).await;
+        self.change(context, "change a platform role", change).await
     }
 
     /// Deletes a role, and with it every assignment of it and what others inherited from it.
@@ -213,23 +146,18 @@ impl Rbac {
     /// [`unassign`](Self::unassign).
     pub async fn delete_role(&self, context: &RequestContext, id: RoleId) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let delete = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            let role = rbac.owned_role(tx, owner, id).await?;
-            if is_declared_role(rbac.catalogue(), owner, &role.name) {
+        let delete = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
+            let role = change.rbac.owned_role(tx, owner, id).await?;
+            if is_declared_role(change.rbac.catalogue(), owner, &role.name) {
                 return Err(RbacError::Declared);
             }
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[id]).await?;
+            let own = change.own(tx, &[id]).await?;
             own.require_taking_role(id, None)?;
             roles::delete(tx, &role).await?;
-            audit(tx, &asking, "role.delete", ("role", id), owner, Some(&role), None::<&Role>);
-            rbac.finish_change(tx, change, ()).await
+            change.audit(tx, "role.delete", ("role", id), Some(&role), None::<&Role>);
+            Ok(())
         };
-        let deleted = self.db.transact(scope_of(owner, "delete a platform role"), delete).await?;
-        self.settle(owner).await;
-        Ok(deleted)
+        self.change(context, "delete a platform role", delete).await
     }
 
     /// The role, when it belongs to `owner` itself.
@@ -242,5 +170,63 @@ impl Rbac {
         let role = roles::find(conn, owner, id).await?.ok_or(RbacError::NotFound { entity: "role" })?;
         require_owner(role.tenant_id, owner)?;
         Ok(role)
+    }
+}
+
+impl Change {
+    async fn update_role(&self, tx: &mut Tx, id: RoleId, update: &RoleUpdate) -> Result<Role, RbacError> {
+        let (rbac, owner) = (&self.rbac, self.owner);
+        let before = rbac.owned_role(tx, owner, id).await?;
+        if update.version.is_some_and(|seen| seen != before.version) {
+            return Err(RbacError::Stale);
+        }
+        let mut after = before.clone();
+        if let Some(name) = &update.name {
+            after.name.clone_from(name);
+        }
+        if let Some(description) = &update.description {
+            after.description.clone_from(description);
+        }
+        after.is_active = update.is_active.unwrap_or(before.is_active);
+        if after == before {
+            return Ok(before);
+        }
+        if after.is_active != before.is_active {
+            let own = self.own(tx, &[id]).await?;
+            // Switched on it gives again, switched off it denies no longer.
+            own.require_taking_role(id, None)?;
+            if after.is_active {
+                own.require_role(id, None)?;
+            } else {
+                self.require_may_switch_off(&before, &own)?;
+            }
+        }
+        if after.name != before.name {
+            if is_declared_role(rbac.catalogue(), owner, &before.name) {
+                return Err(RbacError::Declared);
+            }
+            rbac.require_free_name(tx, owner, &after.name).await?;
+        }
+        after.version += 1;
+        after.updated_at = rbac.now();
+        if !roles::update(tx, &after, before.version).await? {
+            return Err(RbacError::Stale);
+        }
+        self.audit(tx, "role.update", ("role", id), Some(&before), Some(&after));
+        Ok(after)
+    }
+
+    /// Refuses to switch off a declared role of the platform, and the one that gives everything in a tenant unless the
+    /// platform gives the caller as much: in the tenant nobody would be left who could switch it on again.
+    fn require_may_switch_off(&self, role: &Role, own: &Own) -> Result<(), RbacError> {
+        let catalogue = self.rbac.catalogue();
+        let gives_everything = |declared: &RoleDef| {
+            matches!(declared.grants, RoleGrants::AllTenant) && role.name.eq_ignore_ascii_case(declared.name)
+        };
+        let is_kept = match self.owner {
+            None => is_declared_role(catalogue, None, &role.name),
+            Some(_) => catalogue.roles().iter().any(gives_everything) && !own.has_role_from_platform(role.id),
+        };
+        if is_kept { Err(RbacError::Declared) } else { Ok(()) }
     }
 }
