@@ -7,6 +7,7 @@ pub(crate) mod casbin_rules;
 pub(crate) mod epochs;
 pub(crate) mod expired;
 pub(crate) mod grants;
+pub(crate) mod offers;
 pub(crate) mod overrides;
 pub(crate) mod parents;
 pub(crate) mod permissions;

@@ -30,7 +30,7 @@ impl Rbac {
         model::resource(&new.resource_kind, &new.resource_id)?;
         let owner = context.principal.tenant;
         let set = async move |tx: &mut Tx, change: &Change| -> Result<AclEntry, RbacError> {
-            change.require_member(tx, new.assignee).await?;
+            change.require_subject(tx, new.assignee).await?;
             change.rbac.permission_to_rule_on(tx, owner, new.permission).await?;
             let now = change.rbac.now();
             let mut after = AclEntry {

@@ -4,7 +4,7 @@ use stylobate_db::Tx;
 
 use super::{Rbac, audit, change::Change, scope_of};
 use crate::{
-    Assignee, AssigneeKind, AssignmentQuery, RbacError, RoleAssignment, Written, model,
+    Assignee, AssignmentQuery, RbacError, RoleAssignment, Written, model,
     store::{acls, assignments, epochs, overrides},
 };
 
@@ -334,7 +334,7 @@ impl Rbac {
 impl Change {
     async fn assign(&self, tx: &mut Tx, wanted: Wanted) -> Result<RoleAssignment, RbacError> {
         let (owner, Wanted { assignee, role, expires_at }) = (self.owner, wanted);
-        self.require_holder(tx, assignee).await?;
+        self.require_subject(tx, assignee).await?;
         self.rbac.owned_role(tx, owner, role).await?;
         self.own(tx, &[role]).await?.require_role(role, expires_at)?;
         let now = self.rbac.now();
@@ -354,16 +354,6 @@ impl Change {
         assignments::insert(tx, &assignment).await?;
         self.audit(tx, "role.assign", ("role_assignment", assignment.id), over.as_ref(), Some(&assignment));
         Ok(assignment)
-    }
-
-    /// Refuses to give a role to who is no member, and one of the platform to a group: whether an account is the
-    /// platform's to manage is asked of its own assignments.
-    pub(super) async fn require_holder(&self, tx: &mut Tx, assignee: Assignee) -> Result<(), RbacError> {
-        if self.owner.is_none() && assignee.kind == AssigneeKind::Group {
-            let message = "cannot be a group: roles of the platform are given to single subjects";
-            return Err(RbacError::Invalid { field: "assignee", code: "invalid", message });
-        }
-        self.require_member(tx, assignee).await
     }
 
     /// The assignment with this id, when it is the owner's: SQLite shows the platform's rows as well.

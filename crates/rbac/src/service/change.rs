@@ -10,7 +10,7 @@ use super::{
     privileges::{Own, Standing},
     require_platform_role, scope_of,
 };
-use crate::{Assignee, RbacError, Written};
+use crate::{Assignee, AssigneeKind, RbacError, Written};
 
 /// A change of a policy that has begun: its epoch is taken, and the lock of the epoch keeps other writers of the policy
 /// out until the transaction ends.
@@ -104,10 +104,16 @@ impl Change {
         self.rbac.own(tx, &self.context.principal, self.standing.as_ref(), self.owner, roles).await
     }
 
-    /// Refuses to make a rule for a subject that does not belong to the tenant: to the one whose rule it is, and for a
-    /// rule of the platform to the one in which the caller acts. Whoever ends a membership takes the lock of the epoch
-    /// before, so that nobody gets a rule while they leave.
-    pub(super) async fn require_member(&self, tx: &mut Tx, assignee: Assignee) -> Result<(), RbacError> {
+    /// Refuses to make a rule for who does not belong to the tenant: to the one whose rule it is, and for a rule of the
+    /// platform to the one in which the caller acts. Whoever ends a membership takes the lock of the epoch before, so that
+    /// nobody gets a rule while they leave.
+    ///
+    /// Groups get no rules of the platform: whether an account is the platform's to manage is asked of its own rules.
+    pub(super) async fn require_subject(&self, tx: &mut Tx, assignee: Assignee) -> Result<(), RbacError> {
+        if self.owner.is_none() && assignee.kind == AssigneeKind::Group {
+            let message = "cannot be a group: the platform makes rules for single subjects";
+            return Err(RbacError::Invalid { field: "assignee", code: "invalid", message });
+        }
         let (Some(directory), Some(tenant)) =
             (&self.rbac.directory, self.owner.or(self.context.principal.tenant))
         else {

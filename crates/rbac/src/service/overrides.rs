@@ -28,7 +28,7 @@ impl Rbac {
         model::condition_text(new.condition.as_ref())?;
         let owner = context.principal.tenant;
         let set = async move |tx: &mut Tx, change: &Change| -> Result<Override, RbacError> {
-            change.require_member(tx, new.assignee).await?;
+            change.require_subject(tx, new.assignee).await?;
             change.rbac.permission_to_rule_on(tx, owner, new.permission).await?;
             let now = change.rbac.now();
             let before = overrides::find_pair(tx, owner, new.assignee, new.permission).await?;

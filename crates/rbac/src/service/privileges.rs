@@ -107,7 +107,7 @@ impl Own {
 }
 
 impl Rbac {
-    /// Refuses when `assignee` has a role on the platform and the caller has none there: whoever changes the e-mail
+    /// Refuses when the platform has given `assignee` a role or made a rule for it and the caller has no role there: whoever changes the e-mail
     /// address of an account, or removes it, has power over everything that it may do. For transactions of platform scope.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ impl Rbac {
             if after == before {
                 return Ok(after);
             }
-            change.require_holder(tx, after.assignee).await?;
+            change.require_subject(tx, after.assignee).await?;
             change.rbac.owned_role(tx, owner, after.role_id).await?;
             let roles = [before.role_id, after.role_id];
             let own = change.own(tx, &roles).await?;

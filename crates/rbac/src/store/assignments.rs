@@ -117,11 +117,16 @@ pub(crate) async fn has_platform_role(
     Ok(found.is_some())
 }
 
-/// Whether the subject has a role of the platform, be it switched off or expired; needs platform scope.
+/// Whether the platform has given the subject a role or made a rule for it, be it switched off or expired; needs platform
+/// scope.
 pub(crate) async fn is_on_platform(conn: &mut Conn, assignee: Assignee) -> Result<bool, RbacError> {
     let found = conn
-        .q("SELECT id FROM role_assignments
-            WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2 LIMIT 1")
+        .q("SELECT id FROM role_assignments WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2
+            UNION ALL
+            SELECT id FROM permission_overrides WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2
+            UNION ALL
+            SELECT id FROM acl_entries WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2
+            LIMIT 1")
         .bind(assignee.kind.as_str())
         .bind(assignee.id)
         .scalar_opt::<Uuid>()

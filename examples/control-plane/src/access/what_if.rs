@@ -15,7 +15,11 @@ use stylobate::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Access, questions::DecisionView, target::QuestionInput};
+use super::{
+    Access,
+    questions::DecisionView,
+    target::{QuestionInput, within},
+};
 
 pub(super) fn routes(access: &Access) -> Routes {
     Routes::new().add(
@@ -105,7 +109,15 @@ async fn what_if(
     }
     let tenant = access.prepared(&context, &question).await?;
     let mut policy = access.rbac.policy(Some(tenant)).await?;
+    let asked = within(&context, tenant);
     for (index, change) in changes.into_iter().enumerate() {
+        // What only platform roles can have no rule of the organisation is about, tried or made.
+        if let Change::AttachPermission { permission_id, .. } | Change::SetOverride { permission_id, .. } =
+            &change
+            && policy.permissions.iter().any(|permission| permission.id == *permission_id)
+        {
+            access.rbac.require_may_rule_on(&asked, *permission_id).await?;
+        }
         apply(&mut policy, question.person().into(), index, change)?;
     }
     let engine = Arc::clone(access.rbac.engine());
@@ -160,7 +172,7 @@ fn apply(policy: &mut Policy, user: Assignee, index: usize, change: Change) -> A
         Change::AddParent { role_id, parent_id } => {
             has_role(policy, "role_id", role_id)?;
             has_role(policy, "parent_id", parent_id)?;
-            policy.inheritance.push((role_id, parent_id));
+            policy.add_parent(role_id, parent_id)?;
         }
         Change::RemoveParent { role_id, parent_id } => {
             has_role(policy, "role_id", role_id)?;
