@@ -136,8 +136,9 @@ async fn accounts_of_the_platform_are_managed_by_the_platform(db: TestDb) {
     let world = World::new(db).await;
     let (root, admin) = (world.super_admin().await, world.in_a());
     let remove = async |context: RequestContext| {
-        let remove =
-            async |tx: &mut Tx| world.rbac.remove_subject_everywhere(tx, &context, root).await.map(|_| ());
+        let remove = async |tx: &mut Tx| {
+            world.rbac.remove_subject_everywhere(tx, &context, root, &[]).await.map(|_| ())
+        };
         world.db.transact(Scope::Platform("delete a person"), remove).await
     };
     assert_eq!(remove(admin).await.unwrap_err().code(), "platform_owned");
@@ -215,7 +216,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     let failed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
-            world.rbac.remove_subject_everywhere(tx, &system, person).await?;
+            world.rbac.remove_subject_everywhere(tx, &system, person, &[world.a]).await?;
             Err::<(), _>(RbacError::Stale)
         })
         .await;
@@ -224,7 +225,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     let removed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
-            world.rbac.remove_subject_everywhere(tx, &system, person).await
+            world.rbac.remove_subject_everywhere(tx, &system, person, &[world.a]).await
         })
         .await;
     assert_eq!(removed.unwrap(), 2);

@@ -39,4 +39,6 @@ mod rules;
 #[cfg(feature = "sql")]
 mod seed;
 #[cfg(feature = "sql")]
+mod subjects;
+#[cfg(feature = "sql")]
 mod world;
