@@ -59,6 +59,8 @@
 //! - A caller that demands the epoch a write has returned ([`Authorizer::prepare`]) is never answered by an older policy.
 //! - Whoever makes a rule has what it is about, for as long and as widely; lifting a denial is making a rule. A denial that
 //!   hits everybody who could lift it is lifted on the platform.
+//! - Who is a member of a tenant and who can sign in, `Rbac` asks a `SubjectDirectory`. Without one it makes rules for
+//!   anybody, and a super administrator who is disabled counts as one.
 //! - Expired rules stay in the tables for 30 days, for administrators to see what somebody has lost; `Rbac::run` removes
 //!   them after that.
 //! - Changes of other processes are found by the time at which they were written: clocks that differ by more than a minute,

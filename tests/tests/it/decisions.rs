@@ -252,6 +252,22 @@ async fn a_change_is_tried_before_it_is_made(engine: Engine) {
         let body = json!({ "question": question, "changes": changes });
         root.post("/v1/rbac/what-if", body).await.problem_of(422, "validation", field);
     }
+    // What nobody could write is not tried either.
+    let parent =
+        |role: &str, parent: &str| json!({ "change": "add_parent", "role_id": role, "parent_id": parent });
+    let platform = id_of(&root, "/permissions", "key", "platform.audit.view").await;
+    let attach = json!({ "change": "attach_permission", "role_id": role, "permission_id": platform });
+    let rule = json!({ "change": "set_override", "permission_id": platform, "effect": "allow" });
+    for (changes, status, code) in [
+        (json!([parent(&role, &role)]), 409, "role_cycle"),
+        (json!([parent(&role, &admin), parent(&admin, &role)]), 409, "role_cycle"),
+        (json!([parent(&role, &admin), parent(&role, &admin)]), 409, "already_inherited"),
+        (json!([attach]), 403, "platform_owned"),
+        (json!([rule]), 403, "platform_owned"),
+    ] {
+        let body = json!({ "question": question, "changes": changes });
+        root.post("/v1/rbac/what-if", body).await.problem(status, code);
+    }
     let body = json!({ "question": question, "changes": [{ "change": "eval", "text": "1==1" }] });
     root.post("/v1/rbac/what-if", body).await.problem(422, "validation");
 }

@@ -1,9 +1,15 @@
-use stylobate_core::{PersonId, Principal, RequestContext, ServiceId};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use stylobate_core::{Clock as _, PersonId, Principal, RequestContext, ServiceId};
 use stylobate_db::{Scope, Tx};
 use stylobate_rbac::{AssignmentQuery, Authorizer, RbacError, RoleQuery, RoleUpdate};
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{SETS, World};
+use crate::{
+    freshness::Recorder,
+    world::{SETS, World, rbac},
+};
 
 async fn assigning_and_unassigning_count_when_the_call_returns(db: TestDb) {
     // A11
@@ -233,3 +239,22 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
 }
 both_engines!(a_subject_loses_its_roles_in_the_transaction_that_removes_it, SETS);
+
+async fn an_expired_assignment_makes_room_and_is_on_record(db: TestDb) {
+    // A13
+    let world = World::new(db).await;
+    let recorder = Arc::new(Recorder::default());
+    let audited = rbac(world.db.open(&[Arc::clone(&recorder) as _]).await, &world.clock);
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("guest", "user.read").await.id;
+    let soon = Some(world.clock.now() + TimeDelta::hours(1));
+    let over = audited.assign_until(&context, person, role, soon).await.unwrap().value;
+    world.clock.advance(TimeDelta::hours(2));
+    let again = audited.assign(&context, person, role).await.unwrap().value;
+    let events = recorder.0.lock();
+    let id = |value: &Option<serde_json::Value>| value.as_ref().map(|value| value["id"].clone());
+    assert_eq!(id(&events[0].before), None);
+    assert_eq!(id(&events[1].before), Some(over.id.to_string().into()));
+    assert_eq!(id(&events[1].after), Some(again.id.to_string().into()));
+}
+both_engines!(an_expired_assignment_makes_room_and_is_on_record, SETS);
