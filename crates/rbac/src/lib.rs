@@ -117,10 +117,10 @@ pub use filter::{FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{
-    AclEntry, AclQuery, AssignmentQuery, GrantRule, GrantedPermission, NewAclEntry, NewOverride,
-    NewPermission, NewRole, Override, OverrideQuery, Permission, PermissionOrder, PermissionQuery,
-    PermissionUpdate, Role, RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery,
-    RoleQuery, RoleUpdate, Swept, Written,
+    AclEntry, AclQuery, AssignedRole, AssignmentQuery, GrantRule, GrantedPermission, NewAclEntry,
+    NewOverride, NewPermission, NewRole, Override, OverrideQuery, Permission, PermissionOrder,
+    PermissionQuery, PermissionUpdate, Role, RoleAssignment, RoleOrder, RoleParent, RolePermission,
+    RolePermissionQuery, RoleQuery, RoleUpdate, Swept, Written,
 };
 pub use named_roles::{NamedRoles, NamedRolesInvalid};
 pub use policy::{
