@@ -126,13 +126,7 @@ impl Access {
             (Some(own), None) => Ok(own),
             (Some(own), Some(named)) if own == named => Ok(own),
             (None, None) => Err(ApiError::field("organization_id", "required", "is required")),
-            // One whose policy serves is there; so programs of the operator are answered while the database is away.
-            (_, Some(named)) if self.is_of_platform(context) && self.is_loaded(named) => Ok(named),
-            (_, Some(named)) if self.is_of_platform(context) => {
-                let mut reader = self.db.read().await?;
-                let found = self.tenancy.find_org(&mut reader, named).await?;
-                found.map(|org| org.id).ok_or_else(ApiError::not_found)
-            }
+            (_, Some(named)) if self.is_of_platform(context) => self.existing(named).await,
             (_, Some(_)) => Err(ApiError::not_found()),
         }
     }
@@ -152,8 +146,14 @@ impl Access {
         Err(ApiError::not_found())
     }
 
-    fn is_loaded(&self, tenant: TenantId) -> bool {
-        self.rbac.engine().epoch(Some(tenant)).is_some()
+    /// An organisation whose policy serves exists; so programs of the operator are answered while the database is away.
+    async fn existing(&self, named: TenantId) -> ApiResult<TenantId> {
+        if self.rbac.engine().epoch(Some(named)).is_some() {
+            return Ok(named);
+        }
+        let mut reader = self.db.read().await?;
+        let found = self.tenancy.find_org(&mut reader, named).await?;
+        found.map(|org| org.id).ok_or_else(ApiError::not_found)
     }
 
     pub(super) fn is_of_platform(&self, context: &RequestContext) -> bool {
