@@ -232,13 +232,16 @@ impl Match<'_> {
             (Effect::Allow, Origin::Role(role), Reach::Platform) => Reason::PlatformRole { role_id: role.id },
             (Effect::Allow, Origin::Override(id), Reach::Tenant) => Reason::Override { id },
             (Effect::Allow, Origin::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
-            (Effect::Allow, Origin::Acl(id, ..), _) => Reason::Acl { id },
+            (Effect::Allow, Origin::Acl(id, ..), Reach::Tenant) => Reason::Acl { id },
+            (Effect::Allow, Origin::Acl(id, ..), Reach::Platform) => Reason::PlatformAcl { id },
             (Effect::Deny, Origin::Role(role), Reach::Tenant) => Reason::DeniedByRole { role_id: role.id },
             (Effect::Deny, Origin::Role(role), Reach::Platform) => {
                 Reason::DeniedByPlatformRole { role_id: role.id }
             }
-            (Effect::Deny, Origin::Override(id), _) => Reason::DeniedByOverride { id },
-            (Effect::Deny, Origin::Acl(id, ..), _) => Reason::DeniedByAcl { id },
+            (Effect::Deny, Origin::Override(id), Reach::Tenant) => Reason::DeniedByOverride { id },
+            (Effect::Deny, Origin::Override(id), Reach::Platform) => Reason::DeniedByPlatformOverride { id },
+            (Effect::Deny, Origin::Acl(id, ..), Reach::Tenant) => Reason::DeniedByAcl { id },
+            (Effect::Deny, Origin::Acl(id, ..), Reach::Platform) => Reason::DeniedByPlatformAcl { id },
         }
     }
 }
@@ -325,6 +328,11 @@ impl Snapshot {
     /// Every subject that some row names.
     pub(crate) fn assignees(&self) -> impl Iterator<Item = Assignee> {
         self.subjects.iter().map(|one| Assignee { kind: one.kind, id: one.id })
+    }
+
+    /// Whether anything here names the subject.
+    pub(crate) fn names_subject(&self, assignee: Assignee) -> bool {
+        self.subject(assignee).is_some()
     }
 
     #[inline]

@@ -102,11 +102,14 @@ impl Origin {
             (Effect::Allow, Self::Role(role_id), Reach::Platform) => Reason::PlatformRole { role_id },
             (Effect::Allow, Self::Override(id), Reach::Tenant) => Reason::Override { id },
             (Effect::Allow, Self::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
-            (Effect::Allow, Self::Acl(id), _) => Reason::Acl { id },
+            (Effect::Allow, Self::Acl(id), Reach::Tenant) => Reason::Acl { id },
+            (Effect::Allow, Self::Acl(id), Reach::Platform) => Reason::PlatformAcl { id },
             (Effect::Deny, Self::Role(role_id), Reach::Tenant) => Reason::DeniedByRole { role_id },
             (Effect::Deny, Self::Role(role_id), Reach::Platform) => Reason::DeniedByPlatformRole { role_id },
-            (Effect::Deny, Self::Override(id), _) => Reason::DeniedByOverride { id },
-            (Effect::Deny, Self::Acl(id), _) => Reason::DeniedByAcl { id },
+            (Effect::Deny, Self::Override(id), Reach::Tenant) => Reason::DeniedByOverride { id },
+            (Effect::Deny, Self::Override(id), Reach::Platform) => Reason::DeniedByPlatformOverride { id },
+            (Effect::Deny, Self::Acl(id), Reach::Tenant) => Reason::DeniedByAcl { id },
+            (Effect::Deny, Self::Acl(id), Reach::Platform) => Reason::DeniedByPlatformAcl { id },
         }
     }
 }

@@ -1,10 +1,13 @@
+use std::collections::HashMap;
+
 use stylobate_core::{Page, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
 use super::{Rbac, change::Change, is_declared_role, privileges::Own, require_owner, scope_of};
 use crate::{
-    Assignee, NewRole, RbacError, Role, RoleDef, RoleGrants, RoleQuery, RoleUpdate, Written, model,
-    store::{Visible, roles},
+    AssignedRole, Assignee, NewRole, RbacError, Role, RoleAssignment, RoleDef, RoleGrants, RoleQuery,
+    RoleUpdate, Written, model,
+    store::{Visible, assignments, roles},
 };
 
 impl Rbac {
@@ -97,7 +100,8 @@ impl Rbac {
         Ok(page)
     }
 
-    /// Lists the roles that `assignee` has in the tenant; those on the platform too when the caller has one itself.
+    /// Lists the roles that `assignee` has in the tenant, and until when; those on the platform too when the caller has one
+    /// itself.
     ///
     /// # Errors
     /// [`RbacError::Cursor`]; [`RbacError::PlatformOwned`] when the caller has neither tenant nor platform role.
@@ -106,15 +110,22 @@ impl Rbac {
         context: &RequestContext,
         assignee: impl Into<Assignee>,
         query: &RoleQuery,
-    ) -> Result<Page<Role>, RbacError> {
+    ) -> Result<Page<AssignedRole>, RbacError> {
         let assignee = assignee.into();
         let assigned = self.visible_assignments(&context.principal).await?;
         let owner = context.principal.tenant.filter(|_| !assigned.platform_too);
         let mut tx = self.db.begin_read(scope_of(owner, "list platform roles of a subject")).await?;
         let visible = Visible { tenant: context.principal.tenant, platform_too: true };
         let page = roles::list(&mut tx, visible, Some((assignee, assigned)), query).await?;
+        let ids: Vec<RoleId> = page.items.iter().map(|role| role.id).collect();
+        let held = assignments::of_roles(&mut tx, assigned, assignee, &ids).await?;
         tx.rollback().await?;
-        Ok(page)
+        let mut held: HashMap<RoleId, RoleAssignment> =
+            held.into_iter().map(|assignment| (assignment.role_id, assignment)).collect();
+        let items = page.items.into_iter();
+        let items = items
+            .filter_map(|role| held.remove(&role.id).map(|assignment| AssignedRole { role, assignment }));
+        Ok(Page { items: items.collect(), next_cursor: page.next_cursor, total: page.total })
     }
 
     /// Changes a role.
