@@ -254,7 +254,7 @@ impl Rbac {
     ) -> Result<usize, RbacError> {
         let assignee = assignee.into();
         // In one order for everybody, the platform first, so that two such deletions cannot wait for each other.
-        epochs::lock(tx, None).await?;
+        epochs::lock(tx, None, self.now()).await?;
         self.require_may_manage(tx, context, assignee).await?;
         let found = assignments::of_assignee_everywhere(tx, assignee).await?;
         let mut owners: Vec<Option<TenantId>> = tenants.iter().copied().map(Some).collect();
