@@ -7,7 +7,8 @@ use super::{Rbac, audit, privileges::Standing, require_owner, scope_of};
 use crate::{
     GrantedPermission, NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate,
     RbacError, RolePermission, Written,
-    holdings::{Claim, is_single},
+    holdings::Claim,
+    meaning::is_single,
     model,
     store::{Visible, grants, permissions, roles},
 };

@@ -9,7 +9,9 @@ use stylobate_db::{Scope, Tx};
 use super::{Rbac, require_platform_role};
 use crate::{
     Assignee, Catalogue, Condition, Policy, RbacError, SUPER_ADMIN,
-    holdings::{Bundle, Claim, Holdings, Rules, of_owner},
+    holdings::{Bundle, Claim, Holdings, RoleRows, Rules},
+    meaning::{Gives, Meaning},
+    snapshot::Reach,
     store::{assignments, epochs, policy, roles},
 };
 
@@ -50,8 +52,17 @@ impl Own {
         if self.is_unlimited {
             return Ok(());
         }
-        self.require(&Bundle::of_role(&self.catalogue, &self.policy, role, until))?;
-        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
+        self.require_role_of(&RoleRows::new(&self.policy), role, until)
+    }
+
+    fn require_role_of(
+        &self,
+        rows: &RoleRows<'_>,
+        role: RoleId,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), RbacError> {
+        self.require(&Bundle::of_role(&self.catalogue, rows, role, until))?;
+        self.require(&Bundle::denied_by_role(&self.catalogue, rows, role, until))
     }
 
     /// Refuses to take a role away from somebody who has it until `until`. Its denials go with it; and of the platform's
@@ -67,7 +78,8 @@ impl Own {
         if self.tenant.is_none() {
             return self.require_role(role, until);
         }
-        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
+        let rows = RoleRows::new(&self.policy);
+        self.require(&Bundle::denied_by_role(&self.catalogue, &rows, role, until))
     }
 
     /// The key of a permission that the owner's policy knows.
@@ -241,7 +253,9 @@ impl Rbac {
 
     /// Whether a key, its `:own` form included, is of a permission that only platform roles can have.
     pub(super) fn is_platform_key(&self, key: &str) -> bool {
-        let is_platform = |key: &str| self.catalogue().find(key).is_some_and(|found| found.is_platform);
-        is_platform(key) || of_owner(self.catalogue(), key).is_some_and(is_platform)
+        match Meaning::of(self.catalogue(), Reach::Platform, key).gives {
+            Gives::Declared(found) => found.iter().any(|(_, permission)| permission.is_platform),
+            Gives::Own(_) | Gives::Pattern(_) => false,
+        }
     }
 }
