@@ -112,7 +112,7 @@ pub enum ConditionInvalid {
     Size,
     /// The name or value of an attribute breaks its limits.
     #[error(
-        "an attribute's name has 1 to 64 characters of a-z 0-9 _ - . and its value at most 256 bytes without control characters"
+        "the name of an attribute has 1 to 64 characters of a-z 0-9 _ - . and its value at most 256 bytes without control characters"
     )]
     Attribute,
     /// A day, minute or offset is out of range.

@@ -11,7 +11,11 @@ use crate::{
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_parent" };
 
 /// More parents than anybody keeps apart.
-const PARENTS_MAX: usize = 32;
+pub(super) const PARENTS_MAX: usize = 32;
+
+pub(super) fn too_many_parents() -> RbacError {
+    RbacError::Invalid { field: "role_id", code: "too_many", message: "has 32 parents already" }
+}
 
 impl Rbac {
     /// Lets `role` inherit all rules of `parent`, its denials too. Both belong to the caller's tenant: a tenant's role never
@@ -62,8 +66,7 @@ impl Rbac {
             return Err(RbacError::RoleCycle);
         }
         if links.iter().filter(|(heir, _)| *heir == role).count() >= PARENTS_MAX {
-            let message = "has 32 parents already";
-            return Err(RbacError::Invalid { field: "role_id", code: "too_many", message });
+            return Err(too_many_parents());
         }
         Ok(())
     }

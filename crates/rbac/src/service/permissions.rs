@@ -24,32 +24,45 @@ impl Rbac {
         context: &RequestContext,
         new: NewPermission,
     ) -> Result<Written<Permission>, RbacError> {
-        let key = model::permission_key(&new.key)?;
-        model::description(new.description.as_deref())?;
         let owner = context.principal.tenant;
         let (rbac, asking) = (self.clone(), context.clone());
         let create = async move |tx: &mut Tx| -> Result<Written<Permission>, RbacError> {
             let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            rbac.require_free_key(tx, owner, &key).await?;
-            let now = rbac.now();
-            let permission = Permission {
-                id: PermissionId::new(now),
-                tenant_id: owner,
-                key: key.to_string(),
-                description: new.description.clone(),
-                is_active: new.is_active,
-                version: 1,
-                created_at: now,
-                updated_at: now,
-            };
-            permissions::insert(tx, &permission).await?;
+            let permission = rbac.insert_permission(tx, &asking, owner, &new).await?;
             rbac.bump_tenants_if_platform(tx, owner).await?;
-            let (kind, none) = (("permission", permission.id), None::<&Permission>);
-            audit(tx, &asking, "perm.create", kind, owner, none, Some(&permission));
             rbac.finish_change(tx, change, permission).await
         };
         let permission = self.db.transact(scope_of(owner, "create a platform permission"), create).await?;
         self.settle(owner).await;
+        Ok(permission)
+    }
+
+    /// Makes a permission in a change that has begun. Those of the platform count in every tenant:
+    /// [`bump_tenants_if_platform`](Self::bump_tenants_if_platform) follows.
+    pub(super) async fn insert_permission(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        owner: Option<TenantId>,
+        new: &NewPermission,
+    ) -> Result<Permission, RbacError> {
+        let key = model::permission_key(&new.key)?;
+        model::description(new.description.as_deref())?;
+        self.require_free_key(tx, owner, &key).await?;
+        let now = self.now();
+        let permission = Permission {
+            id: PermissionId::new(now),
+            tenant_id: owner,
+            key: key.to_string(),
+            description: new.description.clone(),
+            is_active: new.is_active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        permissions::insert(tx, &permission).await?;
+        let (kind, none) = (("permission", permission.id), None::<&Permission>);
+        audit(tx, context, "perm.create", kind, owner, none, Some(&permission));
         Ok(permission)
     }
 
@@ -72,7 +85,11 @@ impl Rbac {
         self.catalogue().find(key).filter(|found| found.key == key)
     }
 
-    async fn bump_tenants_if_platform(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+    pub(super) async fn bump_tenants_if_platform(
+        &self,
+        tx: &mut Tx,
+        owner: Option<TenantId>,
+    ) -> Result<(), RbacError> {
         if owner.is_none() { self.bump_tenants(tx).await } else { Ok(()) }
     }
 

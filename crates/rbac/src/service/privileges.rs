@@ -23,7 +23,7 @@ pub(super) struct Standing(Arc<Rules>);
 /// The caller's own rights, read under the lock of the epoch of whose policy is being changed.
 pub(super) struct Own {
     catalogue: Arc<Catalogue>,
-    policy: Policy,
+    pub(super) policy: Policy,
     tenant: Option<Rules>,
     platform: Arc<Rules>,
     scopes: Option<Vec<String>>,
@@ -53,6 +53,16 @@ impl Own {
             return Ok(());
         }
         self.require_role_of(&RoleRows::new(&self.policy), role, until)
+    }
+
+    /// The same of many roles that are handed out for good.
+    #[cfg(feature = "casbin")]
+    pub(super) fn require_roles(&self, roles: impl IntoIterator<Item = RoleId>) -> Result<(), RbacError> {
+        if self.is_unlimited {
+            return Ok(());
+        }
+        let rows = RoleRows::new(&self.policy);
+        roles.into_iter().try_for_each(|role| self.require_role_of(&rows, role, None))
     }
 
     fn require_role_of(

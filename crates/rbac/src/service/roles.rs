@@ -17,8 +17,6 @@ impl Rbac {
         context: &RequestContext,
         new: NewRole,
     ) -> Result<Written<Role>, RbacError> {
-        model::role_name(&new.name)?;
-        model::description(new.description.as_deref())?;
         let owner = context.principal.tenant;
         let (rbac, asking) = (self.clone(), context.clone());
         let create = async move |tx: &mut Tx| rbac.create_role_in(tx, &asking, owner, &new).await;
@@ -35,6 +33,20 @@ impl Rbac {
         new: &NewRole,
     ) -> Result<Written<Role>, RbacError> {
         let change = self.begin_change(tx, &context.principal, owner).await?;
+        let role = self.insert_role(tx, context, owner, new).await?;
+        self.finish_change(tx, change, role).await
+    }
+
+    /// Makes a role in a change that has begun.
+    pub(super) async fn insert_role(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        owner: Option<TenantId>,
+        new: &NewRole,
+    ) -> Result<Role, RbacError> {
+        model::role_name(&new.name)?;
+        model::description(new.description.as_deref())?;
         self.require_free_name(tx, owner, &new.name).await?;
         let now = self.now();
         let role = Role {
@@ -49,7 +61,7 @@ impl Rbac {
         };
         roles::insert(tx, &role).await?;
         audit(tx, context, "role.create", ("role", role.id), owner, None::<&Role>, Some(&role));
-        self.finish_change(tx, change, role).await
+        Ok(role)
     }
 
     /// A tenant's role called `super_admin` would be taken for the platform's.

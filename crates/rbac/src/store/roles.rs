@@ -91,6 +91,19 @@ pub(crate) async fn find_by_name(
     Ok(query.opt::<RoleRow>().await?.map(Role::from))
 }
 
+/// The names of these roles.
+#[cfg(feature = "casbin")]
+pub(crate) async fn names(conn: &mut Conn, ids: &[RoleId]) -> Result<Vec<(RoleId, String)>, RbacError> {
+    let mut names = Vec::with_capacity(ids.len());
+    for some in ids.chunks(500) {
+        let mut sql = conn.builder("SELECT id, name FROM roles WHERE id IN ");
+        sql.list(some.iter().map(|role| role.as_uuid()));
+        let rows = conn.q_build(sql).all::<(Uuid, String)>().await?;
+        names.extend(rows.into_iter().map(|(id, name)| (RoleId::from(id), name)));
+    }
+    Ok(names)
+}
+
 /// Writes what `role` says, if the row still has `seen` as version; tells whether it had.
 pub(crate) async fn update(tx: &mut Tx, role: &Role, seen: i64) -> Result<bool, RbacError> {
     let changed = tx
