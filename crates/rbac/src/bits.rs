@@ -1,7 +1,7 @@
 /// An immutable set of small numbers, kept in whichever form is smallest: in place, a sorted list or a bit field.
 #[derive(Debug, Clone)]
 pub(crate) enum Bits {
-    /// The first `count` of these. Takes no more room than the others, and saves a check the way to the heap.
+    /// The first `count` of these, which saves a check the way to the heap.
     Few { count: u8, members: [u32; FEW] },
     /// Sorted, without repetition. A role of five permissions in a catalogue of ten thousand takes 20 bytes.
     Sparse(Box<[u32]>),
@@ -9,7 +9,8 @@ pub(crate) enum Bits {
     Dense(Box<[u64]>),
 }
 
-const FEW: usize = 4;
+/// As many as make a role one cache line.
+const FEW: usize = 9;
 
 impl Default for Bits {
     fn default() -> Self {
@@ -22,7 +23,7 @@ impl Bits {
         members.sort_unstable();
         members.dedup();
         let words = members.last().map_or(0, |&last| word(last) + 1);
-        if let Ok(count @ 0..=4) = u8::try_from(members.len()) {
+        if let Ok(count @ 0..=9) = u8::try_from(members.len()) {
             let mut few = [0; FEW];
             few.iter_mut().zip(members).for_each(|(slot, member)| *slot = member);
             return Self::Few { count, members: few };
@@ -113,9 +114,9 @@ mod tests {
     #[test]
     fn the_smaller_form_is_chosen() {
         assert!(matches!(Bits::new((0..100).collect()), Bits::Dense(_)));
-        assert!(matches!(Bits::new((0..5).map(|n| n * 9_000).collect()), Bits::Sparse(_)));
+        assert!(matches!(Bits::new((0..10).map(|n| n * 9_000).collect()), Bits::Sparse(_)));
         assert!(matches!(Bits::new(vec![9_000; 9]), Bits::Few { count: 1, .. }));
-        assert_eq!(size_of::<Bits>(), 24);
+        assert_eq!(size_of::<Bits>(), 40);
         assert!(!Bits::new(Vec::new()).has(0));
     }
 }

@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, Hasher as _},
+    num::NonZeroU8,
 };
 
 use chrono::{DateTime, Utc};
@@ -127,8 +128,8 @@ fn names(catalogue: &Catalogue, seed: &Seed, policy: &Policy) -> Names {
         starts.push(at);
         let mut inline = [0; NAME_INLINE];
         inline.iter_mut().zip(name.bytes()).for_each(|(slot, byte)| *slot = byte);
-        // A key has at most 128 bytes.
-        let bytes = u8::try_from(name.len()).unwrap_or_default();
+        // A key has 1 to 128 bytes.
+        let bytes = u8::try_from(name.len()).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MAX);
         entries.push(Name { number, at, bytes, text: inline });
         text.push_str(name);
     }

@@ -1,4 +1,4 @@
-use std::ops::Range;
+use std::{num::NonZeroU8, ops::Range};
 
 use crate::index::{Index, Seed, hash_of_texts, narrow, wide};
 
@@ -16,15 +16,17 @@ pub(super) struct Names {
 
 /// A name where its hash points to. Most fit in here, so that telling them apart needs no look at the text.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
 pub(super) struct Name {
     pub(super) number: u32,
     pub(super) at: u32,
-    pub(super) bytes: u8,
+    /// Never 0, so that an empty place of the index needs no room to say so.
+    pub(super) bytes: NonZeroU8,
     pub(super) text: [u8; NAME_INLINE],
 }
 
-/// Makes an entry 32 bytes: two to a cache line.
-pub(super) const NAME_INLINE: usize = 22;
+/// Makes an entry 32 bytes, an empty place of the index as well: two to a cache line.
+pub(super) const NAME_INLINE: usize = 23;
 
 impl Names {
     pub(super) fn number(&self, seed: &Seed, name: &str) -> Option<u32> {
@@ -32,7 +34,7 @@ impl Names {
             return None;
         }
         let is = |one: &Name| {
-            let (at, bytes) = (wide(one.at), usize::from(one.bytes));
+            let (at, bytes) = (wide(one.at), usize::from(one.bytes.get()));
             let held = one.text.get(..bytes).or_else(|| self.text.as_bytes().get(at..at + bytes));
             held == Some(name.as_bytes())
         };
