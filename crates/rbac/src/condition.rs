@@ -383,11 +383,14 @@ mod tests {
     #[test]
     fn deserializing_keeps_to_the_limits_too() {
         let read = |text: &str| serde_json::from_str::<Condition>(text);
-        let window = |to: u16| format!(r#"{{"any":[{{"time_window":{{"from_minute":0,"to_minute":{to}}}}}]}}"#);
+        let window =
+            |to: u16| format!(r#"{{"any":[{{"time_window":{{"from_minute":0,"to_minute":{to}}}}}]}}"#);
         assert!(read(&window(1440)).is_ok() && read(&window(1441)).is_err());
         let nested = |depth| format!("{}{}", r#"{"all":["#.repeat(depth), "]}".repeat(depth));
         assert!(read(&nested(8)).is_ok() && read(&nested(9)).is_err());
-        for text in [r#"{"attribute":{"name":"a","equals":"\u0000"}}"#, r#""unreadable""#, r#"{"owner":{"x":1}}"#] {
+        for text in
+            [r#"{"attribute":{"name":"a","equals":"\u0000"}}"#, r#""unreadable""#, r#"{"owner":{"x":1}}"#]
+        {
             assert!(read(text).is_err(), "{text}");
         }
         let condition = read(r#"{"all":[{"owner":{}},{"assurance":{"at_least":"aal2"}}]}"#).unwrap();

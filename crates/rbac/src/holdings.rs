@@ -10,7 +10,8 @@
 //! 5. Permissions that only rows know have no holder at first, and patterns of them none at all: whoever holds every
 //!    permission that the catalogue declares for the owner's roles is its administrator and hands them out too.
 //! 6. To make a rule that denies something, or to take a denial away, is as much as to hand it out: a denial is lifted by
-//!    those whom it does not hit, or by the platform. Taking rights away needs no more than the permission to do so.
+//!    those whom it does not hit, or by the platform. A denial under a condition is as much as one without, for it also
+//!    holds where that is not known. Taking rights away needs no more than the permission to do so.
 //!
 //! What is to be handed out counts whether it is switched on or not, for it can be switched on. What the caller has does not,
 //! except for a single permission, which nobody can use while it is switched off.

@@ -119,7 +119,13 @@ impl CasbinAuthorizer {
         Some(self.model.request().iter().map(value).collect())
     }
 
-    fn decide_one(&self, loaded: &LoadedRules, question: &Question<'_>, name: &str, names: &[&str]) -> Decision {
+    fn decide_one(
+        &self,
+        loaded: &LoadedRules,
+        question: &Question<'_>,
+        name: &str,
+        names: &[&str],
+    ) -> Decision {
         let deny = |reason| Decision::deny(reason, loaded.epoch);
         let covered = |scope: &String| names.iter().any(|name| covers(scope, name));
         if question.principal.scopes.as_ref().is_some_and(|scopes| !scopes.iter().any(covered)) {

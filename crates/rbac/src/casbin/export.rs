@@ -238,18 +238,14 @@ impl Permissions {
     }
 
     fn given(&self, permission: PermissionId) -> impl Iterator<Item = (&String, &Option<Condition>)> {
-        self.0.get(&permission).into_iter().flat_map(|(names, condition)| {
-            names.iter().map(move |name| (name, condition))
-        })
+        self.0
+            .get(&permission)
+            .into_iter()
+            .flat_map(|(names, condition)| names.iter().map(move |name| (name, condition)))
     }
 }
 
-fn names_of_pattern(
-    catalogue: &Catalogue,
-    reach: Reach,
-    own: &HashSet<&str>,
-    pattern: &str,
-) -> Vec<String> {
+fn names_of_pattern(catalogue: &Catalogue, reach: Reach, own: &HashSet<&str>, pattern: &str) -> Vec<String> {
     let covered = declared(catalogue, reach).map(|(_, one)| one).filter(|one| one.is_covered_by(pattern));
     let covered = covered.map(|one| one.key);
     // A pattern that reaches what only the platform gives is written out name by name.

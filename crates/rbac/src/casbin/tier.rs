@@ -209,7 +209,9 @@ impl Tier {
                 let all_met: String = self.conditions.iter().map(|_| SUPPOSED).collect();
                 let Verdict::Allows(rule) = ask(&all_met) else { return TierAnswer::Nothing };
                 let condition = loaded.rules.get(rule).and_then(|spoken| spoken.condition);
-                condition.and_then(|number| self.conditions.get(number)).map_or(TierAnswer::Nothing, TierAnswer::Unmet)
+                condition
+                    .and_then(|number| self.conditions.get(number))
+                    .map_or(TierAnswer::Nothing, TierAnswer::Unmet)
             }
         }
     }
@@ -323,7 +325,10 @@ mod tests {
                     assert_eq!(ask(None), TierAnswer::Unmet(&tier.conditions[n % 150]));
                 }
                 false => {
-                    assert_eq!((ask(Some(true)), ask(None)), (TierAnswer::Denies(id), TierAnswer::Denies(id)));
+                    assert_eq!(
+                        (ask(Some(true)), ask(None)),
+                        (TierAnswer::Denies(id), TierAnswer::Denies(id))
+                    );
                     assert_eq!(ask(Some(false)), TierAnswer::Nothing);
                 }
             }

@@ -27,8 +27,21 @@ impl Claim {
         Self { key: key.to_owned(), condition, until: None, resource: None }
     }
 
-    /// What somebody gains for whom `key` is denied no longer. Under no condition: a denial also holds where its condition
-    /// is not known to hold.
+    /// What somebody must have who makes a rule about `key`.
+    pub(crate) fn of_rule(
+        catalogue: &Catalogue,
+        key: &str,
+        effect: Effect,
+        condition: Option<Condition>,
+    ) -> Self {
+        match effect {
+            Effect::Allow => Self::new(catalogue, key, condition),
+            Effect::Deny => Self::denied(catalogue, key),
+        }
+    }
+
+    /// What somebody loses to whom `key` is denied, and gains when it is denied no longer. Under no condition: a denial also
+    /// holds where its condition is not known to hold.
     pub(crate) fn denied(catalogue: &Catalogue, key: &str) -> Self {
         Self { condition: None, ..Self::new(catalogue, key, None) }
     }

@@ -157,7 +157,8 @@ mod tests {
 
     use super::{super::RoleRows, *};
     use crate::{
-        Assignee, Condition, Effect, PolicyAssignment, PolicyGrant, PolicyOverride, PolicyPermission, PolicyRole, default_catalogue,
+        Assignee, Condition, Effect, PolicyAssignment, PolicyGrant, PolicyOverride, PolicyPermission,
+        PolicyRole, default_catalogue,
     };
 
     fn now() -> DateTime<Utc> {

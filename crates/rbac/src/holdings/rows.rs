@@ -68,10 +68,7 @@ impl<'a> RoleRows<'a> {
     }
 
     /// The rules of `roles`.
-    pub(super) fn grants_of(
-        &self,
-        roles: HashSet<RoleId>,
-    ) -> impl Iterator<Item = &'a PolicyGrant> {
+    pub(super) fn grants_of(&self, roles: HashSet<RoleId>) -> impl Iterator<Item = &'a PolicyGrant> {
         roles.into_iter().filter_map(|role| self.grants.get(&role)).flatten().copied()
     }
 }

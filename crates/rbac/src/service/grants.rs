@@ -56,7 +56,7 @@ impl Rbac {
             rbac.owned_role(tx, owner, role).await?;
             rbac.permission_to_rule_on(tx, owner, permission).await?;
             let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
-            own.require_claims([own.claim(permission, rule.condition.clone())])?;
+            own.require_claims([own.claim(permission, rule.effect, rule.condition.clone())])?;
             let now = rbac.now();
             let link = RolePermission {
                 id: RolePermissionId::new(now),
@@ -102,7 +102,7 @@ impl Rbac {
                 return rbac.finish_change(tx, change, after).await;
             }
             let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
-            own.require_claims([own.claim(before.permission_id, rule.condition.clone())])?;
+            own.require_claims([own.claim(before.permission_id, rule.effect, rule.condition.clone())])?;
             if before.effect == Effect::Deny {
                 own.require_claims([own.denied(before.permission_id)])?;
             }

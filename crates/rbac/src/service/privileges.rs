@@ -8,7 +8,7 @@ use stylobate_db::{Scope, Tx};
 
 use super::{Rbac, require_platform_role};
 use crate::{
-    Assignee, Catalogue, Condition, Policy, RbacError, SUPER_ADMIN,
+    Assignee, Catalogue, Condition, Effect, Policy, RbacError, SUPER_ADMIN,
     holdings::{Bundle, Claim, Holdings, RoleRows, Rules},
     meaning::{Gives, Meaning},
     snapshot::Reach,
@@ -97,9 +97,14 @@ impl Own {
         self.policy.permissions.iter().find(|row| row.id == permission).map(|row| row.key.as_str())
     }
 
-    /// What a rule about `permission` is about.
-    pub(super) fn claim(&self, permission: PermissionId, condition: Option<Condition>) -> Option<Claim> {
-        self.key(permission).map(|key| Claim::new(&self.catalogue, key, condition))
+    /// What somebody must have who makes a rule about `permission`: for one that denies, whatever its condition, all of it.
+    pub(super) fn claim(
+        &self,
+        permission: PermissionId,
+        effect: Effect,
+        condition: Option<Condition>,
+    ) -> Option<Claim> {
+        self.key(permission).map(|key| Claim::of_rule(&self.catalogue, key, effect, condition))
     }
 
     /// What is gained by whom `permission` is denied no longer.

@@ -537,8 +537,11 @@ impl Draft {
 
     fn finish(self, parents: Box<[u32]>) -> (Bits, Option<Box<More>>) {
         let has_more = !self.denied.is_empty() || !self.rules.is_empty() || !parents.is_empty();
-        let more =
-            has_more.then(|| More { denied: Bits::new(self.denied), rules: RuleList::new(self.rules), parents });
+        let more = has_more.then(|| More {
+            denied: Bits::new(self.denied),
+            rules: RuleList::new(self.rules),
+            parents,
+        });
         (Bits::new(self.allowed), more.map(Box::new))
     }
 }

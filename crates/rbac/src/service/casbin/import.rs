@@ -93,8 +93,8 @@ impl Rbac {
 #[derive(Default)]
 struct Changed {
     claims: Vec<Claim>,
-    /// What is claimed already: the permission, and kind and id of the resource or nothing.
-    claimed: HashSet<(PermissionId, String, String)>,
+    /// What is claimed already: permission and effect, and kind and id of the resource or nothing.
+    claimed: HashSet<(PermissionId, Effect, String, String)>,
     grants: HashMap<(RoleId, PermissionId), Effect>,
     links: Vec<(RoleId, RoleId)>,
     /// The roles that somebody, or another role, now has.
@@ -109,11 +109,10 @@ impl Changed {
         // What the roles give, they give with the rules of this import.
         let grants = &mut own.policy.grants;
         grants.retain(|grant| !self.grants.contains_key(&(grant.role, grant.permission)));
-        grants.extend(
-            self.grants
-                .into_iter()
-                .map(|((role, permission), effect)| PolicyGrant { effect, ..PolicyGrant::allow(role, permission) }),
-        );
+        grants.extend(self.grants.into_iter().map(|((role, permission), effect)| PolicyGrant {
+            effect,
+            ..PolicyGrant::allow(role, permission)
+        }));
         own.policy.inheritance.extend(self.links);
         own.require_roles(self.given)
     }
@@ -210,11 +209,11 @@ impl<'a> Importing<'a> {
     }
 
     /// Notes that the caller must hold the permission, on the resource if it is about one.
-    fn claim(&mut self, permission: PermissionId, resource: Option<(&str, &str)>) {
+    fn claim(&mut self, permission: PermissionId, effect: Effect, resource: Option<(&str, &str)>) {
         let (kind, id) = resource.unwrap_or_default();
-        let is_new = self.changed.claimed.insert((permission, kind.to_owned(), id.to_owned()));
+        let is_new = self.changed.claimed.insert((permission, effect, kind.to_owned(), id.to_owned()));
         if let Some(key) = self.keys.get(&permission).filter(|_| is_new) {
-            let claim = Claim::new(self.rbac.catalogue(), key, None);
+            let claim = Claim::of_rule(self.rbac.catalogue(), key, effect, None);
             self.changed.claims.push(match resource {
                 Some((kind, id)) => claim.on(kind, id),
                 None => claim,
@@ -285,7 +284,7 @@ impl<'a> Importing<'a> {
             grants::insert(tx, &after).await?;
             "role.perm.assign"
         };
-        self.claim(permission, None);
+        self.claim(permission, effect, None);
         self.changed.grants.insert((role, permission), effect);
         self.made(tx, action, ("role_permission", after.id), before.as_ref(), &after);
         Ok(())
@@ -315,7 +314,7 @@ impl<'a> Importing<'a> {
             updated_at: self.now,
         };
         overrides::put(tx, &after).await?;
-        self.claim(permission, None);
+        self.claim(permission, effect, None);
         self.made(tx, "override.set", ("override", after.id), before.as_ref(), &after);
         Ok(())
     }
@@ -348,7 +347,7 @@ impl<'a> Importing<'a> {
             (after.id, after.created_at) = (before.id, before.created_at);
         }
         acls::put(tx, &after).await?;
-        self.claim(permission, Some((&entry.resource_kind, &entry.resource_id)));
+        self.claim(permission, entry.effect, Some((&entry.resource_kind, &entry.resource_id)));
         self.made(tx, "acl.set", ("acl_entry", after.id), before.as_ref(), &after);
         Ok(())
     }
@@ -365,6 +364,9 @@ impl<'a> Importing<'a> {
             else {
                 continue;
             };
+            if heir == parent {
+                return Err(RbacError::RoleCycle);
+            }
             if !there.insert((heir, parent)) {
                 continue;
             }
@@ -373,12 +375,8 @@ impl<'a> Importing<'a> {
             if *count > PARENTS_MAX {
                 return Err(too_many_parents());
             }
-            let link = RoleParent {
-                tenant_id: self.owner,
-                role_id: heir,
-                parent_id: parent,
-                created_at: self.now,
-            };
+            let link =
+                RoleParent { tenant_id: self.owner, role_id: heir, parent_id: parent, created_at: self.now };
             parents::insert(tx, &link).await?;
             self.frame.inheritance.push((heir, parent));
             self.changed.links.push((heir, parent));
