@@ -193,7 +193,8 @@ impl Engine {
     }
 
     /// Notes that the policy of `tenant` (or of the platform) has reached `epoch` in the database.
-    pub fn note_epoch(&self, tenant: Option<TenantId>, epoch: i64) {
+    #[cfg(any(feature = "sql", test))]
+    pub(crate) fn note_epoch(&self, tenant: Option<TenantId>, epoch: i64) {
         let _ = self.entry(tenant, |entry| entry.known_epoch.fetch_max(epoch, Ordering::AcqRel));
     }
 
@@ -204,7 +205,8 @@ impl Engine {
     }
 
     /// Moves the clock of eviction; a check counts as one of the present tick.
-    pub fn advance(&self) {
+    #[cfg(any(feature = "sql", test))]
+    pub(crate) fn advance(&self) {
         self.tick.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -504,6 +506,20 @@ mod tests {
         // A11: any engine error or panic is a deny.
         let decision = unless_it_panics(|| panic!("a bug"));
         assert_eq!(decision, Decision::deny(Reason::EngineFailure, 0));
+    }
+
+    #[test]
+    fn a_newer_epoch_makes_a_snapshot_stale_until_it_is_installed() {
+        let clock = Arc::new(stylobate_core::SystemClock);
+        let engine = Engine::new(Arc::new(crate::default_catalogue()), clock);
+        let tenant = Some(TenantId::from_uuid(uuid::Uuid::from_u128(1)));
+        engine.install(tenant, &Policy { epoch: 7, ..Policy::default() });
+        assert!(engine.is_current(tenant) && !engine.is_current(None));
+        engine.note_epoch(tenant, 8);
+        assert!(!engine.is_current(tenant));
+        assert_eq!(engine.epoch(tenant), Some(7), "the last snapshot serves");
+        engine.install(tenant, &Policy { epoch: 8, ..Policy::default() });
+        assert!(engine.is_current(tenant));
     }
 
     #[test]

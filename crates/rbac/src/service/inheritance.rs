@@ -117,22 +117,4 @@ impl Rbac {
         tx.rollback().await?;
         Ok(links)
     }
-
-    /// The next 200 roles at most that inherit from `role` directly, in the order of their ids and after `after`.
-    ///
-    /// # Errors
-    /// [`RbacError::NotFound`] when there is no such role.
-    pub async fn heirs_of(
-        &self,
-        context: &RequestContext,
-        role: RoleId,
-        after: Option<RoleId>,
-    ) -> Result<Vec<RoleParent>, RbacError> {
-        let owner = context.principal.tenant;
-        let mut tx = self.db.begin_read(scope_of(owner, "read the inheritance of a platform role")).await?;
-        roles::find(&mut tx, owner, role).await?.ok_or(RbacError::NotFound { entity: "role" })?;
-        let links = parents::heirs_of(&mut tx, owner, role, after, 200).await?;
-        tx.rollback().await?;
-        Ok(links)
-    }
 }

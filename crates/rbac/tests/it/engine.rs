@@ -249,17 +249,6 @@ fn effective_permissions_name_the_roles_that_give_them() {
 }
 
 #[test]
-fn a_newer_epoch_makes_a_snapshot_stale_until_it_is_installed() {
-    let engine = engine(&["user.read"]);
-    assert!(engine.is_current(Some(TENANT)) && !engine.is_current(None));
-    engine.note_epoch(Some(TENANT), 8);
-    assert!(!engine.is_current(Some(TENANT)));
-    assert!(engine.check(&ada(), "user.read").is_allowed(), "the last snapshot serves");
-    engine.install(Some(TENANT), &policy(8, &[], READER, ADA.into()));
-    assert!(engine.is_current(Some(TENANT)) && !engine.check(&ada(), "user.read").is_allowed());
-}
-
-#[test]
 fn readers_see_one_policy_or_the_other_while_it_is_swapped() {
     // A11: no check ever meets a half-built policy. In odd epochs Ada reads people by a role; in even ones a denial that
     // she has by a group wins over the same role.
