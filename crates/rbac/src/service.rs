@@ -18,6 +18,7 @@ mod metrics;
 mod overrides;
 mod permissions;
 mod privileges;
+mod problems;
 mod refresh;
 mod replace;
 mod roles;

@@ -238,11 +238,14 @@ impl Origin {
             (Effect::Allow, Self::Role(role_id), Reach::Platform) => Reason::PlatformRole { role_id },
             (Effect::Allow, Self::Override(id), Reach::Tenant) => Reason::Override { id },
             (Effect::Allow, Self::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
-            (Effect::Allow, Self::Acl(id), _) => Reason::Acl { id },
+            (Effect::Allow, Self::Acl(id), Reach::Tenant) => Reason::Acl { id },
+            (Effect::Allow, Self::Acl(id), Reach::Platform) => Reason::PlatformAcl { id },
             (Effect::Deny, Self::Role(role_id), Reach::Tenant) => Reason::DeniedByRole { role_id },
             (Effect::Deny, Self::Role(role_id), Reach::Platform) => Reason::DeniedByPlatformRole { role_id },
-            (Effect::Deny, Self::Override(id), _) => Reason::DeniedByOverride { id },
-            (Effect::Deny, Self::Acl(id), _) => Reason::DeniedByAcl { id },
+            (Effect::Deny, Self::Override(id), Reach::Tenant) => Reason::DeniedByOverride { id },
+            (Effect::Deny, Self::Override(id), Reach::Platform) => Reason::DeniedByPlatformOverride { id },
+            (Effect::Deny, Self::Acl(id), Reach::Tenant) => Reason::DeniedByAcl { id },
+            (Effect::Deny, Self::Acl(id), Reach::Platform) => Reason::DeniedByPlatformAcl { id },
         }
     }
 }
@@ -342,6 +345,11 @@ impl Snapshot {
     /// Every subject that some row names.
     pub(crate) fn assignees(&self) -> impl Iterator<Item = Assignee> {
         self.subjects.iter().map(|one| Assignee { kind: one.kind, id: one.id })
+    }
+
+    /// Whether anything here names the subject.
+    pub(crate) fn names_subject(&self, assignee: Assignee) -> bool {
+        self.subject(assignee).is_some()
     }
 
     #[inline]

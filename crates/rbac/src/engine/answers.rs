@@ -21,8 +21,10 @@ pub struct EffectivePermission {
     pub role_ids: Vec<RoleId>,
     /// The platform roles that give it.
     pub platform_role_ids: Vec<RoleId>,
-    /// The overrides of the tenant and of the platform that give it.
+    /// The overrides of the tenant that give it.
     pub override_ids: Vec<OverrideId>,
+    /// The overrides of the platform that give it.
+    pub platform_override_ids: Vec<OverrideId>,
     /// Whether it holds under conditions only: of the resource, of the time or of how the subject proved itself.
     pub is_conditional: bool,
 }
@@ -86,6 +88,12 @@ impl Engine {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// Whether a rule, an assignment or a group of the policy of `tenant` (or of the platform) names the subject.
+    #[must_use]
+    pub fn is_named_in(&self, tenant: Option<TenantId>, assignee: Assignee) -> bool {
+        self.entry(tenant, |entry| entry.snapshot.names_subject(assignee)).unwrap_or(false)
     }
 
     /// The decision, with the rules that led to it and what would change it. Allocates: for administrators.
@@ -163,16 +171,18 @@ fn effective_one(
     if !by_tenant.is_ever_with(by_platform) {
         return None;
     }
-    let (mut role_ids, mut platform_role_ids, mut override_ids) = (Vec::new(), Vec::new(), Vec::new());
-    for (snapshot, stance, roles) in
-        [(own, by_tenant, &mut role_ids), (platform, by_platform, &mut platform_role_ids)]
-    {
+    let (mut override_ids, mut platform_override_ids) = (Vec::new(), Vec::new());
+    let (mut role_ids, mut platform_role_ids) = (Vec::new(), Vec::new());
+    for (snapshot, stance, roles, overrides) in [
+        (own, by_tenant, &mut role_ids, &mut override_ids),
+        (platform, by_platform, &mut platform_role_ids, &mut platform_override_ids),
+    ] {
         let Some(snapshot) = snapshot.filter(|_| !stance.denies) else { continue };
         let _ = snapshot.visit(assignee, asked, Things::None, |rule| {
             if rule.effect == Effect::Allow && !rule.is_over(|| now) {
                 match rule.origin {
                     Origin::Role(id) => roles.push(id),
-                    Origin::Override(id) => override_ids.push(id),
+                    Origin::Override(id) => overrides.push(id),
                     Origin::Acl(_) => {}
                 }
             }
@@ -180,12 +190,19 @@ fn effective_one(
         });
         roles.sort_unstable();
         roles.dedup();
+        overrides.sort_unstable();
+        overrides.dedup();
     }
-    override_ids.sort_unstable();
-    override_ids.dedup();
     let is_conditional = !by_tenant.is_always_with(by_platform);
     let key = asked.name().to_owned();
-    Some(EffectivePermission { key, role_ids, platform_role_ids, override_ids, is_conditional })
+    Some(EffectivePermission {
+        key,
+        role_ids,
+        platform_role_ids,
+        override_ids,
+        platform_override_ids,
+        is_conditional,
+    })
 }
 
 impl Case<'_> {

@@ -6,9 +6,9 @@ use stylobate_core::{RequestContext, TenantId};
 use stylobate_db::Scope;
 use tokio::{sync::Notify, time::Instant};
 
-use super::Rbac;
+use super::{Rbac, problems::Problems};
 use crate::{
-    Engine, Policy, PolicyProblem, PolicyUnavailable, RbacError,
+    Engine, Policy, PolicyUnavailable, RbacError,
     engine::{SHARDS, shard_of},
     store::{epochs, policy},
 };
@@ -24,8 +24,6 @@ const OVERLAP: TimeDelta = TimeDelta::seconds(60);
 const COMPARE_ALL_EVERY: Duration = Duration::from_secs(60);
 /// How long a demand for a newer policy may take.
 const DEMAND_WAIT: Duration = Duration::from_secs(2);
-/// How many damaged rows of a policy are remembered.
-const PROBLEMS_KEPT: usize = 100;
 /// From this many rows on, compiling would hold up the other tasks of its thread for more than a few milliseconds.
 const COMPILE_INLINE_MAX: usize = 10_000;
 
@@ -37,8 +35,7 @@ pub(super) struct Freshness {
     /// The policies being loaded now, with the highest epoch that was noted meanwhile.
     loading: Mutex<HashMap<Option<TenantId>, i64>>,
     looked: Mutex<Looked>,
-    /// What was wrong with the rows of the policies that serve.
-    problems: Mutex<HashMap<Option<TenantId>, Vec<PolicyProblem>>>,
+    pub(super) problems: Problems,
     wake: Notify,
 }
 
@@ -68,7 +65,7 @@ impl Freshness {
             gates: (0..=SHARDS).map(|_| tokio::sync::Mutex::new(())).collect(),
             loading: Mutex::new(HashMap::new()),
             looked: Mutex::new(Looked { at: Instant::now(), clock: now, compared_all_at: None }),
-            problems: Mutex::new(HashMap::new()),
+            problems: Problems::default(),
             wake: Notify::new(),
         }
     }
@@ -242,19 +239,7 @@ impl Rbac {
             self.engine.swap(owner, snapshot, known);
         }
         unread.extend(problems);
-        if let Some(first) = unread.first() {
-            let (tenant, count) = (owner.map(|id| id.to_string()), unread.len());
-            tracing::warn!(tenant, count, ?first, "rows of the access policy make no sense and give nothing");
-        }
-        unread.truncate(PROBLEMS_KEPT);
-        let mut problems = self.freshness.problems.lock();
-        // Only of policies that serve: tenants that made room take theirs with them.
-        problems.retain(|owner, _| self.engine.epoch(*owner).is_some());
-        if unread.is_empty() {
-            problems.remove(&owner);
-        } else {
-            problems.insert(owner, unread);
-        }
+        self.freshness.problems.replace(&self.engine, owner, unread);
         Ok(())
     }
 
@@ -352,13 +337,6 @@ impl Rbac {
             }
         }
         result
-    }
-
-    /// The rows of a policy that could not be read or make no sense, the first 100 of them, as of its last load. Where they
-    /// allow they give nothing; where they deny, or may, they do.
-    #[must_use]
-    pub fn problems(&self, owner: Option<TenantId>) -> Vec<PolicyProblem> {
-        self.freshness.problems.lock().get(&owner).cloned().unwrap_or_default()
     }
 
     /// The rows of a policy as they are in the database now, for `what_if` and exports. Those that cannot be read are left out

@@ -1,10 +1,12 @@
+use std::collections::HashMap;
+
 use stylobate_core::{Page, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
 use super::{Rbac, audit, is_declared_role, privileges::Standing, require_owner, scope_of};
 use crate::{
-    Assignee, NewRole, RbacError, Role, RoleQuery, RoleUpdate, Written, model,
-    store::{Visible, roles},
+    AssignedRole, Assignee, NewRole, RbacError, Role, RoleAssignment, RoleQuery, RoleUpdate, Written, model,
+    store::{Visible, assignments, roles},
 };
 
 impl Rbac {
@@ -121,7 +123,8 @@ impl Rbac {
         Ok(page)
     }
 
-    /// Lists the roles that `assignee` has in the tenant; those on the platform too when the caller has one itself.
+    /// Lists the roles that `assignee` has in the tenant, and until when; those on the platform too when the caller has one
+    /// itself.
     ///
     /// # Errors
     /// [`RbacError::Cursor`]; [`RbacError::PlatformOwned`] when the caller has neither tenant nor platform role.
@@ -130,15 +133,22 @@ impl Rbac {
         context: &RequestContext,
         assignee: impl Into<Assignee>,
         query: &RoleQuery,
-    ) -> Result<Page<Role>, RbacError> {
+    ) -> Result<Page<AssignedRole>, RbacError> {
         let assignee = assignee.into();
         let assigned = self.visible_assignments(&context.principal).await?;
         let owner = context.principal.tenant.filter(|_| !assigned.platform_too);
         let mut tx = self.db.begin_read(scope_of(owner, "list platform roles of a subject")).await?;
         let visible = Visible { tenant: context.principal.tenant, platform_too: true };
         let page = roles::list(&mut tx, visible, Some((assignee, assigned)), query).await?;
+        let ids: Vec<RoleId> = page.items.iter().map(|role| role.id).collect();
+        let held = assignments::of_roles(&mut tx, assigned, assignee, &ids).await?;
         tx.rollback().await?;
-        Ok(page)
+        let mut held: HashMap<RoleId, RoleAssignment> =
+            held.into_iter().map(|assignment| (assignment.role_id, assignment)).collect();
+        let items = page.items.into_iter();
+        let items = items
+            .filter_map(|role| held.remove(&role.id).map(|assignment| AssignedRole { role, assignment }));
+        Ok(Page { items: items.collect(), next_cursor: page.next_cursor, total: page.total })
     }
 
     /// Changes a role.

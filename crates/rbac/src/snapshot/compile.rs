@@ -5,6 +5,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use stylobate_core::{AclId, OverrideId, PermissionId, RoleId};
 use uuid::Uuid;
 
@@ -27,7 +28,8 @@ use crate::{
 const INHERITED_MAX: usize = 16 << 20;
 
 /// A row that could not be compiled. It gives nothing; everything else works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", content = "of", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PolicyProblem {
     /// The key of a permission does not parse.

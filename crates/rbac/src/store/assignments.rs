@@ -161,6 +161,23 @@ pub(crate) async fn of_assignee(
     all(rows.into_iter().filter(|row| row.tenant_id == tenant_uuid(owner)).collect())
 }
 
+/// The subject's assignments of these roles.
+pub(crate) async fn of_roles(
+    conn: &mut Conn,
+    visible: Visible,
+    assignee: Assignee,
+    roles: &[RoleId],
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let mut sql = conn.builder(
+        "SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments WHERE ",
+    );
+    visible.push(&mut sql, "tenant_id");
+    sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
+    sql.push(" AND subject_id = ").value(assignee.id);
+    sql.push(" AND role_id IN ").list(roles.iter().map(|role| role.as_uuid()));
+    all(conn.q_build(sql).all::<AssignmentRow>().await?)
+}
+
 /// Everything the subject has anywhere; needs platform scope.
 pub(crate) async fn of_assignee_everywhere(
     conn: &mut Conn,

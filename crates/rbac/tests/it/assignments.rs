@@ -1,6 +1,6 @@
 use stylobate_core::{PersonId, Principal, RequestContext, ServiceId};
 use stylobate_db::{Scope, Tx};
-use stylobate_rbac::{AssignmentQuery, Authorizer, RbacError, RoleQuery, RoleUpdate};
+use stylobate_rbac::{AssignedRole, AssignmentQuery, Authorizer, RbacError, RoleQuery, RoleUpdate};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::world::{SETS, World};
@@ -20,7 +20,7 @@ async fn assigning_and_unassigning_count_when_the_call_returns(db: TestDb) {
     assert!(!world.rbac.check(&Principal::person(person).in_tenant(world.b), "user.read").is_allowed());
     assert_eq!(world.rbac.assign(&context, person, role.id).await.unwrap_err().code(), "already_assigned");
     let roles = world.rbac.roles_of(&context, person, &RoleQuery::default()).await.unwrap();
-    assert_eq!(roles.items, std::slice::from_ref(&role));
+    assert_eq!(roles.items, [AssignedRole { role: role.clone(), assignment }]);
     let effective = world.rbac.effective_permissions(&context, person).await.unwrap();
     assert_eq!((effective.len(), effective[0].key.as_str()), (1, "user.read"));
 
@@ -86,7 +86,8 @@ async fn only_the_platform_makes_super_admins(db: TestDb) {
     assert_eq!(world.rbac.find_assignment(&root, made.id).await.unwrap(), Some(made.clone()));
     assert_eq!(world.rbac.find_assignment(&admin, made.id).await.unwrap(), None);
     let roles = world.rbac.roles_of(&root, mallory, &RoleQuery::default()).await.unwrap();
-    assert_eq!(roles.items.iter().map(|role| role.id).collect::<Vec<_>>(), [role]);
+    assert_eq!(roles.items.iter().map(|held| held.role.id).collect::<Vec<_>>(), [role]);
+    assert_eq!(roles.items[0].assignment, made);
 
     world.rbac.unassign(&root, mallory, role).await.unwrap();
     assert!(!world.rbac.check(&principal, "role.delete").is_allowed());

@@ -17,6 +17,7 @@ mod casbin_rows;
 mod docs;
 mod engine;
 mod oracle;
+mod platform_rules;
 
 #[cfg(feature = "sql")]
 mod assignments;

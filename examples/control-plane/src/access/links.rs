@@ -277,7 +277,7 @@ async fn unassign(
 
 impl Access {
     /// The second permission of a change that takes one thing and gives another; the route states the first.
-    fn require(&self, context: &RequestContext, permission: &'static str) -> ApiResult<()> {
+    pub(super) fn require(&self, context: &RequestContext, permission: &'static str) -> ApiResult<()> {
         if self.rbac.check(&context.principal, permission).is_allowed() {
             return Ok(());
         }

@@ -114,7 +114,9 @@ async fn what_if(
         question.put(tenant, |question| (engine.decide(question), engine.what_if(question, &policy)))
     });
     let (before, after) = answers.await.map_err(ApiError::internal)?;
-    Ok(Json(WhatIfView { before: before.into(), after: after.into() }))
+    let sees_platform = access.is_of_platform(&context);
+    let seen = |decision| DecisionView::new(decision, sees_platform);
+    Ok(Json(WhatIfView { before: seen(before), after: seen(after) }))
 }
 
 fn apply(policy: &mut Policy, user: Assignee, index: usize, change: Change) -> ApiResult<()> {
