@@ -91,6 +91,9 @@ impl DbBuilder {
             events_are_taken: self.without_events || taken(|takes| takes.events),
             options: self.options,
             participants: self.participants,
+            topics: Arc::default(),
+            #[cfg(feature = "postgres")]
+            listener: crate::postgres::listen::Listener::default(),
         })
     }
 }

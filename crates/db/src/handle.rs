@@ -8,6 +8,7 @@ use crate::{
     Conn, DbBuilder, DbOptions, Error, Participant, Reader, Scope, TransactError, Tx,
     bind::Values,
     conn::{Inner, State},
+    hint::{Hints, Topics},
 };
 
 /// Which database engine is at the other end.
@@ -53,6 +54,9 @@ pub(crate) struct Shared {
     pub(crate) participants: Vec<Arc<dyn Participant>>,
     pub(crate) audit_is_taken: bool,
     pub(crate) events_are_taken: bool,
+    pub(crate) topics: Arc<Topics>,
+    #[cfg(feature = "postgres")]
+    pub(crate) listener: crate::postgres::listen::Listener,
 }
 
 pub(crate) enum Pools {
@@ -242,6 +246,21 @@ impl Db {
         }
     }
 
+    /// Hears hints about `topic`, a short name, from now on: see [`Hints`]. On PostgreSQL the first call opens a connection
+    /// beside the pool that stays until the last clone of this handle is gone; without one, or behind a pooler that is no
+    /// session, only hints of this handle's own transactions are heard.
+    #[must_use]
+    pub fn hints(&self, topic: &'static str) -> Hints {
+        let hints = self.shared.topics.hear(topic);
+        match self.shared.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(ref pool) => self.shared.listener.start(pool, &self.shared.topics),
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { .. } => {}
+        }
+        hints
+    }
+
     /// How the pool is doing. On SQLite the writer counts as one connection.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
@@ -263,7 +282,10 @@ impl Db {
     pub async fn close(&self) {
         match self.shared.pools {
             #[cfg(feature = "postgres")]
-            Pools::Postgres(ref pool) => pool.close().await,
+            Pools::Postgres(ref pool) => {
+                self.shared.listener.stop();
+                pool.close().await;
+            }
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { ref write, ref read, .. } => {
                 read.close().await;

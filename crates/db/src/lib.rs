@@ -3,7 +3,7 @@
 //! A *unit of work* ([`Tx`]) is a transaction plus the audit and domain events that belong to it: they commit together
 //! or not at all, although the crates that take part do not know each other. A *scope* ([`Scope`]) says on whose rows it
 //! works. A *participant* ([`Participant`]) turns buffered events into rows inside the transaction, just before it
-//! commits.
+//! commits. A *hint* ([`Hints`]) wakes whoever looks for changes once in a while.
 //!
 //! ```no_run
 //! use stylobate_db::{Db, DbOptions, Error, Scope};
@@ -42,6 +42,7 @@ mod deadline;
 mod error;
 mod handle;
 mod health;
+mod hint;
 mod keyset;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod link;
@@ -64,6 +65,7 @@ pub use conn::{Conn, Reader};
 pub use error::{ConstraintKind, Error, TransactError};
 pub use handle::{Db, Engine, PoolStats};
 pub use health::DatabaseHealth;
+pub use hint::Hints;
 pub use keyset::{Keyset, KeysetKey};
 pub use migrate::{
     Migration, MigrationSet, MigrationState, migrate, migrate_to, migration_states,

@@ -1,5 +1,7 @@
 //! PostgreSQL: connections with limits, and transactions that know their tenant.
 
+pub(crate) mod listen;
+
 use std::time::Duration;
 
 use sqlx::{

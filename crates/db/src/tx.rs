@@ -18,6 +18,7 @@ pub struct Tx {
     read_only: bool,
     pending: Pending,
     on_commit: Vec<Box<dyn FnOnce() + Send>>,
+    hints: Vec<&'static str>,
 }
 
 impl Deref for Tx {
@@ -36,7 +37,15 @@ impl DerefMut for Tx {
 
 impl Tx {
     pub(crate) fn new(db: Db, conn: Conn, scope: Scope, read_only: bool) -> Self {
-        Self { db, conn, scope, read_only, pending: Pending::default(), on_commit: Vec::new() }
+        Self {
+            db,
+            conn,
+            scope,
+            read_only,
+            pending: Pending::default(),
+            on_commit: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     /// On whose rows it works.
@@ -65,6 +74,14 @@ impl Tx {
     /// Runs `hook` once the transaction has committed, for state in memory that follows the rows. It must be quick.
     pub fn on_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.on_commit.push(Box::new(hook));
+    }
+
+    /// Wakes whoever hears `topic` once the transaction has committed: see [`Hints`](crate::Hints). Costs no round trip. On
+    /// PostgreSQL transactions with hints commit one after the other, which is nothing for hundreds of them a second.
+    pub fn hint(&mut self, topic: &'static str) {
+        if !self.hints.contains(&topic) {
+            self.hints.push(topic);
+        }
     }
 
     /// Runs `work` behind a savepoint: when it fails, only what it did is undone, and the transaction goes on. Needed on
@@ -133,12 +150,22 @@ impl Tx {
         if self.conn.state == State::Spoiled {
             return Err(Error::Spoiled);
         }
-        self.conn.end("COMMIT").await?;
+        match self.conn.engine() {
+            #[cfg(feature = "postgres")]
+            crate::Engine::Postgres if !self.hints.is_empty() => {
+                let statement = crate::postgres::listen::notify(&self.hints) + "COMMIT";
+                self.conn.end(&statement).await?;
+            }
+            _ => self.conn.end("COMMIT").await?,
+        }
         for hook in self.on_commit {
             hook();
         }
         for participant in participants {
             participant.after_commit(&pending);
+        }
+        for topic in self.hints {
+            db.shared().topics.wake(topic);
         }
         Ok(())
     }

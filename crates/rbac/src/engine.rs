@@ -27,7 +27,7 @@ use crate::{
 pub use answers::EffectivePermission;
 
 /// How many parts the map of tenants has: a change copies one of them, and the copies stay small.
-pub(crate) const SHARDS: usize = 64;
+const SHARDS: usize = 64;
 
 type Shard = HashMap<TenantId, Arc<InUse>, Seed>;
 
@@ -490,7 +490,7 @@ fn asked<'a>(
     }
 }
 
-pub(crate) fn shard_of(tenant: TenantId) -> usize {
+fn shard_of(tenant: TenantId) -> usize {
     // The keys are our own ids, whose last bits are random, so nobody can aim at one shard.
     let mixed = u64::try_from(tenant.as_uuid().as_u128() & u128::from(u64::MAX)).unwrap_or_default();
     usize::try_from(mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SHARDS.trailing_zeros()))

@@ -12,7 +12,7 @@ pub use rules::{
     AclEntry, AclQuery, GrantRule, NewAclEntry, NewOverride, Override, OverrideQuery, RoleParent, Swept,
     Written,
 };
-pub(crate) use rules::{condition_text, expiry, resource, stored_rule};
+pub(crate) use rules::{condition_text, expiry, resource};
 
 /// A named set of permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{Condition, Effect};
 
-/// What kind of subject has a role.
+/// What kind of subject has a role or a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -18,6 +18,9 @@ pub enum AssigneeKind {
     Service,
     /// A group of people and service accounts.
     Group,
+    /// One that this version does not know, or a damaged row: its rules count for nobody, and can be taken away.
+    #[serde(skip_deserializing)]
+    Unreadable,
 }
 
 impl AssigneeKind {
@@ -28,6 +31,7 @@ impl AssigneeKind {
             Self::Person => "person",
             Self::Service => "service",
             Self::Group => "group",
+            Self::Unreadable => "unreadable",
         }
     }
 }

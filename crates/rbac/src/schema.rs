@@ -4,4 +4,5 @@ stylobate_db::migration_set! {
     "20261121000001_rbac",
     "20261121000002_rules",
     "20261121000003_casbin_rules",
+    "20261121000005_ends_and_epochs",
 }

@@ -65,7 +65,7 @@ impl Rbac {
     /// The same with an engine of another capacity.
     #[must_use]
     pub fn with_engine(db: Db, clock: Arc<dyn Clock>, engine: Engine) -> Self {
-        let freshness = Arc::new(Freshness::new(clock.now()));
+        let freshness = Arc::new(Freshness::new());
         Self { db, clock, engine: Arc::new(engine), freshness }
     }
 

@@ -22,7 +22,7 @@ pub struct TestDb {
     db: Db,
     url: String,
     // Dropped last: the file or database under the handle.
-    _place: Arc<Place>,
+    place: Arc<Place>,
 }
 
 enum Place {
@@ -45,7 +45,7 @@ impl TestDb {
         let url = format!("sqlite://{}/test.db", folder.path().display());
         let db = connect(&url, &[]).await;
         migrate(&db, sets).await.expect("the migrations to apply on SQLite");
-        Self { db, url, _place: Arc::new(Place::Folder { _folder: folder }) }
+        Self { db, url, place: Arc::new(Place::Folder { _folder: folder }) }
     }
 
     /// A fresh PostgreSQL database, used as a role that row-level security binds.
@@ -72,13 +72,22 @@ impl TestDb {
         owner.close().await;
         let url = with_database(&server, &name, Some((APP_ROLE, "app")));
         let db = connect(&url, &[]).await;
-        Self { db, url, _place: Arc::new(Place::Database { server, name }) }
+        Self { db, url, place: Arc::new(Place::Database { server, name }) }
     }
 
     /// The address of the database, as the role that tests work as.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A handle as the owner of the tables, for what the role that tests work as may not do: to change the schema, to damage
+    /// rows past its constraints.
+    pub async fn open_as_owner(&self) -> Db {
+        match &*self.place {
+            Place::Folder { .. } => self.open(&[]).await,
+            Place::Database { server, name } => connect(&with_database(server, name, None), &[]).await,
+        }
     }
 
     /// A second handle on the same database whose transactions `participants` take part in.

@@ -9,6 +9,7 @@
 )]
 
 mod connections;
+mod hints;
 mod migrations;
 mod participants;
 mod scope;

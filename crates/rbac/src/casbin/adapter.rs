@@ -7,7 +7,10 @@ use stylobate_core::{AuditEvent, Clock, RequestContext, TenantId};
 use stylobate_db::{Db, Scope, Tx};
 
 use super::{CasbinInvalid, CasbinProblem, CasbinRules, rules::is_value};
-use crate::{RbacError, store::casbin_rules as store};
+use crate::{
+    RbacError,
+    store::{casbin_rules as store, epochs},
+};
 
 /// casbin's own [`Adapter`] on a database: the rules of one tenant (or of the platform) in the table `casbin_rules`.
 ///
@@ -125,7 +128,7 @@ async fn apply(
     now: DateTime<Utc>,
 ) -> Result<u64, RbacError> {
     // Whoever changes the rules waits for the one before: what is asked for below stays so until the commit.
-    crate::store::epochs::lock(tx, owner).await?;
+    epochs::lock(tx, owner, now).await?;
     match change {
         Change::Add(rows) => {
             for row in rows {

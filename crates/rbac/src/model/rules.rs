@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use stylobate_core::{AclId, Direction, OverrideId, PageLimit, PermissionId, RoleId, TenantId};
 
-use crate::{Assignee, Condition, Effect, EffectInvalid, RbacError};
+use crate::{Assignee, Condition, Effect, RbacError};
 
 /// The longest condition, as JSON. Its own bounds keep a condition well below; this is the database's.
 const CONDITION_CHARS_MAX: usize = 16_384;
@@ -256,16 +256,6 @@ pub(crate) fn condition_text(condition: Option<&Condition>) -> Result<Option<Str
     if text.chars().count() > CONDITION_CHARS_MAX { Err(invalid()) } else { Ok(Some(text)) }
 }
 
-/// What a stored rule says. One that says neither `allow` nor `deny` denies, always.
-pub(crate) fn stored_rule(effect: &str, condition: Option<&str>) -> (Effect, Option<Condition>) {
-    match effect.parse() {
-        Ok(effect) => {
-            (effect, condition.map(|text| Condition::from_json(text).unwrap_or(Condition::Unreadable)))
-        }
-        Err(EffectInvalid) => (Effect::Deny, None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,23 +295,7 @@ mod tests {
             Condition::Owner {},
             Condition::Attribute { name: "department".into(), equals: "it \"x\"".into() },
         ]);
-        let text = condition_text(Some(&condition)).unwrap();
-        assert_eq!(stored_rule("allow", text.as_deref()), (Effect::Allow, Some(condition)));
-        assert_eq!(stored_rule("deny", None), (Effect::Deny, None));
-    }
-
-    #[test]
-    fn a_damaged_rule_is_never_read_as_one_without_condition() {
-        // A11: a policy row damaged in the database.
-        let nested = "{\"all\":[".repeat(200);
-        for text in
-            ["", "{}", "null", "{\"eval\":\"1==1\"}", "{\"owner\":", "\u{202e}", "\"unreadable\"", &nested]
-        {
-            for effect in [Effect::Allow, Effect::Deny] {
-                let read = stored_rule(effect.as_str(), Some(text));
-                assert_eq!(read, (effect, Some(Condition::Unreadable)), "{text:.20}");
-            }
-        }
-        assert_eq!(stored_rule("perhaps", Some("{\"owner\":{}}")), (Effect::Deny, None));
+        let text = condition_text(Some(&condition)).unwrap().unwrap();
+        assert_eq!(Condition::from_json(&text), Ok(condition));
     }
 }

@@ -1,27 +1,27 @@
-use std::{collections::HashMap, error::Error as StdError, future::Future, time::Duration};
+mod follow;
+mod loads;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::{
+    error::Error as StdError,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
 use parking_lot::Mutex;
-use stylobate_core::{RequestContext, TenantId};
+use stylobate_core::TenantId;
 use stylobate_db::Scope;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
+use self::loads::{Loads, NotLoaded, Patience};
 use super::{Rbac, problems::Problems};
 use crate::{
     Engine, Policy, PolicyUnavailable, RbacError,
-    engine::{SHARDS, shard_of},
-    store::{epochs, policy},
+    store::{
+        epochs::{self, Mark},
+        policy,
+    },
 };
 
-/// How often other processes' changes are looked for: leaves 600 ms of the promised second for looking and loading.
-const FOLLOW_EVERY: Duration = Duration::from_millis(400);
-/// How often expired rules are removed, and how long they are kept for administrators to see what somebody has lost.
-const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
-const KEPT: TimeDelta = TimeDelta::days(30);
-/// How far back each look goes beyond the last good one: the longest transaction, and how far clocks may differ.
-const OVERLAP: TimeDelta = TimeDelta::seconds(60);
-/// How often all epochs are compared, whatever their time says.
-const COMPARE_ALL_EVERY: Duration = Duration::from_secs(60);
 /// How long a demand for a newer policy may take.
 const DEMAND_WAIT: Duration = Duration::from_secs(2);
 /// From this many rows on, compiling would hold up the other tasks of its thread for more than a few milliseconds.
@@ -30,13 +30,11 @@ const COMPILE_INLINE_MAX: usize = 10_000;
 /// What a process knows about the age of its snapshots.
 #[derive(Debug)]
 pub(super) struct Freshness {
-    /// One load at a time per part of the tenants, and one for the platform: nobody loads twice what another is loading.
-    gates: Vec<tokio::sync::Mutex<()>>,
-    /// The policies being loaded now, with the highest epoch that was noted meanwhile.
-    loading: Mutex<HashMap<Option<TenantId>, i64>>,
+    loads: Loads,
+    /// How many loads have begun.
+    loads_begun: AtomicU64,
     looked: Mutex<Looked>,
     pub(super) problems: Problems,
-    wake: Notify,
 }
 
 /// No policy is as new as was demanded.
@@ -52,54 +50,36 @@ struct Behind {
 #[error("the access policy could not be brought up to date in time")]
 struct TooSlow;
 
+/// The last look at what other processes changed.
 #[derive(Debug)]
 struct Looked {
     at: Instant,
-    clock: DateTime<Utc>,
+    /// Up to where it saw everything.
+    mark: Option<Mark>,
     compared_all_at: Option<Instant>,
 }
 
 impl Freshness {
-    pub(super) fn new(now: DateTime<Utc>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            gates: (0..=SHARDS).map(|_| tokio::sync::Mutex::new(())).collect(),
-            loading: Mutex::new(HashMap::new()),
-            looked: Mutex::new(Looked { at: Instant::now(), clock: now, compared_all_at: None }),
+            loads: Loads::default(),
+            loads_begun: AtomicU64::new(0),
+            looked: Mutex::new(Looked { at: Instant::now(), mark: None, compared_all_at: None }),
             problems: Problems::default(),
-            wake: Notify::new(),
         }
     }
 
     /// Marks the snapshot of `owner` stale if it is older than `epoch`.
     pub(super) fn note(&self, engine: &Engine, owner: Option<TenantId>, epoch: i64) {
-        if let Some(noted) = self.loading.lock().get_mut(&owner) {
-            *noted = (*noted).max(epoch);
-        }
+        self.loads.note(owner, epoch);
         engine.note_epoch(owner, epoch);
-        self.wake.notify_one();
-    }
-
-    fn gate(&self, owner: Option<TenantId>) -> Option<&tokio::sync::Mutex<()>> {
-        self.gates.get(owner.map_or(SHARDS, shard_of))
-    }
-}
-
-/// Takes a policy off the list of those being loaded, also when the load is cancelled.
-struct Loading<'a>(&'a Rbac, Option<TenantId>);
-
-impl Drop for Loading<'_> {
-    fn drop(&mut self) {
-        let Self(rbac, owner) = self;
-        // A change that committed during the load may be missing from it.
-        if let Some(noted) = rbac.freshness.loading.lock().remove(owner) {
-            rbac.engine.note_epoch(*owner, noted);
-        }
     }
 }
 
 impl Rbac {
     /// Makes sure that checks for `tenant` see the newest policy this process knows of. Returns at once when they do;
-    /// otherwise reads it, once however many ask.
+    /// otherwise reads it, once however many ask. Where an older policy could answer, it waits two seconds at most, and
+    /// not at all after a load that failed: that one is tried again once a second.
     ///
     /// # Errors
     /// [`PolicyUnavailable`] when there is no policy at all and none can be read. An older one keeps serving.
@@ -107,30 +87,33 @@ impl Rbac {
         self.ensure_one(None).await?;
         if tenant.is_some() {
             self.ensure_one(tenant).await?;
+            // A tenant's load also learns how new the platform's policy is.
+            self.ensure_one(None).await?;
         }
         Ok(())
     }
 
     async fn ensure_one(&self, owner: Option<TenantId>) -> Result<(), PolicyUnavailable> {
-        let Err(error) = self.bring_up_to_date(owner).await else { return Ok(()) };
-        if self.engine.epoch(owner).is_none() {
-            return Err(PolicyUnavailable(Box::new(error)));
-        }
-        let error: &dyn StdError = &error;
-        tracing::warn!(error, "an older access policy keeps serving");
-        Ok(())
-    }
-
-    async fn bring_up_to_date(&self, owner: Option<TenantId>) -> Result<(), RbacError> {
         if self.engine.is_current(owner) {
             return Ok(());
         }
-        self.load(owner, |engine| engine.is_current(owner)).await?;
-        // A tenant's load also learns how new the platform's policy is.
-        if owner.is_some() && !self.engine.is_current(None) {
-            self.load(None, |engine| engine.is_current(None)).await?;
+        let serves = self.engine.epoch(owner).is_some();
+        match self.freshness.loads.failure(owner) {
+            Some(failed) if serves => {
+                if failed.is_due() {
+                    self.begin_load(owner);
+                }
+                return Ok(());
+            }
+            Some(failed) if !failed.is_due() => return Err(PolicyUnavailable(Box::new(failed))),
+            _ => {}
         }
-        Ok(())
+        let patience = if serves { Patience::Short } else { Patience::Long };
+        let loaded = self.load_newer(owner, None, patience).await;
+        match loaded {
+            Err(error) if self.engine.epoch(owner).is_none() => Err(PolicyUnavailable(Box::new(error))),
+            _ => Ok(()),
+        }
     }
 
     /// Makes sure that checks for `tenant` see a policy in which its change of epoch `at_least` counts, and every change of
@@ -148,30 +131,36 @@ impl Rbac {
         if self.has_reached(tenant, at_least) {
             return Ok(());
         }
-        let demand = async {
-            let in_database = {
-                let mut reader = self.db.read().await?;
-                [
-                    (None, epochs::find(&mut reader, None).await?),
-                    (tenant, epochs::find(&mut reader, tenant).await?),
-                ]
-            };
-            for (owner, epoch) in in_database {
-                self.engine.note_epoch(owner, epoch);
-            }
-            self.bring_up_to_date(None).await?;
-            self.bring_up_to_date(tenant).await
-        };
         let unavailable = |error: Box<dyn StdError + Send + Sync>| Err(PolicyUnavailable(error));
-        match tokio::time::timeout(DEMAND_WAIT, demand).await {
+        match tokio::time::timeout(DEMAND_WAIT, self.meet_demand(tenant)).await {
             Ok(Ok(())) if self.has_reached(tenant, at_least) => Ok(()),
             Ok(Ok(())) => {
                 let newest = self.engine.epoch(tenant).unwrap_or_default();
                 unavailable(Box::new(Behind { demanded: at_least, newest }))
             }
-            Ok(Err(error)) => unavailable(Box::new(error)),
+            Ok(Err(error)) => Err(error),
             Err(_) => unavailable(Box::new(TooSlow)),
         }
+    }
+
+    async fn meet_demand(&self, tenant: Option<TenantId>) -> Result<(), PolicyUnavailable> {
+        let in_database = async {
+            let mut reader = self.db.read().await?;
+            let platform = epochs::find(&mut reader, None).await?;
+            Ok::<_, RbacError>([(None, platform), (tenant, epochs::find(&mut reader, tenant).await?)])
+        };
+        for (owner, epoch) in in_database.await.map_err(|error| PolicyUnavailable(Box::new(error)))? {
+            self.engine.note_epoch(owner, epoch);
+        }
+        for owner in [None, tenant, None] {
+            let failed = self.freshness.loads.failure(owner).filter(|failed| !failed.is_due());
+            let loaded = match failed {
+                Some(failed) if !self.engine.is_current(owner) => Err(NotLoaded::from(failed)),
+                _ => self.load_newer(owner, None, Patience::Long).await,
+            };
+            loaded.map_err(|error| PolicyUnavailable(Box::new(error)))?;
+        }
+        Ok(())
     }
 
     /// Whether what serves is the newest this process knows of, and no older than `at_least`.
@@ -187,25 +176,20 @@ impl Rbac {
     /// unloaded.
     pub(super) async fn settle(&self, owner: Option<TenantId>) {
         // A load under way may have read from before the change, so it counts as one that somebody asked for.
-        let wanted = self.engine.epoch(owner).is_some() || self.freshness.loading.lock().contains_key(&owner);
-        if wanted && let Err(error) = self.ensure_one(owner).await {
-            let error: &dyn StdError = &error;
-            tracing::warn!(error, "the access policy could not be loaded after a change");
+        if self.engine.epoch(owner).is_none() && !self.freshness.loads.is_running(owner) {
+            return;
+        }
+        for owner in [owner, None] {
+            if let Err(error) = self.load_newer(owner, None, Patience::Long).await {
+                let error: &dyn StdError = &error;
+                tracing::warn!(error, "the access policy could not be loaded after a change");
+            }
         }
     }
 
-    async fn load(
-        &self,
-        owner: Option<TenantId>,
-        is_done: impl Fn(&Engine) -> bool,
-    ) -> Result<(), RbacError> {
-        let Some(gate) = self.freshness.gate(owner) else { return Ok(()) };
-        let _gate = gate.lock().await;
-        if is_done(&self.engine) {
-            return Ok(());
-        }
-        self.freshness.loading.lock().insert(owner, 0);
-        let _loading = Loading(self, owner);
+    /// Reads the policy of `owner` and puts it in place. Called by [`loads`] alone.
+    async fn load(&self, owner: Option<TenantId>) -> Result<(), RbacError> {
+        self.freshness.loads_begun.fetch_add(1, Ordering::Relaxed);
         let scope = owner.map_or(Scope::Platform("load the platform's access policy"), Scope::Tenant);
         let mut tx = self.db.begin_read(scope).await?;
         let policy::Rows { policy: rows, problems: mut unread } = policy::load(&mut tx, owner).await?;
@@ -230,113 +214,21 @@ impl Rbac {
         } else {
             self.engine.compile(owner, &rows)
         };
-        {
-            // Under the lock that notes are taken under: a change that committed during the load makes the snapshot stale
-            // before anybody can ask it.
-            let loading = self.freshness.loading.lock();
-            let noted = loading.get(&owner).copied().unwrap_or_default();
+        // Under the lock that notes are taken under: a change that committed during the load makes the snapshot stale before
+        // anybody can ask it.
+        self.freshness.loads.with_noted(owner, |noted| {
             let known = noted.max(snapshot.epoch());
             self.engine.swap(owner, snapshot, known);
-        }
+        });
         unread.extend(problems);
         self.freshness.problems.replace(&self.engine, owner, unread);
         Ok(())
     }
 
-    /// Follows the changes of other processes until `shutdown` is done: looks for them every 400 ms, and at once when
-    /// this process has made one; and removes what expired more than 30 days ago, once an hour. Run it in the background of
-    /// every process that checks.
-    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        // Neither a look that hangs nor a long sweep may hold up the other, or the shutdown.
-        tokio::select! {
-            biased;
-            () = shutdown => {}
-            () = self.follow_for_ever() => {}
-            () = self.sweep_for_ever() => {}
-        }
-    }
-
-    async fn sweep_for_ever(&self) {
-        let context = RequestContext::system("rbac-sweep");
-        loop {
-            tokio::time::sleep(SWEEP_EVERY).await;
-            if let Err(error) = self.sweep_expired(&context, KEPT).await {
-                let error: &dyn StdError = &error;
-                tracing::warn!(error, "expired access rules could not be removed; the next hour tries again");
-            }
-        }
-    }
-
-    async fn follow_for_ever(&self) {
-        let mut healthy = true;
-        loop {
-            tokio::select! {
-                () = self.freshness.wake.notified() => {}
-                () = tokio::time::sleep(FOLLOW_EVERY) => {}
-            }
-            let looked = self.follow().await;
-            // Said once per outage, not once per look.
-            match &looked {
-                Err(error) if healthy => {
-                    let error: &dyn StdError = error;
-                    tracing::warn!(
-                        error,
-                        "changes of access policies cannot be followed; the last ones keep serving"
-                    );
-                }
-                Ok(()) if !healthy => tracing::info!("changes of access policies are followed again"),
-                _ => {}
-            }
-            healthy = looked.is_ok();
-        }
-    }
-
-    /// Looks once for changes of other processes and loads what changed. [`run`](Self::run) does this for ever.
-    ///
-    /// # Errors
-    /// The database's own, also when only one of several policies could not be loaded.
-    pub async fn follow(&self) -> Result<(), RbacError> {
-        let (started, clock) = (Instant::now(), self.now());
-        let (since, compare_all) = {
-            let looked = self.freshness.looked.lock();
-            let due = looked.compared_all_at.is_none_or(|at| at.elapsed() >= COMPARE_ALL_EVERY);
-            (looked.clock - OVERLAP, due)
-        };
-        self.engine.advance();
-        let mut changed = Vec::new();
-        let is_news = |(owner, epoch): &epochs::OwnerEpoch| {
-            self.engine.epoch(*owner).is_some_and(|loaded| loaded != *epoch)
-        };
-        {
-            let mut reader = self.db.read().await?;
-            if compare_all {
-                let mut page = epochs::page(&mut reader, None).await?;
-                while let Some(last) = page.last().copied() {
-                    changed.extend(page.into_iter().filter(is_news));
-                    page = epochs::page(&mut reader, Some(last)).await?;
-                }
-            } else {
-                changed.extend(epochs::changed(&mut reader, since).await?.into_iter().filter(is_news));
-            }
-        }
-        // Marked first, so that guards ask for the new policy even while others are being loaded.
-        for &(owner, epoch) in &changed {
-            self.engine.note_epoch(owner, epoch);
-        }
-        let mut result = Ok(());
-        for (owner, epoch) in changed {
-            if let Err(error) = self.load(owner, |engine| engine.epoch(owner) == Some(epoch)).await {
-                result = Err(error);
-            }
-        }
-        if result.is_ok() {
-            let mut looked = self.freshness.looked.lock();
-            (looked.at, looked.clock) = (started, clock);
-            if compare_all {
-                looked.compared_all_at = Some(started);
-            }
-        }
-        result
+    /// How often a policy was read since the start.
+    #[must_use]
+    pub fn loads(&self) -> u64 {
+        self.freshness.loads_begun.load(Ordering::Relaxed)
     }
 
     /// The rows of a policy as they are in the database now, for `what_if` and exports. Those that cannot be read are left out
@@ -350,12 +242,5 @@ impl Rbac {
         let rows = policy::load(&mut tx, owner).await?;
         tx.rollback().await?;
         Ok(rows.policy)
-    }
-
-    /// How long ago the snapshots were last known to be those of the database. Below one second while
-    /// [`run`](Self::run) works and the database answers.
-    #[must_use]
-    pub fn staleness(&self) -> Duration {
-        self.freshness.looked.lock().at.elapsed()
     }
 }

@@ -178,7 +178,7 @@ impl Rbac {
     /// # Errors
     /// The database's own.
     pub async fn super_administrators(&self, tx: &mut Tx) -> Result<Vec<Assignee>, RbacError> {
-        epochs::lock(tx, None).await?;
+        epochs::lock(tx, None, self.now()).await?;
         let Some(role) = roles::find_by_name(tx, None, SUPER_ADMIN).await? else { return Ok(Vec::new()) };
         let holders = assignments::holders_on_platform(tx, role.id).await?;
         Ok(holders.into_iter().map(|holder| holder.assignee).collect())

@@ -51,6 +51,16 @@ pub enum PolicyProblem {
     OverrideCondition(OverrideId),
     /// An entry of an access control list names a permission that is not there.
     Acl(AclId),
+    /// A column of a row cannot be read. Where the row allows it gives nothing; where it denies, or may, it does so always and for
+    /// good, as far as it is known what and to whom.
+    Unreadable {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The id of the row, unless that is what cannot be read; of `role_parents` the role that inherits.
+        id: Option<Uuid>,
+    },
 }
 
 /// What granting a permission gives.

@@ -1,43 +1,44 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{AclId, Page, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
-use uuid::Uuid;
 
-use super::{Visible, assignee, tenant_uuid, total};
-use crate::{AclEntry, AclQuery, Assignee, RbacError, model::stored_rule};
+use super::{
+    Visible,
+    columns::{End, Id, Said, end, rule, shown_assignee},
+    is_of, owners, readable_ids, tenant_uuid, total,
+};
+use crate::{AclEntry, AclQuery, Assignee, AssigneeKind, Effect, RbacError};
 
 #[derive(sqlx::FromRow)]
 struct AclRow {
-    id: Uuid,
-    tenant_id: Option<Uuid>,
-    resource_kind: String,
-    resource_id: String,
-    subject_kind: String,
-    subject_id: Uuid,
-    permission_id: Uuid,
-    effect: String,
-    expires_at: Option<DateTime<Utc>>,
+    id: Id,
+    tenant_id: Option<Id>,
+    resource_kind: Said<String>,
+    resource_id: Said<String>,
+    subject_kind: Said<AssigneeKind>,
+    subject_id: Id,
+    permission_id: Id,
+    effect: Said<Effect>,
+    expires_at: End,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<AclRow> for AclEntry {
-    type Error = RbacError;
-
-    fn try_from(row: AclRow) -> Result<Self, RbacError> {
-        let (effect, _) = stored_rule(&row.effect, None);
-        Ok(Self {
-            id: row.id.into(),
-            tenant_id: row.tenant_id.map(TenantId::from),
-            resource_kind: row.resource_kind,
-            resource_id: row.resource_id,
-            assignee: assignee("acl_entries", row.id, &row.subject_kind, row.subject_id)?,
-            permission_id: row.permission_id.into(),
+impl From<AclRow> for AclEntry {
+    fn from(row: AclRow) -> Self {
+        let (effect, _) = rule(row.effect, None);
+        Self {
+            id: row.id.or_nil().into(),
+            tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
+            resource_kind: row.resource_kind.0.unwrap_or_default(),
+            resource_id: row.resource_id.0.unwrap_or_default(),
+            assignee: shown_assignee(&row.subject_kind, row.subject_id),
+            permission_id: row.permission_id.or_nil().into(),
             effect,
-            expires_at: row.expires_at,
+            expires_at: end(effect, row.expires_at),
             created_at: row.created_at,
             updated_at: row.updated_at,
-        })
+        }
     }
 }
 
@@ -77,7 +78,7 @@ pub(crate) async fn find(
         .bind(tenant_uuid(tenant))
         .opt::<AclRow>()
         .await?;
-    row.map(AclEntry::try_from).transpose()
+    Ok(row.map(AclEntry::from))
 }
 
 /// The entry with the same owner, resource, subject and permission as `wanted`.
@@ -96,8 +97,8 @@ pub(crate) async fn find_same(conn: &mut Conn, wanted: &AclEntry) -> Result<Opti
         .all::<AclRow>()
         .await?;
     // SQLite shows the platform's rows as well.
-    let own = rows.into_iter().find(|row| row.tenant_id == tenant_uuid(wanted.tenant_id));
-    own.map(AclEntry::try_from).transpose()
+    let own = rows.into_iter().find(|row| is_of(row.tenant_id, wanted.tenant_id));
+    Ok(own.map(AclEntry::from))
 }
 
 /// The rules of exactly this owner for one subject.
@@ -116,14 +117,22 @@ pub(crate) async fn of_assignee(
         .bind(tenant_uuid(owner))
         .all::<AclRow>()
         .await?;
-    let own = rows.into_iter().filter(|row| row.tenant_id == tenant_uuid(owner));
-    own.map(AclEntry::try_from).collect()
+    let own = rows.into_iter().filter(|row| is_of(row.tenant_id, owner));
+    Ok(own.map(AclEntry::from).collect())
 }
 
 pub(crate) async fn delete(tx: &mut Tx, rule: &AclEntry) -> Result<(), RbacError> {
-    tx.q("DELETE FROM acl_entries WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
-        .bind(rule.id.as_uuid())
+    // Named by what is unique of it too: either may be what is damaged.
+    tx.q("DELETE FROM acl_entries WHERE tenant_id IS NOT DISTINCT FROM $1
+          AND (id = $2 OR (subject_id = $3 AND subject_kind = $4 AND permission_id = $5 AND resource_kind = $6
+                           AND resource_id = $7))")
         .bind(tenant_uuid(rule.tenant_id))
+        .bind(rule.id.as_uuid())
+        .bind(rule.assignee.id)
+        .bind(rule.assignee.kind.as_str())
+        .bind(rule.permission_id.as_uuid())
+        .bind(rule.resource_kind.clone())
+        .bind(rule.resource_id.clone())
         .run()
         .await?;
     Ok(())
@@ -158,9 +167,9 @@ pub(crate) async fn owners_of(
         .q("SELECT tenant_id FROM acl_entries WHERE subject_id = $1 AND subject_kind = $2 GROUP BY tenant_id")
         .bind(assignee.id)
         .bind(assignee.kind.as_str())
-        .all::<(Option<Uuid>,)>()
+        .all::<(Option<Id>,)>()
         .await?;
-    Ok(rows.into_iter().map(|(tenant,)| tenant.map(TenantId::from)).collect())
+    Ok(owners(rows))
 }
 
 /// Lists the rules of `visible`.
@@ -174,6 +183,7 @@ pub(crate) async fn list(
     let filters = |sql: &mut SqlBuilder| {
         sql.push(" WHERE ");
         visible.push(sql, "tenant_id");
+        readable_ids(sql);
         if let Some(kind) = &query.resource_kind {
             sql.push(" AND resource_kind = ").value(kind.replace('\0', "\u{fffd}"));
         }
@@ -195,8 +205,8 @@ pub(crate) async fn list(
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<AclRow>().await?;
-    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id.or_nil()));
     let total = if query.with_total { Some(total(conn, "acl_entries", filters).await?) } else { None };
-    let items = page.items.into_iter().map(AclEntry::try_from).collect::<Result<_, _>>()?;
+    let items = page.items.into_iter().map(AclEntry::from).collect();
     Ok(Page { items, next_cursor: page.next_cursor, total })
 }

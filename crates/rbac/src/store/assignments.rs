@@ -1,39 +1,41 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{Page, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
-use uuid::Uuid;
 
-use super::{Visible, assignee, tenant_uuid, total};
-use crate::{Assignee, AssignmentQuery, RbacError, RoleAssignment};
+use super::{
+    Visible,
+    columns::{End, Id, Said, end, shown_assignee},
+    is_of, readable_ids, tenant_uuid, total,
+};
+use crate::{Assignee, AssigneeKind, AssignmentQuery, Effect, RbacError, RoleAssignment};
 
 #[derive(sqlx::FromRow)]
 struct AssignmentRow {
-    id: Uuid,
-    tenant_id: Option<Uuid>,
-    subject_kind: String,
-    subject_id: Uuid,
-    role_id: Uuid,
+    id: Id,
+    tenant_id: Option<Id>,
+    subject_kind: Said<AssigneeKind>,
+    subject_id: Id,
+    role_id: Id,
     assigned_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: End,
 }
 
-impl TryFrom<AssignmentRow> for RoleAssignment {
-    type Error = RbacError;
-
-    fn try_from(row: AssignmentRow) -> Result<Self, RbacError> {
-        Ok(Self {
-            id: row.id.into(),
-            tenant_id: row.tenant_id.map(TenantId::from),
-            assignee: assignee("role_assignments", row.id, &row.subject_kind, row.subject_id)?,
-            role_id: row.role_id.into(),
+impl From<AssignmentRow> for RoleAssignment {
+    fn from(row: AssignmentRow) -> Self {
+        Self {
+            id: row.id.or_nil().into(),
+            tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
+            assignee: shown_assignee(&row.subject_kind, row.subject_id),
+            role_id: row.role_id.or_nil().into(),
             assigned_at: row.assigned_at,
-            expires_at: row.expires_at,
-        })
+            // Who has a role until nobody knows when has it no longer.
+            expires_at: end(Effect::Allow, row.expires_at),
+        }
     }
 }
 
-fn all(rows: Vec<AssignmentRow>) -> Result<Vec<RoleAssignment>, RbacError> {
-    rows.into_iter().map(RoleAssignment::try_from).collect()
+fn all(rows: Vec<AssignmentRow>) -> Vec<RoleAssignment> {
+    rows.into_iter().map(RoleAssignment::from).collect()
 }
 
 pub(crate) async fn insert(tx: &mut Tx, assignment: &RoleAssignment) -> Result<(), RbacError> {
@@ -64,7 +66,7 @@ pub(crate) async fn find(
         .bind(tenant_uuid(tenant))
         .opt::<AssignmentRow>()
         .await?;
-    row.map(RoleAssignment::try_from).transpose()
+    Ok(row.map(RoleAssignment::from))
 }
 
 pub(crate) async fn find_pair(
@@ -82,7 +84,7 @@ pub(crate) async fn find_pair(
         .bind(tenant_uuid(tenant))
         .opt::<AssignmentRow>()
         .await?;
-    row.map(RoleAssignment::try_from).transpose()
+    Ok(row.map(RoleAssignment::from))
 }
 
 /// Writes when `assignment` ends.
@@ -112,7 +114,7 @@ pub(crate) async fn has_platform_role(
         .bind(assignee.id)
         .bind(true)
         .bind(now)
-        .scalar_opt::<Uuid>()
+        .scalar_opt::<Id>()
         .await?;
     Ok(found.is_some())
 }
@@ -124,7 +126,7 @@ pub(crate) async fn is_on_platform(conn: &mut Conn, assignee: Assignee) -> Resul
             WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2 LIMIT 1")
         .bind(assignee.kind.as_str())
         .bind(assignee.id)
-        .scalar_opt::<Uuid>()
+        .scalar_opt::<Id>()
         .await?;
     Ok(found.is_some())
 }
@@ -140,7 +142,7 @@ pub(crate) async fn holders_on_platform(
         .bind(role.as_uuid())
         .all::<AssignmentRow>()
         .await?;
-    all(rows)
+    Ok(all(rows))
 }
 
 /// Everything the subject has of exactly this owner, which is at most what people assigned by hand.
@@ -158,7 +160,7 @@ pub(crate) async fn of_assignee(
         .all::<AssignmentRow>()
         .await?;
     // SQLite shows the platform's rows as well.
-    all(rows.into_iter().filter(|row| row.tenant_id == tenant_uuid(owner)).collect())
+    Ok(all(rows.into_iter().filter(|row| is_of(row.tenant_id, owner)).collect()))
 }
 
 /// The subject's assignments of these roles.
@@ -175,7 +177,7 @@ pub(crate) async fn of_roles(
     sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
     sql.push(" AND subject_id = ").value(assignee.id);
     sql.push(" AND role_id IN ").list(roles.iter().map(|role| role.as_uuid()));
-    all(conn.q_build(sql).all::<AssignmentRow>().await?)
+    Ok(all(conn.q_build(sql).all::<AssignmentRow>().await?))
 }
 
 /// Everything the subject has anywhere; needs platform scope.
@@ -190,13 +192,19 @@ pub(crate) async fn of_assignee_everywhere(
         .bind(assignee.id)
         .all::<AssignmentRow>()
         .await?;
-    all(rows)
+    // A tenant that cannot be read has no policy that these could count in.
+    Ok(all(rows.into_iter().filter(|row| row.tenant_id.is_none_or(|id| id.0.is_some())).collect()))
 }
 
 pub(crate) async fn delete(tx: &mut Tx, assignment: &RoleAssignment) -> Result<(), RbacError> {
-    tx.q("DELETE FROM role_assignments WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
-        .bind(assignment.id.as_uuid())
+    // Named by what is unique of it too: either may be what is damaged.
+    tx.q("DELETE FROM role_assignments WHERE tenant_id IS NOT DISTINCT FROM $1
+          AND (id = $2 OR (role_id = $3 AND subject_kind = $4 AND subject_id = $5))")
         .bind(tenant_uuid(assignment.tenant_id))
+        .bind(assignment.id.as_uuid())
+        .bind(assignment.role_id.as_uuid())
+        .bind(assignment.assignee.kind.as_str())
+        .bind(assignment.assignee.id)
         .run()
         .await?;
     Ok(())
@@ -219,6 +227,7 @@ pub(crate) async fn list(
     let filters = |sql: &mut SqlBuilder| {
         sql.push(" WHERE ");
         visible.push(sql, "tenant_id");
+        readable_ids(sql);
         if let Some(assignee) = query.assignee {
             sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
             sql.push(" AND subject_id = ").value(assignee.id);
@@ -233,7 +242,7 @@ pub(crate) async fn list(
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<AssignmentRow>().await?;
-    let page = keyset.page(rows, |row| (KeysetKey::Time(row.assigned_at), row.id));
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.assigned_at), row.id.or_nil()));
     let total = if query.with_total { Some(total(conn, "role_assignments", filters).await?) } else { None };
-    Ok(Page { items: all(page.items)?, next_cursor: page.next_cursor, total })
+    Ok(Page { items: all(page.items), next_cursor: page.next_cursor, total })
 }

@@ -1,33 +1,33 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{Page, PermissionId, RoleId, RolePermissionId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
-use uuid::Uuid;
 
-use super::{Visible, tenant_uuid, total};
-use crate::{
-    RbacError, RolePermission, RolePermissionQuery,
-    model::{condition_text, stored_rule},
+use super::{
+    Visible,
+    columns::{Id, Said, rule},
+    readable_ids, tenant_uuid, total,
 };
+use crate::{Condition, Effect, RbacError, RolePermission, RolePermissionQuery, model::condition_text};
 
 #[derive(sqlx::FromRow)]
 struct GrantRow {
-    id: Uuid,
-    tenant_id: Option<Uuid>,
-    role_id: Uuid,
-    permission_id: Uuid,
-    effect: String,
-    condition: Option<String>,
+    id: Id,
+    tenant_id: Option<Id>,
+    role_id: Id,
+    permission_id: Id,
+    effect: Said<Effect>,
+    condition: Option<Said<Condition>>,
     created_at: DateTime<Utc>,
 }
 
 impl From<GrantRow> for RolePermission {
     fn from(row: GrantRow) -> Self {
-        let (effect, condition) = stored_rule(&row.effect, row.condition.as_deref());
+        let (effect, condition) = rule(row.effect, row.condition);
         Self {
-            id: row.id.into(),
-            tenant_id: row.tenant_id.map(TenantId::from),
-            role_id: row.role_id.into(),
-            permission_id: row.permission_id.into(),
+            id: row.id.or_nil().into(),
+            tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
+            role_id: row.role_id.or_nil().into(),
+            permission_id: row.permission_id.or_nil().into(),
             effect,
             condition,
             created_at: row.created_at,
@@ -79,9 +79,9 @@ pub(crate) async fn of_role(conn: &mut Conn, role: RoleId) -> Result<Vec<Permiss
     let rows = conn
         .q("SELECT permission_id FROM role_permissions WHERE role_id = $1")
         .bind(role.as_uuid())
-        .all::<(Uuid,)>()
+        .all::<(Id,)>()
         .await?;
-    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+    Ok(rows.into_iter().filter_map(|(id,)| id.0.map(PermissionId::from)).collect())
 }
 
 pub(crate) async fn find(
@@ -130,9 +130,13 @@ pub(crate) async fn update(tx: &mut Tx, grant: &RolePermission) -> Result<(), Rb
 }
 
 pub(crate) async fn delete(tx: &mut Tx, grant: &RolePermission) -> Result<(), RbacError> {
-    tx.q("DELETE FROM role_permissions WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
-        .bind(grant.id.as_uuid())
+    // Named by what is unique of it too: either may be what is damaged.
+    tx.q("DELETE FROM role_permissions WHERE tenant_id IS NOT DISTINCT FROM $1
+          AND (id = $2 OR (role_id = $3 AND permission_id = $4))")
         .bind(tenant_uuid(grant.tenant_id))
+        .bind(grant.id.as_uuid())
+        .bind(grant.role_id.as_uuid())
+        .bind(grant.permission_id.as_uuid())
         .run()
         .await?;
     Ok(())
@@ -155,6 +159,7 @@ pub(crate) async fn list(
     let filters = |sql: &mut SqlBuilder| {
         sql.push(" WHERE ");
         visible.push(sql, "tenant_id");
+        readable_ids(sql);
         if let Some(role) = query.role_id {
             sql.push(" AND role_id = ").value(role.as_uuid());
         }
@@ -168,7 +173,7 @@ pub(crate) async fn list(
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<GrantRow>().await?;
-    let mut page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
+    let mut page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id.or_nil()));
     if query.with_total {
         page.total = Some(total(conn, "role_permissions", filters).await?);
     }

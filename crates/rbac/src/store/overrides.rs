@@ -1,44 +1,44 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{OverrideId, Page, PermissionId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
-use uuid::Uuid;
 
-use super::{Visible, assignee, tenant_uuid, total};
+use super::{
+    Visible,
+    columns::{End, Id, Said, end, rule, shown_assignee},
+    is_of, owners, readable_ids, tenant_uuid, total,
+};
 use crate::{
-    Assignee, Override, OverrideQuery, RbacError,
-    model::{condition_text, stored_rule},
+    Assignee, AssigneeKind, Condition, Effect, Override, OverrideQuery, RbacError, model::condition_text,
 };
 
 #[derive(sqlx::FromRow)]
 struct OverrideRow {
-    id: Uuid,
-    tenant_id: Option<Uuid>,
-    subject_kind: String,
-    subject_id: Uuid,
-    permission_id: Uuid,
-    effect: String,
-    condition: Option<String>,
-    expires_at: Option<DateTime<Utc>>,
+    id: Id,
+    tenant_id: Option<Id>,
+    subject_kind: Said<AssigneeKind>,
+    subject_id: Id,
+    permission_id: Id,
+    effect: Said<Effect>,
+    condition: Option<Said<Condition>>,
+    expires_at: End,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<OverrideRow> for Override {
-    type Error = RbacError;
-
-    fn try_from(row: OverrideRow) -> Result<Self, RbacError> {
-        let (effect, condition) = stored_rule(&row.effect, row.condition.as_deref());
-        Ok(Self {
-            id: row.id.into(),
-            tenant_id: row.tenant_id.map(TenantId::from),
-            assignee: assignee("permission_overrides", row.id, &row.subject_kind, row.subject_id)?,
-            permission_id: row.permission_id.into(),
+impl From<OverrideRow> for Override {
+    fn from(row: OverrideRow) -> Self {
+        let (effect, condition) = rule(row.effect, row.condition);
+        Self {
+            id: row.id.or_nil().into(),
+            tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
+            assignee: shown_assignee(&row.subject_kind, row.subject_id),
+            permission_id: row.permission_id.or_nil().into(),
             effect,
             condition,
-            expires_at: row.expires_at,
+            expires_at: end(effect, row.expires_at),
             created_at: row.created_at,
             updated_at: row.updated_at,
-        })
+        }
     }
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn find(
         .bind(tenant_uuid(tenant))
         .opt::<OverrideRow>()
         .await?;
-    row.map(Override::try_from).transpose()
+    Ok(row.map(Override::from))
 }
 
 /// The rule of exactly this owner.
@@ -100,8 +100,8 @@ pub(crate) async fn find_pair(
         .all::<OverrideRow>()
         .await?;
     // SQLite shows the platform's rows as well.
-    let own = row.into_iter().find(|row| row.tenant_id == tenant_uuid(owner));
-    own.map(Override::try_from).transpose()
+    let own = row.into_iter().find(|row| is_of(row.tenant_id, owner));
+    Ok(own.map(Override::from))
 }
 
 /// The rules of exactly this owner for one subject.
@@ -120,14 +120,19 @@ pub(crate) async fn of_assignee(
         .bind(tenant_uuid(owner))
         .all::<OverrideRow>()
         .await?;
-    let own = rows.into_iter().filter(|row| row.tenant_id == tenant_uuid(owner));
-    own.map(Override::try_from).collect()
+    let own = rows.into_iter().filter(|row| is_of(row.tenant_id, owner));
+    Ok(own.map(Override::from).collect())
 }
 
 pub(crate) async fn delete(tx: &mut Tx, rule: &Override) -> Result<(), RbacError> {
-    tx.q("DELETE FROM permission_overrides WHERE id = $1 AND (tenant_id = $2 OR tenant_id IS NULL)")
-        .bind(rule.id.as_uuid())
+    // Named by what is unique of it too: either may be what is damaged.
+    tx.q("DELETE FROM permission_overrides WHERE tenant_id IS NOT DISTINCT FROM $1
+          AND (id = $2 OR (subject_id = $3 AND subject_kind = $4 AND permission_id = $5))")
         .bind(tenant_uuid(rule.tenant_id))
+        .bind(rule.id.as_uuid())
+        .bind(rule.assignee.id)
+        .bind(rule.assignee.kind.as_str())
+        .bind(rule.permission_id.as_uuid())
         .run()
         .await?;
     Ok(())
@@ -142,9 +147,9 @@ pub(crate) async fn owners_of(
         .q("SELECT tenant_id FROM permission_overrides WHERE subject_id = $1 AND subject_kind = $2 GROUP BY tenant_id")
         .bind(assignee.id)
         .bind(assignee.kind.as_str())
-        .all::<(Option<Uuid>,)>()
+        .all::<(Option<Id>,)>()
         .await?;
-    Ok(rows.into_iter().map(|(tenant,)| tenant.map(TenantId::from)).collect())
+    Ok(owners(rows))
 }
 
 /// Lists the rules of `visible`.
@@ -158,6 +163,7 @@ pub(crate) async fn list(
     let filters = |sql: &mut SqlBuilder| {
         sql.push(" WHERE ");
         visible.push(sql, "tenant_id");
+        readable_ids(sql);
         if let Some(assignee) = query.assignee {
             sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
             sql.push(" AND subject_id = ").value(assignee.id);
@@ -173,9 +179,9 @@ pub(crate) async fn list(
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<OverrideRow>().await?;
-    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id.or_nil()));
     let total =
         if query.with_total { Some(total(conn, "permission_overrides", filters).await?) } else { None };
-    let items = page.items.into_iter().map(Override::try_from).collect::<Result<_, _>>()?;
+    let items = page.items.into_iter().map(Override::from).collect();
     Ok(Page { items, next_cursor: page.next_cursor, total })
 }

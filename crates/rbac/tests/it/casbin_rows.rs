@@ -1,15 +1,16 @@
 //! The adapter on both engines, and the way of native roles through casbin's text and back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use casbin::{CoreApi as _, DefaultModel, Enforcer, Filter, MgmtApi as _};
-use stylobate_core::RequestContext;
-use stylobate_db::Db;
+use stylobate_core::{BoxFuture, Clock as _, RequestContext, TenantId};
+use stylobate_db::{Db, Error, Participant, Pending, Takes, Tx};
 use stylobate_rbac::{
     Authorizer as _, CasbinAdapter, CasbinImport, CasbinInvalid, CasbinModel, CasbinRules, Effect, Engine,
     GrantRule, NewAclEntry, NewOverride, Rbac, RbacError, Resource, default_catalogue,
 };
 use stylobate_testkit::{TestDb, both_engines};
+use tokio::sync::Notify;
 
 use crate::world::{SETS, World};
 
@@ -108,6 +109,61 @@ async fn rows_that_are_no_rules_are_refused_or_left_out(db: TestDb) {
     assert_eq!((rules.len(), problems.len()), (1, 1));
     insert("deny").await;
     assert_eq!(adapter.rules().await.unwrap().map(|_| ()), Err(CasbinInvalid::Denial { rule: 3 }));
+}
+
+/// Holds transactions up before they commit.
+#[derive(Default)]
+struct Gate {
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Participant for Gate {
+    fn takes(&self) -> Takes {
+        Takes { audit: true, events: false }
+    }
+
+    fn before_commit<'a>(&'a self, _: &'a mut Tx, _: &'a Pending) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async {
+            self.reached.notify_one();
+            self.opened.notified().await;
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_saves_second_waits_for_the_first() {
+    // Nobody has written anything of this organisation: there is no row yet that could be locked. SQLite has one writer.
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    let mut system = RequestContext::system("test");
+    system.principal.tenant = Some(TenantId::new(world.clock.now()));
+    let rules = |name: &str| {
+        CasbinRules::parse(&format!("p, {name}, t, *, own.x, allow\ng, {name}, lead, t\n")).unwrap().0
+    };
+    let gate = Arc::new(Gate::default());
+    let db = world.db.open(&[Arc::clone(&gate) as _]).await;
+    let slow = CasbinAdapter::new(db, Arc::clone(&world.clock) as _, system.clone());
+    let ada = rules("ada");
+    let first = tokio::spawn(async move { slow.replace(&ada).await });
+    gate.reached.notified().await;
+    let quick = adapter(&world, system.clone());
+    let bob = rules("bob");
+    let second = tokio::spawn(async move { quick.replace(&bob).await });
+    // Until it waits, or is through.
+    let mut reader = world.db.read().await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let settled = async {
+        while !second.is_finished() && reader.q(waiting).scalar::<i64>().await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), settled).await.expect("the second to wait");
+    gate.opened.notify_one();
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    let stored = adapter(&world, system).rules().await.unwrap().unwrap().0;
+    assert_eq!(stored.to_csv(), rules("bob").to_csv());
 }
 
 both_engines!(native_roles_survive_the_way_through_casbin, SETS);

@@ -1,14 +1,19 @@
 //! Rows that somebody has damaged in the database: each costs its own rule and nothing else.
 
-use stylobate_core::{AclId, OverrideId, PermissionId, Principal, RoleId};
-use stylobate_db::{Scope, Sql};
+use chrono::DateTime;
+use stylobate_core::{PermissionId, Principal};
+use stylobate_db::{ConstraintKind, Error, Scope, Sql};
 use stylobate_rbac::{
-    Assignee, AssigneeKind, Authorizer as _, Condition, Effect, NewAclEntry, NewOverride, PolicyProblem,
-    Resource,
+    AclQuery, AssigneeKind, AssignmentQuery, Authorizer as _, Condition, Effect, NewAclEntry, NewOverride,
+    OverrideQuery, PolicyProblem, Resource, RolePermissionQuery,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{SETS, World, may, rbac};
+use crate::world::{SETS, World, lift_end_checks, may, rbac};
+
+fn unreadable(table: &'static str, column: &'static str, id: uuid::Uuid) -> PolicyProblem {
+    PolicyProblem::Unreadable { table, column, id: Some(id) }
+}
 
 async fn damaged_rules_are_reported_and_deny(db: TestDb) {
     // A11: rows that were changed behind the program's back.
@@ -57,9 +62,8 @@ async fn a_time_that_cannot_be_read_is_over_for_what_allows() {
     let (context, person) = (world.in_a(), world.person());
     let (reader, writer) =
         (world.role_with("reader", "user.read").await.id, world.role_with("writer", "user.update").await.id);
-    for role in [reader, writer] {
-        world.rbac.assign(&context, person, role).await.unwrap();
-    }
+    let held = world.rbac.assign(&context, person, reader).await.unwrap().value;
+    world.rbac.assign(&context, person, writer).await.unwrap();
     let delete = world.permission("user.delete").await;
     let denied =
         world.rbac.set_override(&context, NewOverride::new(person, delete, Effect::Deny)).await.unwrap();
@@ -75,7 +79,10 @@ async fn a_time_that_cannot_be_read_is_over_for_what_allows() {
     let problems = world.rbac.problems(Some(world.a));
     assert_eq!(
         problems,
-        [PolicyProblem::Assignment(person.into(), reader), PolicyProblem::Override(denied.value.id)]
+        [
+            unreadable("role_assignments", "expires_at", held.id.as_uuid()),
+            unreadable("permission_overrides", "expires_at", denied.value.id.as_uuid())
+        ]
     );
 }
 
@@ -83,10 +90,10 @@ async fn an_end_that_is_no_time_is_reported(db: TestDb) {
     // A11: PostgreSQL holds ends that no clock reaches or that were never, SQLite any text, UTF-8 or not.
     let world = World::new(db).await;
     let (context, person) = (world.in_a(), world.person());
-    let mut roles = Vec::new();
+    let (mut roles, mut held) = (Vec::new(), Vec::new());
     for key in ["user.read", "user.update", "role.read"] {
         let role = world.role_with(key, key).await.id;
-        world.rbac.assign(&context, person, role).await.unwrap();
+        held.push(world.rbac.assign(&context, person, role).await.unwrap().value.id);
         roles.push(role);
     }
     let mut rules = Vec::new();
@@ -97,6 +104,7 @@ async fn an_end_that_is_no_time_is_reported(db: TestDb) {
     let entry =
         NewAclEntry::new(("document", "7"), person, world.permission("user.read").await, Effect::Deny);
     let entry = world.rbac.set_acl_entry(&context, entry).await.unwrap().value.id;
+    lift_end_checks(&world.db).await;
     let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
     let damages = [
         Sql::Per {
@@ -142,11 +150,11 @@ async fn an_end_that_is_no_time_is_reported(db: TestDb) {
     let problems = other.problems(Some(world.a));
     assert_eq!(problems.len(), 5, "{problems:?}");
     for problem in [
-        PolicyProblem::Assignment(person.into(), roles[0]),
-        PolicyProblem::Assignment(person.into(), roles[1]),
-        PolicyProblem::Override(rules[0]),
-        PolicyProblem::Override(rules[1]),
-        PolicyProblem::Acl(entry),
+        unreadable("role_assignments", "expires_at", held[0].as_uuid()),
+        unreadable("role_assignments", "expires_at", held[1].as_uuid()),
+        unreadable("permission_overrides", "expires_at", rules[0].as_uuid()),
+        unreadable("permission_overrides", "expires_at", rules[1].as_uuid()),
+        unreadable("acl_entries", "expires_at", entry.as_uuid()),
     ] {
         assert!(problems.contains(&problem), "{problem:?} is not in {problems:?}");
     }
@@ -160,7 +168,7 @@ async fn a_kind_of_subject_that_is_not_known_is_reported() {
     let (context, person) = (world.in_a(), world.person());
     let role = world.role_with("reader", "user.read").await.id;
     let (read, update) = (world.permission("user.read").await, world.permission("user.update").await);
-    world.rbac.assign(&context, person, role).await.unwrap();
+    let held = world.rbac.assign(&context, person, role).await.unwrap().value.id;
     let rule = NewOverride::new(person, update, Effect::Allow);
     let rule = world.rbac.set_override(&context, rule).await.unwrap().value.id;
     let entry = NewAclEntry::new(("document", "7"), person, read, Effect::Deny);
@@ -188,11 +196,24 @@ async fn a_kind_of_subject_that_is_not_known_is_reported() {
     assert_eq!(
         other.problems(Some(world.a)),
         [
-            PolicyProblem::Assignment(person.into(), role),
-            PolicyProblem::Override(rule),
-            PolicyProblem::Acl(entry)
+            unreadable("role_assignments", "subject_kind", held.as_uuid()),
+            unreadable("permission_overrides", "subject_kind", rule.as_uuid()),
+            unreadable("acl_entries", "subject_kind", entry.as_uuid())
         ]
     );
+
+    // They are listed, and can be taken away.
+    let assignments = world.rbac.list_assignments(&context, &AssignmentQuery::default()).await.unwrap().items;
+    let found = assignments.iter().find(|one| one.id == held).unwrap();
+    assert_eq!((found.assignee.kind, found.assignee.id), (AssigneeKind::Unreadable, person.as_uuid()));
+    let overrides = world.rbac.overrides(&context, &OverrideQuery::default()).await.unwrap().items;
+    assert_eq!((overrides[0].id, overrides[0].assignee.kind), (rule, AssigneeKind::Unreadable));
+    let entries = world.rbac.acl_entries(&context, &AclQuery::default()).await.unwrap().items;
+    assert_eq!((entries[0].id, entries[0].assignee.kind), (entry, AssigneeKind::Unreadable));
+    world.rbac.delete_assignment(&context, held).await.unwrap();
+    world.rbac.remove_override(&context, rule).await.unwrap();
+    world.rbac.remove_acl_entry(&context, entry).await.unwrap();
+    assert!(world.rbac.problems(Some(world.a)).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,12 +234,11 @@ async fn rows_that_cannot_be_read_give_nothing_and_the_rest_works() {
     );
     world.rbac.add_parent(&context, heir, lost).await.unwrap();
     world.rbac.add_parent(&context, heir, passed).await.unwrap();
-    world.rbac.attach(&context, lost, world.permission("own.a").await).await.unwrap();
-    for role in [heir, lost] {
-        world.rbac.assign(&context, hurt, role).await.unwrap();
-    }
+    let own_a = world.rbac.attach(&context, lost, world.permission("own.a").await).await.unwrap().value.id;
+    world.rbac.assign(&context, hurt, heir).await.unwrap();
+    let of_lost = world.rbac.assign(&context, hurt, lost).await.unwrap().value.id;
     let guest = world.role("guest").await.id;
-    world.rbac.assign(&context, hurt, guest).await.unwrap();
+    let of_guest = world.rbac.assign(&context, hurt, guest).await.unwrap().value.id;
     let (own_b, own_d) = (world.permission("own.b").await, world.permission("own.d").await);
     world.rbac.attach(&context, role, own_d).await.unwrap();
     let ids: Vec<PermissionId> = {
@@ -287,29 +307,207 @@ async fn rows_that_cannot_be_read_give_nothing_and_the_rest_works() {
     assert!(other.check(&hurt_principal, "own.c").is_allowed(), "what is readable is inherited");
     assert!(!other.check(&hurt_principal, "own.a").is_allowed());
 
-    let (nil, nobody) = (RoleId::from_uuid(uuid::Uuid::nil()), uuid::Uuid::nil());
-    let no_permission = PermissionId::from_uuid(nobody);
-    let own_a = world.permission("own.a").await;
+    let nameless = |table| PolicyProblem::Unreadable { table, column: "id", id: None };
     let problems = other.problems(Some(world.a));
     for problem in [
-        PolicyProblem::Grant(nil, no_permission),
-        PolicyProblem::Grant(nil, own_a),
-        PolicyProblem::Inheritance(heir, nil),
-        PolicyProblem::Assignment(hurt.into(), nil),
-        PolicyProblem::Assignment(Assignee { kind: AssigneeKind::Person, id: nobody }, guest),
-        PolicyProblem::PermissionKey(no_permission),
+        nameless("roles"),
+        unreadable("role_permissions", "role_id", own_a.as_uuid()),
+        unreadable("role_parents", "parent_id", heir.as_uuid()),
+        unreadable("role_assignments", "role_id", of_lost.as_uuid()),
+        unreadable("role_assignments", "subject_id", of_guest.as_uuid()),
+        nameless("permissions"),
         PolicyProblem::PermissionKey(own_d),
         PolicyProblem::GrantCondition(role, ids[4]),
-        PolicyProblem::Override(OverrideId::from_uuid(nobody)),
+        nameless("permission_overrides"),
         PolicyProblem::OverrideCondition(rules[1]),
-        PolicyProblem::Override(rules[2]),
-        PolicyProblem::Acl(entries[0]),
-        PolicyProblem::Acl(entries[1]),
-        PolicyProblem::Acl(entries[2]),
-        PolicyProblem::Acl(AclId::from_uuid(nobody)),
+        unreadable("permission_overrides", "subject_id", rules[2].as_uuid()),
+        unreadable("acl_entries", "resource_id", entries[0].as_uuid()),
+        unreadable("acl_entries", "resource_kind", entries[1].as_uuid()),
+        unreadable("acl_entries", "subject_id", entries[2].as_uuid()),
+        nameless("acl_entries"),
     ] {
         assert!(problems.contains(&problem), "{problem:?} is not in {problems:?}");
     }
     // Two of the overrides have no id that could tell them apart.
     assert_eq!(problems.len(), 16, "{problems:?}");
+
+    // Nothing of it stops a list, or keeps the person from being removed.
+    world.rbac.list_assignments(&context, &AssignmentQuery::default()).await.unwrap();
+    world.rbac.overrides(&context, &OverrideQuery::default()).await.unwrap();
+    world.rbac.list_role_permissions(&context, &RolePermissionQuery::default()).await.unwrap();
+    let listed = world.rbac.acl_entries(&context, &AclQuery::default()).await.unwrap().items;
+    assert_eq!(listed.len(), 3, "one has no id");
+    for id in &entries[..3] {
+        world.rbac.remove_acl_entry(&context, *id).await.unwrap();
+    }
+    let removed = world
+        .db
+        .transact(Scope::Tenant(world.a), async |tx| {
+            world.rbac.remove_subject(tx, &context, world.a, person).await
+        })
+        .await;
+    assert_eq!(removed.unwrap(), 1);
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    assert_eq!(world.rbac.check(&principal, "role.read").reason.code(), "no_assignment");
+}
+
+async fn rules_with_a_damaged_end_are_listed_and_can_be_taken_away(db: TestDb) {
+    // A11
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await.id;
+    lift_end_checks(&world.db).await;
+    let damage = async || {
+        let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+        for damage in [
+            Sql::Per {
+                pg: "UPDATE role_assignments SET expires_at = 'infinity' WHERE subject_id = $1",
+                lite: "UPDATE role_assignments SET expires_at = 'tomorrow' WHERE subject_id = $1",
+            },
+            Sql::Per {
+                pg: "UPDATE permission_overrides SET expires_at = '-infinity' WHERE subject_id = $1",
+                lite: "UPDATE permission_overrides SET expires_at = CAST(x'ff' AS TEXT) WHERE subject_id = $1",
+            },
+            Sql::Per {
+                pg: "UPDATE acl_entries SET expires_at = '290000-01-01' WHERE subject_id = $1",
+                lite: "UPDATE acl_entries SET expires_at = '' WHERE subject_id = $1",
+            },
+        ] {
+            tx.q(damage).bind(person.as_uuid()).run().await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    };
+    let update = world.permission("user.update").await;
+    let set = async || {
+        let held = world.rbac.assign(&context, person, role).await.unwrap().value;
+        let mut rules = Vec::new();
+        for (key, effect) in [("user.read", Effect::Allow), ("user.delete", Effect::Deny)] {
+            let rule = NewOverride::new(person, world.permission(key).await, effect);
+            rules.push(world.rbac.set_override(&context, rule).await.unwrap().value.id);
+        }
+        let entry = NewAclEntry::new(("document", "7"), person, update, Effect::Deny);
+        (held.id, rules, world.rbac.set_acl_entry(&context, entry).await.unwrap().value.id)
+    };
+    let (held, rules, entry) = set().await;
+    damage().await;
+
+    // Shown as it counts: what allows is over, what denies stays.
+    let over = Some(DateTime::UNIX_EPOCH);
+    let query = AssignmentQuery { assignee: Some(person.into()), ..AssignmentQuery::default() };
+    let listed = world.rbac.list_assignments(&context, &query).await.unwrap().items;
+    assert_eq!((listed[0].id, listed[0].expires_at), (held, over));
+    let listed = world.rbac.overrides(&context, &OverrideQuery::default()).await.unwrap().items;
+    let end = |id| listed.iter().find(|one| one.id == id).unwrap().expires_at;
+    assert_eq!([end(rules[0]), end(rules[1])], [over, None]);
+    let listed = world.rbac.acl_entries(&context, &AclQuery::default()).await.unwrap().items;
+    assert_eq!((listed[0].id, listed[0].expires_at), (entry, None));
+
+    world.rbac.unassign(&context, person, role).await.unwrap();
+    for rule in rules {
+        world.rbac.remove_override(&context, rule).await.unwrap();
+    }
+    world.rbac.remove_acl_entry(&context, entry).await.unwrap();
+    assert!(world.rbac.problems(Some(world.a)).is_empty());
+
+    // One that is over makes room, and renewing mends.
+    set().await;
+    damage().await;
+    let again = world.rbac.assign(&context, person, role).await.unwrap().value.id;
+    damage().await;
+    world.rbac.update_assignment(&context, again, None).await.unwrap();
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    assert!(may(&world, person, "user.read"));
+    // Whoever has such rules can leave.
+    damage().await;
+    let left = world
+        .db
+        .transact(Scope::Tenant(world.a), async |tx| {
+            world.rbac.remove_subject(tx, &context, world.a, person).await
+        })
+        .await;
+    assert_eq!(left.unwrap(), 1);
+    assert!(world.rbac.overrides(&context, &OverrideQuery::default()).await.unwrap().items.is_empty());
+}
+both_engines!(rules_with_a_damaged_end_are_listed_and_can_be_taken_away, SETS);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_that_is_none_is_listed_as_a_denial_and_can_be_taken_away() {
+    // A11: past the constraint, which on PostgreSQL only the owner of the tables can lift.
+    let world = World::new(TestDb::sqlite(SETS).await).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await.id;
+    let read = world.permission("user.read").await;
+    let rule = NewOverride::new(person, read, Effect::Allow);
+    let rule = world.rbac.set_override(&context, rule).await.unwrap().value.id;
+    let entry = NewAclEntry::new(("document", "7"), person, read, Effect::Allow);
+    let entry = world.rbac.set_acl_entry(&context, entry).await.unwrap().value.id;
+    let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+    tx.q("PRAGMA ignore_check_constraints = ON").run().await.unwrap();
+    for damage in [
+        "UPDATE role_permissions SET effect = CAST(x'ff' AS TEXT) WHERE role_id IN (SELECT id FROM roles WHERE name = 'reader')",
+        "UPDATE permission_overrides SET effect = 'perhaps'",
+        "UPDATE acl_entries SET effect = ''",
+    ] {
+        assert_eq!(tx.q(damage).run().await.unwrap(), 1);
+    }
+    tx.commit().await.unwrap();
+    let query = RolePermissionQuery { role_id: Some(role), ..RolePermissionQuery::default() };
+    let links = world.rbac.list_role_permissions(&context, &query).await.unwrap().items;
+    assert_eq!(links[0].effect, Effect::Deny);
+    let overrides = world.rbac.overrides(&context, &OverrideQuery::default()).await.unwrap().items;
+    assert_eq!(overrides[0].effect, Effect::Deny);
+    let entries = world.rbac.acl_entries(&context, &AclQuery::default()).await.unwrap().items;
+    assert_eq!(entries[0].effect, Effect::Deny);
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    assert_eq!(
+        world.rbac.problems(Some(world.a)),
+        [
+            unreadable("role_permissions", "effect", links[0].id.as_uuid()),
+            unreadable("permission_overrides", "effect", rule.as_uuid()),
+            unreadable("acl_entries", "effect", entry.as_uuid()),
+        ]
+    );
+    world.rbac.detach(&context, role, read).await.unwrap();
+    world.rbac.remove_override(&context, rule).await.unwrap();
+    world.rbac.remove_acl_entry(&context, entry).await.unwrap();
+    assert!(world.rbac.problems(Some(world.a)).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_assignment_without_an_id_can_be_taken_away() {
+    // A11: it counts, so it must be possible to end it. Only SQLite holds such a row.
+    let world = World::new(TestDb::sqlite(SETS).await).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await.id;
+    world.rbac.assign(&context, person, role).await.unwrap();
+    let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+    let damage = "UPDATE role_assignments SET id = x'616263' WHERE role_id = $1";
+    assert_eq!(tx.q(damage).bind(role.as_uuid()).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    assert!(may(&world, person, "user.read"));
+    world.rbac.unassign(&context, person, role).await.unwrap();
+    assert!(!may(&world, person, "user.read"));
+    assert!(world.rbac.problems(Some(world.a)).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_beyond_the_calendar_is_refused_by_postgresql() {
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await.id;
+    world.rbac.assign(&context, person, role).await.unwrap();
+    for damage in [
+        "UPDATE role_assignments SET expires_at = 'infinity'",
+        "UPDATE role_assignments SET expires_at = '-infinity'",
+        "UPDATE role_assignments SET expires_at = '0044-03-15 BC'",
+        "UPDATE role_assignments SET expires_at = '10000-01-01 00:00:00+00'",
+    ] {
+        let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+        let refused = tx.q(damage).run().await.unwrap_err();
+        assert!(
+            matches!(refused, Error::Constraint { kind: ConstraintKind::Check, .. }),
+            "{damage}: {refused}"
+        );
+    }
 }

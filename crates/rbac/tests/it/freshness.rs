@@ -9,7 +9,7 @@ use stylobate_rbac::{
 use stylobate_testkit::{TestDb, both_engines};
 use tokio::sync::Notify;
 
-use crate::world::{SETS, World, rbac};
+use crate::world::{SETS, World, lift_end_checks, rbac};
 
 /// Ten times what is promised: a test machine may be slow, but never this slow.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -167,6 +167,7 @@ async fn many_requests_load_one_tenant_once(db: TestDb) {
         task.await.unwrap().unwrap();
     }
     assert!(world.rbac.prepare(Some(world.a), None).is_none());
+    assert_eq!(world.rbac.loads(), 2, "the organisation's policy and the platform's");
 }
 both_engines!(many_requests_load_one_tenant_once, SETS);
 
@@ -199,6 +200,188 @@ async fn without_the_database_the_last_snapshot_serves_and_changes_are_refused(d
 }
 both_engines!(without_the_database_the_last_snapshot_serves_and_changes_are_refused, SETS);
 
+async fn a_load_that_fails_is_not_repeated_by_every_request(db: TestDb) {
+    // A11
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    other.follow().await.unwrap();
+    other.ensure(Some(world.a)).await.unwrap();
+    world.rbac.unassign(&context, person, role.id).await.unwrap();
+    let owner = world.db.open_as_owner().await;
+    let rename = async |statement: &'static str| {
+        let mut tx = owner.begin(Scope::Platform("test")).await.unwrap();
+        tx.q(statement).run().await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    // The epochs can be read, the policy cannot.
+    rename("ALTER TABLE role_parents RENAME TO role_parents_away").await;
+    let before = other.loads();
+    other.follow().await.unwrap_err();
+    for _ in 0..20 {
+        other.ensure(Some(world.a)).await.unwrap();
+    }
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert!(other.check(&principal, "user.read").is_allowed(), "the last policy serves");
+    // One for the look; another only if the machine is so slow that a second has passed meanwhile.
+    assert!(other.loads() - before < 10, "{} loads", other.loads() - before);
+    // Nothing serves for an organisation that was never loaded, and that is not asked for each time either.
+    let before = other.loads();
+    for _ in 0..20 {
+        other.ensure(Some(world.b)).await.unwrap_err();
+    }
+    assert!(other.loads() - before < 10, "{} loads", other.loads() - before);
+    rename("ALTER TABLE role_parents_away RENAME TO role_parents").await;
+    other.follow().await.unwrap();
+    assert!(!other.check(&principal, "user.read").is_allowed());
+}
+both_engines!(a_load_that_fails_is_not_repeated_by_every_request, SETS);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_hangs_the_last_snapshot_serves() {
+    // A11. SQLite's readers wait for nobody.
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    other.follow().await.unwrap();
+    other.ensure(Some(world.a)).await.unwrap();
+    world.rbac.unassign(&context, person, role.id).await.unwrap();
+    let owner = world.db.open_as_owner().await;
+    let mut tx = owner.begin(Scope::Platform("test")).await.unwrap();
+    tx.q("LOCK TABLE role_parents IN ACCESS EXCLUSIVE MODE").run().await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    let asks = async {
+        other.follow().await.unwrap_err();
+        // Each would wait two seconds, or as long as the database lets it.
+        for _ in 0..100 {
+            if let Some(loading) = other.prepare(principal.tenant, None) {
+                loading.await.unwrap();
+            }
+            assert!(other.check(&principal, "user.read").is_allowed());
+        }
+    };
+    tokio::time::timeout(PATIENCE, asks).await.expect("answers while the database hangs");
+    tx.rollback().await.unwrap();
+    let catches_up = async {
+        while other.follow().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, catches_up).await.expect("a look that works again");
+    assert!(!other.check(&principal, "user.read").is_allowed());
+}
+
+async fn a_change_is_found_whatever_the_clock_of_its_writer_says(db: TestDb) {
+    // A11: another process, two hours behind, and of a version that knows nothing of how changes are counted.
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("reader", "user.read").await;
+    world.rbac.assign(&context, person, role.id).await.unwrap();
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    other.follow().await.unwrap();
+    other.ensure(Some(world.a)).await.unwrap();
+    other.follow().await.unwrap();
+    let behind = stylobate_core::Clock::now(&*world.clock) - chrono::TimeDelta::hours(2);
+    let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+    let revoke = "DELETE FROM role_assignments WHERE role_id = $1";
+    assert_eq!(tx.q(revoke).bind(role.id.as_uuid()).run().await.unwrap(), 1);
+    let bump = "UPDATE policy_epochs SET epoch = epoch + 1, changed_at = $1 WHERE scope_id = $2";
+    assert_eq!(tx.q(bump).bind(behind).bind(world.a.as_uuid()).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    other.follow().await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert!(!other.check(&principal, "user.read").is_allowed());
+    // What changed is told once.
+    let before = other.loads();
+    other.follow().await.unwrap();
+    assert_eq!(other.loads(), before);
+}
+both_engines!(a_change_is_found_whatever_the_clock_of_its_writer_says, SETS);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_commits_late_is_found() {
+    // A11: begun before others that have been seen long since. SQLite has one writer at a time.
+    let world = World::new(TestDb::postgres(SETS).await).await;
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    other.follow().await.unwrap();
+    for tenant in [world.a, world.b] {
+        other.ensure(Some(tenant)).await.unwrap();
+    }
+    let before = other.engine().epoch(Some(world.a)).unwrap();
+    let mut late = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+    let bump = "UPDATE policy_epochs SET epoch = epoch + 1 WHERE scope_id = $1";
+    assert_eq!(late.q(bump).bind(world.a.as_uuid()).run().await.unwrap(), 1);
+    for _ in 0..3 {
+        let mut tx = world.db.begin(Scope::Tenant(world.b)).await.unwrap();
+        tx.q(bump).bind(world.b.as_uuid()).run().await.unwrap();
+        tx.commit().await.unwrap();
+        other.follow().await.unwrap();
+    }
+    assert_eq!(other.engine().epoch(Some(world.a)), Some(before));
+    late.commit().await.unwrap();
+    other.follow().await.unwrap();
+    assert_eq!(other.engine().epoch(Some(world.a)), Some(before + 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_of_nobody_keeps_no_other_from_being_followed() {
+    // A11: only SQLite holds an id that is none.
+    let world = World::new(TestDb::sqlite(SETS).await).await;
+    let other = rbac(world.db.open(&[]).await, &world.clock);
+    let mut tx = world.db.begin(Scope::Platform("test")).await.unwrap();
+    tx.q("INSERT INTO policy_epochs (scope_id, epoch, changed_at) SELECT x'ffff', 1, changed_at FROM policy_epochs LIMIT 1")
+        .run()
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    other.follow().await.unwrap();
+    other.ensure(Some(world.a)).await.unwrap();
+    let before = other.engine().epoch(Some(world.a)).unwrap();
+    // All of them change, the one of nobody too.
+    let mut tx = world.db.begin(Scope::Platform("test")).await.unwrap();
+    tx.q("UPDATE policy_epochs SET epoch = epoch + 1").run().await.unwrap();
+    tx.commit().await.unwrap();
+    other.follow().await.unwrap();
+    assert_eq!(other.engine().epoch(Some(world.a)), Some(before + 1));
+    world.rbac.invalidate(&RequestContext::system("test"), None).await.unwrap();
+    other.follow().await.unwrap();
+    assert_eq!(other.engine().epoch(Some(world.a)), Some(before + 2));
+}
+
+async fn a_tenant_without_policy_is_not_invalidated_into_being(db: TestDb) {
+    let world = World::new(db).await;
+    let system = RequestContext::system("test");
+    let nobody = stylobate_core::TenantId::new(stylobate_core::Clock::now(&*world.clock));
+    let written = world.rbac.invalidate(&system, Some(nobody)).await.unwrap();
+    assert_eq!((written.value, written.epoch), (0, 0));
+    let mut reader = world.db.read().await.unwrap();
+    let rows = "SELECT count(*) FROM policy_epochs WHERE scope_id = $1";
+    assert_eq!(reader.q(rows).bind(nobody.as_uuid()).scalar::<i64>().await.unwrap(), 0);
+    drop(reader);
+    assert_eq!(world.rbac.invalidate(&system, Some(world.a)).await.unwrap().value, 1);
+}
+both_engines!(a_tenant_without_policy_is_not_invalidated_into_being, SETS);
+
+async fn a_change_hints_at_itself(db: TestDb) {
+    let world = World::new(db).await;
+    // Across processes on PostgreSQL only.
+    let elsewhere = match world.db.engine() {
+        stylobate_db::Engine::Postgres => world.db.open(&[]).await,
+        stylobate_db::Engine::Sqlite => stylobate_db::Db::clone(&world.db),
+    };
+    let mut hints = elsewhere.hints("policy");
+    if elsewhere.engine() == stylobate_db::Engine::Postgres {
+        tokio::time::timeout(PATIENCE, hints.next()).await.expect("word that it listens");
+    }
+    world.role("new").await;
+    tokio::time::timeout(PATIENCE, hints.next()).await.expect("a hint");
+}
+both_engines!(a_change_hints_at_itself, SETS);
+
 async fn a_damaged_row_denies_and_the_rest_works(db: TestDb) {
     // A11: a policy row that was changed behind the program's back.
     let world = World::new(db).await;
@@ -230,6 +413,7 @@ async fn a_damaged_row_keeps_no_revocation_from_counting(db: TestDb) {
     world.rbac.ensure(Some(world.a)).await.unwrap();
     let principal = Principal::person(person).in_tenant(world.a);
     assert!(world.rbac.check(&principal, "user.read").is_allowed());
+    lift_end_checks(&world.db).await;
     for damage in [
         Sql::Per {
             pg: "UPDATE permission_overrides SET expires_at = 'infinity'",

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use stylobate_core::{Clock as _, PermissionId, PersonId, Principal, RequestContext, RoleId, TenantId};
-use stylobate_db::{Db, Scope, Tx};
+use stylobate_db::{Db, Engine, Scope, Tx};
 use stylobate_rbac::{
     Authorizer as _, MIGRATIONS, NewPermission, NewRole, PermissionQuery, Rbac, Role, SUPER_ADMIN,
     default_catalogue,
@@ -100,4 +100,22 @@ pub(crate) fn rbac(db: Db, clock: &Arc<ManualClock>) -> Rbac {
 /// Whether a person may do something in the first organisation, on nothing in particular.
 pub(crate) fn may(world: &World, person: PersonId, name: &str) -> bool {
     world.rbac.check(&Principal::person(person).in_tenant(world.a), name).is_allowed()
+}
+
+/// Takes away what keeps PostgreSQL from holding ends beyond the calendar, as in rows from before there was that.
+pub(crate) async fn lift_end_checks(db: &TestDb) {
+    if db.engine() == Engine::Sqlite {
+        return;
+    }
+    let owner = db.open_as_owner().await;
+    let mut tx = owner.begin(Scope::Platform("test")).await.unwrap();
+    for statement in [
+        "ALTER TABLE role_assignments DROP CONSTRAINT role_assignments_expires_at_check",
+        "ALTER TABLE permission_overrides DROP CONSTRAINT permission_overrides_expires_at_check",
+        "ALTER TABLE acl_entries DROP CONSTRAINT acl_entries_expires_at_check",
+    ] {
+        tx.q(statement).run().await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    owner.close().await;
 }
