@@ -18,6 +18,7 @@ mod filter;
 mod holdings;
 mod index;
 mod key;
+mod meaning;
 #[cfg(feature = "sql")]
 mod model;
 mod named_roles;

@@ -9,7 +9,7 @@ use stylobate_core::{OverrideId, RoleId, TenantId};
 use super::{Case, Engine, asked, unless_it_panics};
 use crate::{
     Assignee, Decision, Effect, ExplainedRule, Explanation, Policy, Question, RuleState,
-    snapshot::{Asked, Named, Origin, Reach, Snapshot, Stance, Things},
+    snapshot::{Asked, NamedPermission, Origin, Reach, Snapshot, Stance, Things},
 };
 
 /// One permission that a subject has, and through what.
@@ -37,7 +37,7 @@ impl Engine {
     pub fn effective(&self, tenant: Option<TenantId>, assignee: Assignee) -> Vec<EffectivePermission> {
         let loaded = self.loaded(tenant);
         let (own, platform, now) = (loaded.tenant(), loaded.platform(), self.clock.now());
-        let mut named: Vec<Named<'_>> = Vec::new();
+        let mut named: Vec<NamedPermission<'_>> = Vec::new();
         for (snapshot, beyond) in [(own, None), (platform, own)] {
             if let Some(snapshot) = snapshot {
                 snapshot.allowed(assignee, now, beyond, |one| named.push(one));
@@ -49,8 +49,8 @@ impl Engine {
             .into_iter()
             .filter_map(|one| {
                 let asked = match one {
-                    Named::Declared(place) => Asked::Declared(place, self.catalogue.at(place)?),
-                    Named::Own(name) => Asked::Own(name),
+                    NamedPermission::Declared(place) => Asked::Declared(place, self.catalogue.at(place)?),
+                    NamedPermission::Own(name) => Asked::Own(name),
                 };
                 let is_off =
                     [own, platform].into_iter().flatten().any(|snapshot| snapshot.is_inactive(asked));
@@ -181,9 +181,9 @@ fn effective_one(
         let _ = snapshot.visit(assignee, asked, Things::None, |rule| {
             if rule.effect == Effect::Allow && !rule.is_over(|| now) {
                 match rule.origin {
-                    Origin::Role(role) => roles.push(role.id()),
+                    Origin::Role(id) => roles.push(id),
                     Origin::Override(id) => overrides.push(id),
-                    Origin::Acl(..) => {}
+                    Origin::Acl(_) => {}
                 }
             }
             ControlFlow::Continue(())

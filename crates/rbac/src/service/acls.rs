@@ -47,7 +47,7 @@ impl Rbac {
             };
             let before = acls::find_same(tx, &after).await?;
             let own = change.own(tx, &[]).await?;
-            let claim = own.claim(new.permission, None).map(|claim| after.narrow(claim));
+            let claim = own.claim(new.permission, new.effect, None).map(|claim| after.narrow(claim));
             own.require_claims([claim])?;
             if let Some(before) = &before {
                 if before.denies_at(now) {

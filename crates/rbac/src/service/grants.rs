@@ -53,7 +53,7 @@ impl Rbac {
             change.rbac.owned_role(tx, owner, role).await?;
             change.rbac.permission_to_rule_on(tx, owner, permission).await?;
             let own = change.own(tx, &[]).await?;
-            own.require_claims([own.claim(permission, rule.condition.clone())])?;
+            own.require_claims([own.claim(permission, rule.effect, rule.condition.clone())])?;
             let now = change.rbac.now();
             let link = RolePermission {
                 id: RolePermissionId::new(now),
@@ -94,7 +94,7 @@ impl Rbac {
                 return Ok(after);
             }
             let own = change.own(tx, &[]).await?;
-            own.require_claims([own.claim(before.permission_id, rule.condition.clone())])?;
+            own.require_claims([own.claim(before.permission_id, rule.effect, rule.condition.clone())])?;
             if before.effect == Effect::Deny {
                 own.require_claims([own.denied(before.permission_id)])?;
             }

@@ -11,7 +11,11 @@ use crate::{
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_parent" };
 
 /// More parents than anybody keeps apart.
-const PARENTS_MAX: usize = 32;
+pub(super) const PARENTS_MAX: usize = 32;
+
+pub(super) fn too_many_parents() -> RbacError {
+    RbacError::Invalid { field: "role_id", code: "too_many", message: "has 32 parents already" }
+}
 
 impl Rbac {
     /// Lets `role` inherit all rules of `parent`, its denials too. Both belong to the caller's tenant: a tenant's role never
@@ -89,24 +93,6 @@ impl Rbac {
         tx.rollback().await?;
         Ok(links)
     }
-
-    /// The next 200 roles at most that inherit from `role` directly, in the order of their ids and after `after`.
-    ///
-    /// # Errors
-    /// [`RbacError::NotFound`] when there is no such role.
-    pub async fn heirs_of(
-        &self,
-        context: &RequestContext,
-        role: RoleId,
-        after: Option<RoleId>,
-    ) -> Result<Vec<RoleParent>, RbacError> {
-        let owner = context.principal.tenant;
-        let mut tx = self.db.begin_read(scope_of(owner, "read the inheritance of a platform role")).await?;
-        roles::find(&mut tx, owner, role).await?.ok_or(RbacError::NotFound { entity: "role" })?;
-        let links = parents::heirs_of(&mut tx, owner, role, after, 200).await?;
-        tx.rollback().await?;
-        Ok(links)
-    }
 }
 
 impl Policy {
@@ -130,8 +116,7 @@ fn require_parent_fits(links: &[(RoleId, RoleId)], role: RoleId, parent: RoleId)
         return Err(RbacError::RoleCycle);
     }
     if links.iter().filter(|(heir, _)| *heir == role).count() >= PARENTS_MAX {
-        let message = "has 32 parents already";
-        return Err(RbacError::Invalid { field: "role_id", code: "too_many", message });
+        return Err(too_many_parents());
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ impl Rbac {
             let now = change.rbac.now();
             let before = overrides::find_pair(tx, owner, new.assignee, new.permission).await?;
             let own = change.own(tx, &[]).await?;
-            let claim = own.claim(new.permission, new.condition.clone());
+            let claim = own.claim(new.permission, new.effect, new.condition.clone());
             own.require_claims([claim.map(|claim| claim.until(new.expires_at))])?;
             if let Some(lifted) = before.as_ref().filter(|rule| rule.denies_at(now)) {
                 let denied = own.denied(new.permission);

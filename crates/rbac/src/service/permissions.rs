@@ -7,7 +7,8 @@ use super::{Rbac, change::Change, require_owner, scope_of};
 use crate::{
     GrantedPermission, NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate,
     RbacError, RolePermission, Written,
-    holdings::{Claim, is_single},
+    holdings::Claim,
+    meaning::is_single,
     model,
     store::{Visible, grants, permissions, roles},
 };
@@ -23,26 +24,10 @@ impl Rbac {
         context: &RequestContext,
         new: NewPermission,
     ) -> Result<Written<Permission>, RbacError> {
-        let key = model::permission_key(&new.key)?;
-        model::description(new.description.as_deref())?;
         let owner = context.principal.tenant;
         let create = async move |tx: &mut Tx, change: &Change| -> Result<Permission, RbacError> {
-            change.rbac.require_free_key(tx, owner, &key).await?;
-            let now = change.rbac.now();
-            let permission = Permission {
-                id: PermissionId::new(now),
-                tenant_id: owner,
-                key: key.to_string(),
-                description: new.description.clone(),
-                is_active: new.is_active,
-                version: 1,
-                created_at: now,
-                updated_at: now,
-            };
-            permissions::insert(tx, &permission).await?;
+            let permission = change.insert_permission(tx, &new).await?;
             change.rbac.bump_tenants_if_platform(tx, owner).await?;
-            let (kind, none) = (("permission", permission.id), None::<&Permission>);
-            change.audit(tx, "perm.create", kind, none, Some(&permission));
             Ok(permission)
         };
         self.change(context, "create a platform permission", create).await
@@ -67,7 +52,11 @@ impl Rbac {
         self.catalogue().find(key).filter(|found| found.key == key)
     }
 
-    async fn bump_tenants_if_platform(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+    pub(super) async fn bump_tenants_if_platform(
+        &self,
+        tx: &mut Tx,
+        owner: Option<TenantId>,
+    ) -> Result<(), RbacError> {
         if owner.is_none() { self.bump_tenants(tx).await } else { Ok(()) }
     }
 
@@ -242,5 +231,33 @@ impl Change {
         rbac.bump_tenants_if_platform(tx, owner).await?;
         self.audit(tx, "perm.update", ("permission", id), Some(&before), Some(&after));
         Ok(after)
+    }
+}
+
+impl Change {
+    /// Makes a permission. Those of the platform count in every tenant:
+    /// [`bump_tenants_if_platform`](Rbac::bump_tenants_if_platform) follows.
+    pub(super) async fn insert_permission(
+        &self,
+        tx: &mut Tx,
+        new: &NewPermission,
+    ) -> Result<Permission, RbacError> {
+        let key = model::permission_key(&new.key)?;
+        model::description(new.description.as_deref())?;
+        self.rbac.require_free_key(tx, self.owner, &key).await?;
+        let now = self.rbac.now();
+        let permission = Permission {
+            id: PermissionId::new(now),
+            tenant_id: self.owner,
+            key: key.to_string(),
+            description: new.description.clone(),
+            is_active: new.is_active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        permissions::insert(tx, &permission).await?;
+        self.audit(tx, "perm.create", ("permission", permission.id), None::<&Permission>, Some(&permission));
+        Ok(permission)
     }
 }

@@ -8,8 +8,10 @@ use stylobate_db::{Scope, Tx};
 
 use super::{Rbac, require_platform_role};
 use crate::{
-    Assignee, Catalogue, Condition, Policy, RbacError, SUPER_ADMIN,
-    holdings::{Bundle, Claim, Holdings, Rules, of_owner},
+    Assignee, Catalogue, Condition, Effect, Policy, RbacError, SUPER_ADMIN,
+    holdings::{Bundle, Claim, Holdings, RoleRows, Rules},
+    meaning::{Gives, Meaning},
+    snapshot::Reach,
     store::{assignments, epochs, policy, roles},
 };
 
@@ -21,7 +23,7 @@ pub(super) struct Standing(Arc<Rules>);
 /// The caller's own rights, read under the lock of the epoch of whose policy is being changed.
 pub(super) struct Own {
     catalogue: Arc<Catalogue>,
-    policy: Policy,
+    pub(super) policy: Policy,
     tenant: Option<Rules>,
     platform: Arc<Rules>,
     scopes: Option<Vec<String>>,
@@ -39,7 +41,7 @@ impl Own {
 
     /// Whether the platform alone gives the caller all that a role of the tenant gives.
     pub(super) fn has_role_from_platform(&self, role: RoleId) -> bool {
-        let bundle = || Bundle::of_role(&self.catalogue, &self.policy, role, None);
+        let bundle = || Bundle::of_role(&self.catalogue, &RoleRows::new(&self.policy), role, None);
         self.is_unlimited || self.holdings(Some(&Rules::default())).cover(&bundle())
     }
 
@@ -58,8 +60,27 @@ impl Own {
         if self.is_unlimited {
             return Ok(());
         }
-        self.require(&Bundle::of_role(&self.catalogue, &self.policy, role, until))?;
-        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
+        self.require_role_of(&RoleRows::new(&self.policy), role, until)
+    }
+
+    /// The same of many roles that are handed out for good.
+    #[cfg(feature = "casbin")]
+    pub(super) fn require_roles(&self, roles: impl IntoIterator<Item = RoleId>) -> Result<(), RbacError> {
+        if self.is_unlimited {
+            return Ok(());
+        }
+        let rows = RoleRows::new(&self.policy);
+        roles.into_iter().try_for_each(|role| self.require_role_of(&rows, role, None))
+    }
+
+    fn require_role_of(
+        &self,
+        rows: &RoleRows<'_>,
+        role: RoleId,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), RbacError> {
+        self.require(&Bundle::of_role(&self.catalogue, rows, role, until))?;
+        self.require(&Bundle::denied_by_role(&self.catalogue, rows, role, until))
     }
 
     /// Refuses to take a role away from somebody who has it until `until`. Its denials go with it; and of the platform's
@@ -75,7 +96,8 @@ impl Own {
         if self.tenant.is_none() {
             return self.require_role(role, until);
         }
-        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
+        let rows = RoleRows::new(&self.policy);
+        self.require(&Bundle::denied_by_role(&self.catalogue, &rows, role, until))
     }
 
     /// The key of a permission that the owner's policy knows.
@@ -83,9 +105,14 @@ impl Own {
         self.policy.permissions.iter().find(|row| row.id == permission).map(|row| row.key.as_str())
     }
 
-    /// What a rule about `permission` is about.
-    pub(super) fn claim(&self, permission: PermissionId, condition: Option<Condition>) -> Option<Claim> {
-        self.key(permission).map(|key| Claim::new(&self.catalogue, key, condition))
+    /// What somebody must have who makes a rule about `permission`: for one that denies, whatever its condition, all of it.
+    pub(super) fn claim(
+        &self,
+        permission: PermissionId,
+        effect: Effect,
+        condition: Option<Condition>,
+    ) -> Option<Claim> {
+        self.key(permission).map(|key| Claim::of_rule(&self.catalogue, key, effect, condition))
     }
 
     /// What is gained by whom `permission` is denied no longer.
@@ -290,7 +317,9 @@ impl Rbac {
 
     /// Whether a key, its `:own` form included, is of a permission that only platform roles can have.
     pub(super) fn is_platform_key(&self, key: &str) -> bool {
-        let is_platform = |key: &str| self.catalogue().find(key).is_some_and(|found| found.is_platform);
-        is_platform(key) || of_owner(self.catalogue(), key).is_some_and(is_platform)
+        match Meaning::of(self.catalogue(), Reach::Platform, key).gives {
+            Gives::Declared(found) => found.iter().any(|(_, permission)| permission.is_platform),
+            Gives::Own(_) | Gives::Pattern(_) => false,
+        }
     }
 }

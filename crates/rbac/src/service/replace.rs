@@ -41,7 +41,7 @@ impl Rbac {
             if before.effect == Effect::Deny || owner.is_none() {
                 own.require_claims([own.denied(before.permission_id)])?;
             }
-            own.require_claims([own.claim(after.permission_id, after.condition.clone())])?;
+            own.require_claims([own.claim(after.permission_id, after.effect, after.condition.clone())])?;
             grants::delete(tx, &before).await?;
             grants::insert(tx, &after).await?;
             let target = ("role_permission", id);

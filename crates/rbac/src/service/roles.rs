@@ -20,25 +20,8 @@ impl Rbac {
         context: &RequestContext,
         new: NewRole,
     ) -> Result<Written<Role>, RbacError> {
-        model::role_name(&new.name)?;
-        model::description(new.description.as_deref())?;
-        let owner = context.principal.tenant;
         let create = async move |tx: &mut Tx, change: &Change| -> Result<Role, RbacError> {
-            change.rbac.require_free_name(tx, owner, &new.name).await?;
-            let now = change.rbac.now();
-            let role = Role {
-                id: RoleId::new(now),
-                tenant_id: owner,
-                name: new.name.clone(),
-                description: new.description.clone(),
-                is_active: new.is_active,
-                version: 1,
-                created_at: now,
-                updated_at: now,
-            };
-            roles::insert(tx, &role).await?;
-            change.audit(tx, "role.create", ("role", role.id), None::<&Role>, Some(&role));
-            Ok(role)
+            change.insert_role(tx, &new).await
         };
         self.change(context, "create a platform role", create).await
     }
@@ -239,5 +222,28 @@ impl Change {
             Some(_) => catalogue.roles().iter().any(gives_everything) && !own.has_role_from_platform(role.id),
         };
         if is_kept { Err(RbacError::Declared) } else { Ok(()) }
+    }
+}
+
+impl Change {
+    /// Makes a role.
+    pub(super) async fn insert_role(&self, tx: &mut Tx, new: &NewRole) -> Result<Role, RbacError> {
+        model::role_name(&new.name)?;
+        model::description(new.description.as_deref())?;
+        self.rbac.require_free_name(tx, self.owner, &new.name).await?;
+        let now = self.rbac.now();
+        let role = Role {
+            id: RoleId::new(now),
+            tenant_id: self.owner,
+            name: new.name.clone(),
+            description: new.description.clone(),
+            is_active: new.is_active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        roles::insert(tx, &role).await?;
+        self.audit(tx, "role.create", ("role", role.id), None::<&Role>, Some(&role));
+        Ok(role)
     }
 }

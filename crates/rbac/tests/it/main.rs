@@ -11,6 +11,8 @@
 #[cfg(feature = "casbin")]
 mod casbin;
 #[cfg(all(feature = "casbin", feature = "sql"))]
+mod casbin_import;
+#[cfg(all(feature = "casbin", feature = "sql"))]
 mod casbin_rows;
 mod docs;
 mod engine;
@@ -23,6 +25,8 @@ mod assignments;
 mod damage;
 #[cfg(feature = "sql")]
 mod delegation;
+#[cfg(feature = "sql")]
+mod delegation_sequences;
 #[cfg(feature = "sql")]
 mod filter;
 #[cfg(feature = "sql")]

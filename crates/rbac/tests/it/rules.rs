@@ -26,9 +26,7 @@ async fn a_role_has_what_its_parents_have(db: TestDb) {
     assert_eq!(world.rbac.add_parent(&context, child, middle).await.unwrap_err().code(), "already_inherited");
 
     assert_eq!(world.rbac.parents_of(&context, child).await.unwrap(), [link.value]);
-    let heirs = world.rbac.heirs_of(&context, top, None).await.unwrap();
-    assert_eq!(heirs.iter().map(|link| link.role_id).collect::<Vec<_>>(), [middle]);
-    assert!(world.rbac.heirs_of(&context, top, Some(middle)).await.unwrap().is_empty());
+    assert!(world.rbac.parents_of(&context, top).await.unwrap().is_empty());
 
     let off = RoleUpdate { is_active: Some(false), ..RoleUpdate::default() };
     world.rbac.update_role(&context, middle, off).await.unwrap();
