@@ -203,8 +203,9 @@ fn from_engine(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
         "40001" | "40P01" => Error::Serialization,
         "55P03" => Error::Busy,
         "57014" | "25P03" | "25P04" => Error::Timeout,
-        // Administrator shutdown, crash, starting up, connection lost, too many connections.
-        "57P01" | "57P02" | "57P03" | "53300" | "08000" | "08003" | "08006" => {
+        // Administrator shutdown, crash, starting up, connection lost, too many connections; and what only connecting can
+        // meet: a role that may not log in or has another password, a database that is gone.
+        "57P01" | "57P02" | "57P03" | "53300" | "08000" | "08003" | "08006" | "28000" | "28P01" | "3D000" => {
             Error::Unavailable(error.into_error())
         }
         "42501" => Error::Forbidden,

@@ -30,4 +30,4 @@ pub use rules::CasbinRules;
 #[cfg(feature = "sql")]
 pub use adapter::CasbinAdapter;
 
-pub(crate) use tier::{Said, Tier};
+pub(crate) use tier::{Tier, TierAnswer};

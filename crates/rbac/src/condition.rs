@@ -13,7 +13,7 @@ use crate::{Assignee, Missing, Resource};
 /// What a condition asks about may be unknown (a check without a resource): then a rule that allows does not apply, and a
 /// rule that denies does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", try_from = "Unchecked")]
 #[non_exhaustive]
 pub enum Condition {
     /// The subject owns the resource.
@@ -22,20 +22,18 @@ pub enum Condition {
     Attribute {
         /// The attribute's name, 1 to 64 characters of `a-z 0-9 _ - .`.
         name: Box<str>,
-        /// The value, at most 256 bytes.
+        /// The value, at most 256 bytes without control characters.
         equals: Box<str>,
     },
     /// The time of the check lies in a weekly window. A window whose end is not after its begin reaches into the next day.
     TimeWindow {
         /// The days on which the window begins, 1 (Monday) to 7 (ISO 8601); empty means every day.
-        #[serde(default)]
         days: Vec<u8>,
         /// The first minute of the day that is inside, 0 to 1439.
         from_minute: u16,
         /// The first minute that is outside again, 1 to 1440.
         to_minute: u16,
         /// How far the window's clock is ahead of UTC, -840 to 840 minutes. Fixed: daylight saving time is not followed.
-        #[serde(default)]
         utc_offset_minutes: i16,
     },
     /// The subject proved itself at least this strongly (NIST SP 800-63B-4 §2).
@@ -48,9 +46,58 @@ pub enum Condition {
     /// One of these holds; an empty list does not.
     Any(Vec<Condition>),
     /// A condition in a row that cannot be read: never known, so an allowing rule does not apply and a denying one does.
-    /// It is written as JSON, never read.
-    #[serde(skip_deserializing)]
+    /// It is written as JSON, for lists to show it, and never read.
     Unreadable,
+}
+
+/// A condition as JSON says it, before anybody has looked at its limits.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Unchecked {
+    Owner {},
+    Attribute {
+        name: Box<str>,
+        equals: Box<str>,
+    },
+    TimeWindow {
+        #[serde(default)]
+        days: Vec<u8>,
+        from_minute: u16,
+        to_minute: u16,
+        #[serde(default)]
+        utc_offset_minutes: i16,
+    },
+    Assurance {
+        at_least: AuthenticatorAssurance,
+    },
+    All(Vec<Unchecked>),
+    Any(Vec<Unchecked>),
+}
+
+impl TryFrom<Unchecked> for Condition {
+    type Error = ConditionInvalid;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, ConditionInvalid> {
+        let condition = unchecked.read();
+        condition.validate()?;
+        Ok(condition)
+    }
+}
+
+impl Unchecked {
+    fn read(self) -> Condition {
+        let all = |parts: Vec<Self>| parts.into_iter().map(Self::read).collect();
+        match self {
+            Self::Owner {} => Condition::Owner {},
+            Self::Attribute { name, equals } => Condition::Attribute { name, equals },
+            Self::TimeWindow { days, from_minute, to_minute, utc_offset_minutes } => {
+                Condition::TimeWindow { days, from_minute, to_minute, utc_offset_minutes }
+            }
+            Self::Assurance { at_least } => Condition::Assurance { at_least },
+            Self::All(parts) => Condition::All(all(parts)),
+            Self::Any(parts) => Condition::Any(all(parts)),
+        }
+    }
 }
 
 /// Why a text or value is no condition.
@@ -64,7 +111,9 @@ pub enum ConditionInvalid {
     #[error("a condition has at most 64 parts, nested at most 8 deep")]
     Size,
     /// The name or value of an attribute breaks its limits.
-    #[error("an attribute's name has 1 to 64 characters of a-z 0-9 _ - . and its value at most 256 bytes")]
+    #[error(
+        "the name of an attribute has 1 to 64 characters of a-z 0-9 _ - . and its value at most 256 bytes without control characters"
+    )]
     Attribute,
     /// A day, minute or offset is out of range.
     #[error("a day, minute or offset of the time window is out of range")]
@@ -79,7 +128,8 @@ impl Condition {
     /// The longest text that is read: the largest valid condition takes less.
     pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 
-    /// Reads a condition as databases and bodies hold it, and validates it.
+    /// Reads a condition as databases and bodies hold it, and validates it; unlike deserializing it, this tells what is
+    /// wrong.
     ///
     /// # Errors
     /// [`ConditionInvalid`].
@@ -87,12 +137,11 @@ impl Condition {
         if text.len() > Self::TEXT_BYTES_MAX {
             return Err(ConditionInvalid::Text);
         }
-        let condition: Self = serde_json::from_str(text).map_err(|_| ConditionInvalid::Text)?;
-        condition.validate()?;
-        Ok(condition)
+        let unchecked: Unchecked = serde_json::from_str(text).map_err(|_| ConditionInvalid::Text)?;
+        unchecked.try_into()
     }
 
-    /// Whether it keeps to the limits. Deserializing does not ask: whoever takes conditions in calls this.
+    /// Whether it keeps to the limits, as one that was deserialized does.
     ///
     /// # Errors
     /// [`ConditionInvalid`].
@@ -114,7 +163,9 @@ impl Condition {
                     && name
                         .bytes()
                         .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.'));
-                if is_name && equals.len() <= 256 { Ok(()) } else { Err(ConditionInvalid::Attribute) }
+                // A filter of a list hands the value to the database, and not every one takes a NUL.
+                let is_value = equals.len() <= 256 && !equals.chars().any(char::is_control);
+                if is_name && is_value { Ok(()) } else { Err(ConditionInvalid::Attribute) }
             }
             Self::TimeWindow { days, from_minute, to_minute, utc_offset_minutes } => {
                 let is_window = days.len() <= 7
@@ -309,6 +360,9 @@ mod tests {
         {
             assert_eq!(attribute(name, equals), Err(ConditionInvalid::Attribute), "{name}");
         }
+        for equals in ["a\0b", "\n", "a\u{7f}", "\u{85}"] {
+            assert_eq!(attribute("a", equals), Err(ConditionInvalid::Attribute), "{equals:?}");
+        }
         let window = |days: &[u8], from_minute, to_minute, utc_offset_minutes| {
             Condition::TimeWindow { days: days.into(), from_minute, to_minute, utc_offset_minutes }.validate()
         };
@@ -324,5 +378,22 @@ mod tests {
         ] {
             assert_eq!(window(days, from, to, offset), Err(ConditionInvalid::TimeWindow));
         }
+    }
+
+    #[test]
+    fn deserializing_keeps_to_the_limits_too() {
+        let read = |text: &str| serde_json::from_str::<Condition>(text);
+        let window =
+            |to: u16| format!(r#"{{"any":[{{"time_window":{{"from_minute":0,"to_minute":{to}}}}}]}}"#);
+        assert!(read(&window(1440)).is_ok() && read(&window(1441)).is_err());
+        let nested = |depth| format!("{}{}", r#"{"all":["#.repeat(depth), "]}".repeat(depth));
+        assert!(read(&nested(8)).is_ok() && read(&nested(9)).is_err());
+        for text in
+            [r#"{"attribute":{"name":"a","equals":"\u0000"}}"#, r#""unreadable""#, r#"{"owner":{"x":1}}"#]
+        {
+            assert!(read(text).is_err(), "{text}");
+        }
+        let condition = read(r#"{"all":[{"owner":{}},{"assurance":{"at_least":"aal2"}}]}"#).unwrap();
+        assert_eq!(read(&serde_json::to_string(&condition).unwrap()).unwrap(), condition);
     }
 }

@@ -43,6 +43,11 @@ pub enum Reason {
         /// That entry.
         id: AclId,
     },
+    /// Allowed: the platform's access control list of the resource gives it.
+    PlatformAcl {
+        /// That entry.
+        id: AclId,
+    },
     /// Allowed: a rule of a casbin policy of one's own.
     CasbinRule {
         /// That rule's place among the `p` rules, from 1.
@@ -60,13 +65,23 @@ pub enum Reason {
         /// That role.
         role_id: RoleId,
     },
-    /// Denied: an override denies it.
+    /// Denied: an override of the tenant denies it.
     DeniedByOverride {
+        /// That override.
+        id: OverrideId,
+    },
+    /// Denied: an override of the platform denies it.
+    DeniedByPlatformOverride {
         /// That override.
         id: OverrideId,
     },
     /// Denied: the access control list of the resource denies it.
     DeniedByAcl {
+        /// That entry.
+        id: AclId,
+    },
+    /// Denied: the platform's access control list of the resource denies it.
+    DeniedByPlatformAcl {
         /// That entry.
         id: AclId,
     },
@@ -105,12 +120,15 @@ impl Reason {
             Self::Override { .. } => "override",
             Self::PlatformOverride { .. } => "platform_override",
             Self::Acl { .. } => "acl",
+            Self::PlatformAcl { .. } => "platform_acl",
             Self::CasbinRule { .. } => "casbin_rule",
             Self::System => "system",
             Self::DeniedByRole { .. } => "denied_by_role",
             Self::DeniedByPlatformRole { .. } => "denied_by_platform_role",
             Self::DeniedByOverride { .. } => "denied_by_override",
+            Self::DeniedByPlatformOverride { .. } => "denied_by_platform_override",
             Self::DeniedByAcl { .. } => "denied_by_acl",
+            Self::DeniedByPlatformAcl { .. } => "denied_by_platform_acl",
             Self::DeniedByCasbinRule { .. } => "denied_by_casbin_rule",
             Self::ConditionUnmet => "condition_unmet",
             Self::NoAssignment => "no_assignment",
@@ -122,6 +140,21 @@ impl Reason {
             Self::TenantUnknown => "tenant_unknown",
             Self::EngineFailure => "engine_failure",
         }
+    }
+
+    /// Whether a rule of the platform decided. Its id is the platform's business: tenants learn no more than the
+    /// [`code`](Self::code).
+    #[must_use]
+    pub fn is_of_platform(&self) -> bool {
+        matches!(
+            self,
+            Self::PlatformRole { .. }
+                | Self::PlatformOverride { .. }
+                | Self::PlatformAcl { .. }
+                | Self::DeniedByPlatformRole { .. }
+                | Self::DeniedByPlatformOverride { .. }
+                | Self::DeniedByPlatformAcl { .. }
+        )
     }
 }
 
@@ -284,12 +317,15 @@ mod tests {
             Reason::Override { id },
             Reason::PlatformOverride { id },
             Reason::Acl { id: acl },
+            Reason::PlatformAcl { id: acl },
             Reason::CasbinRule { rule: 1 },
             Reason::System,
             Reason::DeniedByRole { role_id },
             Reason::DeniedByPlatformRole { role_id },
             Reason::DeniedByOverride { id },
+            Reason::DeniedByPlatformOverride { id },
             Reason::DeniedByAcl { id: acl },
+            Reason::DeniedByPlatformAcl { id: acl },
             Reason::DeniedByCasbinRule { rule: 1 },
             Reason::ConditionUnmet,
             Reason::NoAssignment,
@@ -302,6 +338,7 @@ mod tests {
             Reason::EngineFailure,
         ] {
             assert_eq!(serde_json::to_value(reason).unwrap()["code"], reason.code());
+            assert_eq!(reason.is_of_platform(), reason.code().contains("platform"));
         }
     }
 

@@ -29,11 +29,11 @@ pub use answers::EffectivePermission;
 /// How many parts the map of tenants has: a change copies one of them, and the copies stay small.
 const SHARDS: usize = 64;
 
-type Shard = HashMap<TenantId, Arc<Entry>, Seed>;
+type Shard = HashMap<TenantId, Arc<InUse>, Seed>;
 
 /// A snapshot in use.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct InUse {
     snapshot: Snapshot,
     /// The epoch that this process knows to exist; above the snapshot's own, the entry is stale.
     known_epoch: AtomicI64,
@@ -49,7 +49,7 @@ pub(crate) struct Entry {
 pub struct Engine {
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
-    platform: ArcSwapOption<Entry>,
+    platform: ArcSwapOption<InUse>,
     shards: Box<[ArcSwap<Shard>]>,
     shard_capacity: usize,
     tick: AtomicU64,
@@ -124,7 +124,7 @@ impl Engine {
         tenant: Option<TenantId>,
         policy: &Policy,
     ) -> (Snapshot, Vec<PolicyProblem>) {
-        let reach = if tenant.is_some() { Reach::Tenant } else { Reach::Platform };
+        let reach = Reach::of(tenant);
         #[cfg(feature = "casbin")]
         if self.by_casbin {
             let (mut snapshot, problems) = Snapshot::compile(&self.catalogue, reach, policy);
@@ -137,7 +137,7 @@ impl Engine {
 
     /// Puts `snapshot` in place, stale from the first moment when `known_epoch` is newer than it.
     pub(crate) fn swap(&self, tenant: Option<TenantId>, snapshot: Snapshot, known_epoch: i64) {
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(InUse {
             known_epoch: AtomicI64::new(known_epoch),
             snapshot,
             used_at: AtomicU64::new(self.tick.load(Ordering::Relaxed)),
@@ -172,7 +172,7 @@ impl Engine {
         }
     }
 
-    fn entry<T>(&self, tenant: Option<TenantId>, read: impl FnOnce(&Entry) -> T) -> Option<T> {
+    fn entry<T>(&self, tenant: Option<TenantId>, read: impl FnOnce(&InUse) -> T) -> Option<T> {
         match tenant {
             None => self.platform.load().as_deref().map(read),
             Some(tenant) => self.shards.get(shard_of(tenant))?.load().get(&tenant).map(|entry| read(entry)),
@@ -193,7 +193,8 @@ impl Engine {
     }
 
     /// Notes that the policy of `tenant` (or of the platform) has reached `epoch` in the database.
-    pub fn note_epoch(&self, tenant: Option<TenantId>, epoch: i64) {
+    #[cfg(any(feature = "sql", test))]
+    pub(crate) fn note_epoch(&self, tenant: Option<TenantId>, epoch: i64) {
         let _ = self.entry(tenant, |entry| entry.known_epoch.fetch_max(epoch, Ordering::AcqRel));
     }
 
@@ -204,7 +205,8 @@ impl Engine {
     }
 
     /// Moves the clock of eviction; a check counts as one of the present tick.
-    pub fn advance(&self) {
+    #[cfg(any(feature = "sql", test))]
+    pub(crate) fn advance(&self) {
         self.tick.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -218,9 +220,9 @@ impl Engine {
     }
 
     /// What is loaded for `tenant`, to be read while it may be swapped.
-    fn loaded(&self, tenant: Option<TenantId>) -> Loaded {
+    fn loaded(&self, tenant: Option<TenantId>) -> HeldSnapshots {
         let shard = tenant.and_then(|id| self.shards.get(shard_of(id))).map(|shard| shard.load());
-        Loaded { tenant, platform: self.platform.load(), shard }
+        HeldSnapshots { tenant, platform: self.platform.load(), shard }
     }
 
     fn answer(&self, question: Question<'_>) -> Decision {
@@ -251,18 +253,18 @@ fn unless_it_panics(decide: impl FnOnce() -> Decision) -> Decision {
 }
 
 /// The snapshots that count for one tenant, held while they are read.
-struct Loaded {
+struct HeldSnapshots {
     tenant: Option<TenantId>,
-    platform: Guard<Option<Arc<Entry>>>,
+    platform: Guard<Option<Arc<InUse>>>,
     shard: Option<Guard<Arc<Shard>>>,
 }
 
-impl Loaded {
+impl HeldSnapshots {
     fn platform(&self) -> Option<&Snapshot> {
         self.platform.as_deref().map(|entry| &entry.snapshot)
     }
 
-    fn tenant_entry(&self) -> Option<&Entry> {
+    fn tenant_entry(&self) -> Option<&InUse> {
         self.shard.as_ref().zip(self.tenant).and_then(|(shard, id)| shard.get(&id)).map(|entry| &**entry)
     }
 
@@ -296,7 +298,7 @@ struct Case<'a> {
 
 /// What the rules of one policy come to.
 #[derive(Default)]
-struct Verdict {
+struct Ruling {
     denied: Option<Reason>,
     allowed: Option<Reason>,
     /// What an allowing rule that does not apply would need.
@@ -304,23 +306,23 @@ struct Verdict {
 }
 
 #[cfg(feature = "casbin")]
-impl Verdict {
+impl Ruling {
     fn of_casbin<N: Fn() -> DateTime<Utc>>(
-        said: crate::casbin::Said<'_>,
+        said: crate::casbin::TierAnswer<'_>,
         reach: Reach,
         of: &Circumstances<'_, N>,
     ) -> Self {
-        use crate::casbin::Said;
+        use crate::casbin::TierAnswer;
         match said {
-            Said::Allows(origin) => {
+            TierAnswer::Allows(origin) => {
                 Self { allowed: Some(origin.reason(Effect::Allow, reach)), ..Self::default() }
             }
-            Said::Denies(origin) => {
+            TierAnswer::Denies(origin) => {
                 Self { denied: Some(origin.reason(Effect::Deny, reach)), ..Self::default() }
             }
-            Said::Unmet(condition) => Self { unmet: Some(condition.missing(of)), ..Self::default() },
-            Said::Nothing => Self::default(),
-            Said::Failed => Self { denied: Some(Reason::EngineFailure), ..Self::default() },
+            TierAnswer::Unmet(condition) => Self { unmet: Some(condition.missing(of)), ..Self::default() },
+            TierAnswer::Nothing => Self::default(),
+            TierAnswer::Failed => Self { denied: Some(Reason::EngineFailure), ..Self::default() },
         }
     }
 }
@@ -385,14 +387,14 @@ impl<'a> Case<'a> {
         // A tenant cannot lock out whom the platform allows, nor let in whom it denies.
         for (snapshot, reach) in [(self.platform, Reach::Platform), (self.tenant, Reach::Tenant)] {
             let Some(snapshot) = snapshot else { continue };
-            let verdict = self.verdict(snapshot, reach, assignee, asked);
-            if let Some(reason) = verdict.denied {
+            let ruling = self.ruling(snapshot, reach, assignee, asked);
+            if let Some(reason) = ruling.denied {
                 return self.deny(reason);
             }
-            if let Some(reason) = verdict.allowed {
+            if let Some(reason) = ruling.allowed {
                 return Decision::allow(reason, self.epoch());
             }
-            unmet = verdict.unmet.or(unmet);
+            unmet = ruling.unmet.or(unmet);
         }
         if self.is_tenant_unknown() {
             return self.deny(Reason::TenantUnknown);
@@ -418,19 +420,19 @@ impl<'a> Case<'a> {
         self.question.resource.map_or(Things::None, Things::One)
     }
 
-    fn verdict(&self, snapshot: &Snapshot, reach: Reach, asker: Assignee, asked: Asked<'_>) -> Verdict {
+    fn ruling(&self, snapshot: &Snapshot, reach: Reach, asker: Assignee, asked: Asked<'_>) -> Ruling {
         let of = self.circumstances(asker);
         #[cfg(feature = "casbin")]
         if let Some(casbin) = &snapshot.casbin {
             // A tenant's patterns do not reach what only the platform's rows know.
             if reach == Reach::Tenant && !snapshot.has_place_for(asked) {
-                return Verdict::default();
+                return Ruling::default();
             }
             let resource = self.question.resource.and_then(|resource| Some((resource.kind, resource.id?)));
             let said = casbin.ask(asker, asked.name(), resource, &of.now, &|condition| condition.holds(&of));
-            return Verdict::of_casbin(said, reach, &of);
+            return Ruling::of_casbin(said, reach, &of);
         }
-        let mut verdict = Verdict::default();
+        let mut ruling = Ruling::default();
         let _ = snapshot.visit(asker, asked, self.things(), |rule| {
             if rule.is_over(&of.now) {
                 return ControlFlow::Continue(());
@@ -438,20 +440,20 @@ impl<'a> Case<'a> {
             let holds = rule.condition.map_or(Some(true), |condition| condition.holds(&of));
             match (rule.effect, holds) {
                 (Effect::Allow, Some(true)) => {
-                    verdict.allowed.get_or_insert_with(|| rule.reason(reach));
+                    ruling.allowed.get_or_insert_with(|| rule.reason(reach));
                 }
                 (Effect::Allow, _) => {
-                    verdict.unmet = verdict.unmet.or_else(|| rule.condition.map(|one| one.missing(&of)));
+                    ruling.unmet = ruling.unmet.or_else(|| rule.condition.map(|one| one.missing(&of)));
                 }
                 (Effect::Deny, Some(false)) => {}
                 (Effect::Deny, _) => {
-                    verdict.denied = Some(rule.reason(reach));
+                    ruling.denied = Some(rule.reason(reach));
                     return ControlFlow::Break(());
                 }
             }
             ControlFlow::Continue(())
         });
-        verdict
+        ruling
     }
 
     fn snapshots(&self) -> impl Iterator<Item = &'a Snapshot> + use<'a> {
@@ -504,6 +506,20 @@ mod tests {
         // A11: any engine error or panic is a deny.
         let decision = unless_it_panics(|| panic!("a bug"));
         assert_eq!(decision, Decision::deny(Reason::EngineFailure, 0));
+    }
+
+    #[test]
+    fn a_newer_epoch_makes_a_snapshot_stale_until_it_is_installed() {
+        let clock = Arc::new(stylobate_core::SystemClock);
+        let engine = Engine::new(Arc::new(crate::default_catalogue()), clock);
+        let tenant = Some(TenantId::from_uuid(uuid::Uuid::from_u128(1)));
+        engine.install(tenant, &Policy { epoch: 7, ..Policy::default() });
+        assert!(engine.is_current(tenant) && !engine.is_current(None));
+        engine.note_epoch(tenant, 8);
+        assert!(!engine.is_current(tenant));
+        assert_eq!(engine.epoch(tenant), Some(7), "the last snapshot serves");
+        engine.install(tenant, &Policy { epoch: 8, ..Policy::default() });
+        assert!(engine.is_current(tenant));
     }
 
     #[test]

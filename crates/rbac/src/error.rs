@@ -26,8 +26,8 @@ pub enum RbacError {
     /// There is none, or it is another tenant's.
     #[error("there is no such {entity}")]
     NotFound {
-        /// What was asked for: `role`, `permission`, `role_permission`, `role_assignment`, `role_parent`, `override` or
-        /// `acl_entry`.
+        /// What was asked for: `role`, `permission`, `role_permission`, `role_assignment`, `role_parent`, `override`,
+        /// `acl_entry` or `subject`.
         entity: &'static str,
     },
     /// A field breaks the rules.

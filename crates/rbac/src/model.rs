@@ -101,6 +101,15 @@ pub struct RoleAssignment {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// A role that a subject has, and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AssignedRole {
+    /// The role.
+    pub role: Role,
+    /// How the subject has it. One that is over is listed until it is swept.
+    pub assignment: RoleAssignment,
+}
+
 /// A role to be made.
 #[derive(Debug, Clone)]
 pub struct NewRole {

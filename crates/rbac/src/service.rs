@@ -1,7 +1,8 @@
 //! The service on a database: what people do with roles and permissions, and how its snapshots stay fresh.
 //!
-//! Every change is one transaction: the epoch first (its lock puts the writers of one policy in line), then the rows, and
-//! an audit event. When it has committed, the owner's snapshot is marked stale and built again before the call returns.
+//! Every change is one transaction (`change.rs`): the epoch first (its lock puts the writers of one policy in line), then the
+//! rows, and an audit event. When it has committed, the owner's snapshot is marked stale and built again before the call
+//! returns.
 //!
 //! The closures of transactions own what they use: ones that borrow give futures that are not provably `Send`.
 
@@ -9,6 +10,7 @@ mod acls;
 mod assignments;
 #[cfg(feature = "casbin")]
 mod casbin;
+mod change;
 mod expired;
 mod freshness;
 mod grants;
@@ -18,6 +20,7 @@ mod metrics;
 mod overrides;
 mod permissions;
 mod privileges;
+mod problems;
 mod refresh;
 mod replace;
 mod roles;
@@ -34,7 +37,7 @@ use stylobate_db::{Db, Scope, Tx};
 pub use self::casbin::CasbinImported;
 use crate::{
     Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, Question,
-    RbacError, RoleDef, SUPER_ADMIN, Written,
+    RbacError, RoleDef, SUPER_ADMIN, SubjectDirectory,
     store::{Visible, assignments as assignment_store, epochs},
 };
 use freshness::Freshness;
@@ -51,6 +54,7 @@ pub struct Rbac {
     clock: Arc<dyn Clock>,
     engine: Arc<Engine>,
     freshness: Arc<Freshness>,
+    directory: Option<Arc<dyn SubjectDirectory>>,
 }
 
 impl Rbac {
@@ -65,7 +69,14 @@ impl Rbac {
     #[must_use]
     pub fn with_engine(db: Db, clock: Arc<dyn Clock>, engine: Engine) -> Self {
         let freshness = Arc::new(Freshness::new());
-        Self { db, clock, engine: Arc::new(engine), freshness }
+        Self { db, clock, engine: Arc::new(engine), freshness, directory: None }
+    }
+
+    /// Asks `directory` who is a member of a tenant before a subject gets a rule there, and who can sign in before the
+    /// platform loses a super administrator. Without one, everybody is a member and can sign in.
+    #[must_use]
+    pub fn with_directory(self, directory: Arc<dyn SubjectDirectory>) -> Self {
+        Self { directory: Some(directory), ..self }
     }
 
     /// The permissions that code asks for.
@@ -96,40 +107,6 @@ impl Rbac {
 
     fn now(&self) -> DateTime<Utc> {
         self.clock.now()
-    }
-
-    /// Begins a change of the policy of `owner`: checks that the caller may change the platform's, if it is that, and
-    /// takes the epoch.
-    ///
-    /// A caller in a tenant who changes the platform's policy gets the tenant's epoch: it is what their next request can
-    /// demand, and a snapshot of it is never put in place before the platform's is as new.
-    async fn begin_change(
-        &self,
-        tx: &mut Tx,
-        principal: &Principal,
-        owner: Option<TenantId>,
-    ) -> Result<Change, RbacError> {
-        if owner.is_some() {
-            let epoch = self.bump(tx, owner).await?;
-            return Ok(Change { owner, epoch, had_super_administrator: false });
-        }
-        require_platform_role(tx, principal, self.now()).await?;
-        let mut epoch = self.bump(tx, None).await?;
-        if principal.tenant.is_some() {
-            epoch = self.bump(tx, principal.tenant).await?;
-        }
-        let had_super_administrator = self.has_super_administrator(tx).await?;
-        Ok(Change { owner, epoch, had_super_administrator })
-    }
-
-    /// Ends a change: the platform must not lose its last super administrator by it. Where there never was one, as in a
-    /// service of its own, nothing is lost.
-    async fn finish_change<T>(&self, tx: &mut Tx, change: Change, value: T) -> Result<Written<T>, RbacError> {
-        let Change { owner, epoch, had_super_administrator } = change;
-        if owner.is_none() && had_super_administrator && !self.has_super_administrator(tx).await? {
-            return Err(RbacError::LastSuperAdministrator);
-        }
-        Ok(Written { value, epoch })
     }
 
     async fn bump(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<i64, RbacError> {
@@ -193,13 +170,6 @@ impl Authorizer for Rbac {
             Some(epoch) => Some(Box::pin(self.ensure_at_least(tenant, epoch))),
         }
     }
-}
-
-/// A change that has begun.
-struct Change {
-    owner: Option<TenantId>,
-    epoch: i64,
-    had_super_administrator: bool,
 }
 
 /// The scope in which rows of `owner` are changed.

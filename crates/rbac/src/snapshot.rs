@@ -9,7 +9,7 @@ mod survey;
 use std::ops::{ControlFlow, Range};
 
 use chrono::{DateTime, Utc};
-use stylobate_core::{AclId, OverrideId, RoleId};
+use stylobate_core::{AclId, OverrideId, RoleId, TenantId};
 use uuid::Uuid;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 /// An id that cannot be read is told as the nil one, a kind of subject that cannot be read or is not known as a person. Of a
 /// role whose own id cannot be read, it is a `Grant` of two nil ids.
 pub use compile::PolicyProblem;
-pub(crate) use survey::{Named, Stance};
+pub(crate) use survey::{NamedPermission, Stance};
 
 use acls::{Acls, Entry, Thing};
 use names::Names;
@@ -34,6 +34,18 @@ pub(crate) enum Reach {
     Tenant,
     /// The platform's own: its roles count in every tenant.
     Platform,
+}
+
+impl Reach {
+    /// That of the policy of `owner`; `None` is the platform.
+    pub(crate) fn of(owner: Option<TenantId>) -> Self {
+        if owner.is_some() { Self::Tenant } else { Self::Platform }
+    }
+
+    /// Permissions of the platform are given by its own policy only.
+    pub(crate) fn may_give(self, permission: &PermissionDef) -> bool {
+        self == Self::Platform || !permission.is_platform
+    }
 }
 
 /// What a permission is to a snapshot.
@@ -129,7 +141,7 @@ struct More {
     /// What it always denies, patterns left aside.
     denied: Bits,
     /// Patterns, and what depends on a condition.
-    rules: Rules,
+    rules: RuleList,
     /// The roles it inherits directly.
     parents: Box<[u32]>,
 }
@@ -150,7 +162,7 @@ struct Rule {
 
 /// Rules, those on single permissions first and sorted by them.
 #[derive(Debug, Default, Clone)]
-struct Rules(Box<[Rule]>);
+struct RuleList(Box<[Rule]>);
 
 /// Microseconds since 1970; the highest is never reached.
 type Instant = i64;
@@ -181,7 +193,7 @@ struct Assigned {
 struct Extra {
     /// The places of its groups.
     groups: Box<[u32]>,
-    overrides: Rules,
+    overrides: RuleList,
 }
 
 /// About which things a snapshot is asked.
@@ -198,7 +210,11 @@ pub(crate) enum Things<'a> {
 /// A rule about the subject that names the permission. Whether it applies is for the caller to find out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Match<'a> {
-    pub(crate) origin: Origin<'a>,
+    pub(crate) origin: Origin,
+    /// The role, if it is a role's.
+    role: Option<&'a Role>,
+    /// The kind and id of the resource, if it stands in the list of one.
+    pub(crate) resource: Option<(&'a str, &'a str)>,
     /// The group by which the subject has it.
     pub(crate) group: Option<Assignee>,
     pub(crate) effect: Effect,
@@ -206,12 +222,32 @@ pub(crate) struct Match<'a> {
     expires: Instant,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Origin<'a> {
-    Role(&'a Role),
+/// Which row a rule was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Role(RoleId),
     Override(OverrideId),
-    /// The entry, and the kind and id of its resource.
-    Acl(AclId, &'a str, &'a str),
+    Acl(AclId),
+}
+
+impl Origin {
+    /// The reason of a decision that the rule makes in a policy of this reach.
+    pub(crate) fn reason(self, effect: Effect, reach: Reach) -> Reason {
+        match (effect, self, reach) {
+            (Effect::Allow, Self::Role(role_id), Reach::Tenant) => Reason::Role { role_id },
+            (Effect::Allow, Self::Role(role_id), Reach::Platform) => Reason::PlatformRole { role_id },
+            (Effect::Allow, Self::Override(id), Reach::Tenant) => Reason::Override { id },
+            (Effect::Allow, Self::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
+            (Effect::Allow, Self::Acl(id), Reach::Tenant) => Reason::Acl { id },
+            (Effect::Allow, Self::Acl(id), Reach::Platform) => Reason::PlatformAcl { id },
+            (Effect::Deny, Self::Role(role_id), Reach::Tenant) => Reason::DeniedByRole { role_id },
+            (Effect::Deny, Self::Role(role_id), Reach::Platform) => Reason::DeniedByPlatformRole { role_id },
+            (Effect::Deny, Self::Override(id), Reach::Tenant) => Reason::DeniedByOverride { id },
+            (Effect::Deny, Self::Override(id), Reach::Platform) => Reason::DeniedByPlatformOverride { id },
+            (Effect::Deny, Self::Acl(id), Reach::Tenant) => Reason::DeniedByAcl { id },
+            (Effect::Deny, Self::Acl(id), Reach::Platform) => Reason::DeniedByPlatformAcl { id },
+        }
+    }
 }
 
 impl Match<'_> {
@@ -227,19 +263,7 @@ impl Match<'_> {
 
     /// The reason of a decision that this rule makes.
     pub(crate) fn reason(&self, reach: Reach) -> Reason {
-        match (self.effect, self.origin, reach) {
-            (Effect::Allow, Origin::Role(role), Reach::Tenant) => Reason::Role { role_id: role.id },
-            (Effect::Allow, Origin::Role(role), Reach::Platform) => Reason::PlatformRole { role_id: role.id },
-            (Effect::Allow, Origin::Override(id), Reach::Tenant) => Reason::Override { id },
-            (Effect::Allow, Origin::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
-            (Effect::Allow, Origin::Acl(id, ..), _) => Reason::Acl { id },
-            (Effect::Deny, Origin::Role(role), Reach::Tenant) => Reason::DeniedByRole { role_id: role.id },
-            (Effect::Deny, Origin::Role(role), Reach::Platform) => {
-                Reason::DeniedByPlatformRole { role_id: role.id }
-            }
-            (Effect::Deny, Origin::Override(id), _) => Reason::DeniedByOverride { id },
-            (Effect::Deny, Origin::Acl(id, ..), _) => Reason::DeniedByAcl { id },
-        }
+        self.origin.reason(self.effect, reach)
     }
 }
 
@@ -251,7 +275,7 @@ impl Pattern {
     }
 }
 
-impl Rules {
+impl RuleList {
     /// Those that name the permission.
     #[inline]
     fn about<'a>(
@@ -271,10 +295,6 @@ impl Rules {
 }
 
 impl Role {
-    pub(crate) fn id(&self) -> RoleId {
-        self.id
-    }
-
     /// Whether it has the rule, its own or inherited.
     fn has(
         &self,
@@ -325,6 +345,11 @@ impl Snapshot {
     /// Every subject that some row names.
     pub(crate) fn assignees(&self) -> impl Iterator<Item = Assignee> {
         self.subjects.iter().map(|one| Assignee { kind: one.kind, id: one.id })
+    }
+
+    /// Whether anything here names the subject.
+    pub(crate) fn names_subject(&self, assignee: Assignee) -> bool {
+        self.subject(assignee).is_some()
     }
 
     #[inline]
@@ -417,7 +442,9 @@ impl<'s> Visit<'s, '_> {
         for assigned in snapshot.assigned(subject) {
             let Some(role) = snapshot.roles.get(wide(assigned.role)) else { continue };
             let found = |effect, condition| Match {
-                origin: Origin::Role(role),
+                origin: Origin::Role(role.id),
+                role: Some(role),
+                resource: None,
                 group,
                 effect,
                 condition: snapshot.condition(condition),
@@ -437,7 +464,7 @@ impl<'s> Visit<'s, '_> {
         }
         if let Some(extra) = snapshot.extra(subject) {
             for rule in extra.overrides.about(place, &snapshot.patterns, asked) {
-                meet(self.found(rule, Origin::Override(OverrideId::from_uuid(rule.id)), group))?;
+                meet(self.found(rule, Origin::Override(OverrideId::from_uuid(rule.id)), None, group))?;
             }
         }
         if let Some(thing) = self.thing {
@@ -469,15 +496,21 @@ impl<'s> Visit<'s, '_> {
             self.place == Some(rule.at)
         };
         if is_about {
-            let (kind, id) = self.snapshot.acls.kind_and_id(entry.thing);
-            meet(self.found(rule, Origin::Acl(AclId::from_uuid(rule.id), kind, id), group))?;
+            let resource = self.snapshot.acls.kind_and_id(entry.thing);
+            meet(self.found(rule, Origin::Acl(AclId::from_uuid(rule.id)), Some(resource), group))?;
         }
         ControlFlow::Continue(())
     }
 
-    fn found(&self, rule: &Rule, origin: Origin<'s>, group: Option<Assignee>) -> Match<'s> {
+    fn found(
+        &self,
+        rule: &Rule,
+        origin: Origin,
+        resource: Option<(&'s str, &'s str)>,
+        group: Option<Assignee>,
+    ) -> Match<'s> {
         let condition = self.snapshot.condition(rule.condition);
-        Match { origin, group, effect: rule.effect, condition, expires: rule.expires }
+        Match { origin, role: None, resource, group, effect: rule.effect, condition, expires: rule.expires }
     }
 }
 

@@ -8,6 +8,7 @@ mod router;
 #[cfg(feature = "server")]
 mod server;
 mod settings;
+mod subjects;
 
 pub use error::StartError;
 pub use extensions::Extensions;

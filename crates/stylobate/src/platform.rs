@@ -13,7 +13,7 @@ use stylobate_tenancy::{DefaultOrg, Tenancy, TenancyConfig, TenancyMode};
 
 use crate::{
     Environment, Extensions, RbacEngine, SettingProblem, Settings, SettingsInvalid, StartError,
-    extensions::ExtensionsDraft,
+    extensions::ExtensionsDraft, subjects::Subjects,
 };
 
 /// The tables that the platform's crates own, in the order they are made.
@@ -263,7 +263,9 @@ impl PlatformBuilder {
         };
         let engine =
             rbac_engine(&settings, stylobate_rbac::Engine::new(Arc::new(catalogue), Arc::clone(&clock)));
-        let rbac = Rbac::with_engine(db.clone(), Arc::clone(&clock), engine);
+        let subjects = Subjects { auth: auth.clone(), tenancy: Arc::clone(&tenancy) };
+        let rbac =
+            Rbac::with_engine(db.clone(), Arc::clone(&clock), engine).with_directory(Arc::new(subjects));
         let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)

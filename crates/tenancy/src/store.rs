@@ -150,6 +150,17 @@ pub(crate) async fn is_member(conn: &mut Conn, tenant: TenantId, person: PersonI
     Ok(count == 1)
 }
 
+pub(crate) async fn members_among(
+    conn: &mut Conn,
+    tenant: TenantId,
+    people: &[PersonId],
+) -> Result<Vec<PersonId>, Error> {
+    let mut sql = conn.builder("SELECT person_id FROM memberships WHERE status = 'active' AND tenant_id = ");
+    sql.value(tenant.as_uuid()).push(" AND person_id IN ").list(people.iter().map(|person| person.as_uuid()));
+    let rows: Vec<(Uuid,)> = conn.q_build(sql).all().await?;
+    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+}
+
 /// Adds an active membership unless there is one, of whatever status; tells whether it was added.
 pub(crate) async fn insert_membership(
     tx: &mut Tx,

@@ -124,6 +124,20 @@ impl Tenancy {
         store::is_member(tx, tenant, person).await
     }
 
+    /// Which of `people`, at most a few thousand, are active members of `tenant`, in no order.
+    ///
+    /// # Errors
+    /// As [`is_member`](Self::is_member).
+    pub async fn members_among(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        people: &[PersonId],
+    ) -> Result<Vec<PersonId>, Error> {
+        own(tx.scope(), tenant)?;
+        store::members_among(tx, tenant, people).await
+    }
+
     /// Makes `person` an active member of `tenant`; `false` when they are a member already, active or suspended.
     ///
     /// # Errors

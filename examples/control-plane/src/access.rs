@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use stylobate::{
     Platform,
-    core::RequestContext,
+    core::{Clock, RequestContext},
     db::Db,
     endpoints::Routes,
     middleware::PolicyEpoch,
@@ -30,6 +30,7 @@ struct Access {
     rbac: Rbac,
     tenancy: Arc<Tenancy>,
     db: Db,
+    clock: Arc<dyn Clock>,
     is_production: bool,
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         rbac: platform.rbac().clone(),
         tenancy: Arc::clone(platform.tenancy()),
         db: platform.db().clone(),
+        clock: Arc::clone(platform.clock()),
         is_production: platform.settings().is_production(),
     };
     roles::routes(&access)

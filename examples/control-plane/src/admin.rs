@@ -169,7 +169,8 @@ async fn give_roles(
         let (rbac, context) = (rbac.clone(), context.clone());
         let assign = async move |tx: &mut Tx| rbac.assign_in(tx, &context, owner, person, role.id).await;
         match tx.nested(assign).await {
-            Ok(_) | Err(RbacError::AlreadyAssigned) => {}
+            // Of the default organisation only its members: who belongs to another one has enough with the platform's.
+            Ok(_) | Err(RbacError::AlreadyAssigned | RbacError::NotFound { entity: "subject" }) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -2,17 +2,18 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, Person, TestApp};
+use stylobate_tests::{Answer, Client, Engine, Person, TestApp, eventually};
 
 stylobate_tests::both_engines!(
     questions_are_answered_with_their_reason,
     questions_stay_in_the_organisation,
     a_change_is_tried_before_it_is_made,
     the_internal_secret_opens_its_routes_only,
-    policies_are_shown_seeded_and_read_anew
+    policies_are_shown_seeded_and_read_anew,
+    damaged_and_expired_rows_are_told
 );
 
-const SECRET: &str = "b0f1c7d2e3a495867f0e1d2c3b4a5968";
+pub(crate) const SECRET: &str = "b0f1c7d2e3a495867f0e1d2c3b4a5968";
 const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 pub(crate) async fn id_of(client: &Client, path: &str, field: &str, value: &str) -> String {
@@ -252,11 +253,27 @@ async fn a_change_is_tried_before_it_is_made(engine: Engine) {
         let body = json!({ "question": question, "changes": changes });
         root.post("/v1/rbac/what-if", body).await.problem_of(422, "validation", field);
     }
+    // What nobody could write is not tried either.
+    let parent =
+        |role: &str, parent: &str| json!({ "change": "add_parent", "role_id": role, "parent_id": parent });
+    let platform = id_of(&root, "/permissions", "key", "platform.audit.view").await;
+    let attach = json!({ "change": "attach_permission", "role_id": role, "permission_id": platform });
+    let rule = json!({ "change": "set_override", "permission_id": platform, "effect": "allow" });
+    for (changes, status, code) in [
+        (json!([parent(&role, &role)]), 409, "role_cycle"),
+        (json!([parent(&role, &admin), parent(&admin, &role)]), 409, "role_cycle"),
+        (json!([parent(&role, &admin), parent(&role, &admin)]), 409, "already_inherited"),
+        (json!([attach]), 403, "platform_owned"),
+        (json!([rule]), 403, "platform_owned"),
+    ] {
+        let body = json!({ "question": question, "changes": changes });
+        root.post("/v1/rbac/what-if", body).await.problem(status, code);
+    }
     let body = json!({ "question": question, "changes": [{ "change": "eval", "text": "1==1" }] });
     root.post("/v1/rbac/what-if", body).await.problem(422, "validation");
 }
 
-async fn with_secret(
+pub(crate) async fn with_secret(
     client: &Client,
     secret: &str,
     method: Method,
@@ -321,6 +338,7 @@ async fn policies_are_shown_seeded_and_read_anew(engine: Engine) {
     assert_eq!((&shown["permissions"], &shown["assignees"]), (&json!(["user.read"]), &json!(1)));
     assert_eq!(before["epoch"], before["loaded_epoch"]);
     root.get(&format!("/admin/rbac/snapshot/{NOBODY}")).await.problem(404, "not_found");
+    assert_eq!(before["problems"], json!([]));
 
     // Somebody changes rows behind the program's back: a new epoch has every process read them.
     let id = app.place.id(role.parse().unwrap());
@@ -340,6 +358,81 @@ async fn policies_are_shown_seeded_and_read_anew(engine: Engine) {
     assert_eq!(root.post("/admin/bootstrap/seed", json!({})).await.expect(202)["organizations"], json!(1));
 }
 
+async fn damaged_and_expired_rows_are_told(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let clerk = app.person(&root, "clerk").await;
+    let role = give(&root, &clerk, "reader", &["user.read", "user.update"]).await;
+    let own = root.get("/auth/whoami").await.expect(200)["tenant"].as_str().unwrap().to_owned();
+    let path = format!("/admin/rbac/snapshot/{own}");
+    let before = root.get(&path).await.expect(200);
+
+    let update = id_of(&root, "/permissions", "key", "user.update").await;
+    let (role_id, update_id) = (app.place.id(role.parse().unwrap()), app.place.id(update.parse().unwrap()));
+    let past = match engine {
+        Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
+        Engine::Postgres => "'2026-01-01T00:00:00Z'",
+    };
+    app.place
+        .sql(&format!(
+            "UPDATE role_permissions SET condition = '{{' WHERE role_id = {role_id} AND permission_id = {update_id};
+             UPDATE role_assignments SET expires_at = {past} WHERE role_id = {role_id};"
+        ))
+        .await;
+    root.post("/internal/cache/invalidate", json!({})).await.expect(200);
+    let after = root.get(&path).await.expect(200);
+    let problems = after["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{after}");
+    assert_eq!(problems[0]["is_platform"], json!(false));
+    assert!(problems[0]["code"].is_string() && !problems[0]["of"].is_null(), "{after}");
+    let metrics = root.get("/metrics").await;
+    assert!(metrics.text.lines().any(|line| line == "rbac_policy_problems 1"), "{metrics}");
+
+    let assignments = |snapshot: &Value| snapshot["counts"]["role_assignments"].as_i64().unwrap();
+    assert_eq!(assignments(&after), assignments(&before) - 1, "what is over is not counted");
+    let shown = after["roles"].as_array().unwrap().iter().find(|one| one["role_id"] == json!(role)).unwrap();
+    assert_eq!(shown["assignees"], json!(0));
+    // It is shown with its end, and comes back with another one.
+    let held = format!("/people/{}/roles", clerk.id);
+    let listed = root.all(&held).await;
+    assert!(listed[0]["expires_at"].as_str().unwrap().starts_with("2026-01-01T00:00:00"), "{listed:?}");
+    root.patch(&format!("{held}/{role}"), json!({ "expires_at": null })).await.expect(200);
+    assert_eq!(root.all(&held).await[0]["expires_at"], Value::Null);
+    clerk.client.get("/people?limit=1").await.expect(200);
+}
+
+/// Programs of the operator are answered by the last policies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_internal_secret_asks_on_while_the_database_is_away() {
+    let app =
+        TestApp::builder(Engine::Postgres).behind_proxy().env("INTERNAL_API_SECRET", SECRET).start().await;
+    let root = app.administrator().await;
+    let clerk = app.person(&root, "clerk").await;
+    give(&root, &clerk, "reader", &["user.read"]).await;
+    let own = root.get("/auth/whoami").await.expect(200)["tenant"].as_str().unwrap().to_owned();
+    let anonymous = app.anonymous();
+    let ask = async |organisation: &str, epoch: Option<i64>| {
+        let question = json!({
+            "user_id": clerk.id, "organization_id": organisation, "permission_name": "user.read", "policy_epoch": epoch,
+        });
+        with_secret(&anonymous, SECRET, Method::POST, "/rbac/check", Some(question)).await
+    };
+    assert_eq!(ask(&own, None).await.expect(200)["allowed"], json!(true));
+
+    app.proxy.as_ref().unwrap().shut();
+    eventually("the database to be missed", async || (root.get("/people").await.status == 503).then_some(()))
+        .await;
+    assert_eq!(ask(&own, None).await.expect(200)["allowed"], json!(true));
+    let path = format!("/rbac/users/{}/permissions?organization_id={own}", clerk.id);
+    let names = with_secret(&anonymous, SECRET, Method::GET, &path, None).await.expect(200);
+    assert_eq!(names["permissions"], json!(["user.read"]));
+    // What nobody has asked about, and what is demanded newer, cannot be answered.
+    let refused = ask(NOBODY, None).await;
+    refused.problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some(), "{refused}");
+    ask(&own, Some(1_000_000)).await.problem(503, "policy_stale");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn production_is_not_reseeded() {
     let app = TestApp::builder(Engine::Sqlite)
@@ -355,7 +448,7 @@ async fn production_is_not_reseeded() {
     answer.problem(403, "reseed_in_production");
     let request = anonymous.request(Method::GET, "/metrics").bearer_auth("a-token-for-scrapers-only");
     let metrics = anonymous.send_raw(request).await;
-    for name in ["rbac_policy_staleness_seconds", "rbac_policies_loaded"] {
+    for name in ["rbac_policy_staleness_seconds", "rbac_policies_loaded", "rbac_policy_problems"] {
         assert!(metrics.text.contains(name), "{metrics}");
     }
 }

@@ -13,6 +13,7 @@ stylobate_tests::both_engines!(
     lists_are_about_one_resource,
     what_expires_is_over,
     conditions_are_asked_about,
+    what_was_given_is_renewed_and_changed,
     links_of_older_systems_still_work,
     nobody_excepts_beyond_what_they_have
 );
@@ -260,6 +261,91 @@ async fn conditions_are_asked_about(engine: Engine) {
         let body = json!({ "permission_id": permission, "condition": condition });
         root.post(&path, body).await.problem(422, "validation");
     }
+}
+
+async fn what_was_given_is_renewed_and_changed(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let (clerk, other) = (app.person(&root, "clerk").await, app.person(&root, "other").await);
+    let role = give(&root, &clerk, "reader", &["user.read"]).await;
+    let read = id_of(&root, "/permissions", "key", "user.read").await;
+
+    // Until when somebody has a role.
+    let held = format!("/people/{}/roles", clerk.id);
+    let assignment = format!("{held}/{role}");
+    let changed = root.patch(&assignment, json!({ "expires_at": FAR })).await;
+    assert!(changed.header("x-policy-epoch").is_some());
+    let changed = changed.expect(200);
+    assert_eq!((&changed["expires_at"], &changed["role_id"]), (&json!(FAR), &json!(role)));
+    let listed = root.all(&held).await;
+    assert_eq!((&listed[0]["id"], &listed[0]["expires_at"]), (&json!(role), &json!(FAR)));
+    assert!(listed[0]["assigned_at"].is_string() && listed[0]["name"] == json!("reader"), "{listed:?}");
+    clerk.client.get("/people?limit=1").await.expect(200);
+    assert_eq!(
+        root.patch(&assignment, json!({ "expires_at": null })).await.expect(200)["expires_at"],
+        Value::Null
+    );
+    for (body, field) in [
+        (json!({}), "expires_at"),
+        (json!({ "expires_at": "2001-01-01T00:00:00Z" }), "expires_at"),
+        (json!({ "expires_at": "tomorrow" }), "expires_at"),
+        (json!({ "expires_at": null, "role_id": role }), "role_id"),
+    ] {
+        root.patch(&assignment, body).await.problem_of(422, "validation", field);
+    }
+    let body = json!({ "expires_at": null });
+    for path in [
+        format!("{held}/{NOBODY}"),
+        format!("/people/{}/roles/{role}", other.id),
+        format!("/people/{NOBODY}/roles/{role}"),
+    ] {
+        root.patch(&path, body.clone()).await.problem(404, "not_found");
+    }
+
+    // Whether and when a role allows or denies.
+    let rule = format!("/roles/{role}/permissions/{read}");
+    let denied = root.patch(&rule, json!({ "effect": "deny", "condition": null })).await;
+    assert!(denied.header("x-policy-epoch").is_some());
+    assert_eq!(denied.expect(200)["effect"], json!("deny"));
+    clerk.client.get("/people?limit=1").await.problem(403, "permission_denied");
+    let strong = json!({ "assurance": { "at_least": "aal3" } });
+    let changed = root.patch(&rule, json!({ "effect": "allow", "condition": strong })).await.expect(200);
+    assert_eq!((&changed["effect"], &changed["condition"]), (&json!("allow"), &strong));
+    clerk.client.get("/people?limit=1").await.problem(403, "permission_denied");
+    let shown = root.all(&format!("/roles/{role}/permissions")).await;
+    assert_eq!((&shown[0]["effect"], &shown[0]["condition"]), (&json!("allow"), &strong));
+    root.patch(&format!("/v1/rbac{rule}"), json!({ "effect": "allow", "condition": null })).await.expect(200);
+    clerk.client.get("/people?limit=1").await.expect(200);
+    for (body, field) in [
+        (json!({ "effect": "deny" }), "condition"),
+        (json!({ "condition": null }), "effect"),
+        (json!({ "effect": "perhaps", "condition": null }), "effect"),
+    ] {
+        root.patch(&rule, body).await.problem_of(422, "validation", field);
+    }
+    let body = json!({ "effect": "deny", "condition": null });
+    root.patch(&format!("/roles/{role}/permissions/{NOBODY}"), body.clone()).await.problem(404, "not_found");
+    let platform = id_of(&root, "/roles", "name", "super_admin").await;
+    let all = root.all(&format!("/roles/{platform}/permissions")).await;
+    let everything = all[0]["id"].as_str().unwrap();
+
+    // A11: who may only give may not take, and nobody goes beyond what they have.
+    let keys = ["role.read", "role.assign", "role.perm.assign"];
+    give(&root, &other, "giver", &keys).await;
+    let asking = &other.client;
+    asking.patch(&assignment, json!({ "expires_at": FAR })).await.problem(403, "permission_denied");
+    asking.patch(&rule, body.clone()).await.problem(403, "permission_denied");
+    give(&root, &other, "taker", &["role.revoke", "role.perm.revoke"]).await;
+    asking.patch(&assignment, json!({ "expires_at": FAR })).await.problem(403, "beyond_own_permissions");
+    asking.patch(&rule, body.clone()).await.problem(403, "beyond_own_permissions");
+    asking
+        .patch(&format!("/roles/{platform}/permissions/{everything}"), body)
+        .await
+        .problem(403, "platform_owned");
+    let audited = root.all("/audit-events?action=role.assign.update").await;
+    assert_eq!(audited.len(), 2, "{audited:?}");
+    let audited = root.all("/audit-events?action=role.perm.update").await;
+    assert_eq!(audited.len(), 3, "{audited:?}");
 }
 
 async fn links_of_older_systems_still_work(engine: Engine) {

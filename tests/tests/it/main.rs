@@ -17,6 +17,7 @@ mod decisions;
 mod exceptions;
 mod forced_change;
 mod guessing;
+mod hidden;
 mod house;
 mod import;
 mod keys;

@@ -8,11 +8,15 @@ stylobate_tests::both_engines!(
     the_platform_is_not_taken_over,
     nobody_raises_themselves,
     the_platform_keeps_an_administrator,
+    strangers_get_no_rules,
+    the_role_of_administrators_stays_switched_on,
     who_leaves_an_organisation_leaves_with_the_sessions,
     sign_in_events_are_filed_under_the_organisation,
     damaged_profiles_are_not_read_as_defaults,
     commands_promote_nobody_by_name_alone
 );
+
+const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 async fn id_of(client: &Client, path: &str, field: &str, value: &str) -> String {
     let all = client.all(path).await;
@@ -105,8 +109,52 @@ async fn the_platform_keeps_an_administrator(engine: Engine) {
     let me = root.get("/auth/me").await.expect(200)["id"].as_str().unwrap().to_owned();
     let role = id_of(&root, "/roles", "name", "super_admin").await;
     root.delete(&format!("/people/{me}/roles/{role}")).await.problem(409, "last_super_administrator");
+    // Who cannot sign in is of no help to anybody.
     app.create_superuser("second").await;
+    let second = app.login("second").await.get("/auth/me").await.expect(200);
+    let second = format!("/people/{}", second["id"].as_str().unwrap());
+    root.patch(&second, json!({ "status": "inactive" })).await.expect(200);
+    root.delete(&format!("/people/{me}/roles/{role}")).await.problem(409, "last_super_administrator");
+    root.patch(&second, json!({ "status": "active" })).await.expect(200);
     root.delete(&format!("/people/{me}/roles/{role}")).await.expect(204);
+}
+
+/// A12: whoever is no member gets no rule, and looks like nobody.
+async fn strangers_get_no_rules(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let role = id_of(&root, "/roles", "name", "operator").await;
+    let read = id_of(&root, "/permissions", "key", "user.read").await;
+    let clerk = app.person(&root, "clerk").await;
+    let own = root.post(&format!("/people/{}/roles", clerk.id), json!({ "role_id": role })).await.expect(201);
+    let link = format!("/rbac/person-roles/{}", own["id"].as_str().unwrap());
+    let rule = json!({ "permission_id": read, "effect": "deny" });
+    let entry = json!({ "resource_kind": "doc", "resource_id": "1", "user_id": NOBODY,
+                        "permission_id": read, "effect": "deny" });
+    let refused = [
+        root.post(&format!("/people/{NOBODY}/roles"), json!({ "role_id": role })).await,
+        root.post(&format!("/people/{NOBODY}/overrides"), rule).await,
+        root.post("/acl-entries", entry).await,
+        root.post("/rbac/person-roles", json!({ "person_id": NOBODY, "role_id": role })).await,
+        root.patch(&link, json!({ "person_id": NOBODY })).await,
+    ];
+    for answer in refused {
+        answer.problem(404, "not_found");
+    }
+}
+
+/// A11: less than an administrator does not shut all administrators out.
+async fn the_role_of_administrators_stays_switched_on(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let admin = id_of(&root, "/roles", "name", "admin").await;
+    let manager = app.person(&root, "manager").await;
+    root.post(&format!("/people/{}/roles", manager.id), json!({ "role_id": admin })).await.expect(201);
+    let path = format!("/roles/{admin}");
+    manager.client.patch(&path, json!({ "is_active": false })).await.problem(409, "declared");
+    manager.client.delete(&path).await.problem(409, "declared");
+    root.patch(&path, json!({ "is_active": false })).await.expect(200);
+    root.patch(&path, json!({ "is_active": true })).await.expect(200);
 }
 
 /// A12: a session of an organisation ends with the membership, also for those who belong to another one.

@@ -87,3 +87,25 @@ async fn only_the_owner_may_read_the_files_of_a_new_database() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+/// What only connecting can meet is an outage: nobody's statement is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_log_in_means_that_the_database_is_unavailable() {
+    let place = TestDb::postgres(&[]).await;
+    let (scheme, rest) = place.url().split_once("://").unwrap();
+    let address = rest.rsplit_once('@').unwrap().1;
+    for credentials in ["nobody_of_this_name:secret", "stylobate_test_app:another-password"] {
+        let refused = Db::connect(&format!("{scheme}://{credentials}@{address}"), DbOptions::default()).await;
+        let error = match refused {
+            Err(error) => error,
+            Ok(db) => db.begin_read(Scope::Platform("test")).await.err().unwrap(),
+        };
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    }
+    let gone = Db::connect(&format!("{}_gone", place.url()), DbOptions::default()).await;
+    let error = match gone {
+        Err(error) => error,
+        Ok(db) => db.begin_read(Scope::Platform("test")).await.err().unwrap(),
+    };
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}

@@ -31,11 +31,11 @@ pub struct CasbinAuthorizer {
     catalogue: Arc<Catalogue>,
     model: CasbinModel,
     values: Option<Box<Values>>,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<LoadedRules>,
 }
 
 #[derive(Debug)]
-struct Loaded {
+struct LoadedRules {
     casbin: Contained,
     epoch: i64,
 }
@@ -85,7 +85,7 @@ impl CasbinAuthorizer {
         values: Option<Box<Values>>,
     ) -> Result<(Self, Vec<CasbinProblem>), CasbinInvalid> {
         let (casbin, problems) = Contained::new(&model, rules, None)?;
-        let loaded = ArcSwap::from_pointee(Loaded { casbin, epoch: 1 });
+        let loaded = ArcSwap::from_pointee(LoadedRules { casbin, epoch: 1 });
         Ok((Self { catalogue, model, values, loaded }, problems))
     }
 
@@ -95,7 +95,7 @@ impl CasbinAuthorizer {
     /// As [`new`](Self::new); the present rules stay.
     pub fn replace(&self, rules: &CasbinRules) -> Result<Vec<CasbinProblem>, CasbinInvalid> {
         let (casbin, problems) = Contained::new(&self.model, rules, None)?;
-        self.loaded.rcu(|before| Loaded { casbin: casbin.clone(), epoch: before.epoch + 1 });
+        self.loaded.rcu(|before| LoadedRules { casbin: casbin.clone(), epoch: before.epoch + 1 });
         Ok(problems)
     }
 
@@ -119,7 +119,13 @@ impl CasbinAuthorizer {
         Some(self.model.request().iter().map(value).collect())
     }
 
-    fn decide_one(&self, loaded: &Loaded, question: &Question<'_>, name: &str, names: &[&str]) -> Decision {
+    fn decide_one(
+        &self,
+        loaded: &LoadedRules,
+        question: &Question<'_>,
+        name: &str,
+        names: &[&str],
+    ) -> Decision {
         let deny = |reason| Decision::deny(reason, loaded.epoch);
         let covered = |scope: &String| names.iter().any(|name| covers(scope, name));
         if question.principal.scopes.as_ref().is_some_and(|scopes| !scopes.iter().any(covered)) {

@@ -4,13 +4,14 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use stylobate_core::{AclId, OverrideId, PermissionId, RoleId, TenantId};
+use stylobate_core::{PermissionId, RoleId, TenantId};
 
 use super::{CasbinProblem, CasbinProblemKind, CasbinRules};
 use crate::{
-    Assignee, AssigneeKind, Catalogue, Condition, Effect, Policy, Reason,
-    key::{covers, is_pattern, is_valid, without_own},
-    snapshot::{Reach, heirs_and_parents},
+    Assignee, AssigneeKind, Catalogue, Condition, Effect, Policy,
+    key::{covers, is_pattern, is_valid},
+    meaning::{Gives, Meaning, base_of, declared},
+    snapshot::{Origin, Reach, heirs_and_parents},
 };
 
 /// The rules of native roles as a casbin policy for [`CasbinModel::RBAC_WITH_DOMAINS`](crate::CasbinModel::RBAC_WITH_DOMAINS).
@@ -37,7 +38,7 @@ impl CasbinExport {
         role_name: &dyn Fn(RoleId) -> Option<String>,
     ) -> Self {
         let domain = domain_text(tenant);
-        let lowered = Lowered::of(policy, tenant.is_none(), catalogue, &|role| {
+        let lowered = Lowered::of(policy, Reach::of(tenant), catalogue, &|role| {
             role_text(role_name(role).as_deref(), role)
         });
         let mut export = Self::default();
@@ -86,31 +87,6 @@ pub(super) fn is_alive(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) ->
     expires_at.is_none_or(|at| now < at)
 }
 
-/// Which row a rule was made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Role(RoleId),
-    Override(OverrideId),
-    Acl(AclId),
-}
-
-impl Origin {
-    /// The reason of a decision that the rule makes in a policy of this reach.
-    pub(crate) fn reason(self, effect: Effect, reach: Reach) -> Reason {
-        match (effect, self, reach) {
-            (Effect::Allow, Self::Role(role_id), Reach::Tenant) => Reason::Role { role_id },
-            (Effect::Allow, Self::Role(role_id), Reach::Platform) => Reason::PlatformRole { role_id },
-            (Effect::Allow, Self::Override(id), Reach::Tenant) => Reason::Override { id },
-            (Effect::Allow, Self::Override(id), Reach::Platform) => Reason::PlatformOverride { id },
-            (Effect::Allow, Self::Acl(id), _) => Reason::Acl { id },
-            (Effect::Deny, Self::Role(role_id), Reach::Tenant) => Reason::DeniedByRole { role_id },
-            (Effect::Deny, Self::Role(role_id), Reach::Platform) => Reason::DeniedByPlatformRole { role_id },
-            (Effect::Deny, Self::Override(id), _) => Reason::DeniedByOverride { id },
-            (Effect::Deny, Self::Acl(id), _) => Reason::DeniedByAcl { id },
-        }
-    }
-}
-
 /// A rule about one subject, without roles' ids and synonyms.
 #[derive(Debug, Clone)]
 pub(super) struct LoweredRule {
@@ -142,11 +118,11 @@ pub(super) struct Lowered {
 impl Lowered {
     pub(super) fn of(
         policy: &Policy,
-        is_platform: bool,
+        reach: Reach,
         catalogue: &Catalogue,
         role_name: &dyn Fn(RoleId) -> String,
     ) -> Self {
-        let permissions = Permissions::of(policy, is_platform, catalogue);
+        let permissions = Permissions::of(policy, reach, catalogue);
         let roles: HashMap<RoleId, String> = policy
             .roles
             .iter()
@@ -237,11 +213,11 @@ fn both(one: Option<Condition>, other: Option<Condition>) -> Option<Condition> {
     }
 }
 
-/// What each row of a permission stands for: canonical names and patterns of them, some under a condition.
-struct Permissions(HashMap<PermissionId, Vec<(String, Option<Condition>)>>);
+/// What each row of a permission stands for: canonical names and patterns of them, some of one's own things only.
+struct Permissions(HashMap<PermissionId, (Vec<String>, Option<Condition>)>);
 
 impl Permissions {
-    fn of(policy: &Policy, is_platform: bool, catalogue: &Catalogue) -> Self {
+    fn of(policy: &Policy, reach: Reach, catalogue: &Catalogue) -> Self {
         let valid = policy.permissions.iter().filter(|row| is_valid(&row.key));
         let own: HashSet<&str> = valid
             .clone()
@@ -249,59 +225,37 @@ impl Permissions {
             .map(|row| base_of(catalogue, &row.key).0)
             .filter(|name| !catalogue.has(name))
             .collect();
-        let reach = Names { catalogue, is_platform, own: &own };
-        Self(valid.filter(|row| row.is_active).map(|row| (row.id, reach.given(&row.key))).collect())
-    }
-
-    fn given(&self, permission: PermissionId) -> &[(String, Option<Condition>)] {
-        self.0.get(&permission).map(Vec::as_slice).unwrap_or_default()
-    }
-}
-
-/// The permission that a key is about, and whether only of one's own things.
-fn base_of<'a>(catalogue: &Catalogue, key: &'a str) -> (&'a str, bool) {
-    match without_own(key) {
-        Some(base) if !catalogue.has(key) => (base, true),
-        _ => (key, false),
-    }
-}
-
-struct Names<'a> {
-    catalogue: &'a Catalogue,
-    is_platform: bool,
-    own: &'a HashSet<&'a str>,
-}
-
-impl Names<'_> {
-    fn given(&self, key: &str) -> Vec<(String, Option<Condition>)> {
-        let (base, of_own) = if is_pattern(key) { (key, false) } else { base_of(self.catalogue, key) };
-        let condition = of_own.then_some(Condition::Owner {});
-        self.meant(base).into_iter().map(|name| (name, condition.clone())).collect()
-    }
-
-    fn meant(&self, key: &str) -> Vec<String> {
-        let declared = || self.catalogue.permissions().iter();
-        let may = |is_platform: bool| self.is_platform || !is_platform;
-        if !is_pattern(key) {
-            return match self.catalogue.places(key) {
-                Some(places) => {
-                    let found = places.iter().filter_map(|&place| self.catalogue.at(place));
-                    found.filter(|found| may(found.is_platform)).map(|found| found.key.to_owned()).collect()
-                }
-                None => self.own.get(key).map(|key| (*key).to_owned()).into_iter().collect(),
+        let given = |key: &str| {
+            let meaning = Meaning::of(catalogue, reach, key);
+            let names = match meaning.gives {
+                Gives::Declared(found) => found.into_iter().map(|(_, one)| one.key.to_owned()).collect(),
+                Gives::Own(name) => vec![name.to_owned()],
+                Gives::Pattern(pattern) => names_of_pattern(catalogue, reach, &own, pattern),
             };
-        }
-        // A pattern that reaches what only the platform gives is written out name by name.
-        let is_too_wide = !self.is_platform && declared().any(|one| one.is_platform && covers(key, one.key));
-        let covered =
-            declared().filter(|one| one.is_covered_by(key) && may(one.is_platform)).map(|one| one.key);
-        if is_too_wide {
-            let own = self.own.iter().copied().filter(|name| covers(key, name));
-            return covered.chain(own).map(str::to_owned).collect();
-        }
-        let by_synonym = covered.filter(|name| !covers(key, name));
-        std::iter::once(key).chain(by_synonym).map(str::to_owned).collect()
+            (names, meaning.of_own.then_some(Condition::Owner {}))
+        };
+        Self(valid.filter(|row| row.is_active).map(|row| (row.id, given(&row.key))).collect())
     }
+
+    fn given(&self, permission: PermissionId) -> impl Iterator<Item = (&String, &Option<Condition>)> {
+        self.0
+            .get(&permission)
+            .into_iter()
+            .flat_map(|(names, condition)| names.iter().map(move |name| (name, condition)))
+    }
+}
+
+fn names_of_pattern(catalogue: &Catalogue, reach: Reach, own: &HashSet<&str>, pattern: &str) -> Vec<String> {
+    let covered = declared(catalogue, reach).map(|(_, one)| one).filter(|one| one.is_covered_by(pattern));
+    let covered = covered.map(|one| one.key);
+    // A pattern that reaches what only the platform gives is written out name by name.
+    let mut all = catalogue.permissions().iter();
+    if all.any(|one| !reach.may_give(one) && covers(pattern, one.key)) {
+        let own = own.iter().copied().filter(|name| covers(pattern, name));
+        return covered.chain(own).map(str::to_owned).collect();
+    }
+    let by_synonym = covered.filter(|name| !covers(pattern, name));
+    std::iter::once(pattern).chain(by_synonym).map(str::to_owned).collect()
 }
 
 /// `person:ID`, `service:ID` or `group:ID`.

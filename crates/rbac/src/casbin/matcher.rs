@@ -34,7 +34,7 @@ pub(super) const MATCHING: [(&str, Pattern); 6] = [
 ];
 
 /// What names mean in a matcher.
-pub(super) struct Names<'a> {
+pub(super) struct ModelNames<'a> {
     pub(super) request: &'a [String],
     pub(super) rule: &'a [String],
     /// How many arguments `g` takes.
@@ -53,7 +53,7 @@ pub(super) struct Uses {
 }
 
 /// Checks that `text` is in the grammar.
-pub(super) fn check(text: &str, names: &Names<'_>) -> Result<Uses, CasbinInvalid> {
+pub(super) fn check(text: &str, names: &ModelNames<'_>) -> Result<Uses, CasbinInvalid> {
     if text.len() > BYTES_MAX || !text.is_ascii() {
         return Err(CasbinInvalid::Matcher { at: 0, why: "a shorter text in ASCII" });
     }
@@ -73,7 +73,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     terms: usize,
-    names: &'a Names<'a>,
+    names: &'a ModelNames<'a>,
     uses: Uses,
 }
 
@@ -242,7 +242,7 @@ mod tests {
     fn try_with(text: &str) -> Result<Uses, CasbinInvalid> {
         let (request, rule) =
             (names(&["sub", "dom", "obj", "act"]), names(&["sub", "dom", "obj", "act", "eft"]));
-        check(text, &Names { request: &request, rule: &rule, role_places: Some(3), own: None })
+        check(text, &ModelNames { request: &request, rule: &rule, role_places: Some(3), own: None })
     }
 
     #[test]

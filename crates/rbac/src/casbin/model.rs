@@ -4,7 +4,7 @@ use ::casbin::{DefaultModel, Model as _};
 
 use super::{
     CasbinInvalid,
-    matcher::{self, Names, Uses},
+    matcher::{self, ModelNames, Uses},
 };
 
 const SECTIONS: [(&str, &str); 5] = [
@@ -98,7 +98,8 @@ m = r.dom == p.dom && keyMatch(r.act, p.act) && keyMatch(r.obj, p.obj) && g(r.su
             return Err(CasbinInvalid::Effect);
         }
         let matcher = matcher.ok_or(CasbinInvalid::Missing("m"))?;
-        let uses = matcher::check(&matcher, &Names { request: &request, rule: &rule, role_places, own })?;
+        let uses =
+            matcher::check(&matcher, &ModelNames { request: &request, rule: &rule, role_places, own })?;
         Ok(Self { request: request.into(), rule: rule.into(), role_places, effect, matcher, uses })
     }
 

@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -7,10 +10,13 @@ use stylobate_core::TenantId;
 use super::{
     CasbinInvalid, CasbinModel, CasbinRules,
     enforcer::{Contained, Verdict},
-    export::{Lowered, LoweredRule, Origin, assignee_text, domain_text, is_alive, object_text, role_text},
+    export::{Lowered, assignee_text, domain_text, is_alive, object_text, role_text},
     functions::on_texts,
 };
-use crate::{Assignee, Catalogue, Condition, Effect, Policy};
+use crate::{
+    Assignee, Catalogue, Condition, Effect, Policy,
+    snapshot::{Origin, Reach},
+};
 
 /// The model of [`CasbinModel::RBAC_WITH_DOMAINS`] with conditions: a rule names the one that it needs, a request those that
 /// hold.
@@ -29,21 +35,24 @@ m = r.dom == p.dom && keyMatch(r.act, p.act) && keyMatch(r.obj, p.obj) && holds(
 
 /// One policy (a tenant's or the platform's) in casbin, for the engine in its place.
 ///
-/// Conditions are evaluated here and handed to casbin as facts. Rules and links that end are left out from their end on:
-/// casbin gets a new policy at the first question after it.
+/// Conditions are evaluated here and handed to casbin as facts: one text with a letter per condition, so that a rule finds
+/// its own by its place. Rules and links that end are left out from their end on: casbin gets a new policy at the first
+/// question after it.
 #[derive(Debug)]
 pub(crate) struct Tier {
     model: Result<CasbinModel, CasbinInvalid>,
     domain: String,
     lowered: Lowered,
-    /// What the rules need, by the number in their facts.
+    /// What the rules need, each once, by its place in the facts.
     conditions: Vec<Condition>,
-    loaded: ArcSwap<Loaded>,
+    /// The place of the condition of each rule of `lowered`.
+    needed: Vec<Option<usize>>,
+    loaded: ArcSwap<LoadedTier>,
     loading: Mutex<()>,
 }
 
 #[derive(Debug)]
-struct Loaded {
+struct LoadedTier {
     casbin: Option<Contained>,
     /// Of the rule at each place in casbin.
     rules: Vec<Spoken>,
@@ -59,7 +68,7 @@ struct Spoken {
 
 /// What a tier says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Said<'a> {
+pub(crate) enum TierAnswer<'a> {
     Allows(Origin),
     Denies(Origin),
     /// A rule would allow it if this condition held.
@@ -76,22 +85,25 @@ impl Tier {
         policy: &Policy,
         now: DateTime<Utc>,
     ) -> Self {
-        let lowered = Lowered::of(policy, tenant.is_none(), catalogue, &|role| role_text(None, role));
+        let lowered = Lowered::of(policy, Reach::of(tenant), catalogue, &|role| role_text(None, role));
         let mut conditions: Vec<Condition> = Vec::new();
-        for rule in &lowered.rules {
-            if let Some(condition) = &rule.condition
-                && !conditions.contains(condition)
-            {
+        let mut places: HashMap<&Condition, usize> = HashMap::new();
+        let needed = lowered.rules.iter().map(|rule| {
+            let condition = rule.condition.as_ref()?;
+            Some(*places.entry(condition).or_insert_with(|| {
                 conditions.push(condition.clone());
-            }
-        }
+                conditions.len() - 1
+            }))
+        });
+        let needed = needed.collect();
         let model = CasbinModel::parse_with(MODEL, Some("holds"));
-        let empty = Loaded { casbin: None, rules: Vec::new(), until: None };
+        let empty = LoadedTier { casbin: None, rules: Vec::new(), until: None };
         let tier = Self {
             model,
             domain: domain_text(tenant),
             lowered,
             conditions,
+            needed,
             loaded: ArcSwap::from_pointee(empty),
             loading: Mutex::new(()),
         };
@@ -99,34 +111,31 @@ impl Tier {
         tier
     }
 
-    fn load(&self, now: DateTime<Utc>) -> Loaded {
+    fn load(&self, now: DateTime<Utc>) -> LoadedTier {
         match self.try_load(now) {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, "casbin does not take the policy; everything is denied");
-                Loaded { casbin: None, rules: Vec::new(), until: None }
+                LoadedTier { casbin: None, rules: Vec::new(), until: None }
             }
         }
     }
 
-    fn try_load(&self, now: DateTime<Utc>) -> Result<Loaded, CasbinInvalid> {
+    fn try_load(&self, now: DateTime<Utc>) -> Result<LoadedTier, CasbinInvalid> {
         let model = self.model.as_ref().map_err(CasbinInvalid::clone)?;
         let mut rules = CasbinRules::default();
         let mut spoken = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        for rule in self.lowered.rules.iter().filter(|rule| is_alive(rule.expires_at, now)) {
-            let condition = rule
-                .condition
-                .as_ref()
-                .and_then(|wanted| self.conditions.iter().position(|one| one == wanted));
+        let mut seen = HashSet::new();
+        let all = self.lowered.rules.iter().zip(&self.needed);
+        for (rule, &condition) in all.filter(|(rule, _)| is_alive(rule.expires_at, now)) {
             let values = vec![
                 rule.subject.clone(),
                 self.domain.clone(),
                 rule.object.clone(),
                 rule.permission.clone(),
                 rule.effect.as_str().to_owned(),
-                needs(rule, condition),
+                needs(rule.effect, condition),
             ];
             if seen.insert(values.clone()) {
                 rules.push_policy(values);
@@ -153,11 +162,11 @@ impl Tier {
         let ends = self.lowered.rules.iter().map(|rule| rule.expires_at);
         let ends = ends.chain(self.lowered.links.iter().map(|link| link.expires_at)).flatten();
         let until = ends.filter(|at| now < *at).min();
-        Ok(Loaded { casbin: Some(casbin), rules: spoken, until })
+        Ok(LoadedTier { casbin: Some(casbin), rules: spoken, until })
     }
 
     /// The policy as it is now.
-    fn current(&self, now: &dyn Fn() -> DateTime<Utc>) -> Arc<Loaded> {
+    fn current(&self, now: &dyn Fn() -> DateTime<Utc>) -> Arc<LoadedTier> {
         let loaded = self.loaded.load_full();
         let Some(until) = loaded.until else { return loaded };
         if now() < until {
@@ -184,60 +193,66 @@ impl Tier {
         resource: Option<(&str, &str)>,
         now: &dyn Fn() -> DateTime<Utc>,
         is_met: &dyn Fn(&Condition) -> Option<bool>,
-    ) -> Said<'_> {
+    ) -> TierAnswer<'_> {
         let loaded = self.current(now);
-        let Some(casbin) = &loaded.casbin else { return Said::Failed };
+        let Some(casbin) = &loaded.casbin else { return TierAnswer::Failed };
         let (subject, object) = (assignee_text(assignee), object_text(resource));
-        let mut facts = String::from(" ");
-        for (condition, number) in self.conditions.iter().zip(0_usize..) {
-            // What is not known lets no rule allow, and every rule deny.
-            let known = is_met(condition);
-            if known == Some(true) {
-                facts.push_str(&format!("allow{number} "));
-            }
-            if known != Some(false) {
-                facts.push_str(&format!("deny{number} "));
-            }
-        }
+        let facts: String = self.conditions.iter().map(|condition| fact(is_met(condition))).collect();
         let ask = |facts: &str| casbin.ask_trusted(&[&subject, &self.domain, &object, permission, facts]);
         let origin = |rule: usize| loaded.rules.get(rule).map(|spoken| spoken.origin);
         match ask(&facts) {
-            Verdict::Allows(rule) => origin(rule).map_or(Said::Failed, Said::Allows),
-            Verdict::Denies(rule) => origin(rule).map_or(Said::Failed, Said::Denies),
-            Verdict::Failed => Said::Failed,
-            Verdict::Silent if self.conditions.is_empty() => Said::Nothing,
+            Verdict::Allows(rule) => origin(rule).map_or(TierAnswer::Failed, TierAnswer::Allows),
+            Verdict::Denies(rule) => origin(rule).map_or(TierAnswer::Failed, TierAnswer::Denies),
+            Verdict::Failed => TierAnswer::Failed,
+            Verdict::Silent if self.conditions.is_empty() => TierAnswer::Nothing,
             Verdict::Silent => {
-                let all: String =
-                    (0..self.conditions.len()).map(|number| format!(" allow{number} ")).collect();
-                let Verdict::Allows(rule) = ask(&all) else { return Said::Nothing };
+                let all_met: String = self.conditions.iter().map(|_| SUPPOSED).collect();
+                let Verdict::Allows(rule) = ask(&all_met) else { return TierAnswer::Nothing };
                 let condition = loaded.rules.get(rule).and_then(|spoken| spoken.condition);
-                condition.and_then(|number| self.conditions.get(number)).map_or(Said::Nothing, Said::Unmet)
+                condition
+                    .and_then(|number| self.conditions.get(number))
+                    .map_or(TierAnswer::Nothing, TierAnswer::Unmet)
             }
         }
     }
 }
 
-fn needs(rule: &LoweredRule, condition: Option<usize>) -> String {
-    match condition {
-        Some(number) => {
-            let effect = if rule.effect == Effect::Allow { "allow" } else { "deny" };
-            format!("{effect}{number}")
-        }
-        None => "nothing".to_owned(),
+/// A condition that is supposed to hold, to find the rule that would then allow; no rule denies for it.
+const SUPPOSED: char = 's';
+
+fn fact(is_met: Option<bool>) -> char {
+    match is_met {
+        Some(true) => 't',
+        Some(false) => 'f',
+        None => 'u',
     }
 }
 
+/// What a rule needs of the facts: nothing, or its effect and the place of its condition.
+fn needs(effect: Effect, condition: Option<usize>) -> String {
+    condition.map_or_else(|| "nothing".to_owned(), |place| format!("{} {place}", effect.as_str()))
+}
+
+/// What is not known lets no rule allow, and every rule deny.
 fn holds(facts: &str, needs: &str) -> bool {
-    needs == "nothing" || facts.split(' ').any(|fact| fact == needs)
+    let Some((effect, place)) = needs.split_once(' ') else { return needs == "nothing" };
+    let fact = place.parse().ok().and_then(|place: usize| facts.as_bytes().get(place)).copied();
+    match effect {
+        "allow" => matches!(fact, Some(b't' | b's')),
+        // A fact that is missing would be a mistake here: the denial stays.
+        _ => !matches!(fact, Some(b'f' | b's')),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use stylobate_core::{Clock as _, PermissionId, PersonId, RoleId, SystemClock};
+    use stylobate_core::{Clock as _, OverrideId, PermissionId, PersonId, RoleId, SystemClock};
 
     use super::*;
-    use crate::{PolicyAssignment, PolicyGrant, PolicyPermission, PolicyRole, default_catalogue};
+    use crate::{
+        PolicyAssignment, PolicyGrant, PolicyOverride, PolicyPermission, PolicyRole, default_catalogue,
+    };
 
     fn policy(condition: Option<Condition>, expires_at: Option<DateTime<Utc>>) -> (Policy, Assignee, RoleId) {
         let now = SystemClock.now();
@@ -259,9 +274,9 @@ mod tests {
         let (policy, person, role) = policy(None, Some(end));
         let tier = Tier::new(&default_catalogue(), None, &policy, now);
         let at = |time: DateTime<Utc>| tier.ask(person, "user.read", None, &|| time, &|_| None);
-        assert_eq!(at(now), Said::Allows(Origin::Role(role)));
-        assert_eq!(at(end - TimeDelta::microseconds(1)), Said::Allows(Origin::Role(role)));
-        assert_eq!(at(end), Said::Nothing);
+        assert_eq!(at(now), TierAnswer::Allows(Origin::Role(role)));
+        assert_eq!(at(end - TimeDelta::microseconds(1)), TierAnswer::Allows(Origin::Role(role)));
+        assert_eq!(at(end), TierAnswer::Nothing);
     }
 
     #[test]
@@ -270,9 +285,53 @@ mod tests {
         let (policy, person, role) = policy(Some(Condition::Owner {}), None);
         let tier = Tier::new(&default_catalogue(), None, &policy, now);
         let with = |met: Option<bool>| tier.ask(person, "user.read", None, &|| now, &move |_| met);
-        assert_eq!(with(Some(true)), Said::Allows(Origin::Role(role)));
-        assert_eq!(with(Some(false)), Said::Unmet(&Condition::Owner {}));
-        assert_eq!(with(None), Said::Unmet(&Condition::Owner {}));
-        assert_eq!(tier.ask(person, "role.read", None, &|| now, &|_| Some(true)), Said::Nothing);
+        assert_eq!(with(Some(true)), TierAnswer::Allows(Origin::Role(role)));
+        assert_eq!(with(Some(false)), TierAnswer::Unmet(&Condition::Owner {}));
+        assert_eq!(with(None), TierAnswer::Unmet(&Condition::Owner {}));
+        assert_eq!(tier.ask(person, "role.read", None, &|| now, &|_| Some(true)), TierAnswer::Nothing);
+    }
+
+    #[test]
+    fn each_of_many_conditions_is_found_by_its_place() {
+        let now = SystemClock.now();
+        let attribute = |n: usize| Condition::Attribute { name: format!("a{n}").into(), equals: "x".into() };
+        let (mut policy, _, _) = policy(None, None);
+        let permission = policy.permissions[0].id;
+        let people: Vec<PersonId> = (0..300).map(|_| PersonId::new(now)).collect();
+        for (n, person) in people.iter().enumerate() {
+            let effect = if n % 2 == 0 { Effect::Allow } else { Effect::Deny };
+            policy.overrides.push(PolicyOverride {
+                id: OverrideId::new(now),
+                assignee: (*person).into(),
+                permission,
+                effect,
+                // The second half needs what the first half needs.
+                condition: Some(attribute(n % 150)),
+                expires_at: None,
+            });
+        }
+        let tier = Tier::new(&default_catalogue(), None, &policy, now);
+        assert_eq!(tier.conditions.len(), 150, "each is asked once");
+        for (n, person) in people.iter().enumerate() {
+            let only = attribute(n % 150);
+            let ask = |met: Option<bool>| {
+                let is_met = |one: &Condition| if *one == only { met } else { Some(one == &attribute(149)) };
+                tier.ask((*person).into(), "user.read", None, &|| now, &is_met)
+            };
+            let id = Origin::Override(policy.overrides[n].id);
+            match n % 2 == 0 {
+                true => {
+                    assert_eq!(ask(Some(true)), TierAnswer::Allows(id));
+                    assert_eq!(ask(None), TierAnswer::Unmet(&tier.conditions[n % 150]));
+                }
+                false => {
+                    assert_eq!(
+                        (ask(Some(true)), ask(None)),
+                        (TierAnswer::Denies(id), TierAnswer::Denies(id))
+                    );
+                    assert_eq!(ask(Some(false)), TierAnswer::Nothing);
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use stylobate_core::{OverrideId, RoleId, TenantId};
 use super::{Case, Engine, asked, unless_it_panics};
 use crate::{
     Assignee, Decision, Effect, ExplainedRule, Explanation, Policy, Question, RuleState,
-    snapshot::{Asked, Named, Origin, Reach, Snapshot, Stance, Things},
+    snapshot::{Asked, NamedPermission, Origin, Reach, Snapshot, Stance, Things},
 };
 
 /// One permission that a subject has, and through what.
@@ -21,8 +21,10 @@ pub struct EffectivePermission {
     pub role_ids: Vec<RoleId>,
     /// The platform roles that give it.
     pub platform_role_ids: Vec<RoleId>,
-    /// The overrides of the tenant and of the platform that give it.
+    /// The overrides of the tenant that give it.
     pub override_ids: Vec<OverrideId>,
+    /// The overrides of the platform that give it.
+    pub platform_override_ids: Vec<OverrideId>,
     /// Whether it holds under conditions only: of the resource, of the time or of how the subject proved itself.
     pub is_conditional: bool,
 }
@@ -35,7 +37,7 @@ impl Engine {
     pub fn effective(&self, tenant: Option<TenantId>, assignee: Assignee) -> Vec<EffectivePermission> {
         let loaded = self.loaded(tenant);
         let (own, platform, now) = (loaded.tenant(), loaded.platform(), self.clock.now());
-        let mut named: Vec<Named<'_>> = Vec::new();
+        let mut named: Vec<NamedPermission<'_>> = Vec::new();
         for (snapshot, beyond) in [(own, None), (platform, own)] {
             if let Some(snapshot) = snapshot {
                 snapshot.allowed(assignee, now, beyond, |one| named.push(one));
@@ -47,8 +49,8 @@ impl Engine {
             .into_iter()
             .filter_map(|one| {
                 let asked = match one {
-                    Named::Declared(place) => Asked::Declared(place, self.catalogue.at(place)?),
-                    Named::Own(name) => Asked::Own(name),
+                    NamedPermission::Declared(place) => Asked::Declared(place, self.catalogue.at(place)?),
+                    NamedPermission::Own(name) => Asked::Own(name),
                 };
                 let is_off =
                     [own, platform].into_iter().flatten().any(|snapshot| snapshot.is_inactive(asked));
@@ -86,6 +88,12 @@ impl Engine {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// Whether a rule, an assignment or a group of the policy of `tenant` (or of the platform) names the subject.
+    #[must_use]
+    pub fn is_named_in(&self, tenant: Option<TenantId>, assignee: Assignee) -> bool {
+        self.entry(tenant, |entry| entry.snapshot.names_subject(assignee)).unwrap_or(false)
     }
 
     /// The decision, with the rules that led to it and what would change it. Allocates: for administrators.
@@ -163,29 +171,38 @@ fn effective_one(
     if !by_tenant.is_ever_with(by_platform) {
         return None;
     }
-    let (mut role_ids, mut platform_role_ids, mut override_ids) = (Vec::new(), Vec::new(), Vec::new());
-    for (snapshot, stance, roles) in
-        [(own, by_tenant, &mut role_ids), (platform, by_platform, &mut platform_role_ids)]
-    {
+    let (mut override_ids, mut platform_override_ids) = (Vec::new(), Vec::new());
+    let (mut role_ids, mut platform_role_ids) = (Vec::new(), Vec::new());
+    for (snapshot, stance, roles, overrides) in [
+        (own, by_tenant, &mut role_ids, &mut override_ids),
+        (platform, by_platform, &mut platform_role_ids, &mut platform_override_ids),
+    ] {
         let Some(snapshot) = snapshot.filter(|_| !stance.denies) else { continue };
         let _ = snapshot.visit(assignee, asked, Things::None, |rule| {
             if rule.effect == Effect::Allow && !rule.is_over(|| now) {
                 match rule.origin {
-                    Origin::Role(role) => roles.push(role.id()),
-                    Origin::Override(id) => override_ids.push(id),
-                    Origin::Acl(..) => {}
+                    Origin::Role(id) => roles.push(id),
+                    Origin::Override(id) => overrides.push(id),
+                    Origin::Acl(_) => {}
                 }
             }
             ControlFlow::Continue(())
         });
         roles.sort_unstable();
         roles.dedup();
+        overrides.sort_unstable();
+        overrides.dedup();
     }
-    override_ids.sort_unstable();
-    override_ids.dedup();
     let is_conditional = !by_tenant.is_always_with(by_platform);
     let key = asked.name().to_owned();
-    Some(EffectivePermission { key, role_ids, platform_role_ids, override_ids, is_conditional })
+    Some(EffectivePermission {
+        key,
+        role_ids,
+        platform_role_ids,
+        override_ids,
+        platform_override_ids,
+        is_conditional,
+    })
 }
 
 impl Case<'_> {

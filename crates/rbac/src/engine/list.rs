@@ -8,7 +8,7 @@ use super::{Case, Engine};
 use crate::{
     Assignee, Condition, Effect, FilterExpr, ListFilter, Question,
     condition::Circumstances,
-    snapshot::{Asked, Origin, Snapshot, Things},
+    snapshot::{Asked, Snapshot, Things},
 };
 
 impl Engine {
@@ -34,7 +34,7 @@ impl Engine {
 
 /// What the rules of one policy say about lists.
 #[derive(Default)]
-struct Said {
+struct ListRules {
     allowed: Vec<FilterExpr>,
     denied: Vec<FilterExpr>,
 }
@@ -61,9 +61,9 @@ impl Case<'_> {
         FilterExpr::all([not_denied(platform.denied), allowed])
     }
 
-    fn said(&self, snapshot: &Snapshot, asker: Assignee, asked: Asked<'_>) -> Said {
+    fn said(&self, snapshot: &Snapshot, asker: Assignee, asked: Asked<'_>) -> ListRules {
         let of = self.circumstances(asker);
-        let mut said = Said::default();
+        let mut said = ListRules::default();
         // The ids of each kind with a list: those without further condition, by effect.
         let mut ids: BTreeMap<(bool, &str), Vec<Box<str>>> = BTreeMap::new();
         let _ = snapshot.visit(asker, asked, Things::Every, |rule| {
@@ -72,16 +72,16 @@ impl Case<'_> {
             }
             let condition = rule.condition.map(|condition| expr(condition, &of));
             let denies = rule.effect == Effect::Deny;
-            let expr = match (rule.origin, condition) {
-                (Origin::Acl(_, kind, id), None) => {
+            let expr = match (rule.resource, condition) {
+                (Some((kind, id)), None) => {
                     ids.entry((denies, kind)).or_default().push(id.into());
                     return ControlFlow::Continue(());
                 }
-                (Origin::Acl(_, kind, id), Some(condition)) => {
+                (Some((kind, id)), Some(condition)) => {
                     let this = FilterExpr::Ids { kind: kind.into(), ids: vec![id.into()] };
                     FilterExpr::all([this, condition])
                 }
-                (_, condition) => condition.unwrap_or(FilterExpr::TRUE),
+                (None, condition) => condition.unwrap_or(FilterExpr::TRUE),
             };
             if denies {
                 said.denied.push(expr)

@@ -2,7 +2,7 @@ use chrono::SubsecRound as _;
 use stylobate_core::{AclId, Page, RequestContext};
 use stylobate_db::Tx;
 
-use super::{Rbac, audit, require_owner, scope_of};
+use super::{Rbac, audit, change::Change, require_owner, scope_of};
 use crate::{
     AclEntry, AclQuery, Effect, NewAclEntry, RbacError, Written,
     holdings::Claim,
@@ -14,11 +14,10 @@ const NOT_FOUND: RbacError = RbacError::NotFound { entity: "acl_entry" };
 
 impl Rbac {
     /// Sets the rule about a permission for one subject on one resource, in the caller's tenant; of a caller without tenant it
-    /// is the platform's. One that is there already is replaced. Whether there is such a resource or member of the tenant
-    /// is the caller's business.
+    /// is the platform's. One that is there already is replaced. Whether there is such a resource is the caller's business.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`] for the permission; [`RbacError::Invalid`]; [`RbacError::PlatformOwned`] when only platform
+    /// [`RbacError::NotFound`] for the permission, and for a subject that is no member of the tenant; [`RbacError::Invalid`]; [`RbacError::PlatformOwned`] when only platform
     /// roles can have the permission; [`RbacError::BeyondOwn`] when the caller does not have the permission, be it to
     /// allow it, to deny it or to deny it no longer (to have it on this resource suffices); [`RbacError::LastSuperAdministrator`].
     pub async fn set_acl_entry(
@@ -30,12 +29,10 @@ impl Rbac {
         model::expiry(new.expires_at, self.now())?;
         model::resource(&new.resource_kind, &new.resource_id)?;
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let set = async move |tx: &mut Tx| -> Result<Written<AclEntry>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            rbac.permission_to_rule_on(tx, owner, new.permission).await?;
-            let now = rbac.now();
+        let set = async move |tx: &mut Tx, change: &Change| -> Result<AclEntry, RbacError> {
+            change.require_subject(tx, new.assignee).await?;
+            change.rbac.permission_to_rule_on(tx, owner, new.permission).await?;
+            let now = change.rbac.now();
             let mut after = AclEntry {
                 id: AclId::new(now),
                 tenant_id: owner,
@@ -49,8 +46,8 @@ impl Rbac {
                 updated_at: now,
             };
             let before = acls::find_same(tx, &after).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
-            let claim = own.claim(new.permission, None).map(|claim| after.narrow(claim));
+            let own = change.own(tx, &[]).await?;
+            let claim = own.claim(new.permission, new.effect, None).map(|claim| after.narrow(claim));
             own.require_claims([claim])?;
             if let Some(before) = &before {
                 if before.denies_at(now) {
@@ -59,15 +56,10 @@ impl Rbac {
                 (after.id, after.created_at) = (before.id, before.created_at);
             }
             acls::put(tx, &after).await?;
-            audit(tx, &asking, "acl.set", ("acl_entry", after.id), owner, before.as_ref(), Some(&after));
-            rbac.finish_change(tx, change, after).await
+            change.audit(tx, "acl.set", ("acl_entry", after.id), before.as_ref(), Some(&after));
+            Ok(after)
         };
-        let rule = self
-            .db
-            .transact(scope_of(owner, "set an access control list entry of the platform"), set)
-            .await?;
-        self.settle(owner).await;
-        Ok(rule)
+        self.change(context, "set an access control list entry of the platform", set).await
     }
 
     /// Removes an entry of an access control list.
@@ -82,26 +74,18 @@ impl Rbac {
         id: AclId,
     ) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let remove = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
+        let remove = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
             let rule = acls::find(tx, owner, id).await?.ok_or(NOT_FOUND)?;
             // Whom the platform gives or denies what is no tenant's business: on SQLite the row is visible here.
             require_owner(rule.tenant_id, owner).map_err(|_| NOT_FOUND)?;
-            if rule.denies_at(rbac.now()) || owner.is_none() {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+            if rule.denies_at(change.rbac.now()) || owner.is_none() {
+                let own = change.own(tx, &[]).await?;
                 own.require_claims([own.denied(rule.permission_id).map(|claim| rule.narrow(claim))])?;
             }
-            rbac.delete_acl_entry_in(tx, &asking, &rule).await?;
-            rbac.finish_change(tx, change, ()).await
+            change.rbac.delete_acl_entry_in(tx, &change.context, &rule).await?;
+            Ok(())
         };
-        let removed = self
-            .db
-            .transact(scope_of(owner, "remove an access control list entry of the platform"), remove)
-            .await?;
-        self.settle(owner).await;
-        Ok(removed)
+        self.change(context, "remove an access control list entry of the platform", remove).await
     }
 
     pub(super) async fn delete_acl_entry_in(

@@ -2,10 +2,10 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use stylobate_core::{AuditEvent, Page, RequestContext, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::Tx;
 
-use super::{Rbac, audit, privileges::Standing, scope_of};
+use super::{Rbac, audit, change::Change, scope_of};
 use crate::{
     Assignee, AssignmentQuery, RbacError, RoleAssignment, Written, model,
-    store::{acls, assignments, overrides},
+    store::{acls, assignments, epochs, overrides},
 };
 
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_assignment" };
@@ -26,14 +26,16 @@ enum Named {
 }
 
 impl Rbac {
-    /// Assigns a role to a subject for good. Whether the subject is a member of the tenant is the caller's business.
+    /// Assigns a role to a subject for good.
     ///
     /// A role of the platform is assigned on the platform, where it counts in every tenant, by a caller who has a platform
     /// role.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::AlreadyAssigned`]; [`RbacError::PlatformOwned`] when the role is the
-    /// platform's and the caller has none there; [`RbacError::BeyondOwn`] when the role gives more than the caller has.
+    /// [`RbacError::NotFound`], also for a subject that is no member of the tenant; [`RbacError::AlreadyAssigned`];
+    /// [`RbacError::PlatformOwned`] when the role is the platform's and the caller has none there;
+    /// [`RbacError::BeyondOwn`] when the role gives more than the caller has; [`RbacError::Invalid`] for a group and a role of
+    /// the platform: who is of the platform does not depend on who is in a group.
     pub async fn assign(
         &self,
         context: &RequestContext,
@@ -73,13 +75,8 @@ impl Rbac {
         owner: Option<TenantId>,
         wanted: Wanted,
     ) -> Result<Written<RoleAssignment>, RbacError> {
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let assign =
-            async move |tx: &mut Tx| rbac.assign_as(tx, &asking, Some(&standing), owner, wanted).await;
-        let assignment = self.db.transact(scope_of(owner, "assign a platform role"), assign).await?;
-        self.settle_both(context, owner).await;
-        Ok(assignment)
+        let assign = async move |tx: &mut Tx, change: &Change| change.assign(tx, wanted).await;
+        self.change_of(context, owner, "assign a platform role", assign).await
     }
 
     /// Assigns a role of `owner` (`None`: a role of the platform) in a transaction that does more. Call
@@ -98,39 +95,9 @@ impl Rbac {
         role: RoleId,
     ) -> Result<Written<RoleAssignment>, RbacError> {
         let wanted = Wanted { assignee: assignee.into(), role, expires_at: None };
-        self.assign_as(tx, context, None, owner, wanted).await
-    }
-
-    async fn assign_as(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        standing: Option<&Standing>,
-        owner: Option<TenantId>,
-        wanted: Wanted,
-    ) -> Result<Written<RoleAssignment>, RbacError> {
-        let Wanted { assignee, role, expires_at } = wanted;
-        let change = self.begin_change(tx, &context.principal, owner).await?;
-        self.owned_role(tx, owner, role).await?;
-        let own = self.own(tx, &context.principal, standing, owner, &[role]).await?;
-        own.require_role(role, expires_at)?;
-        let now = self.now();
-        let there = assignments::find_pair(tx, owner, assignee, role).await?;
-        if let Some(over) = there.filter(|there| there.expires_at.is_some_and(|at| at <= now)) {
-            assignments::delete(tx, &over).await?;
-        }
-        let assignment = RoleAssignment {
-            id: RoleAssignmentId::new(now),
-            tenant_id: owner,
-            assignee,
-            role_id: role,
-            assigned_at: now,
-            expires_at,
-        };
-        assignments::insert(tx, &assignment).await?;
-        let target = ("role_assignment", assignment.id);
-        audit(tx, context, "role.assign", target, owner, None::<&RoleAssignment>, Some(&assignment));
-        self.finish_change(tx, change, assignment).await
+        let change = self.begin_change(tx, context, owner, None).await?;
+        let assignment = change.assign(tx, wanted).await?;
+        change.finish(tx, assignment).await
     }
 
     /// Changes when an assignment ends; `None` is never. One that has expired already can be renewed.
@@ -165,26 +132,17 @@ impl Rbac {
         id: RoleAssignmentId,
         expires_at: Option<DateTime<Utc>>,
     ) -> Result<Written<RoleAssignment>, RbacError> {
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let update = async move |tx: &mut Tx| -> Result<Written<RoleAssignment>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            let found = assignments::find(tx, owner, id).await?;
-            // SQLite shows the platform's rows as well.
-            let before = found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[before.role_id]).await?;
+        let update = async move |tx: &mut Tx, change: &Change| -> Result<RoleAssignment, RbacError> {
+            let before = change.assignment(tx, id).await?;
+            let own = change.own(tx, &[before.role_id]).await?;
             own.require_role(before.role_id, expires_at)?;
             own.require_taking_role(before.role_id, before.expires_at)?;
             let after = RoleAssignment { expires_at, ..before.clone() };
             assignments::update(tx, &after).await?;
-            let target = ("role_assignment", id);
-            audit(tx, &asking, "role.assign.update", target, owner, Some(&before), Some(&after));
-            rbac.finish_change(tx, change, after).await
+            change.audit(tx, "role.assign.update", ("role_assignment", id), Some(&before), Some(&after));
+            Ok(after)
         };
-        let scope = scope_of(owner, "change the end of a platform role's assignment");
-        let updated = self.db.transact(scope, update).await?;
-        self.settle_both(context, owner).await;
-        Ok(updated)
+        self.change_of(context, owner, "change the end of a platform role's assignment", update).await
     }
 
     /// Takes a role from a subject.
@@ -234,36 +192,23 @@ impl Rbac {
         owner: Option<TenantId>,
         named: Named,
     ) -> Result<Written<()>, RbacError> {
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let revoke = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            let found = match named {
-                Named::Pair(assignee, role) => assignments::find_pair(tx, owner, assignee, role).await?,
-                Named::Id(id) => assignments::find(tx, owner, id).await?,
+        let revoke = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
+            let assignment = match named {
+                Named::Pair(assignee, role) => {
+                    let found = assignments::find_pair(tx, owner, assignee, role).await?;
+                    // SQLite shows the platform's rows as well.
+                    found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?
+                }
+                Named::Id(id) => change.assignment(tx, id).await?,
             };
-            // SQLite shows the platform's rows as well.
-            let assignment = found.filter(|found| found.tenant_id == owner).ok_or(NOT_FOUND)?;
             // One that has expired gives and denies nothing.
-            if assignment.expires_at.is_none_or(|at| at > rbac.now()) {
-                let own =
-                    rbac.own(tx, &asking.principal, Some(&standing), owner, &[assignment.role_id]).await?;
+            if assignment.expires_at.is_none_or(|at| at > change.rbac.now()) {
+                let own = change.own(tx, &[assignment.role_id]).await?;
                 own.require_taking_role(assignment.role_id, assignment.expires_at)?;
             }
-            rbac.delete_in(tx, &asking, &assignment).await?;
-            rbac.finish_change(tx, change, ()).await
+            change.rbac.delete_in(tx, &change.context, &assignment).await
         };
-        let revoked = self.db.transact(scope_of(owner, "take a platform role"), revoke).await?;
-        self.settle_both(context, owner).await;
-        Ok(revoked)
-    }
-
-    /// After a change of `owner`'s policy that may be the platform's by a caller in a tenant, whose epoch grew as well.
-    async fn settle_both(&self, context: &RequestContext, owner: Option<TenantId>) {
-        self.settle(owner).await;
-        if owner.is_none() && context.principal.tenant.is_some() {
-            self.settle(context.principal.tenant).await;
-        }
+        self.change_of(context, owner, "take a platform role", revoke).await
     }
 
     async fn delete_in(
@@ -295,7 +240,8 @@ impl Rbac {
     }
 
     /// Takes every role, override and access control list entry in every tenant and on the platform from a subject, in the
-    /// transaction that deletes it; that transaction has platform scope. Returns how many roles it had.
+    /// transaction that deletes it; that transaction has platform scope. `tenants` are those that it is a member of: until
+    /// the transaction ends, nobody gives it a role there. Returns how many roles it had.
     ///
     /// # Errors
     /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there.
@@ -304,12 +250,15 @@ impl Rbac {
         tx: &mut Tx,
         context: &RequestContext,
         assignee: impl Into<Assignee>,
+        tenants: &[TenantId],
     ) -> Result<usize, RbacError> {
         let assignee = assignee.into();
+        // In one order for everybody, the platform first, so that two such deletions cannot wait for each other.
+        epochs::lock(tx, None, self.now()).await?;
         self.require_may_manage(tx, context, assignee).await?;
         let found = assignments::of_assignee_everywhere(tx, assignee).await?;
-        // In one order for everybody, so that two such deletions cannot wait for each other.
-        let mut owners: Vec<Option<TenantId>> = found.iter().map(|assignment| assignment.tenant_id).collect();
+        let mut owners: Vec<Option<TenantId>> = tenants.iter().copied().map(Some).collect();
+        owners.extend(found.iter().map(|assignment| assignment.tenant_id));
         owners.extend(overrides::owners_of(tx, assignee).await?);
         owners.extend(acls::owners_of(tx, assignee).await?);
         owners.sort_unstable();
@@ -379,5 +328,41 @@ impl Rbac {
         let page = assignments::list(&mut tx, visible, query).await?;
         tx.rollback().await?;
         Ok(page)
+    }
+}
+
+impl Change {
+    async fn assign(&self, tx: &mut Tx, wanted: Wanted) -> Result<RoleAssignment, RbacError> {
+        let (owner, Wanted { assignee, role, expires_at }) = (self.owner, wanted);
+        self.require_subject(tx, assignee).await?;
+        self.rbac.owned_role(tx, owner, role).await?;
+        self.own(tx, &[role]).await?.require_role(role, expires_at)?;
+        let now = self.rbac.now();
+        let there = assignments::find_pair(tx, owner, assignee, role).await?;
+        let over = there.filter(|there| there.expires_at.is_some_and(|at| at <= now));
+        if let Some(over) = &over {
+            assignments::delete(tx, over).await?;
+        }
+        let assignment = RoleAssignment {
+            id: RoleAssignmentId::new(now),
+            tenant_id: owner,
+            assignee,
+            role_id: role,
+            assigned_at: now,
+            expires_at,
+        };
+        assignments::insert(tx, &assignment).await?;
+        self.audit(tx, "role.assign", ("role_assignment", assignment.id), over.as_ref(), Some(&assignment));
+        Ok(assignment)
+    }
+
+    /// The assignment with this id, when it is the owner's: SQLite shows the platform's rows as well.
+    pub(super) async fn assignment(
+        &self,
+        tx: &mut Tx,
+        id: RoleAssignmentId,
+    ) -> Result<RoleAssignment, RbacError> {
+        let found = assignments::find(tx, self.owner, id).await?;
+        found.filter(|found| found.tenant_id == self.owner).ok_or(NOT_FOUND)
     }
 }

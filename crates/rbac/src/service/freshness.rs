@@ -2,7 +2,6 @@ mod follow;
 mod loads;
 
 use std::{
-    collections::HashMap,
     error::Error as StdError,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -14,9 +13,9 @@ use stylobate_db::Scope;
 use tokio::time::Instant;
 
 use self::loads::{Loads, NotLoaded, Patience};
-use super::Rbac;
+use super::{Rbac, problems::Problems};
 use crate::{
-    Engine, Policy, PolicyProblem, PolicyUnavailable, RbacError,
+    Engine, Policy, PolicyUnavailable, RbacError,
     store::{
         epochs::{self, Mark},
         policy,
@@ -25,8 +24,6 @@ use crate::{
 
 /// How long a demand for a newer policy may take.
 const DEMAND_WAIT: Duration = Duration::from_secs(2);
-/// How many damaged rows of a policy are remembered.
-const PROBLEMS_KEPT: usize = 100;
 /// From this many rows on, compiling would hold up the other tasks of its thread for more than a few milliseconds.
 const COMPILE_INLINE_MAX: usize = 10_000;
 
@@ -37,8 +34,7 @@ pub(super) struct Freshness {
     /// How many loads have begun.
     loads_begun: AtomicU64,
     looked: Mutex<Looked>,
-    /// What was wrong with the rows of the policies that serve.
-    problems: Mutex<HashMap<Option<TenantId>, Vec<PolicyProblem>>>,
+    pub(super) problems: Problems,
 }
 
 /// No policy is as new as was demanded.
@@ -69,7 +65,7 @@ impl Freshness {
             loads: Loads::default(),
             loads_begun: AtomicU64::new(0),
             looked: Mutex::new(Looked { at: Instant::now(), mark: None, compared_all_at: None }),
-            problems: Mutex::new(HashMap::new()),
+            problems: Problems::default(),
         }
     }
 
@@ -225,19 +221,7 @@ impl Rbac {
             self.engine.swap(owner, snapshot, known);
         });
         unread.extend(problems);
-        if let Some(first) = unread.first() {
-            let (tenant, count) = (owner.map(|id| id.to_string()), unread.len());
-            tracing::warn!(tenant, count, ?first, "rows of the access policy make no sense and give nothing");
-        }
-        unread.truncate(PROBLEMS_KEPT);
-        let mut problems = self.freshness.problems.lock();
-        // Only of policies that serve: tenants that made room take theirs with them.
-        problems.retain(|owner, _| self.engine.epoch(*owner).is_some());
-        if unread.is_empty() {
-            problems.remove(&owner);
-        } else {
-            problems.insert(owner, unread);
-        }
+        self.freshness.problems.replace(&self.engine, owner, unread);
         Ok(())
     }
 
@@ -245,13 +229,6 @@ impl Rbac {
     #[must_use]
     pub fn loads(&self) -> u64 {
         self.freshness.loads_begun.load(Ordering::Relaxed)
-    }
-
-    /// The rows of a policy that could not be read or make no sense, the first 100 of them, as of its last load. Where they
-    /// allow they give nothing; where they deny, or may, they do.
-    #[must_use]
-    pub fn problems(&self, owner: Option<TenantId>) -> Vec<PolicyProblem> {
-        self.freshness.problems.lock().get(&owner).cloned().unwrap_or_default()
     }
 
     /// The rows of a policy as they are in the database now, for `what_if` and exports. Those that cannot be read are left out

@@ -1,7 +1,7 @@
 use stylobate_core::{Page, PermissionId, RequestContext, RoleId, RolePermissionId, TenantId};
 use stylobate_db::Tx;
 
-use super::{Rbac, audit, require_owner, scope_of};
+use super::{Rbac, change::Change, require_owner, scope_of};
 use crate::{
     Effect, GrantRule, Permission, RbacError, RolePermission, RolePermissionQuery, Written,
     key::is_pattern,
@@ -49,15 +49,12 @@ impl Rbac {
     ) -> Result<Written<RolePermission>, RbacError> {
         model::condition_text(rule.condition.as_ref())?;
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let attach = async move |tx: &mut Tx| -> Result<Written<RolePermission>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            rbac.owned_role(tx, owner, role).await?;
-            rbac.permission_to_rule_on(tx, owner, permission).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
-            own.require_claims([own.claim(permission, rule.condition.clone())])?;
-            let now = rbac.now();
+        let attach = async move |tx: &mut Tx, change: &Change| -> Result<RolePermission, RbacError> {
+            change.rbac.owned_role(tx, owner, role).await?;
+            change.rbac.permission_to_rule_on(tx, owner, permission).await?;
+            let own = change.own(tx, &[]).await?;
+            own.require_claims([own.claim(permission, rule.effect, rule.condition.clone())])?;
+            let now = change.rbac.now();
             let link = RolePermission {
                 id: RolePermissionId::new(now),
                 tenant_id: owner,
@@ -69,12 +66,10 @@ impl Rbac {
             };
             grants::insert(tx, &link).await?;
             let target = ("role_permission", link.id);
-            audit(tx, &asking, "role.perm.assign", target, owner, None::<&RolePermission>, Some(&link));
-            rbac.finish_change(tx, change, link).await
+            change.audit(tx, "role.perm.assign", target, None::<&RolePermission>, Some(&link));
+            Ok(link)
         };
-        let link = self.db.transact(scope_of(owner, "attach to a platform role"), attach).await?;
-        self.settle(owner).await;
-        Ok(link)
+        self.change(context, "attach to a platform role", attach).await
     }
 
     /// Changes whether and when a role allows or denies a permission that it has.
@@ -90,33 +85,45 @@ impl Rbac {
     ) -> Result<Written<RolePermission>, RbacError> {
         model::condition_text(rule.condition.as_ref())?;
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let update = async move |tx: &mut Tx| -> Result<Written<RolePermission>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
+        let update = async move |tx: &mut Tx, change: &Change| -> Result<RolePermission, RbacError> {
             let before = grants::find(tx, owner, id).await?.ok_or(NOT_FOUND)?;
             require_owner(before.tenant_id, owner)?;
             let after =
                 RolePermission { effect: rule.effect, condition: rule.condition.clone(), ..before.clone() };
             if after == before {
-                return rbac.finish_change(tx, change, after).await;
+                return Ok(after);
             }
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
-            own.require_claims([own.claim(before.permission_id, rule.condition.clone())])?;
+            let own = change.own(tx, &[]).await?;
+            own.require_claims([own.claim(before.permission_id, rule.effect, rule.condition.clone())])?;
             if before.effect == Effect::Deny {
                 own.require_claims([own.denied(before.permission_id)])?;
             }
             grants::update(tx, &after).await?;
             let target = ("role_permission", id);
-            audit(tx, &asking, "role.perm.update", target, owner, Some(&before), Some(&after));
-            rbac.finish_change(tx, change, after).await
+            change.audit(tx, "role.perm.update", target, Some(&before), Some(&after));
+            Ok(after)
         };
-        let link = self.db.transact(scope_of(owner, "change a link of a platform role"), update).await?;
-        self.settle(owner).await;
-        Ok(link)
+        self.change(context, "change a link of a platform role", update).await
     }
 
-    /// The permission, when rules of `owner` may be about it.
+    /// Refuses a permission that no rule of the caller's tenant may be about, as [`attach_rule`](Self::attach_rule) and
+    /// [`set_override`](Self::set_override) do; for policies that nobody has written.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`]; [`RbacError::PlatformOwned`] when only platform roles can have it.
+    pub async fn require_may_rule_on(
+        &self,
+        context: &RequestContext,
+        permission: PermissionId,
+    ) -> Result<(), RbacError> {
+        let owner = context.principal.tenant;
+        let mut tx = self.db.begin_read(scope_of(owner, "read a platform permission")).await?;
+        let refused = self.permission_to_rule_on(&mut tx, owner, permission).await;
+        tx.rollback().await?;
+        refused
+    }
+
+    /// Refuses a permission that rules of `owner` may not be about.
     pub(super) async fn permission_to_rule_on(
         &self,
         tx: &mut Tx,
@@ -169,10 +176,7 @@ impl Rbac {
 
     async fn detach_link(&self, context: &RequestContext, link: Link) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let detach = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
+        let detach = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
             let found = match link {
                 Link::Pair(role, permission) => grants::find_pair(tx, owner, role, permission).await?,
                 Link::Id(id) => grants::find(tx, owner, id).await?,
@@ -180,17 +184,15 @@ impl Rbac {
             let link = found.ok_or(NOT_FOUND)?;
             require_owner(link.tenant_id, owner)?;
             if link.effect == Effect::Deny || owner.is_none() {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+                let own = change.own(tx, &[]).await?;
                 own.require_claims([own.denied(link.permission_id)])?;
             }
             grants::delete(tx, &link).await?;
             let target = ("role_permission", link.id);
-            audit(tx, &asking, "role.perm.revoke", target, owner, Some(&link), None::<&RolePermission>);
-            rbac.finish_change(tx, change, ()).await
+            change.audit(tx, "role.perm.revoke", target, Some(&link), None::<&RolePermission>);
+            Ok(())
         };
-        let detached = self.db.transact(scope_of(owner, "detach from a platform role"), detach).await?;
-        self.settle(owner).await;
-        Ok(detached)
+        self.change(context, "detach from a platform role", detach).await
     }
 
     /// The link with this id.

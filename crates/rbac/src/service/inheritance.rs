@@ -1,9 +1,9 @@
-use stylobate_core::{RequestContext, RoleId, TenantId};
+use stylobate_core::{RequestContext, RoleId};
 use stylobate_db::Tx;
 
-use super::{Rbac, audit, require_owner, scope_of};
+use super::{Rbac, change::Change, require_owner, scope_of};
 use crate::{
-    RbacError, RoleParent, Written,
+    Policy, RbacError, RoleParent, Written,
     holdings::climb,
     store::{parents, roles},
 };
@@ -11,7 +11,11 @@ use crate::{
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_parent" };
 
 /// More parents than anybody keeps apart.
-const PARENTS_MAX: usize = 32;
+pub(super) const PARENTS_MAX: usize = 32;
+
+pub(super) fn too_many_parents() -> RbacError {
+    RbacError::Invalid { field: "role_id", code: "too_many", message: "has 32 parents already" }
+}
 
 impl Rbac {
     /// Lets `role` inherit all rules of `parent`, its denials too. Both belong to the caller's tenant: a tenant's role never
@@ -29,43 +33,24 @@ impl Rbac {
         parent: RoleId,
     ) -> Result<Written<RoleParent>, RbacError> {
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let add = async move |tx: &mut Tx| -> Result<Written<RoleParent>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            rbac.owned_role(tx, owner, role).await?;
-            rbac.owned_role(tx, owner, parent).await?;
-            rbac.require_no_cycle(tx, owner, role, parent).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[parent]).await?;
+        let add = async move |tx: &mut Tx, change: &Change| -> Result<RoleParent, RbacError> {
+            change.rbac.owned_role(tx, owner, role).await?;
+            change.rbac.owned_role(tx, owner, parent).await?;
+            // Under the lock of the epoch, so that two links that close a cycle together cannot both be written.
+            require_parent_fits(&parents::of_owner(tx, owner).await?, role, parent)?;
+            let own = change.own(tx, &[parent]).await?;
             own.require_role(parent, None)?;
-            let link =
-                RoleParent { tenant_id: owner, role_id: role, parent_id: parent, created_at: rbac.now() };
+            let link = RoleParent {
+                tenant_id: owner,
+                role_id: role,
+                parent_id: parent,
+                created_at: change.rbac.now(),
+            };
             parents::insert(tx, &link).await?;
-            audit(tx, &asking, "role.parent.add", ("role", role), owner, None::<&RoleParent>, Some(&link));
-            rbac.finish_change(tx, change, link).await
+            change.audit(tx, "role.parent.add", ("role", role), None::<&RoleParent>, Some(&link));
+            Ok(link)
         };
-        let link = self.db.transact(scope_of(owner, "let a platform role inherit"), add).await?;
-        self.settle(owner).await;
-        Ok(link)
-    }
-
-    /// Asked under the lock of the epoch, so that two links that close a cycle together cannot both be written.
-    async fn require_no_cycle(
-        &self,
-        tx: &mut Tx,
-        owner: Option<TenantId>,
-        role: RoleId,
-        parent: RoleId,
-    ) -> Result<(), RbacError> {
-        let links = parents::of_owner(tx, owner).await?;
-        if climb(&links, parent, |_| true).contains(&role) {
-            return Err(RbacError::RoleCycle);
-        }
-        if links.iter().filter(|(heir, _)| *heir == role).count() >= PARENTS_MAX {
-            let message = "has 32 parents already";
-            return Err(RbacError::Invalid { field: "role_id", code: "too_many", message });
-        }
-        Ok(())
+        self.change(context, "let a platform role inherit", add).await
     }
 
     /// Takes the rules of `parent` from `role` again.
@@ -80,22 +65,16 @@ impl Rbac {
         parent: RoleId,
     ) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let remove = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
+        let remove = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
             let link = parents::find(tx, owner, role, parent).await?.ok_or(NOT_FOUND)?;
             require_owner(link.tenant_id, owner)?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[parent]).await?;
+            let own = change.own(tx, &[parent]).await?;
             own.require_taking_role(parent, None)?;
             parents::delete(tx, &link).await?;
-            audit(tx, &asking, "role.parent.remove", ("role", role), owner, Some(&link), None::<&RoleParent>);
-            rbac.finish_change(tx, change, ()).await
+            change.audit(tx, "role.parent.remove", ("role", role), Some(&link), None::<&RoleParent>);
+            Ok(())
         };
-        let removed =
-            self.db.transact(scope_of(owner, "end the inheritance of a platform role"), remove).await?;
-        self.settle(owner).await;
-        Ok(removed)
+        self.change(context, "end the inheritance of a platform role", remove).await
     }
 
     /// The roles that `role` inherits from directly, oldest link first: at most 32.
@@ -114,22 +93,30 @@ impl Rbac {
         tx.rollback().await?;
         Ok(links)
     }
+}
 
-    /// The next 200 roles at most that inherit from `role` directly, in the order of their ids and after `after`.
+impl Policy {
+    /// Lets `role` inherit from `parent` in a policy that nobody has written, under the rules of
+    /// [`Rbac::add_parent`]; for [`Engine::what_if`](crate::Engine::what_if).
     ///
     /// # Errors
-    /// [`RbacError::NotFound`] when there is no such role.
-    pub async fn heirs_of(
-        &self,
-        context: &RequestContext,
-        role: RoleId,
-        after: Option<RoleId>,
-    ) -> Result<Vec<RoleParent>, RbacError> {
-        let owner = context.principal.tenant;
-        let mut tx = self.db.begin_read(scope_of(owner, "read the inheritance of a platform role")).await?;
-        roles::find(&mut tx, owner, role).await?.ok_or(RbacError::NotFound { entity: "role" })?;
-        let links = parents::heirs_of(&mut tx, owner, role, after, 200).await?;
-        tx.rollback().await?;
-        Ok(links)
+    /// [`RbacError::RoleCycle`], [`RbacError::AlreadyInherited`]; [`RbacError::Invalid`] when `role` has 32 parents.
+    pub fn add_parent(&mut self, role: RoleId, parent: RoleId) -> Result<(), RbacError> {
+        require_parent_fits(&self.inheritance, role, parent)?;
+        if self.inheritance.contains(&(role, parent)) {
+            return Err(RbacError::AlreadyInherited);
+        }
+        self.inheritance.push((role, parent));
+        Ok(())
     }
+}
+
+fn require_parent_fits(links: &[(RoleId, RoleId)], role: RoleId, parent: RoleId) -> Result<(), RbacError> {
+    if climb(links, parent, |_| true).contains(&role) {
+        return Err(RbacError::RoleCycle);
+    }
+    if links.iter().filter(|(heir, _)| *heir == role).count() >= PARENTS_MAX {
+        return Err(too_many_parents());
+    }
+    Ok(())
 }

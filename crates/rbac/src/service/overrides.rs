@@ -2,7 +2,7 @@ use chrono::SubsecRound as _;
 use stylobate_core::{OverrideId, Page, RequestContext};
 use stylobate_db::Tx;
 
-use super::{Rbac, audit, require_owner, scope_of};
+use super::{Rbac, audit, change::Change, require_owner, scope_of};
 use crate::{
     Effect, NewOverride, Override, OverrideQuery, RbacError, Written, model,
     store::{Visible, overrides},
@@ -12,11 +12,10 @@ const NOT_FOUND: RbacError = RbacError::NotFound { entity: "override" };
 
 impl Rbac {
     /// Sets the rule about a permission for one subject in the caller's tenant, whatever its roles; of a caller without
-    /// tenant it is the platform's and counts everywhere. One that is there already is replaced. Whether the subject is a
-    /// member of the tenant is the caller's business.
+    /// tenant it is the platform's and counts everywhere. One that is there already is replaced.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`] for the permission; [`RbacError::Invalid`]; [`RbacError::PlatformOwned`] when only platform
+    /// [`RbacError::NotFound`] for the permission, and for a subject that is no member of the tenant; [`RbacError::Invalid`]; [`RbacError::PlatformOwned`] when only platform
     /// roles can have the permission; [`RbacError::BeyondOwn`] when the caller does not have the permission, be it to
     /// allow it, to deny it or to deny it no longer; [`RbacError::LastSuperAdministrator`].
     pub async fn set_override(
@@ -28,15 +27,13 @@ impl Rbac {
         model::expiry(new.expires_at, self.now())?;
         model::condition_text(new.condition.as_ref())?;
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let set = async move |tx: &mut Tx| -> Result<Written<Override>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            rbac.permission_to_rule_on(tx, owner, new.permission).await?;
-            let now = rbac.now();
+        let set = async move |tx: &mut Tx, change: &Change| -> Result<Override, RbacError> {
+            change.require_subject(tx, new.assignee).await?;
+            change.rbac.permission_to_rule_on(tx, owner, new.permission).await?;
+            let now = change.rbac.now();
             let before = overrides::find_pair(tx, owner, new.assignee, new.permission).await?;
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
-            let claim = own.claim(new.permission, new.condition.clone());
+            let own = change.own(tx, &[]).await?;
+            let claim = own.claim(new.permission, new.effect, new.condition.clone());
             own.require_claims([claim.map(|claim| claim.until(new.expires_at))])?;
             if let Some(lifted) = before.as_ref().filter(|rule| rule.denies_at(now)) {
                 let denied = own.denied(new.permission);
@@ -54,12 +51,10 @@ impl Rbac {
                 updated_at: now,
             };
             overrides::put(tx, &after).await?;
-            audit(tx, &asking, "override.set", ("override", after.id), owner, before.as_ref(), Some(&after));
-            rbac.finish_change(tx, change, after).await
+            change.audit(tx, "override.set", ("override", after.id), before.as_ref(), Some(&after));
+            Ok(after)
         };
-        let rule = self.db.transact(scope_of(owner, "set an override of the platform"), set).await?;
-        self.settle(owner).await;
-        Ok(rule)
+        self.change(context, "set an override of the platform", set).await
     }
 
     /// Removes an override.
@@ -74,24 +69,19 @@ impl Rbac {
         id: OverrideId,
     ) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let remove = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
+        let remove = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
             let rule = overrides::find(tx, owner, id).await?.ok_or(NOT_FOUND)?;
             // Whom the platform gives or denies what is no tenant's business: on SQLite the row is visible here.
             require_owner(rule.tenant_id, owner).map_err(|_| NOT_FOUND)?;
-            if rule.denies_at(rbac.now()) || owner.is_none() {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+            if rule.denies_at(change.rbac.now()) || owner.is_none() {
+                let own = change.own(tx, &[]).await?;
                 let denied = own.denied(rule.permission_id);
                 own.require_claims([denied.map(|claim| claim.until(rule.expires_at))])?;
             }
-            rbac.delete_override_in(tx, &asking, &rule).await?;
-            rbac.finish_change(tx, change, ()).await
+            change.rbac.delete_override_in(tx, &change.context, &rule).await?;
+            Ok(())
         };
-        let removed = self.db.transact(scope_of(owner, "remove an override of the platform"), remove).await?;
-        self.settle(owner).await;
-        Ok(removed)
+        self.change(context, "remove an override of the platform", remove).await
     }
 
     pub(super) async fn delete_override_in(

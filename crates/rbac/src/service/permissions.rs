@@ -3,11 +3,12 @@ use std::collections::HashMap;
 use stylobate_core::{Page, PermissionId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
-use super::{Rbac, audit, privileges::Standing, require_owner, scope_of};
+use super::{Rbac, change::Change, require_owner, scope_of};
 use crate::{
     GrantedPermission, NewPermission, Permission, PermissionKey, PermissionQuery, PermissionUpdate,
     RbacError, RolePermission, Written,
-    holdings::{Claim, is_single},
+    holdings::Claim,
+    meaning::is_single,
     model,
     store::{Visible, grants, permissions, roles},
 };
@@ -23,33 +24,13 @@ impl Rbac {
         context: &RequestContext,
         new: NewPermission,
     ) -> Result<Written<Permission>, RbacError> {
-        let key = model::permission_key(&new.key)?;
-        model::description(new.description.as_deref())?;
         let owner = context.principal.tenant;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let create = async move |tx: &mut Tx| -> Result<Written<Permission>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            rbac.require_free_key(tx, owner, &key).await?;
-            let now = rbac.now();
-            let permission = Permission {
-                id: PermissionId::new(now),
-                tenant_id: owner,
-                key: key.to_string(),
-                description: new.description.clone(),
-                is_active: new.is_active,
-                version: 1,
-                created_at: now,
-                updated_at: now,
-            };
-            permissions::insert(tx, &permission).await?;
-            rbac.bump_tenants_if_platform(tx, owner).await?;
-            let (kind, none) = (("permission", permission.id), None::<&Permission>);
-            audit(tx, &asking, "perm.create", kind, owner, none, Some(&permission));
-            rbac.finish_change(tx, change, permission).await
+        let create = async move |tx: &mut Tx, change: &Change| -> Result<Permission, RbacError> {
+            let permission = change.insert_permission(tx, &new).await?;
+            change.rbac.bump_tenants_if_platform(tx, owner).await?;
+            Ok(permission)
         };
-        let permission = self.db.transact(scope_of(owner, "create a platform permission"), create).await?;
-        self.settle(owner).await;
-        Ok(permission)
+        self.change(context, "create a platform permission", create).await
     }
 
     async fn require_free_key(
@@ -71,7 +52,11 @@ impl Rbac {
         self.catalogue().find(key).filter(|found| found.key == key)
     }
 
-    async fn bump_tenants_if_platform(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+    pub(super) async fn bump_tenants_if_platform(
+        &self,
+        tx: &mut Tx,
+        owner: Option<TenantId>,
+    ) -> Result<(), RbacError> {
         if owner.is_none() { self.bump_tenants(tx).await } else { Ok(()) }
     }
 
@@ -150,62 +135,10 @@ impl Rbac {
     ) -> Result<Written<Permission>, RbacError> {
         let key = update.key.as_deref().map(model::permission_key).transpose()?;
         model::description(update.description.as_ref().and_then(Option::as_deref))?;
-        let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let change = async move |tx: &mut Tx| {
-            rbac.update_permission_in(tx, &asking, &standing, (id, key.as_ref()), &update).await
+        let change = async move |tx: &mut Tx, change: &Change| {
+            change.update_permission(tx, id, key.as_ref(), &update).await
         };
-        let permission = self.db.transact(scope_of(owner, "change a platform permission"), change).await?;
-        self.settle(owner).await;
-        Ok(permission)
-    }
-
-    async fn update_permission_in(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        standing: &Standing,
-        (id, key): (PermissionId, Option<&PermissionKey>),
-        update: &PermissionUpdate,
-    ) -> Result<Written<Permission>, RbacError> {
-        let owner = context.principal.tenant;
-        let change = self.begin_change(tx, &context.principal, owner).await?;
-        let before = self.owned_permission(tx, owner, id).await?;
-        if update.version.is_some_and(|seen| seen != before.version) {
-            return Err(RbacError::Stale);
-        }
-        let mut after = before.clone();
-        if let Some(description) = &update.description {
-            after.description.clone_from(description);
-        }
-        after.is_active = update.is_active.unwrap_or(before.is_active);
-        if let Some(key) = key.filter(|key| key.as_str() != before.key) {
-            if owner.is_none() && self.is_declared_row(&before.key) {
-                return Err(RbacError::Declared);
-            }
-            self.require_free_key(tx, owner, key).await?;
-            after.key = key.to_string();
-        }
-        if after == before {
-            return self.finish_change(tx, change, before).await;
-        }
-        // Whatever gave the old key gives the new one, and what denied the old one, or one that is switched off, denies it no
-        // longer. A single permission that is switched off stays denied to everybody until it is switched on.
-        let is_lifted = before.is_active && !after.is_active && !is_single(self.catalogue(), &before.key);
-        let is_on = !before.is_active && after.is_active;
-        if after.key != before.key || is_lifted || is_on {
-            let own = self.own(tx, &context.principal, Some(standing), owner, &[]).await?;
-            own.require_claims([own.denied(id), Some(Claim::new(self.catalogue(), &after.key, None))])?;
-        }
-        after.version += 1;
-        after.updated_at = self.now();
-        if !permissions::update(tx, &after, before.version).await? {
-            return Err(RbacError::Stale);
-        }
-        self.bump_tenants_if_platform(tx, owner).await?;
-        audit(tx, context, "perm.update", ("permission", id), owner, Some(&before), Some(&after));
-        self.finish_change(tx, change, after).await
+        self.change(context, "change a platform permission", change).await
     }
 
     /// Deletes a permission, and with it every rule about it.
@@ -219,27 +152,22 @@ impl Rbac {
         id: PermissionId,
     ) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let delete = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            let permission = rbac.owned_permission(tx, owner, id).await?;
-            if owner.is_none() && rbac.is_declared_row(&permission.key) {
+        let delete = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
+            let permission = change.rbac.owned_permission(tx, owner, id).await?;
+            if owner.is_none() && change.rbac.is_declared_row(&permission.key) {
                 return Err(RbacError::Declared);
             }
             if permissions::is_denied_anywhere(tx, id).await? {
-                let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[]).await?;
+                let own = change.own(tx, &[]).await?;
                 own.require_claims([own.denied(id)])?;
             }
             permissions::delete(tx, &permission).await?;
-            rbac.bump_tenants_if_platform(tx, owner).await?;
+            change.rbac.bump_tenants_if_platform(tx, owner).await?;
             let none = None::<&Permission>;
-            audit(tx, &asking, "perm.delete", ("permission", id), owner, Some(&permission), none);
-            rbac.finish_change(tx, change, ()).await
+            change.audit(tx, "perm.delete", ("permission", id), Some(&permission), none);
+            Ok(())
         };
-        let deleted = self.db.transact(scope_of(owner, "delete a platform permission"), delete).await?;
-        self.settle(owner).await;
-        Ok(deleted)
+        self.change(context, "delete a platform permission", delete).await
     }
 
     fn is_declared_row(&self, key: &str) -> bool {
@@ -255,6 +183,81 @@ impl Rbac {
         let found = permissions::find(conn, owner, id).await?;
         let permission = found.ok_or(RbacError::NotFound { entity: "permission" })?;
         require_owner(permission.tenant_id, owner)?;
+        Ok(permission)
+    }
+}
+
+impl Change {
+    async fn update_permission(
+        &self,
+        tx: &mut Tx,
+        id: PermissionId,
+        key: Option<&PermissionKey>,
+        update: &PermissionUpdate,
+    ) -> Result<Permission, RbacError> {
+        let (rbac, owner) = (&self.rbac, self.owner);
+        let before = rbac.owned_permission(tx, owner, id).await?;
+        if update.version.is_some_and(|seen| seen != before.version) {
+            return Err(RbacError::Stale);
+        }
+        let mut after = before.clone();
+        if let Some(description) = &update.description {
+            after.description.clone_from(description);
+        }
+        after.is_active = update.is_active.unwrap_or(before.is_active);
+        if let Some(key) = key.filter(|key| key.as_str() != before.key) {
+            if owner.is_none() && rbac.is_declared_row(&before.key) {
+                return Err(RbacError::Declared);
+            }
+            rbac.require_free_key(tx, owner, key).await?;
+            after.key = key.to_string();
+        }
+        if after == before {
+            return Ok(before);
+        }
+        // Whatever gave the old key gives the new one, and what denied the old one, or one that is switched off, denies it no
+        // longer. A single permission that is switched off stays denied to everybody until it is switched on.
+        let is_lifted = before.is_active && !after.is_active && !is_single(rbac.catalogue(), &before.key);
+        let is_on = !before.is_active && after.is_active;
+        if after.key != before.key || is_lifted || is_on {
+            let own = self.own(tx, &[]).await?;
+            own.require_claims([own.denied(id), Some(Claim::new(rbac.catalogue(), &after.key, None))])?;
+        }
+        after.version += 1;
+        after.updated_at = rbac.now();
+        if !permissions::update(tx, &after, before.version).await? {
+            return Err(RbacError::Stale);
+        }
+        rbac.bump_tenants_if_platform(tx, owner).await?;
+        self.audit(tx, "perm.update", ("permission", id), Some(&before), Some(&after));
+        Ok(after)
+    }
+}
+
+impl Change {
+    /// Makes a permission. Those of the platform count in every tenant:
+    /// [`bump_tenants_if_platform`](Rbac::bump_tenants_if_platform) follows.
+    pub(super) async fn insert_permission(
+        &self,
+        tx: &mut Tx,
+        new: &NewPermission,
+    ) -> Result<Permission, RbacError> {
+        let key = model::permission_key(&new.key)?;
+        model::description(new.description.as_deref())?;
+        self.rbac.require_free_key(tx, self.owner, &key).await?;
+        let now = self.rbac.now();
+        let permission = Permission {
+            id: PermissionId::new(now),
+            tenant_id: self.owner,
+            key: key.to_string(),
+            description: new.description.clone(),
+            is_active: new.is_active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        permissions::insert(tx, &permission).await?;
+        self.audit(tx, "perm.create", ("permission", permission.id), None::<&Permission>, Some(&permission));
         Ok(permission)
     }
 }

@@ -8,8 +8,10 @@ use stylobate_db::{Scope, Tx};
 
 use super::{Rbac, require_platform_role};
 use crate::{
-    Assignee, Catalogue, Condition, Policy, RbacError, SUPER_ADMIN,
-    holdings::{Bundle, Claim, Holdings, Rules, of_owner},
+    Assignee, Catalogue, Condition, Effect, Policy, RbacError, SUPER_ADMIN,
+    holdings::{Bundle, Claim, Holdings, RoleRows, Rules},
+    meaning::{Gives, Meaning},
+    snapshot::Reach,
     store::{assignments, epochs, policy, roles},
 };
 
@@ -21,7 +23,7 @@ pub(super) struct Standing(Arc<Rules>);
 /// The caller's own rights, read under the lock of the epoch of whose policy is being changed.
 pub(super) struct Own {
     catalogue: Arc<Catalogue>,
-    policy: Policy,
+    pub(super) policy: Policy,
     tenant: Option<Rules>,
     platform: Arc<Rules>,
     scopes: Option<Vec<String>>,
@@ -32,17 +34,25 @@ pub(super) struct Own {
 impl Own {
     /// Refuses what goes beyond them.
     pub(super) fn require(&self, bundle: &Bundle) -> Result<(), RbacError> {
-        if self.is_unlimited || bundle.is_empty() {
-            return Ok(());
-        }
-        let holdings = Holdings {
+        let is_covered =
+            self.is_unlimited || bundle.is_empty() || self.holdings(self.tenant.as_ref()).cover(bundle);
+        if is_covered { Ok(()) } else { Err(RbacError::BeyondOwn) }
+    }
+
+    /// Whether the platform alone gives the caller all that a role of the tenant gives.
+    pub(super) fn has_role_from_platform(&self, role: RoleId) -> bool {
+        let bundle = || Bundle::of_role(&self.catalogue, &RoleRows::new(&self.policy), role, None);
+        self.is_unlimited || self.holdings(Some(&Rules::default())).cover(&bundle())
+    }
+
+    fn holdings<'o>(&'o self, tenant: Option<&'o Rules>) -> Holdings<'o> {
+        Holdings {
             catalogue: &self.catalogue,
             policy: &self.policy,
-            tenant: self.tenant.as_ref(),
+            tenant,
             platform: &self.platform,
             scopes: self.scopes.as_deref(),
-        };
-        if holdings.cover(bundle) { Ok(()) } else { Err(RbacError::BeyondOwn) }
+        }
     }
 
     /// Refuses when a role gives more until `until`, or denies what is not theirs to deny.
@@ -50,8 +60,27 @@ impl Own {
         if self.is_unlimited {
             return Ok(());
         }
-        self.require(&Bundle::of_role(&self.catalogue, &self.policy, role, until))?;
-        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
+        self.require_role_of(&RoleRows::new(&self.policy), role, until)
+    }
+
+    /// The same of many roles that are handed out for good.
+    #[cfg(feature = "casbin")]
+    pub(super) fn require_roles(&self, roles: impl IntoIterator<Item = RoleId>) -> Result<(), RbacError> {
+        if self.is_unlimited {
+            return Ok(());
+        }
+        let rows = RoleRows::new(&self.policy);
+        roles.into_iter().try_for_each(|role| self.require_role_of(&rows, role, None))
+    }
+
+    fn require_role_of(
+        &self,
+        rows: &RoleRows<'_>,
+        role: RoleId,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), RbacError> {
+        self.require(&Bundle::of_role(&self.catalogue, rows, role, until))?;
+        self.require(&Bundle::denied_by_role(&self.catalogue, rows, role, until))
     }
 
     /// Refuses to take a role away from somebody who has it until `until`. Its denials go with it; and of the platform's
@@ -67,7 +96,8 @@ impl Own {
         if self.tenant.is_none() {
             return self.require_role(role, until);
         }
-        self.require(&Bundle::denied_by_role(&self.catalogue, &self.policy, role, until))
+        let rows = RoleRows::new(&self.policy);
+        self.require(&Bundle::denied_by_role(&self.catalogue, &rows, role, until))
     }
 
     /// The key of a permission that the owner's policy knows.
@@ -75,9 +105,14 @@ impl Own {
         self.policy.permissions.iter().find(|row| row.id == permission).map(|row| row.key.as_str())
     }
 
-    /// What a rule about `permission` is about.
-    pub(super) fn claim(&self, permission: PermissionId, condition: Option<Condition>) -> Option<Claim> {
-        self.key(permission).map(|key| Claim::new(&self.catalogue, key, condition))
+    /// What somebody must have who makes a rule about `permission`: for one that denies, whatever its condition, all of it.
+    pub(super) fn claim(
+        &self,
+        permission: PermissionId,
+        effect: Effect,
+        condition: Option<Condition>,
+    ) -> Option<Claim> {
+        self.key(permission).map(|key| Claim::of_rule(&self.catalogue, key, effect, condition))
     }
 
     /// What is gained by whom `permission` is denied no longer.
@@ -99,7 +134,7 @@ impl Own {
 }
 
 impl Rbac {
-    /// Refuses when `assignee` has a role on the platform and the caller has none there: whoever changes the e-mail
+    /// Refuses when the platform has given `assignee` a role or made a rule for it and the caller has no role there: whoever changes the e-mail
     /// address of an account, or removes it, has power over everything that it may do. For transactions of platform scope.
     ///
     /// # Errors
@@ -157,15 +192,56 @@ impl Rbac {
         Ok(holders.into_iter().map(|holder| holder.assignee).collect())
     }
 
-    /// Whether somebody has the role [`SUPER_ADMIN`] for good and is denied nothing on the platform.
+    /// Refuses when the platform would have no super administrator without `assignee`: for a transaction of platform scope
+    /// that is about to disable or delete it or to take its credential. Only who has the role [`SUPER_ADMIN`] for good, is
+    /// denied nothing and can sign in is one. Until the transaction ends, no other answers this question.
+    ///
+    /// # Errors
+    /// [`RbacError::LastSuperAdministrator`].
+    pub async fn require_another_super_administrator(
+        &self,
+        tx: &mut Tx,
+        assignee: impl Into<Assignee>,
+    ) -> Result<(), RbacError> {
+        let assignee = assignee.into();
+        let holders = self.super_administrators(tx).await?;
+        if !holders.contains(&assignee) {
+            return Ok(());
+        }
+        let others = holders.into_iter().filter(|holder| *holder != assignee);
+        if self.has_acting(tx, others).await? || !self.has_acting(tx, [assignee]).await? {
+            return Ok(());
+        }
+        Err(RbacError::LastSuperAdministrator)
+    }
+
+    /// Whether the platform has a super administrator who can act.
     pub(super) async fn has_super_administrator(&self, tx: &mut Tx) -> Result<bool, RbacError> {
-        for holder in self.super_administrators(tx).await? {
+        let holders = self.super_administrators(tx).await?;
+        self.has_acting(tx, holders).await
+    }
+
+    /// Whether one of `holders` of the role is denied nothing on the platform and can sign in.
+    async fn has_acting(
+        &self,
+        tx: &mut Tx,
+        holders: impl IntoIterator<Item = Assignee>,
+    ) -> Result<bool, RbacError> {
+        for holder in holders {
             let policy = policy::load_of(tx, None, Some(holder), &[]).await?;
-            if Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything() {
+            let is_whole = Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything();
+            if is_whole && self.can_sign_in(tx, holder).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    async fn can_sign_in(&self, tx: &mut Tx, subject: Assignee) -> Result<bool, RbacError> {
+        match &self.directory {
+            Some(directory) => Ok(directory.can_sign_in(tx, subject).await?),
+            None => Ok(true),
+        }
     }
 
     /// What the caller has on the platform, for a transaction of a tenant's scope. Not to be asked inside one.
@@ -241,7 +317,9 @@ impl Rbac {
 
     /// Whether a key, its `:own` form included, is of a permission that only platform roles can have.
     pub(super) fn is_platform_key(&self, key: &str) -> bool {
-        let is_platform = |key: &str| self.catalogue().find(key).is_some_and(|found| found.is_platform);
-        is_platform(key) || of_owner(self.catalogue(), key).is_some_and(is_platform)
+        match Meaning::of(self.catalogue(), Reach::Platform, key).gives {
+            Gives::Declared(found) => found.iter().any(|(_, permission)| permission.is_platform),
+            Gives::Own(_) | Gives::Pattern(_) => false,
+        }
     }
 }

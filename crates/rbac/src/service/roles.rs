@@ -1,10 +1,13 @@
+use std::collections::HashMap;
+
 use stylobate_core::{Page, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
-use super::{Rbac, audit, is_declared_role, privileges::Standing, require_owner, scope_of};
+use super::{Rbac, change::Change, is_declared_role, privileges::Own, require_owner, scope_of};
 use crate::{
-    Assignee, NewRole, RbacError, Role, RoleQuery, RoleUpdate, Written, model,
-    store::{Visible, roles},
+    AssignedRole, Assignee, NewRole, RbacError, Role, RoleAssignment, RoleDef, RoleGrants, RoleQuery,
+    RoleUpdate, Written, model,
+    store::{Visible, assignments, roles},
 };
 
 impl Rbac {
@@ -17,39 +20,10 @@ impl Rbac {
         context: &RequestContext,
         new: NewRole,
     ) -> Result<Written<Role>, RbacError> {
-        model::role_name(&new.name)?;
-        model::description(new.description.as_deref())?;
-        let owner = context.principal.tenant;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let create = async move |tx: &mut Tx| rbac.create_role_in(tx, &asking, owner, &new).await;
-        let role = self.db.transact(scope_of(owner, "create a platform role"), create).await?;
-        self.settle(owner).await;
-        Ok(role)
-    }
-
-    async fn create_role_in(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        owner: Option<TenantId>,
-        new: &NewRole,
-    ) -> Result<Written<Role>, RbacError> {
-        let change = self.begin_change(tx, &context.principal, owner).await?;
-        self.require_free_name(tx, owner, &new.name).await?;
-        let now = self.now();
-        let role = Role {
-            id: RoleId::new(now),
-            tenant_id: owner,
-            name: new.name.clone(),
-            description: new.description.clone(),
-            is_active: new.is_active,
-            version: 1,
-            created_at: now,
-            updated_at: now,
+        let create = async move |tx: &mut Tx, change: &Change| -> Result<Role, RbacError> {
+            change.insert_role(tx, &new).await
         };
-        roles::insert(tx, &role).await?;
-        audit(tx, context, "role.create", ("role", role.id), owner, None::<&Role>, Some(&role));
-        self.finish_change(tx, change, role).await
+        self.change(context, "create a platform role", create).await
     }
 
     /// A tenant's role called `super_admin` would be taken for the platform's.
@@ -109,7 +83,8 @@ impl Rbac {
         Ok(page)
     }
 
-    /// Lists the roles that `assignee` has in the tenant; those on the platform too when the caller has one itself.
+    /// Lists the roles that `assignee` has in the tenant, and until when; those on the platform too when the caller has one
+    /// itself.
     ///
     /// # Errors
     /// [`RbacError::Cursor`]; [`RbacError::PlatformOwned`] when the caller has neither tenant nor platform role.
@@ -118,22 +93,30 @@ impl Rbac {
         context: &RequestContext,
         assignee: impl Into<Assignee>,
         query: &RoleQuery,
-    ) -> Result<Page<Role>, RbacError> {
+    ) -> Result<Page<AssignedRole>, RbacError> {
         let assignee = assignee.into();
         let assigned = self.visible_assignments(&context.principal).await?;
         let owner = context.principal.tenant.filter(|_| !assigned.platform_too);
         let mut tx = self.db.begin_read(scope_of(owner, "list platform roles of a subject")).await?;
         let visible = Visible { tenant: context.principal.tenant, platform_too: true };
         let page = roles::list(&mut tx, visible, Some((assignee, assigned)), query).await?;
+        let ids: Vec<RoleId> = page.items.iter().map(|role| role.id).collect();
+        let held = assignments::of_roles(&mut tx, assigned, assignee, &ids).await?;
         tx.rollback().await?;
-        Ok(page)
+        let mut held: HashMap<RoleId, RoleAssignment> =
+            held.into_iter().map(|assignment| (assignment.role_id, assignment)).collect();
+        let items = page.items.into_iter();
+        let items = items
+            .filter_map(|role| held.remove(&role.id).map(|assignment| AssignedRole { role, assignment }));
+        Ok(Page { items: items.collect(), next_cursor: page.next_cursor, total: page.total })
     }
 
     /// Changes a role.
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::RoleNameTaken`], [`RbacError::Stale`],
-    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name of a declared role, and for the switch of the platform's;
+    /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name of a declared role, for switching off the platform's, and
+    /// for switching off a tenant's role of all permissions by who does not have them from the platform;
     /// [`RbacError::BeyondOwn`] for switching it on when it gives more than the caller has, and for switching it off as
     /// [`unassign`](Self::unassign).
     pub async fn update_role(
@@ -146,26 +129,48 @@ impl Rbac {
             model::role_name(name)?;
         }
         model::description(update.description.as_ref().and_then(Option::as_deref))?;
-        let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let change = async move |tx: &mut Tx| rbac.update_role_in(tx, &asking, &standing, id, &update).await;
-        let role = self.db.transact(scope_of(owner, "change a platform role"), change).await?;
-        self.settle(owner).await;
-        Ok(role)
+        let change = async move |tx: &mut Tx, change: &Change| change.update_role(tx, id, &update).await;
+        self.change(context, "change a platform role", change).await
     }
 
-    async fn update_role_in(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        standing: &Standing,
-        id: RoleId,
-        update: &RoleUpdate,
-    ) -> Result<Written<Role>, RbacError> {
+    /// Deletes a role, and with it every assignment of it and what others inherited from it.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`]; [`RbacError::BeyondOwn`] as
+    /// [`unassign`](Self::unassign).
+    pub async fn delete_role(&self, context: &RequestContext, id: RoleId) -> Result<Written<()>, RbacError> {
         let owner = context.principal.tenant;
-        let change = self.begin_change(tx, &context.principal, owner).await?;
-        let before = self.owned_role(tx, owner, id).await?;
+        let delete = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
+            let role = change.rbac.owned_role(tx, owner, id).await?;
+            if is_declared_role(change.rbac.catalogue(), owner, &role.name) {
+                return Err(RbacError::Declared);
+            }
+            let own = change.own(tx, &[id]).await?;
+            own.require_taking_role(id, None)?;
+            roles::delete(tx, &role).await?;
+            change.audit(tx, "role.delete", ("role", id), Some(&role), None::<&Role>);
+            Ok(())
+        };
+        self.change(context, "delete a platform role", delete).await
+    }
+
+    /// The role, when it belongs to `owner` itself.
+    pub(super) async fn owned_role(
+        &self,
+        conn: &mut Conn,
+        owner: Option<TenantId>,
+        id: RoleId,
+    ) -> Result<Role, RbacError> {
+        let role = roles::find(conn, owner, id).await?.ok_or(RbacError::NotFound { entity: "role" })?;
+        require_owner(role.tenant_id, owner)?;
+        Ok(role)
+    }
+}
+
+impl Change {
+    async fn update_role(&self, tx: &mut Tx, id: RoleId, update: &RoleUpdate) -> Result<Role, RbacError> {
+        let (rbac, owner) = (&self.rbac, self.owner);
+        let before = rbac.owned_role(tx, owner, id).await?;
         if update.version.is_some_and(|seen| seen != before.version) {
             return Err(RbacError::Stale);
         }
@@ -178,69 +183,67 @@ impl Rbac {
         }
         after.is_active = update.is_active.unwrap_or(before.is_active);
         if after == before {
-            return self.finish_change(tx, change, before).await;
+            return Ok(before);
         }
         if after.is_active != before.is_active {
-            let own = self.own(tx, &context.principal, Some(standing), owner, &[id]).await?;
+            let own = self.own(tx, &[id]).await?;
             // Switched on it gives again, switched off it denies no longer.
             own.require_taking_role(id, None)?;
             if after.is_active {
                 own.require_role(id, None)?;
+            } else {
+                self.require_may_switch_off(&before, &own)?;
             }
         }
-        let is_renamed = after.name != before.name;
-        if is_declared_role(self.catalogue(), owner, &before.name)
-            && (is_renamed || (owner.is_none() && after.is_active != before.is_active))
-        {
-            return Err(RbacError::Declared);
-        }
-        if is_renamed {
-            self.require_free_name(tx, owner, &after.name).await?;
+        if after.name != before.name {
+            if is_declared_role(rbac.catalogue(), owner, &before.name) {
+                return Err(RbacError::Declared);
+            }
+            rbac.require_free_name(tx, owner, &after.name).await?;
         }
         after.version += 1;
-        after.updated_at = self.now();
+        after.updated_at = rbac.now();
         if !roles::update(tx, &after, before.version).await? {
             return Err(RbacError::Stale);
         }
-        audit(tx, context, "role.update", ("role", id), owner, Some(&before), Some(&after));
-        self.finish_change(tx, change, after).await
+        self.audit(tx, "role.update", ("role", id), Some(&before), Some(&after));
+        Ok(after)
     }
 
-    /// Deletes a role, and with it every assignment of it and what others inherited from it.
-    ///
-    /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::Declared`]; [`RbacError::BeyondOwn`] as
-    /// [`unassign`](Self::unassign).
-    pub async fn delete_role(&self, context: &RequestContext, id: RoleId) -> Result<Written<()>, RbacError> {
-        let owner = context.principal.tenant;
-        let standing = self.standing(&context.principal).await?;
-        let (rbac, asking) = (self.clone(), context.clone());
-        let delete = async move |tx: &mut Tx| -> Result<Written<()>, RbacError> {
-            let change = rbac.begin_change(tx, &asking.principal, owner).await?;
-            let role = rbac.owned_role(tx, owner, id).await?;
-            if is_declared_role(rbac.catalogue(), owner, &role.name) {
-                return Err(RbacError::Declared);
-            }
-            let own = rbac.own(tx, &asking.principal, Some(&standing), owner, &[id]).await?;
-            own.require_taking_role(id, None)?;
-            roles::delete(tx, &role).await?;
-            audit(tx, &asking, "role.delete", ("role", id), owner, Some(&role), None::<&Role>);
-            rbac.finish_change(tx, change, ()).await
+    /// Refuses to switch off a declared role of the platform, and the one that gives everything in a tenant unless the
+    /// platform gives the caller as much: in the tenant nobody would be left who could switch it on again.
+    fn require_may_switch_off(&self, role: &Role, own: &Own) -> Result<(), RbacError> {
+        let catalogue = self.rbac.catalogue();
+        let gives_everything = |declared: &RoleDef| {
+            matches!(declared.grants, RoleGrants::AllTenant) && role.name.eq_ignore_ascii_case(declared.name)
         };
-        let deleted = self.db.transact(scope_of(owner, "delete a platform role"), delete).await?;
-        self.settle(owner).await;
-        Ok(deleted)
+        let is_kept = match self.owner {
+            None => is_declared_role(catalogue, None, &role.name),
+            Some(_) => catalogue.roles().iter().any(gives_everything) && !own.has_role_from_platform(role.id),
+        };
+        if is_kept { Err(RbacError::Declared) } else { Ok(()) }
     }
+}
 
-    /// The role, when it belongs to `owner` itself.
-    pub(super) async fn owned_role(
-        &self,
-        conn: &mut Conn,
-        owner: Option<TenantId>,
-        id: RoleId,
-    ) -> Result<Role, RbacError> {
-        let role = roles::find(conn, owner, id).await?.ok_or(RbacError::NotFound { entity: "role" })?;
-        require_owner(role.tenant_id, owner)?;
+impl Change {
+    /// Makes a role.
+    pub(super) async fn insert_role(&self, tx: &mut Tx, new: &NewRole) -> Result<Role, RbacError> {
+        model::role_name(&new.name)?;
+        model::description(new.description.as_deref())?;
+        self.rbac.require_free_name(tx, self.owner, &new.name).await?;
+        let now = self.rbac.now();
+        let role = Role {
+            id: RoleId::new(now),
+            tenant_id: self.owner,
+            name: new.name.clone(),
+            description: new.description.clone(),
+            is_active: new.is_active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        roles::insert(tx, &role).await?;
+        self.audit(tx, "role.create", ("role", role.id), None::<&Role>, Some(&role));
         Ok(role)
     }
 }

@@ -6,7 +6,7 @@ use stylobate_db::{Scope, Tx};
 use super::Rbac;
 use crate::{
     Effect, Permission, RbacError, Role, RoleDef, RoleGrants, RolePermission, Written,
-    store::{epochs, grants, permissions, roles},
+    store::{epochs, grants, offers, permissions, roles},
 };
 
 /// The key that gives everything.
@@ -16,8 +16,9 @@ impl Rbac {
     /// Brings the catalogue's permissions and the platform's roles into the database, and with `tenant` that tenant's
     /// default roles. Running it again changes nothing.
     ///
-    /// A role that exists keeps the permissions its tenant left it with, except that a role of all permissions gets the
-    /// ones it lacks: those that a newer version declares. The epoch is that of `tenant`, or of the platform.
+    /// A role that exists keeps the permissions its tenant left it with; a role of all permissions gets those that it was
+    /// never given, because a newer version declares them. What a tenant has detached is not given back. The epoch is that of
+    /// `tenant`, or of the platform.
     ///
     /// # Errors
     /// The database's own.
@@ -118,31 +119,26 @@ impl Rbac {
             // Asked again under the lock: another process may have been first.
             role = roles::find_by_name(tx, owner, declared.name).await?.map(|role| role.id);
         }
-        let is_complete = match declared.grants {
-            RoleGrants::Keys(_) => role.is_some(),
-            RoleGrants::AllTenant | RoleGrants::Everything => false,
+        let (role, is_new) = match role {
+            Some(role) => (role, false),
+            None => (self.insert_declared(tx, owner, declared, added).await?, true),
         };
-        if is_complete {
+        if !is_new && matches!(declared.grants, RoleGrants::Keys(_)) {
             return Ok(());
         }
-        let role = match role {
-            Some(role) => role,
-            None => self.insert_declared(tx, owner, declared, added).await?,
-        };
-        let wanted = self.wanted(declared.grants);
-        let has: HashSet<PermissionId> = grants::of_role(tx, role).await?.into_iter().collect();
-        let missing: Vec<PermissionId> =
-            wanted.iter().filter_map(|key| known.get(*key).copied()).filter(|id| !has.contains(id)).collect();
-        if missing.is_empty() {
+        let wanted: Vec<PermissionId> =
+            self.wanted(declared.grants).iter().filter_map(|key| known.get(*key).copied()).collect();
+        if missing(tx, declared, role, &wanted).await?.is_empty() {
             return Ok(());
         }
         self.bump_once(tx, owner, added).await?;
+        // Asked again under the lock.
+        let missing = missing(tx, declared, role, &wanted).await?;
         let has: HashSet<PermissionId> = grants::of_role(tx, role).await?.into_iter().collect();
-        for permission in missing.into_iter().filter(|id| !has.contains(id)) {
-            let now = self.now();
-            let id = RolePermissionId::new(now);
+        let now = self.now();
+        for permission in missing.iter().copied().filter(|id| !has.contains(id)) {
             let link = RolePermission {
-                id,
+                id: RolePermissionId::new(now),
                 tenant_id: owner,
                 role_id: role,
                 permission_id: permission,
@@ -151,6 +147,9 @@ impl Rbac {
                 created_at: now,
             };
             grants::insert(tx, &link).await?;
+        }
+        if let (Some(tenant), RoleGrants::AllTenant) = (owner, declared.grants) {
+            offers::insert(tx, tenant, role, &missing, now).await?;
         }
         added.rows.push(format!("permissions of role {}", declared.name));
         Ok(())
@@ -200,6 +199,22 @@ impl Rbac {
         }
         Ok(())
     }
+}
+
+/// What of `wanted` the role lacks. Of a role of all permissions that is what it was never given: the tenant may have taken
+/// the rest from it.
+async fn missing(
+    tx: &mut Tx,
+    declared: &RoleDef,
+    role: RoleId,
+    wanted: &[PermissionId],
+) -> Result<Vec<PermissionId>, RbacError> {
+    let there = match declared.grants {
+        RoleGrants::AllTenant => offers::of_role(tx, role).await?,
+        RoleGrants::Everything | RoleGrants::Keys(_) => grants::of_role(tx, role).await?,
+    };
+    let there: HashSet<PermissionId> = there.into_iter().collect();
+    Ok(wanted.iter().copied().filter(|id| !there.contains(id)).collect())
 }
 
 /// What a run of seeding has done.

@@ -5,20 +5,22 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use stylobate_core::{AclId, OverrideId, PermissionId, RoleId};
 use uuid::Uuid;
 
 use super::{
-    Assigned, Extra, Instant, More, NEVER, ONE, Pattern, Reach, Role, Rule, Rules, Snapshot, Subject,
+    Assigned, Extra, Instant, More, NEVER, ONE, Pattern, Reach, Role, Rule, RuleList, Snapshot, Subject,
     acls::{Acls, Entry, Thing},
     lineage,
     names::{NAME_INLINE, Name, Names},
 };
 use crate::{
-    Assignee, Catalogue, Condition, Effect, PermissionDef, Policy, PolicyAcl,
+    Assignee, Catalogue, Condition, Effect, Policy, PolicyAcl,
     bits::Bits,
     index::{Index, Seed, hash_of_assignee, hash_of_texts, narrow, wide},
-    key::{is_pattern, is_valid, without_own},
+    key::{is_pattern, is_valid},
+    meaning::{Gives, Meaning, base_of, declared},
 };
 
 /// How many rules all roles of a policy may inherit together: 64 MiB of numbers. A hierarchy in which every role inherits
@@ -26,7 +28,8 @@ use crate::{
 const INHERITED_MAX: usize = 16 << 20;
 
 /// A row that could not be compiled. It gives nothing; everything else works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", content = "of", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PolicyProblem {
     /// The key of a permission does not parse.
@@ -66,6 +69,7 @@ struct Given {
     what: What,
     /// Of one's own things only.
     of_own: bool,
+    is_single: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -147,14 +151,6 @@ fn names(catalogue: &Catalogue, seed: &Seed, policy: &Policy) -> Names {
     Names { first, text: text.into_boxed_str(), starts: starts.into_boxed_slice(), index }
 }
 
-/// The permission that a key is about, and whether only of one's own things.
-fn base_of<'a>(catalogue: &Catalogue, key: &'a str) -> (&'a str, bool) {
-    match without_own(key) {
-        Some(base) if !catalogue.has(key) => (base, true),
-        _ => (key, false),
-    }
-}
-
 impl Compiler<'_> {
     fn run(mut self, policy: &Policy) -> (Snapshot, Vec<PolicyProblem>) {
         let mut inactive = Vec::new();
@@ -164,11 +160,10 @@ impl Compiler<'_> {
                 self.given_by(&row.key)
             } else {
                 self.problems.push(PolicyProblem::PermissionKey(row.id));
-                Given { what: What::Nothing, of_own: false }
+                Given { what: What::Nothing, of_own: false, is_single: false }
             };
             if !row.is_active {
-                // A pattern, a name of several or one about one's own things takes nothing from others when it is off.
-                if let Given { what: What::One(place), of_own: false } = meant {
+                if let Given { what: What::One(place), is_single: true, .. } = meant {
                     inactive.push(place);
                 }
                 meant.what = What::Nothing;
@@ -262,38 +257,26 @@ impl Compiler<'_> {
     }
 
     fn given_by(&mut self, key: &str) -> Given {
-        if is_pattern(key) {
-            let declared = self.catalogue.permissions().iter().zip(0_u32..);
-            let covered =
-                declared.filter(|(permission, _)| self.may_give(permission) && permission.is_covered_by(key));
-            let pattern = Pattern {
-                declared: Bits::new(covered.map(|(_, place)| place).collect()),
-                own: self.names.covered_by(key),
-                text: (self.reach == Reach::Platform).then(|| key.into()),
-            };
-            self.patterns.push(pattern);
-            return Given { what: What::Pattern(narrow(self.patterns.len() - 1)), of_own: false };
-        }
-        let (base, of_own) = base_of(self.catalogue, key);
-        let what = match self.catalogue.places(base) {
-            Some(places) => {
-                let allowed =
-                    |place: &&u32| self.catalogue.at(**place).is_some_and(|found| self.may_give(found));
-                let places: Vec<u32> = places.iter().filter(allowed).copied().collect();
-                match *places {
-                    [] => What::Nothing,
-                    [place] => What::One(place),
-                    _ => What::Several(places.into_boxed_slice()),
-                }
+        let meaning = Meaning::of(self.catalogue, self.reach, key);
+        let what = match meaning.gives {
+            Gives::Pattern(key) => {
+                let covered = declared(self.catalogue, self.reach).filter(|(_, one)| one.is_covered_by(key));
+                let pattern = Pattern {
+                    declared: Bits::new(covered.map(|(place, _)| place).collect()),
+                    own: self.names.covered_by(key),
+                    text: (self.reach == Reach::Platform).then(|| key.into()),
+                };
+                self.patterns.push(pattern);
+                What::Pattern(narrow(self.patterns.len() - 1))
             }
-            None => self.names.number(&self.seed, base).map_or(What::Nothing, What::One),
+            Gives::Declared(found) => match *found {
+                [] => What::Nothing,
+                [(place, _)] => What::One(place),
+                _ => What::Several(found.into_iter().map(|(place, _)| place).collect()),
+            },
+            Gives::Own(name) => self.names.number(&self.seed, name).map_or(What::Nothing, What::One),
         };
-        Given { what, of_own }
-    }
-
-    /// The second wall behind the service, which refuses such a grant when it is written.
-    fn may_give(&self, permission: &PermissionDef) -> bool {
-        self.reach == Reach::Platform || !permission.is_platform
+        Given { what, of_own: meaning.of_own, is_single: meaning.is_single }
     }
 
     fn condition(&mut self, condition: Option<&Condition>, problem: PolicyProblem) -> u32 {
@@ -443,7 +426,7 @@ impl Compiler<'_> {
                 subject.extra = narrow(extras.len());
             }
             if let Some(extra) = subject.extra.checked_sub(1).and_then(|place| extras.get_mut(wide(place))) {
-                extra.overrides = Rules::new(draft.rules);
+                extra.overrides = RuleList::new(draft.rules);
             }
         }
         extras.into_boxed_slice()
@@ -566,13 +549,16 @@ impl Draft {
 
     fn finish(self, parents: Box<[u32]>) -> (Bits, Option<Box<More>>) {
         let has_more = !self.denied.is_empty() || !self.rules.is_empty() || !parents.is_empty();
-        let more =
-            has_more.then(|| More { denied: Bits::new(self.denied), rules: Rules::new(self.rules), parents });
+        let more = has_more.then(|| More {
+            denied: Bits::new(self.denied),
+            rules: RuleList::new(self.rules),
+            parents,
+        });
         (Bits::new(self.allowed), more.map(Box::new))
     }
 }
 
-impl Rules {
+impl RuleList {
     fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_unstable();
         rules.dedup();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 use stylobate_core::RoleId;
 
-use super::{Match, NEVER, Origin, Rule, Rules, Snapshot, Things};
+use super::{Match, NEVER, Origin, Rule, RuleList, Snapshot, Things};
 use crate::{
     Assignee, Effect, RuleSource,
     index::{narrow, wide},
@@ -49,7 +49,7 @@ impl Stance {
 
 /// A permission that a rule names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Named<'a> {
+pub(crate) enum NamedPermission<'a> {
     /// By its place in the catalogue.
     Declared(u32),
     /// By the name that only rows know.
@@ -68,7 +68,7 @@ impl Snapshot {
         let mut stance = Stance::default();
         let _ = self.visit(assignee, asked, things, |rule| {
             if !rule.is_over(|| now) {
-                let depends = rule.condition.is_some() || matches!(rule.origin, Origin::Acl(..));
+                let depends = rule.condition.is_some() || rule.resource.is_some();
                 let said = match (rule.effect, depends) {
                     (Effect::Allow, false) => &mut stance.allows,
                     (Effect::Allow, true) => &mut stance.may_allow,
@@ -90,15 +90,15 @@ impl Snapshot {
         assignee: Assignee,
         now: DateTime<Utc>,
         beyond: Option<&'a Self>,
-        mut found: impl FnMut(Named<'a>),
+        mut found: impl FnMut(NamedPermission<'a>),
     ) {
         let Some((_, subject)) = self.subject(assignee) else { return };
         let mut named = |place: u32| match self.names.name(place) {
-            Some(name) => found(Named::Own(name)),
-            None => found(Named::Declared(place)),
+            Some(name) => found(NamedPermission::Own(name)),
+            None => found(NamedPermission::Declared(place)),
         };
         let mut beyond_too = Vec::new();
-        let mut rules = |rules: &'a Rules, named: &mut dyn FnMut(u32)| {
+        let mut rules = |rules: &'a RuleList, named: &mut dyn FnMut(u32)| {
             for rule in rules.0.iter().filter(|rule| rule.effect == Effect::Allow && rule.is_live(now)) {
                 if !rule.is_pattern {
                     named(rule.at);
@@ -124,7 +124,7 @@ impl Snapshot {
         if let Some(beyond) = beyond {
             for pattern in beyond_too {
                 for name in beyond.names.covered_by(pattern).filter_map(|number| beyond.names.name(number)) {
-                    found(Named::Own(name));
+                    found(NamedPermission::Own(name));
                 }
             }
         }
@@ -151,24 +151,24 @@ impl Snapshot {
 
     /// Where the rule of `found` stands, as explanations name it.
     pub(crate) fn source(&self, found: &Match<'_>, asked: Asked<'_>) -> RuleSource {
-        let role = match found.origin {
-            Origin::Acl(id, ..) => return RuleSource::Acl { id },
+        let role_id = match found.origin {
+            Origin::Acl(id) => return RuleSource::Acl { id },
             Origin::Override(id) => return RuleSource::Override { id },
-            Origin::Role(role) => role,
+            Origin::Role(id) => id,
         };
         let place = self.place(asked);
         let condition =
             found.condition.and_then(|condition| self.conditions.iter().position(|one| one == condition));
         let rule = (found.effect, condition.map_or(0, |position| narrow(position + 1)));
-        let mut granted_by = role;
+        let mut granted_by = found.role;
         // Up to the one that has it from nobody else. No cycles: compiling cut them.
-        while let Some(parent) = granted_by.more.as_ref().and_then(|more| {
+        while let Some(parent) = granted_by.and_then(|role| role.more.as_ref()).and_then(|more| {
             let mut parents = more.parents.iter().filter_map(|&place| self.roles.get(wide(place)));
             parents.find(|parent| parent.has(place, asked, &self.patterns, rule))
         }) {
-            granted_by = parent;
+            granted_by = Some(parent);
         }
-        RuleSource::Role { role_id: role.id, granted_by: granted_by.id }
+        RuleSource::Role { role_id, granted_by: granted_by.map_or(role_id, |role| role.id) }
     }
 }
 

@@ -119,11 +119,16 @@ pub(crate) async fn has_platform_role(
     Ok(found.is_some())
 }
 
-/// Whether the subject has a role of the platform, be it switched off or expired; needs platform scope.
+/// Whether the platform has given the subject a role or made a rule for it, be it switched off or expired; needs platform
+/// scope.
 pub(crate) async fn is_on_platform(conn: &mut Conn, assignee: Assignee) -> Result<bool, RbacError> {
     let found = conn
-        .q("SELECT id FROM role_assignments
-            WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2 LIMIT 1")
+        .q("SELECT id FROM role_assignments WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2
+            UNION ALL
+            SELECT id FROM permission_overrides WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2
+            UNION ALL
+            SELECT id FROM acl_entries WHERE tenant_id IS NULL AND subject_kind = $1 AND subject_id = $2
+            LIMIT 1")
         .bind(assignee.kind.as_str())
         .bind(assignee.id)
         .scalar_opt::<Id>()
@@ -161,6 +166,23 @@ pub(crate) async fn of_assignee(
         .await?;
     // SQLite shows the platform's rows as well.
     Ok(all(rows.into_iter().filter(|row| is_of(row.tenant_id, owner)).collect()))
+}
+
+/// The subject's assignments of these roles.
+pub(crate) async fn of_roles(
+    conn: &mut Conn,
+    visible: Visible,
+    assignee: Assignee,
+    roles: &[RoleId],
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let mut sql = conn.builder(
+        "SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments WHERE ",
+    );
+    visible.push(&mut sql, "tenant_id");
+    sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
+    sql.push(" AND subject_id = ").value(assignee.id);
+    sql.push(" AND role_id IN ").list(roles.iter().map(|role| role.as_uuid()));
+    Ok(all(conn.q_build(sql).all::<AssignmentRow>().await?))
 }
 
 /// Everything the subject has anywhere; needs platform scope.

@@ -68,27 +68,6 @@ pub(crate) async fn of_role(
     Ok(rows.into_iter().map(RoleParent::from).collect())
 }
 
-/// The next `limit` links from heirs to `role` after the heir `after`, in the order of the heirs.
-pub(crate) async fn heirs_of(
-    conn: &mut Conn,
-    tenant: Option<TenantId>,
-    role: RoleId,
-    after: Option<RoleId>,
-    limit: i64,
-) -> Result<Vec<RoleParent>, RbacError> {
-    let rows = conn
-        .q("SELECT tenant_id, role_id, parent_id, created_at FROM role_parents
-            WHERE parent_id = $1 AND (tenant_id = $2 OR tenant_id IS NULL) AND role_id > $3
-            ORDER BY role_id LIMIT $4")
-        .bind(role.as_uuid())
-        .bind(tenant_uuid(tenant))
-        .bind(after.map_or(Uuid::nil(), |after| after.as_uuid()))
-        .bind(limit)
-        .all::<ParentRow>()
-        .await?;
-    Ok(rows.into_iter().map(RoleParent::from).collect())
-}
-
 pub(crate) async fn find(
     conn: &mut Conn,
     tenant: Option<TenantId>,

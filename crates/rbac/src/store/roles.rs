@@ -3,6 +3,8 @@ use stylobate_core::{Page, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 use uuid::Uuid;
 
+#[cfg(feature = "casbin")]
+use super::columns::Said;
 use super::{Visible, contains, tenant_uuid, total};
 use crate::{Assignee, RbacError, Role, RoleOrder, RoleQuery};
 
@@ -89,6 +91,19 @@ pub(crate) async fn find_by_name(
             .bind(name_key(name)),
     };
     Ok(query.opt::<RoleRow>().await?.map(Role::from))
+}
+
+/// The names of these roles, as far as they can be read.
+#[cfg(feature = "casbin")]
+pub(crate) async fn names(conn: &mut Conn, ids: &[RoleId]) -> Result<Vec<(RoleId, String)>, RbacError> {
+    let mut names = Vec::with_capacity(ids.len());
+    for some in ids.chunks(500) {
+        let mut sql = conn.builder("SELECT id, name FROM roles WHERE id IN ");
+        sql.list(some.iter().map(|role| role.as_uuid()));
+        let rows = conn.q_build(sql).all::<(Uuid, Said<String>)>().await?;
+        names.extend(rows.into_iter().filter_map(|(id, Said(name))| Some((RoleId::from(id), name?))));
+    }
+    Ok(names)
 }
 
 /// Writes what `role` says, if the row still has `seen` as version; tells whether it had.

@@ -1,9 +1,15 @@
-use stylobate_core::{PersonId, Principal, RequestContext, ServiceId};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use stylobate_core::{Clock as _, PersonId, Principal, RequestContext, ServiceId};
 use stylobate_db::{Scope, Tx};
-use stylobate_rbac::{AssignmentQuery, Authorizer, RbacError, RoleQuery, RoleUpdate};
+use stylobate_rbac::{AssignedRole, AssignmentQuery, Authorizer, RbacError, RoleQuery, RoleUpdate};
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{SETS, World};
+use crate::{
+    freshness::Recorder,
+    world::{SETS, World, rbac},
+};
 
 async fn assigning_and_unassigning_count_when_the_call_returns(db: TestDb) {
     // A11
@@ -20,7 +26,7 @@ async fn assigning_and_unassigning_count_when_the_call_returns(db: TestDb) {
     assert!(!world.rbac.check(&Principal::person(person).in_tenant(world.b), "user.read").is_allowed());
     assert_eq!(world.rbac.assign(&context, person, role.id).await.unwrap_err().code(), "already_assigned");
     let roles = world.rbac.roles_of(&context, person, &RoleQuery::default()).await.unwrap();
-    assert_eq!(roles.items, std::slice::from_ref(&role));
+    assert_eq!(roles.items, [AssignedRole { role: role.clone(), assignment }]);
     let effective = world.rbac.effective_permissions(&context, person).await.unwrap();
     assert_eq!((effective.len(), effective[0].key.as_str()), (1, "user.read"));
 
@@ -86,7 +92,8 @@ async fn only_the_platform_makes_super_admins(db: TestDb) {
     assert_eq!(world.rbac.find_assignment(&root, made.id).await.unwrap(), Some(made.clone()));
     assert_eq!(world.rbac.find_assignment(&admin, made.id).await.unwrap(), None);
     let roles = world.rbac.roles_of(&root, mallory, &RoleQuery::default()).await.unwrap();
-    assert_eq!(roles.items.iter().map(|role| role.id).collect::<Vec<_>>(), [role]);
+    assert_eq!(roles.items.iter().map(|held| held.role.id).collect::<Vec<_>>(), [role]);
+    assert_eq!(roles.items[0].assignment, made);
 
     world.rbac.unassign(&root, mallory, role).await.unwrap();
     assert!(!world.rbac.check(&principal, "role.delete").is_allowed());
@@ -136,8 +143,9 @@ async fn accounts_of_the_platform_are_managed_by_the_platform(db: TestDb) {
     let world = World::new(db).await;
     let (root, admin) = (world.super_admin().await, world.in_a());
     let remove = async |context: RequestContext| {
-        let remove =
-            async |tx: &mut Tx| world.rbac.remove_subject_everywhere(tx, &context, root).await.map(|_| ());
+        let remove = async |tx: &mut Tx| {
+            world.rbac.remove_subject_everywhere(tx, &context, root, &[]).await.map(|_| ())
+        };
         world.db.transact(Scope::Platform("delete a person"), remove).await
     };
     assert_eq!(remove(admin).await.unwrap_err().code(), "platform_owned");
@@ -215,7 +223,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     let failed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
-            world.rbac.remove_subject_everywhere(tx, &system, person).await?;
+            world.rbac.remove_subject_everywhere(tx, &system, person, &[world.a]).await?;
             Err::<(), _>(RbacError::Stale)
         })
         .await;
@@ -224,7 +232,7 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     let removed = world
         .db
         .transact(Scope::Platform("delete a person"), async |tx| {
-            world.rbac.remove_subject_everywhere(tx, &system, person).await
+            world.rbac.remove_subject_everywhere(tx, &system, person, &[world.a]).await
         })
         .await;
     assert_eq!(removed.unwrap(), 2);
@@ -232,3 +240,22 @@ async fn a_subject_loses_its_roles_in_the_transaction_that_removes_it(db: TestDb
     assert_eq!(world.rbac.check(&principal, "user.read").reason.code(), "no_assignment");
 }
 both_engines!(a_subject_loses_its_roles_in_the_transaction_that_removes_it, SETS);
+
+async fn an_expired_assignment_makes_room_and_is_on_record(db: TestDb) {
+    // A13
+    let world = World::new(db).await;
+    let recorder = Arc::new(Recorder::default());
+    let audited = rbac(world.db.open(&[Arc::clone(&recorder) as _]).await, &world.clock);
+    let (context, person) = (world.in_a(), world.person());
+    let role = world.role_with("guest", "user.read").await.id;
+    let soon = Some(world.clock.now() + TimeDelta::hours(1));
+    let over = audited.assign_until(&context, person, role, soon).await.unwrap().value;
+    world.clock.advance(TimeDelta::hours(2));
+    let again = audited.assign(&context, person, role).await.unwrap().value;
+    let events = recorder.0.lock();
+    let id = |value: &Option<serde_json::Value>| value.as_ref().map(|value| value["id"].clone());
+    assert_eq!(id(&events[0].before), None);
+    assert_eq!(id(&events[1].before), Some(over.id.to_string().into()));
+    assert_eq!(id(&events[1].after), Some(again.id.to_string().into()));
+}
+both_engines!(an_expired_assignment_makes_room_and_is_on_record, SETS);

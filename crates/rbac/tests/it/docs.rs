@@ -59,7 +59,7 @@ fn page() -> String {
     }
     page.push_str(
         "\n## Roles to begin with\n\nOrganisations change theirs as they like; a later version adds to `admin` what is new, and \
-         gives nothing back to the others.\n\n| role | of | for | begins with |\n|---|---|---|---|\n",
+         gives nothing back that was taken.\n\n| role | of | for | begins with |\n|---|---|---|---|\n",
     );
     for role in catalogue.roles() {
         let grants = match role.grants {

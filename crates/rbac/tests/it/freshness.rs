@@ -470,7 +470,7 @@ async fn a_damaged_row_of_the_platform_leaves_the_tenants_their_policies() {
 
 /// Keeps the audit events it takes.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<AuditEvent>>);
+pub(crate) struct Recorder(pub(crate) Mutex<Vec<AuditEvent>>);
 
 impl Participant for Recorder {
     fn takes(&self) -> Takes {

@@ -11,10 +11,13 @@
 #[cfg(feature = "casbin")]
 mod casbin;
 #[cfg(all(feature = "casbin", feature = "sql"))]
+mod casbin_import;
+#[cfg(all(feature = "casbin", feature = "sql"))]
 mod casbin_rows;
 mod docs;
 mod engine;
 mod oracle;
+mod platform_rules;
 
 #[cfg(feature = "sql")]
 mod assignments;
@@ -22,6 +25,8 @@ mod assignments;
 mod damage;
 #[cfg(feature = "sql")]
 mod delegation;
+#[cfg(feature = "sql")]
+mod delegation_sequences;
 #[cfg(feature = "sql")]
 mod filter;
 #[cfg(feature = "sql")]
@@ -38,5 +43,7 @@ mod roles;
 mod rules;
 #[cfg(feature = "sql")]
 mod seed;
+#[cfg(feature = "sql")]
+mod subjects;
 #[cfg(feature = "sql")]
 mod world;

@@ -1,8 +1,15 @@
-use stylobate_core::{PageLimit, Principal, RequestContext};
-use stylobate_rbac::{Authorizer, NewRole, PermissionQuery, RoleQuery, RoleUpdate};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use stylobate_core::{PageLimit, Principal, RequestContext, RoleId};
+use stylobate_db::{Db, Engine, Scope};
+use stylobate_rbac::{
+    Authorizer, Catalogue, MIGRATIONS, NewRole, PermissionDef, PermissionQuery, Rbac, RoleQuery, RoleUpdate,
+    default_catalogue,
+};
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{SETS, World};
+use crate::world::{SETS, World, may};
 
 async fn the_defaults_are_seeded_once(db: TestDb) {
     let world = World::new(db).await;
@@ -61,23 +68,113 @@ async fn the_default_roles_give_what_they_say(db: TestDb) {
 }
 both_engines!(the_default_roles_give_what_they_say, SETS);
 
+/// Whether a role has a permission.
+async fn has(world: &World, role: RoleId, key: &str) -> bool {
+    let query = PermissionQuery { search: Some(key.into()), ..PermissionQuery::default() };
+    let page = world.rbac.permissions_of(&world.in_a(), role, &query).await.unwrap();
+    page.items.iter().any(|granted| granted.permission.key == key)
+}
+
+async fn seeded_role(world: &World, name: &str) -> RoleId {
+    let roles = world.rbac.list_roles(&world.in_a(), &RoleQuery::default()).await.unwrap().items;
+    roles.iter().find(|role| role.name == name).unwrap().id
+}
+
 async fn seeding_again_gives_back_nothing_that_a_tenant_took_away(db: TestDb) {
     let world = World::new(db).await;
     let (context, system) = (world.in_a(), RequestContext::system("seed-rbac"));
-    let roles = world.rbac.list_roles(&context, &RoleQuery::default()).await.unwrap().items;
-    let named = |name: &str| roles.iter().find(|role| role.name == name).unwrap().id;
-    let (read, has) = (world.permission("user.read").await, async |role| {
-        let query = PermissionQuery { search: Some("user.read".into()), ..PermissionQuery::default() };
-        !world.rbac.permissions_of(&context, role, &query).await.unwrap().items.is_empty()
-    });
-    for role in ["support", "admin"] {
-        world.rbac.detach(&context, named(role), read).await.unwrap();
+    let read = world.permission("user.read").await;
+    for name in ["support", "admin"] {
+        let role = seeded_role(&world, name).await;
+        world.rbac.detach(&context, role, read).await.unwrap();
+        world.rbac.seed(&system, Some(world.a)).await.unwrap();
+        assert!(!has(&world, role, "user.read").await, "{name}");
     }
-    world.rbac.seed(&system, Some(world.a)).await.unwrap();
-    assert!(!has(named("support")).await);
-    assert!(has(named("admin")).await, "the role of all permissions has all of them");
 }
 both_engines!(seeding_again_gives_back_nothing_that_a_tenant_took_away, SETS);
+
+/// The program in its next version, which asks for one permission more.
+fn newer(world: &World) -> Rbac {
+    let known = default_catalogue();
+    let mut permissions = known.permissions().to_vec();
+    permissions.push(PermissionDef::new("desk.book", "Book desks"));
+    let catalogue = Catalogue::new(permissions, known.roles().to_vec()).unwrap();
+    Rbac::new(Db::clone(&world.db), Arc::clone(&world.clock) as _, Arc::new(catalogue))
+}
+
+async fn what_a_newer_version_declares_is_given_once(db: TestDb) {
+    let world = World::new(db).await;
+    let (context, system) = (world.in_a(), RequestContext::system("seed-rbac"));
+    let (admin, support) = (seeded_role(&world, "admin").await, seeded_role(&world, "support").await);
+    world.clock.advance(TimeDelta::days(1));
+    let rbac = newer(&world);
+    rbac.seed(&system, Some(world.a)).await.unwrap();
+    assert!(has(&world, admin, "desk.book").await);
+    assert!(!has(&world, support, "desk.book").await);
+    let desk = world.permission("desk.book").await;
+    rbac.detach(&context, admin, desk).await.unwrap();
+    rbac.seed(&system, Some(world.a)).await.unwrap();
+    assert!(!has(&world, admin, "desk.book").await);
+    // The other tenant has not been seeded since.
+    rbac.seed(&system, Some(world.b)).await.unwrap();
+    let query = PermissionQuery { search: Some("desk.book".into()), ..PermissionQuery::default() };
+    let theirs = rbac.list_roles(&world.in_b(), &RoleQuery::default()).await.unwrap().items;
+    let theirs = theirs.iter().find(|role| role.name == "admin").unwrap().id;
+    assert_eq!(rbac.permissions_of(&world.in_b(), theirs, &query).await.unwrap().items.len(), 1);
+}
+both_engines!(what_a_newer_version_declares_is_given_once, SETS);
+
+async fn what_was_taken_before_offers_were_kept_stays_taken(db: TestDb) {
+    let world = World::new(db).await;
+    let (context, system) = (world.in_a(), RequestContext::system("seed-rbac"));
+    let admin = seeded_role(&world, "admin").await;
+    world.clock.advance(TimeDelta::days(1));
+    let rbac = newer(&world);
+    rbac.seed(&system, None).await.unwrap();
+    rbac.detach(&context, admin, world.permission("user.read").await).await.unwrap();
+    // As the migration finds the rows of an older version.
+    let migration =
+        MIGRATIONS.migrations.iter().find(|one| one.name.ends_with("_permission_offers")).unwrap();
+    let script = match world.db.engine() {
+        Engine::Postgres => migration.postgres.0,
+        Engine::Sqlite => migration.sqlite.0,
+    };
+    let fill = &script[script.find("INSERT INTO").unwrap()..];
+    let mut tx = world.db.begin(Scope::Platform("test")).await.unwrap();
+    tx.q("DELETE FROM permission_offers").run().await.unwrap();
+    tx.q(fill).run().await.unwrap();
+    tx.commit().await.unwrap();
+
+    rbac.seed(&system, Some(world.a)).await.unwrap();
+    assert!(!has(&world, admin, "user.read").await, "the tenant took it");
+    assert!(has(&world, admin, "desk.book").await, "it was never given");
+}
+both_engines!(what_was_taken_before_offers_were_kept_stays_taken, SETS);
+
+async fn the_role_of_all_permissions_is_switched_off_by_the_platform_only(db: TestDb) {
+    // A11: in the tenant nobody would be left to switch it on.
+    let world = World::new(db).await;
+    let admin = seeded_role(&world, "admin").await;
+    let switch = |is_active| RoleUpdate { is_active: Some(is_active), ..RoleUpdate::default() };
+    let manager = world.person();
+    let role = world.role_with("manager", "role.update").await.id;
+    world.rbac.assign(&world.in_a(), manager, role).await.unwrap();
+    for context in [world.in_a(), world.person_in(manager, world.a)] {
+        let refused = world.rbac.update_role(&context, admin, switch(false)).await.unwrap_err();
+        assert_eq!(refused.code(), "declared");
+        assert_eq!(world.rbac.delete_role(&context, admin).await.unwrap_err().code(), "declared");
+    }
+    let support = seeded_role(&world, "support").await;
+    world.rbac.update_role(&world.in_a(), support, switch(false)).await.unwrap();
+
+    let root = world.person_in(world.super_admin().await, world.a);
+    world.rbac.update_role(&root, admin, switch(false)).await.unwrap();
+    world.rbac.ensure(Some(world.a)).await.unwrap();
+    assert!(!may(&world, world.in_a().principal.person_id().unwrap(), "user.read"));
+    world.rbac.update_role(&root, admin, switch(true)).await.unwrap();
+    assert!(may(&world, world.in_a().principal.person_id().unwrap(), "user.read"));
+}
+both_engines!(the_role_of_all_permissions_is_switched_off_by_the_platform_only, SETS);
 
 async fn the_names_of_seeded_roles_are_nobody_elses(db: TestDb) {
     // A11: seeding finds its roles by name; whoever called a role of their own `admin` would be given everything.

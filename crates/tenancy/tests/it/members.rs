@@ -1,5 +1,5 @@
-use stylobate_core::{Clock as _, TenantId};
-use stylobate_db::{Error as DbError, Scope};
+use stylobate_core::{Clock as _, PersonId, TenantId};
+use stylobate_db::{Error as DbError, Scope, Tx};
 use stylobate_tenancy::{ChooseError, Error, MIGRATIONS, MembershipStatus, choose};
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -28,6 +28,32 @@ async fn members_come_and_go(test_db: TestDb) {
     assert_eq!(fixture.audited().iter().map(|event| event.action).collect::<Vec<_>>(), ["member.remove"]);
 }
 both_engines!(members_come_and_go, &[&MIGRATIONS]);
+
+async fn of_many_people_the_active_members_of_one_tenant_are_found(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let (acme, zeta) = (fixture.org("acme").await, fixture.org("zeta").await);
+    let (ada, bob, eve, mallory) = (fixture.person(), fixture.person(), fixture.person(), fixture.person());
+    for (tenant, person) in [(acme, ada), (acme, eve), (zeta, bob), (zeta, ada)] {
+        fixture.add(tenant, person).await;
+    }
+    let mut tx = fixture.db.begin(Scope::Tenant(acme)).await.unwrap();
+    tx.q("UPDATE memberships SET status = 'suspended' WHERE tenant_id = $1 AND person_id = $2")
+        .bind(acme.as_uuid())
+        .bind(eve.as_uuid())
+        .run()
+        .await
+        .unwrap();
+    let among = async |tx: &mut Tx, tenant, people: &[PersonId]| {
+        fixture.tenancy.members_among(tx, tenant, people).await
+    };
+    assert_eq!(among(&mut tx, acme, &[bob, ada, eve, mallory]).await.unwrap(), [ada]);
+    assert_eq!(among(&mut tx, acme, &[]).await.unwrap(), []);
+    // A12
+    assert!(matches!(among(&mut tx, zeta, &[bob]).await, Err(Error::ForeignTenant)));
+    let many: Vec<PersonId> = (0..5_000).map(|_| fixture.person()).chain([ada]).collect();
+    assert_eq!(among(&mut tx, acme, &many).await.unwrap(), [ada]);
+}
+both_engines!(of_many_people_the_active_members_of_one_tenant_are_found, &[&MIGRATIONS]);
 
 async fn sign_in_reads_all_memberships_of_a_person(test_db: TestDb) {
     let fixture = Fixture::new(&test_db).await;

@@ -110,6 +110,23 @@ impl From<rbac::GrantedPermission> for GrantedPermissionView {
     }
 }
 
+/// A role that a person has.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AssignedRoleView {
+    #[serde(flatten)]
+    role: RoleView,
+    assigned_at: DateTime<Utc>,
+    /// From when on the person has the role no longer; `null` is never. It may be past.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<rbac::AssignedRole> for AssignedRoleView {
+    fn from(assigned: rbac::AssignedRole) -> Self {
+        let rbac::AssignedRole { role, assignment } = assigned;
+        Self { role: role.into(), assigned_at: assignment.assigned_at, expires_at: assignment.expires_at }
+    }
+}
+
 /// The assignment of a role to a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PersonRoleView {
@@ -214,6 +231,28 @@ pub(super) struct AttachInput {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(super) condition: Option<Condition>,
+}
+
+/// The whole rule, so that nobody drops a condition that they have not seen.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RulePatch {
+    /// `allow` or `deny`.
+    #[schema(value_type = String)]
+    pub(super) effect: Effect,
+    /// When the rule applies, as where it is attached; `null` is always.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(value_type = Option<Object>, required)]
+    pub(super) condition: Option<Condition>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssignmentPatch {
+    /// From when on the person has the role no longer; `null` is never.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use axum::{Json, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
     core::{Page, PageLimit, PermissionId, Problem, RoleId, TenantId},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery},
-    rbac::{Effect, Policy, PolicyRole, RoleQuery},
+    rbac::{Effect, Policy, PolicyProblem, PolicyRole, RoleQuery},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -56,13 +57,16 @@ struct SnapshotView {
     organization_id: Uuid,
     /// The epoch of the rows below.
     epoch: i64,
-    /// The epoch that decides in the process that answers; `null` when it has not been asked about the organisation yet.
+    /// The epoch that decides in the process that answers.
     loaded_epoch: Option<i64>,
     /// The same of the platform's policy, whose rules count in every organisation.
     platform_epoch: Option<i64>,
     /// How long ago that process last knew its policies to be those of the database.
     staleness_ms: u64,
+    /// Rules and assignments that are over are not counted.
     counts: Counts,
+    /// Damaged rows that the policies above met when they were loaded, at most 100 of each: what they allow is not given.
+    problems: Vec<ProblemView>,
     /// The roles by name with what each says itself, at most 200.
     roles: Vec<RoleSnapshot>,
     /// Whether there are more roles than these.
@@ -79,15 +83,34 @@ struct Counts {
     acl_entries: usize,
 }
 
+/// A row that cannot be read or makes no sense.
+#[derive(Serialize, ToSchema)]
+struct ProblemView {
+    /// Whether it is the platform's.
+    is_platform: bool,
+    /// What is wrong with what: a stable `code`, and `of` with the ids of the row.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    problem: PolicyProblem,
+}
+
+/// `expires_at` is the first instant at which a rule no longer counts.
+fn is_live(expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    expires_at.is_none_or(|at| now < at)
+}
+
 impl Counts {
-    fn of(policy: &Policy) -> Self {
+    fn of(policy: &Policy, now: DateTime<Utc>) -> Self {
+        let live = |ends: &mut dyn Iterator<Item = Option<DateTime<Utc>>>| {
+            ends.filter(|expires_at| is_live(*expires_at, now)).count()
+        };
         Self {
             permissions: policy.permissions.len(),
             roles: policy.roles.len(),
             grants: policy.grants.len(),
-            role_assignments: policy.assignments.len(),
-            overrides: policy.overrides.len(),
-            acl_entries: policy.acls.len(),
+            role_assignments: live(&mut policy.assignments.iter().map(|one| one.expires_at)),
+            overrides: live(&mut policy.overrides.iter().map(|one| one.expires_at)),
+            acl_entries: live(&mut policy.acls.iter().map(|one| one.expires_at)),
         }
     }
 }
@@ -103,12 +126,12 @@ struct RoleSnapshot {
     denied: Vec<String>,
     /// The roles that it inherits from.
     parent_ids: Vec<Uuid>,
-    /// How many subjects have it.
+    /// How many subjects have it at present.
     assignees: usize,
 }
 
 /// What each role of `policy` says itself, in one pass over the rows: there may be a million.
-fn said_by_roles(policy: &Policy) -> HashMap<RoleId, RoleSnapshot> {
+fn said_by_roles(policy: &Policy, now: DateTime<Utc>) -> HashMap<RoleId, RoleSnapshot> {
     let empty = |role: &PolicyRole| RoleSnapshot {
         role_id: role.id.as_uuid(),
         role_name: String::new(),
@@ -136,7 +159,7 @@ fn said_by_roles(policy: &Policy) -> HashMap<RoleId, RoleSnapshot> {
             role.parent_ids.push(parent.as_uuid());
         }
     }
-    for assignment in &policy.assignments {
+    for assignment in policy.assignments.iter().filter(|one| is_live(one.expires_at, now)) {
         if let Some(role) = said.get_mut(&assignment.role) {
             role.assignees += 1;
         }
@@ -154,24 +177,33 @@ async fn snapshot(
     PathId(organisation): PathId<TenantId>,
 ) -> ApiResult<Json<SnapshotView>> {
     let tenant = access.organisation(&context, Some(organisation.as_uuid())).await?;
+    // Damaged rows are met by loading.
+    access.rbac.ensure(Some(tenant)).await?;
     let context = within(&context, tenant);
     let policy = access.rbac.policy(Some(tenant)).await?;
     let query =
         RoleQuery { limit: PageLimit::new(PageLimit::MAX).unwrap_or_default(), ..RoleQuery::default() };
     let Page { items, next_cursor, .. } = access.rbac.list_roles(&context, &query).await?;
-    let mut said = said_by_roles(&policy);
+    let now = access.clock.now();
+    let mut said = said_by_roles(&policy, now);
     let own = items.into_iter().filter(|role| role.tenant_id == Some(tenant));
     let roles = own
         .filter_map(|role| Some(RoleSnapshot { role_name: role.name, ..said.remove(&role.id)? }))
         .collect();
     let engine = access.rbac.engine();
+    let problems_of = |owner: Option<TenantId>| {
+        let problems = access.rbac.problems(owner).into_iter();
+        problems.map(move |problem| ProblemView { is_platform: owner.is_none(), problem })
+    };
+    let problems = problems_of(Some(tenant)).chain(problems_of(None)).collect();
     Ok(Json(SnapshotView {
         organization_id: tenant.as_uuid(),
         epoch: policy.epoch,
         loaded_epoch: engine.epoch(Some(tenant)),
         platform_epoch: engine.epoch(None),
         staleness_ms: u64::try_from(access.rbac.staleness().as_millis()).unwrap_or(u64::MAX),
-        counts: Counts::of(&policy),
+        counts: Counts::of(&policy, now),
+        problems,
         roles,
         is_truncated: next_cursor.is_some(),
     }))

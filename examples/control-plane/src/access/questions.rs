@@ -1,15 +1,20 @@
 //! Who may do what, and why: what services ask, and what administrators look up.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate::{
-    core::{Cursor, Page, PageLimit, PersonId, RequestContext, TenantId},
+    core::{Cursor, Page, PageLimit, PersonId, RequestContext, RoleId, TenantId},
     endpoints::{Permission, Route, Routes},
     middleware::{
         ApiError, ApiResult, Context, IntoProblem as _, PathId, StrictJson, StrictQuery, problem_for,
     },
-    rbac::{Assignee, AssigneeKind, Authorizer as _, Decision, EffectivePermission, Explanation},
+    rbac::{
+        Assignee, AssigneeKind, Authorizer as _, Decision, EffectivePermission, ExplainedRule, Explanation,
+        Missing, Outcome, Reason,
+    },
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -78,7 +83,8 @@ pub(super) fn routes(access: &Access) -> Routes {
 #[derive(Serialize, ToSchema)]
 pub(super) struct DecisionView {
     allowed: bool,
-    /// What decided: a stable `code`, and the id of the deciding rule where there is one.
+    /// What decided: a stable `code`, and the id of the deciding rule where there is one. Of rules of the platform the id is
+    /// shown to the platform only.
     #[schema(value_type = Object)]
     reason: Value,
     /// What would change a refusal, as a stable `code`; `null` when no one thing would.
@@ -88,15 +94,23 @@ pub(super) struct DecisionView {
     epoch: i64,
 }
 
-impl From<Decision> for DecisionView {
-    fn from(decision: Decision) -> Self {
+impl DecisionView {
+    pub(super) fn new(decision: Decision, sees_platform: bool) -> Self {
         Self {
             allowed: decision.is_allowed(),
-            reason: serde_json::to_value(decision.reason).unwrap_or_default(),
+            reason: reason_view(decision.reason, sees_platform),
             missing: decision.missing.and_then(|missing| serde_json::to_value(missing).ok()),
             epoch: decision.epoch,
         }
     }
+}
+
+/// By which of its rules the platform gives or takes something is no organisation's business; that it does is.
+fn reason_view(reason: Reason, sees_platform: bool) -> Value {
+    if reason.is_of_platform() && !sees_platform {
+        return serde_json::json!({ "code": reason.code() });
+    }
+    serde_json::to_value(reason).unwrap_or_default()
 }
 
 async fn check(
@@ -105,7 +119,8 @@ async fn check(
     StrictJson(input): StrictJson<QuestionInput>,
 ) -> ApiResult<Json<DecisionView>> {
     let tenant = access.prepared(&context, &input).await?;
-    Ok(Json(input.put(tenant, |question| access.rbac.decide(question)).into()))
+    let decision = input.put(tenant, |question| access.rbac.decide(question));
+    Ok(Json(DecisionView::new(decision, access.is_of_platform(&context))))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -143,7 +158,7 @@ struct EffectiveView {
     organization_id: Uuid,
     /// The epoch of the organisation's policy.
     epoch: i64,
-    /// Each permission with the rules that give it, sorted by name. Roles of the platform are shown to the platform only.
+    /// Each permission with the rules that give it, sorted by name. Rules of the platform are shown to the platform only.
     #[schema(value_type = Vec<Object>)]
     permissions: Vec<EffectivePermission>,
 }
@@ -169,19 +184,47 @@ async fn effective(
 /// Whom the platform gives what is no organisation's business; that they may is.
 fn hide_platform(permission: &mut EffectivePermission) {
     permission.platform_role_ids.clear();
+    permission.platform_override_ids.clear();
 }
 
 /// Why, for an administrator whom somebody refused asks.
 #[derive(Serialize, ToSchema)]
 struct ExplanationView {
     allowed: bool,
-    /// The decision, every rule about the user that names the permission, and the roles and permissions that would give it.
-    #[serde(flatten)]
+    /// The name that was asked for.
+    permission: String,
+    /// The decision: `outcome`, `reason`, `missing` and `epoch`.
     #[schema(value_type = Object)]
-    explanation: Explanation,
+    decision: ExplainedDecision,
+    /// Every rule about the user that names the permission, the deciding one first; those of the platform are shown to the
+    /// platform only.
+    #[schema(value_type = Vec<Object>)]
+    rules: Vec<ExplainedRule>,
+    /// Active roles of the organisation that would give it, at least under conditions.
+    #[schema(value_type = Vec<Uuid>)]
+    role_ids: Vec<RoleId>,
+    /// Active roles of the platform that would, for the platform.
+    #[schema(value_type = Vec<Uuid>)]
+    platform_role_ids: Vec<RoleId>,
+    /// The permissions that give it, or a part of it.
+    keys: Vec<String>,
     /// The names of the roles above.
     #[schema(value_type = Vec<Object>)]
     roles: Vec<NamedRole>,
+}
+
+#[derive(Serialize)]
+struct ExplainedDecision {
+    outcome: Outcome,
+    reason: Value,
+    missing: Option<Missing>,
+    epoch: i64,
+}
+
+impl ExplainedDecision {
+    fn new(Decision { outcome, reason, missing, epoch }: Decision, sees_platform: bool) -> Self {
+        Self { outcome, reason: reason_view(reason, sees_platform), missing, epoch }
+    }
 }
 
 #[derive(Serialize)]
@@ -196,19 +239,33 @@ async fn explain(
     StrictJson(input): StrictJson<QuestionInput>,
 ) -> ApiResult<Json<ExplanationView>> {
     let tenant = access.prepared(&context, &input).await?;
-    let mut explanation = input.put(tenant, |question| access.rbac.engine().explain(question));
-    if !access.is_of_platform(&context) {
-        explanation.rules.retain(|rule| !rule.is_platform);
+    let explanation = input.put(tenant, |question| access.rbac.engine().explain(question));
+    let sees_platform = access.is_of_platform(&context);
+    let Explanation { permission, decision, mut rules, role_ids, mut platform_role_ids, keys } = explanation;
+    if !sees_platform {
+        rules.retain(|rule| !rule.is_platform);
+        platform_role_ids.clear();
     }
     let context = within(&context, tenant);
     let mut roles = Vec::new();
     // A few lead the way; hundreds would be read by nobody.
-    for id in explanation.role_ids.iter().chain(&explanation.platform_role_ids).take(ROLES_NAMED_MAX) {
+    for id in role_ids.iter().chain(&platform_role_ids).take(ROLES_NAMED_MAX) {
         if let Some(role) = access.rbac.find_role(&context, *id).await? {
             roles.push(NamedRole { id: role.id.as_uuid(), name: role.name });
         }
     }
-    Ok(Json(ExplanationView { allowed: explanation.decision.is_allowed(), explanation, roles }))
+    let allowed = decision.is_allowed();
+    let decision = ExplainedDecision::new(decision, sees_platform);
+    Ok(Json(ExplanationView {
+        allowed,
+        permission,
+        decision,
+        rules,
+        role_ids,
+        platform_role_ids,
+        keys,
+        roles,
+    }))
 }
 
 /// Each is a read of its own.
@@ -252,18 +309,33 @@ async fn who_can(
     let after = query.cursor.as_deref().map(place).transpose()?;
     let tenant = access.organisation(&context, query.organization_id).await?;
     access.rbac.ensure(Some(tenant)).await?;
-    let mut found = access.rbac.engine().who_can(Some(tenant), &query.permission_name);
-    found.sort_unstable();
-    let mut rest = found.into_iter().filter(|one| after.is_none_or(|after| *one > after));
-    let page: Vec<Assignee> = rest.by_ref().take(limit.get().into()).collect();
-    let last = page.last().filter(|_| rest.next().is_some());
+    let (engine, sees_platform) = (Arc::clone(access.rbac.engine()), access.is_of_platform(&context));
+    // Looks at every subject of the policy, for which others on this thread would wait.
+    let found = tokio::task::spawn_blocking(move || {
+        let mut found = engine.who_can(Some(tenant), &query.permission_name);
+        found.retain(|one| after.is_none_or(|after| *one > after));
+        if !sees_platform {
+            // People are looked up as members; what only the platform's rules name is not the organisation's to see.
+            found.retain(|one| one.kind == AssigneeKind::Person || engine.is_named_in(Some(tenant), *one));
+        }
+        found
+    });
+    let found = found.await.map_err(ApiError::internal)?;
+    let limit = usize::from(limit.get());
+    // One more than a page tells whether there is a next one.
+    let mut page = match sees_platform {
+        true => found.into_iter().take(limit + 1).collect(),
+        false => access.first_members(tenant, &found, limit + 1).await?,
+    };
+    let is_more = page.len() > limit;
+    page.truncate(limit);
+    let last = page.last().filter(|_| is_more);
     let next_cursor = last.map(|last| Cursor {
         order: WHO_ORDER.to_owned(),
         key: Value::from(last.kind.as_str()),
         id: last.id,
     });
-    let members = access.members_among(&context, tenant, page).await?;
-    let items = members.into_iter().map(|Assignee { kind, id }| SubjectView { kind, id }).collect();
+    let items = page.into_iter().map(|Assignee { kind, id }| SubjectView { kind, id }).collect();
     Ok(Json(Page { items, next_cursor, total: None }))
 }
 

@@ -4,14 +4,17 @@ use stylobate::{
     core::{Page, PermissionId, PersonId, RoleId},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, PolicyEpoch, StrictJson},
-    rbac::{GrantRule, NewRole, PermissionOrder, PermissionQuery, RoleOrder, RoleQuery, RoleUpdate},
+    rbac::{
+        AssignmentQuery, GrantRule, NewRole, PermissionOrder, PermissionQuery, RoleOrder,
+        RolePermissionQuery, RoleQuery, RoleUpdate,
+    },
 };
 
 use super::{
     Access,
     model::{
-        AssignInput, AttachInput, GrantedPermissionView, ListFilter, PersonRoleView, RoleInput, RolePatch,
-        RolePermissionView, RoleView,
+        AssignInput, AssignedRoleView, AssignmentPatch, AttachInput, GrantedPermissionView, ListFilter,
+        PersonRoleView, RoleInput, RolePatch, RolePermissionView, RoleView, RulePatch,
     },
     written,
 };
@@ -95,6 +98,15 @@ fn links(access: &Access) -> Routes {
             attach,
         )
         .add(
+            Route::patch("/roles/{id}/permissions/{permission_id}", key("role.perm.assign"))
+                .tag(TAG)
+                .summary("Changes whether and when a role allows or denies a permission that it has; asks `role.perm.revoke` too")
+                .body::<RulePatch>()
+                .returns::<RolePermissionView>(200),
+            access,
+            patch_rule,
+        )
+        .add(
             Route::delete("/roles/{id}/permissions/{permission_id}", key("role.perm.revoke"))
                 .tag(TAG)
                 .summary("Detaches a permission from a role")
@@ -105,8 +117,8 @@ fn links(access: &Access) -> Routes {
         .add(
             Route::get("/people/{id}/roles", READ)
                 .tag(TAG)
-                .summary("Lists the roles of a person")
-                .returns_page::<RoleView>(),
+                .summary("Lists the roles of a person, and until when; those that are over for 30 days longer")
+                .returns_page::<AssignedRoleView>(),
             access,
             list_of_person,
         )
@@ -118,6 +130,15 @@ fn links(access: &Access) -> Routes {
                 .returns::<PersonRoleView>(201),
             access,
             assign,
+        )
+        .add(
+            Route::patch("/people/{id}/roles/{role_id}", key("role.assign"))
+                .tag(TAG)
+                .summary("Changes until when a person has a role; asks `role.revoke` too")
+                .body::<AssignmentPatch>()
+                .returns::<PersonRoleView>(200),
+            access,
+            patch_assignment,
         )
         .add(
             Route::delete("/people/{id}/roles/{role_id}", key("role.revoke"))
@@ -257,6 +278,25 @@ async fn attach(
     Ok((StatusCode::CREATED, epoch, Json(link.into())))
 }
 
+async fn patch_rule(
+    State(access): State<Access>,
+    context: Context,
+    PathIds(id, permission): PathIds<RoleId, PermissionId>,
+    StrictJson(input): StrictJson<RulePatch>,
+) -> ApiResult<(PolicyEpoch, Json<RolePermissionView>)> {
+    access.require(&context, "role.perm.revoke")?;
+    let of_pair = RolePermissionQuery {
+        role_id: Some(id),
+        permission_id: Some(permission),
+        ..RolePermissionQuery::default()
+    };
+    let found = access.rbac.list_role_permissions(&context, &of_pair).await?.items.into_iter().next();
+    let link = found.ok_or_else(ApiError::not_found)?;
+    let rule = GrantRule { effect: input.effect, condition: input.condition };
+    let (epoch, link) = written(&context, access.rbac.update_role_permission(&context, link.id, rule).await?);
+    Ok((epoch, Json(link.into())))
+}
+
 async fn detach(
     State(access): State<Access>,
     context: Context,
@@ -271,10 +311,10 @@ async fn list_of_person(
     context: Context,
     PathId(id): PathId<PersonId>,
     query: Query,
-) -> ApiResult<Json<Page<RoleView>>> {
+) -> ApiResult<Json<Page<AssignedRoleView>>> {
     access.must_be_member(&context, id).await?;
     let page = access.rbac.roles_of(&context, id, &role_query(query)).await?;
-    Ok(Json(page.map(RoleView::from)))
+    Ok(Json(page.map(AssignedRoleView::from)))
 }
 
 async fn assign(
@@ -283,11 +323,27 @@ async fn assign(
     PathId(id): PathId<PersonId>,
     StrictJson(input): StrictJson<AssignInput>,
 ) -> ApiResult<(StatusCode, PolicyEpoch, Json<PersonRoleView>)> {
-    access.must_be_member(&context, id).await?;
     let role = RoleId::from_uuid(input.role_id);
     let assigned = access.rbac.assign_until(&context, id, role, input.expires_at).await?;
     let (epoch, link) = written(&context, assigned);
     Ok((StatusCode::CREATED, epoch, Json(link.into())))
+}
+
+async fn patch_assignment(
+    State(access): State<Access>,
+    context: Context,
+    PathIds(id, role): PathIds<PersonId, RoleId>,
+    StrictJson(input): StrictJson<AssignmentPatch>,
+) -> ApiResult<(PolicyEpoch, Json<PersonRoleView>)> {
+    access.require(&context, "role.revoke")?;
+    access.must_be_member(&context, id).await?;
+    let of_pair =
+        AssignmentQuery { assignee: Some(id.into()), role_id: Some(role), ..AssignmentQuery::default() };
+    let found = access.rbac.list_assignments(&context, &of_pair).await?.items.into_iter().next();
+    let link = found.ok_or_else(ApiError::not_found)?;
+    let updated = access.rbac.update_assignment(&context, link.id, input.expires_at).await?;
+    let (epoch, link) = written(&context, updated);
+    Ok((epoch, Json(link.into())))
 }
 
 async fn unassign(

@@ -1,13 +1,13 @@
 //! Whom a question is about, and in which organisation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use stylobate::{
     core::{Assurance, AuthenticatorAssurance, PersonId, Principal, RequestContext, Subject, TenantId},
     db::Scope,
     middleware::{ApiError, ApiResult},
-    rbac::{Authorizer as _, Question, Resource},
+    rbac::{Assignee, AssigneeKind, Authorizer as _, Question, Resource},
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -57,6 +57,9 @@ pub(super) struct ResourceInput {
     #[serde(default)]
     attributes: BTreeMap<String, String>,
 }
+
+/// More than a page, and far fewer than a statement may have parameters.
+const LOOKED_UP_AT_ONCE: usize = 1_000;
 
 /// As many as anybody compares, and few enough to look through for each rule.
 const ATTRIBUTES_MAX: usize = 32;
@@ -123,11 +126,7 @@ impl Access {
             (Some(own), None) => Ok(own),
             (Some(own), Some(named)) if own == named => Ok(own),
             (None, None) => Err(ApiError::field("organization_id", "required", "is required")),
-            (_, Some(named)) if self.is_of_platform(context) => {
-                let mut reader = self.db.read().await?;
-                let found = self.tenancy.find_org(&mut reader, named).await?;
-                found.map(|org| org.id).ok_or_else(ApiError::not_found)
-            }
+            (_, Some(named)) if self.is_of_platform(context) => self.existing(named).await,
             (_, Some(_)) => Err(ApiError::not_found()),
         }
     }
@@ -145,6 +144,16 @@ impl Access {
             return Ok(tenant);
         }
         Err(ApiError::not_found())
+    }
+
+    /// An organisation whose policy serves exists; so programs of the operator are answered while the database is away.
+    async fn existing(&self, named: TenantId) -> ApiResult<TenantId> {
+        if self.rbac.engine().epoch(Some(named)).is_some() {
+            return Ok(named);
+        }
+        let mut reader = self.db.read().await?;
+        let found = self.tenancy.find_org(&mut reader, named).await?;
+        found.map(|org| org.id).ok_or_else(ApiError::not_found)
     }
 
     pub(super) fn is_of_platform(&self, context: &RequestContext) -> bool {
@@ -165,26 +174,30 @@ impl Access {
         if self.is_member(tenant, person).await? { Ok(()) } else { Err(ApiError::not_found()) }
     }
 
-    /// Those of `people` who belong to the tenant; everybody, for who decides about all organisations.
-    pub(super) async fn members_among(
+    // A12
+    /// The first `count` of `subjects` without the people who are no members of the tenant.
+    pub(super) async fn first_members(
         &self,
-        context: &RequestContext,
         tenant: TenantId,
-        people: Vec<stylobate::rbac::Assignee>,
-    ) -> ApiResult<Vec<stylobate::rbac::Assignee>> {
-        if self.is_of_platform(context) {
-            return Ok(people);
-        }
-        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
+        subjects: &[Assignee],
+        count: usize,
+    ) -> ApiResult<Vec<Assignee>> {
+        let is_person = |one: &Assignee| one.kind == AssigneeKind::Person;
         let mut members = Vec::new();
-        for one in people {
-            let is_person = one.kind == stylobate::rbac::AssigneeKind::Person;
-            // Services and groups are named by the tenant's own rules only.
-            if !is_person || self.tenancy.is_member(&mut tx, tenant, PersonId::from_uuid(one.id)).await? {
-                members.push(one);
+        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
+        // Nearly all are members: one turn is the rule.
+        for some in subjects.chunks(LOOKED_UP_AT_ONCE) {
+            let people = some.iter().filter(|one| is_person(one)).map(|one| PersonId::from_uuid(one.id));
+            let people: Vec<PersonId> = people.collect();
+            let found = self.tenancy.members_among(&mut tx, tenant, &people).await?;
+            let found: HashSet<Uuid> = found.into_iter().map(|person| person.as_uuid()).collect();
+            members.extend(some.iter().filter(|one| !is_person(one) || found.contains(&one.id)));
+            if members.len() >= count {
+                break;
             }
         }
         tx.rollback().await?;
+        members.truncate(count);
         Ok(members)
     }
 }

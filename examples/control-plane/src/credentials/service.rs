@@ -165,7 +165,7 @@ impl Credentials {
     ) -> Result<bool, Refused> {
         let id = PersonId::from_uuid(member.id);
         if change.is_active == Some(false) {
-            self.people.require_another_administrator(tx, id, member).await?;
+            self.people.require_another_administrator(tx, id).await?;
         }
         let must_change = change.must_change_password;
         if change.username.is_some() || must_change.is_some() {
@@ -196,10 +196,10 @@ impl Credentials {
         self.db
             .transact(Scope::Platform("remove a credential"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
-                let member = this.people.account(tx, context, tenant, id).await?;
+                this.people.account(tx, context, tenant, id).await?;
                 this.rbac.require_may_become(tx, context, id).await?;
                 let before = this.view(tx, id).await?;
-                this.people.require_another_administrator(tx, id, &member).await?;
+                this.people.require_another_administrator(tx, id).await?;
                 this.auth.delete_credential(tx, context, id).await?;
                 let event = event(context, "credential.delete", tenant, id);
                 tx.audit_instead(event.change(Some(&before), None::<()>));

@@ -4,11 +4,11 @@ use stylobate::{
     auth::PersonChange,
     core::{PersonId, Problem, RequestContext, TenantId},
     db::Tx,
-    rbac::{Assignee, AssigneeKind},
+    rbac::RbacError,
 };
 
 use super::{
-    model::{PersonView, Status},
+    model::PersonView,
     service::{People, Refused},
     store,
 };
@@ -59,27 +59,14 @@ impl People {
         &self,
         tx: &mut Tx,
         id: PersonId,
-        before: &PersonView,
     ) -> Result<(), Refused> {
-        if before.status != Status::Active {
-            return Ok(());
-        }
-        let holders = self.rbac.super_administrators(tx).await?;
-        if !holders.contains(&id.into()) {
-            return Ok(());
-        }
-        for holder in holders.into_iter().filter(|holder| *holder != Assignee::from(id)) {
-            let other = PersonId::from_uuid(holder.id);
-            if holder.kind == AssigneeKind::Person
-                && let Some(person) = stylobate::auth::People::find(tx, other).await?
-                && person.is_active()
-                && self.auth.has_credential(tx, other).await?
-            {
-                return Ok(());
+        match self.rbac.require_another_super_administrator(tx, id).await {
+            Err(RbacError::LastSuperAdministrator) => {
+                let detail = "The platform keeps one super administrator who can sign in.";
+                Err(Problem::new(409, "last_administrator").detail(detail).into())
             }
+            answer => Ok(answer?),
         }
-        let detail = "The platform keeps one super administrator who can sign in.";
-        Err(Problem::new(409, "last_administrator").detail(detail).into())
     }
 
     /// Changes what the person is called and asked at sign-in, and what the lists find them by.

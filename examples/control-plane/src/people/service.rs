@@ -310,7 +310,7 @@ impl People {
                     this.rbac.require_may_become(tx, context, id).await?;
                 }
                 if status != Status::Active {
-                    this.require_another_administrator(tx, id, &before).await?;
+                    this.require_another_administrator(tx, id).await?;
                 }
                 let identifiers = PersonChange {
                     username: Some(identity.username),
@@ -376,8 +376,8 @@ impl People {
                 if this.is_shared(tx, id).await? {
                     return this.leave(tx, context, tenant, id, &before).await;
                 }
-                this.require_another_administrator(tx, id, &before).await?;
-                this.rbac.remove_subject_everywhere(tx, context, id).await?;
+                this.require_another_administrator(tx, id).await?;
+                this.rbac.remove_subject_everywhere(tx, context, id, &[tenant]).await?;
                 this.tenancy.remove_person(tx, context, id).await?;
                 store::delete_profile(tx, id).await?;
                 this.auth.people().delete(tx, context, id).await?;

@@ -144,7 +144,11 @@ impl Drop for Ending {
         if state.failed.is_none() {
             // Said once per outage, not once per try.
             let (tenant, error): (_, &dyn StdError) = (self.owner.map(|id| id.to_string()), &error);
-            tracing::warn!(tenant, error, "an access policy could not be loaded; an older one keeps serving");
+            tracing::warn!(
+                tenant,
+                error,
+                "an access policy could not be loaded; an older one serves, where there is one"
+            );
         }
         state.failed = Some(Failed { source: Arc::new(error), retry_at: Instant::now() + RETRY_AFTER });
         if states.len() > FAILED_MAX {

@@ -1,0 +1,34 @@
+use std::fmt::Debug;
+
+use stylobate_core::{BoxFuture, TenantId};
+use stylobate_db::{Error, Tx};
+
+use crate::Assignee;
+
+/// What the program knows about subjects and this crate does not: who is a member of which tenant, and who can sign in.
+///
+/// `Rbac` asks inside the transaction that decides by the answer, under the lock of the policy that is being changed. For
+/// that to be enough, the program takes the same lock before it changes what is answered here:
+/// [`Rbac::remove_subject`](crate::Rbac::remove_subject) before it ends a membership,
+/// [`Rbac::require_another_super_administrator`](crate::Rbac::require_another_super_administrator) before somebody can sign
+/// in no longer, [`Rbac::remove_subject_everywhere`](crate::Rbac::remove_subject_everywhere) before it deletes somebody.
+pub trait SubjectDirectory: Debug + Send + Sync {
+    /// Whether `subject` belongs to `tenant`, as far as being given rules there is concerned. The transaction's scope is
+    /// that tenant or the platform.
+    ///
+    /// # Errors
+    /// The database's own.
+    fn is_member<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        tenant: TenantId,
+        subject: Assignee,
+    ) -> BoxFuture<'a, Result<bool, Error>>;
+
+    /// Whether `subject` can sign in now: a super administrator who cannot is of no help to anybody. The transaction has
+    /// platform scope.
+    ///
+    /// # Errors
+    /// The database's own.
+    fn can_sign_in<'a>(&'a self, tx: &'a mut Tx, subject: Assignee) -> BoxFuture<'a, Result<bool, Error>>;
+}

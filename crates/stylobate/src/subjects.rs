@@ -1,0 +1,57 @@
+use std::{error::Error as StdError, sync::Arc};
+
+use stylobate_auth::{Auth, AuthError, People, PeopleError};
+use stylobate_core::{BoxFuture, PersonId, TenantId};
+use stylobate_db::{Error, Tx};
+use stylobate_rbac::{Assignee, AssigneeKind, SubjectDirectory};
+use stylobate_tenancy::Tenancy;
+
+/// People, as tenancy and sign-in know them.
+#[derive(Debug)]
+pub(crate) struct Subjects {
+    pub(crate) auth: Auth,
+    pub(crate) tenancy: Arc<Tenancy>,
+}
+
+impl SubjectDirectory for Subjects {
+    // Nobody keeps services and groups yet: they are of the organisation that names them.
+    fn is_member<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        tenant: TenantId,
+        subject: Assignee,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            let Some(person) = person(subject) else { return Ok(true) };
+            self.tenancy.is_member(tx, tenant, person).await.map_err(|error| match error {
+                stylobate_tenancy::Error::Db(error) => error,
+                error => engine(error),
+            })
+        })
+    }
+
+    fn can_sign_in<'a>(&'a self, tx: &'a mut Tx, subject: Assignee) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            let Some(id) = person(subject) else { return Ok(false) };
+            let found = People::find(tx, id).await.map_err(|error| match error {
+                PeopleError::Db(error) => error,
+                error => engine(error),
+            })?;
+            if !found.is_some_and(|person| person.is_active()) {
+                return Ok(false);
+            }
+            self.auth.has_credential(tx, id).await.map_err(|error| match error {
+                AuthError::Db(error) => error,
+                error => engine(error),
+            })
+        })
+    }
+}
+
+fn person(subject: Assignee) -> Option<PersonId> {
+    (subject.kind == AssigneeKind::Person).then(|| PersonId::from_uuid(subject.id))
+}
+
+fn engine(error: impl StdError + Send + Sync + 'static) -> Error {
+    Error::Engine(Box::new(error))
+}
