@@ -74,14 +74,14 @@ impl JobsError {
         match self {
             Self::Db(error) => error.code(),
             Self::NotFound { .. } => "not_found",
-            Self::Invalid { .. } | Self::Payload { .. } => "validation_failed",
+            Self::Invalid { .. } | Self::Payload { .. } => "validation",
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::WrongState { .. } => "job_wrong_state",
             Self::NotUnique => "job_not_unique",
             Self::LeaseLost => "job_lease_lost",
             Self::ForeignTenant => "foreign_tenant",
-            Self::Conflict { .. } => "conflict",
-            Self::NameTaken => "name_taken",
+            Self::Conflict { .. } => "stale",
+            Self::NameTaken => "schedule_name_taken",
             Self::Cursor(_) => "invalid_cursor",
         }
     }

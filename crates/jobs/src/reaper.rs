@@ -22,6 +22,12 @@ pub struct Retention {
     pub discarded: TimeDelta,
 }
 
+impl Retention {
+    /// For ever: somebody else calls [`Jobs::prune`].
+    pub const FOREVER: Self =
+        Self { completed: TimeDelta::MAX, cancelled: TimeDelta::MAX, discarded: TimeDelta::MAX };
+}
+
 impl Default for Retention {
     fn default() -> Self {
         Self { completed: TimeDelta::days(7), cancelled: TimeDelta::days(30), discarded: TimeDelta::days(90) }

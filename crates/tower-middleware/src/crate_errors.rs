@@ -112,6 +112,17 @@ mod with_stores {
         }
     }
 
+    impl IntoProblem for stylobate_jobs::JobsError {
+        fn into_problem(self) -> Problem {
+            match self {
+                Self::Db(error) => error.into_problem(),
+                Self::Cursor(_) => cursor(),
+                Self::Invalid { field, ref problem } => of_field("validation", field, "invalid", problem),
+                error => problem_of(error.code(), &error),
+            }
+        }
+    }
+
     impl IntoProblem for stylobate_rbac::RbacError {
         fn into_problem(self) -> Problem {
             match self {
@@ -157,6 +168,15 @@ mod tests {
         let error = stylobate_auth::AuthError::Throttled { retry_after: Duration::from_millis(1_200) };
         let problem = error.into_problem();
         assert_eq!((problem.status, problem.retry_after_s), (429, Some(2)));
+    }
+
+    #[cfg(feature = "sql")]
+    #[test]
+    fn the_field_that_the_queue_refuses_is_named() {
+        let error = stylobate_jobs::JobsError::Invalid { field: "queue", problem: "is unknown".to_owned() };
+        let problem = error.into_problem();
+        assert_eq!((problem.status, problem.errors[0].field.as_str()), (422, "queue"));
+        assert_eq!(problem.errors[0].message, "is unknown");
     }
 
     #[cfg(feature = "sql")]

@@ -162,7 +162,7 @@ async fn nothing_of_a_paused_queue_is_begun(db: TestDb) {
     world.jobs.resume(&system(), "default").await.unwrap();
     world.wait_for(id, State::Completed).await;
     worker.stop().await;
-    assert_eq!(world.jobs.pause(&system(), "No Such").await.unwrap_err().code(), "validation_failed");
+    assert_eq!(world.jobs.pause(&system(), "No Such").await.unwrap_err().code(), "validation");
 }
 both_engines!(nothing_of_a_paused_queue_is_begun, &[&MIGRATIONS]);
 

@@ -42,6 +42,7 @@ fn every_error_of_the_crates_has_its_row() {
         "crates/auth/src/people/store.rs",
         "crates/auth/src/service/error.rs",
         "crates/db/src/error.rs",
+        "crates/jobs/src/error.rs",
         "crates/rbac/src/error.rs",
         "crates/tenancy/src/error.rs",
         "crates/tenancy/src/membership.rs",
