@@ -8,6 +8,8 @@ mod job;
 mod kind;
 mod life;
 mod measures;
+#[cfg(test)]
+mod model;
 mod reaper;
 mod record;
 mod registry;

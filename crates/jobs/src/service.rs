@@ -251,12 +251,15 @@ impl Jobs {
             let before = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
             let wrong = JobsError::WrongState { state: before.state };
             let Some(to) = before.state.after(step, true) else { return Err(wrong) };
+            let now = jobs.clock.now().trunc_subsecs(6);
+            if let (State::Available, Some(key)) = (to, &before.unique_key) {
+                // Who finished holds it until somebody wants it, also when its time is over.
+                jobs::release_unique(tx, before.tenant_id, key, now).await?;
+            }
             let moved = if to == State::Leased {
                 jobs::request_cancel(tx, id).await?
             } else {
-                jobs::set_state(tx, &before, to, jobs.clock.now().trunc_subsecs(6))
-                    .await
-                    .map_err(not_unique)?
+                jobs::set_state(tx, &before, to, now).await.map_err(not_unique)?
             };
             if !moved {
                 // A worker was quicker: look again.
