@@ -160,3 +160,12 @@ pub struct Overdue {
     /// The slot.
     pub next_run_at: DateTime<Utc>,
 }
+
+/// How many schedules there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ScheduleCounts {
+    /// Those that ask for jobs, or did so once and have no more slots.
+    pub enabled: u64,
+    /// Those that are switched off.
+    pub disabled: u64,
+}

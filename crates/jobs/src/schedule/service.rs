@@ -3,9 +3,9 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
 use stylobate_core::{AuditEvent, Page, RequestContext, ScheduleId};
-use stylobate_db::Tx;
+use stylobate_db::{Scope, Tx};
 
-use super::{NewSchedule, Schedule, ScheduleChange, ScheduleQuery, Timing};
+use super::{NewSchedule, Schedule, ScheduleChange, ScheduleCounts, ScheduleQuery, Timing};
 use crate::{
     Enqueued, Jobs, JobsError, Registry,
     kind::{Marks, Shape},
@@ -214,6 +214,17 @@ impl Schedules {
             Ok(enqueued)
         };
         self.jobs.db.transact(scope, run).await
+    }
+
+    /// How many schedules there are, over all tenants.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn counts(&self) -> Result<ScheduleCounts, JobsError> {
+        let mut tx = self.jobs.db.begin_read(Scope::Platform("count schedules")).await?;
+        let counts = schedules::count(&mut tx).await?;
+        tx.rollback().await?;
+        Ok(counts)
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {

@@ -9,7 +9,7 @@ use super::{
     jobs::{bad_row, push_scope, small},
     lane,
 };
-use crate::{CatchUp, JobsError, Overdue, Overlap, Schedule, ScheduleQuery};
+use crate::{CatchUp, JobsError, Overdue, Overlap, Schedule, ScheduleCounts, ScheduleQuery};
 
 const COLUMNS: &str = "id, tenant_id, name, job, job_version, payload, timing, catch_up, catch_up_most, overlap, is_enabled, \
      next_run_at, last_slot, last_job_id, skipped, version, created_at, updated_at";
@@ -183,6 +183,13 @@ pub(crate) async fn list(
     let page = keyset.page(rows, |row| (KeysetKey::Text(row.name.clone()), row.id));
     let items = page.items.into_iter().map(Schedule::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
+}
+
+pub(crate) async fn count(conn: &mut Conn) -> Result<ScheduleCounts, Error> {
+    let rows: Vec<(bool, i64)> =
+        conn.q("SELECT is_enabled, count(*) FROM schedules GROUP BY is_enabled").all().await?;
+    let of = |enabled| rows.iter().find(|row| row.0 == enabled).map_or(0, |row| row.1.unsigned_abs());
+    Ok(ScheduleCounts { enabled: of(true), disabled: of(false) })
 }
 
 /// A place in the order in which schedules are due.
