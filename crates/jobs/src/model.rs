@@ -346,7 +346,8 @@ impl World<'_> {
             errors: None,
             more_attempts: i64::from(step == Step::Release),
         };
-        let write = async move |tx: &mut Tx| Ok::<_, JobsError>(finish(tx, &[ended.clone()], now).await?);
+        let write =
+            async move |tx: &mut Tx| Ok::<_, JobsError>(finish(tx, std::slice::from_ref(&ended), now).await?);
         self.db.transact(SCOPE, write).await.unwrap() == [lease]
     }
 

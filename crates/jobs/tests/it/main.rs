@@ -8,6 +8,11 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "metrics")]
+mod measures;
+mod plan;
 mod queue;
+mod schedules;
+mod ticks;
 mod worker;
 mod world;
