@@ -6,6 +6,8 @@
 //! with or without a token, an [`Answer`] what came back. [`TestApp`] puts them together with an administrator.
 //! [`Load`] writes until it is stopped and keeps a [`Ledger`] of what was acknowledged.
 //!
+//! [`job_chaos`] stands apart: it kills worker processes of its own and knows the queue from inside.
+//!
 //! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
 //! `STYLOBATE_TEST_POSTGRES_URL`. Both are set by `cargo xtask test`. A test without them fails; it never skips.
 #![allow(
@@ -20,6 +22,7 @@ mod answer;
 mod app;
 mod client;
 mod engine;
+pub mod job_chaos;
 mod ledger;
 mod load;
 mod patience;
