@@ -6,7 +6,8 @@
 //! with or without a token, an [`Answer`] what came back. [`TestApp`] puts them together with an administrator.
 //! [`Load`] writes until it is stopped and keeps a [`Ledger`] of what was acknowledged.
 //!
-//! [`job_chaos`] stands apart: it kills worker processes of its own and knows the queue from inside.
+//! [`job_chaos`] and [`schedule_chaos`] stand apart: they know the queue from inside, kill worker processes of their own, and let
+//! schedulers disagree about the time.
 //!
 //! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
 //! `STYLOBATE_TEST_POSTGRES_URL`. Both are set by `cargo xtask test`. A test without them fails; it never skips.
@@ -30,6 +31,7 @@ mod place;
 mod program;
 mod proxy;
 mod refresh_race;
+pub mod schedule_chaos;
 mod server;
 mod wire;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use stylobate_tests::{
     Engine,
     job_chaos::{JobChaos, JobReport},
+    schedule_chaos::ScheduleChaos,
 };
 
 use crate::{Verdicts, postgres::KillablePostgres, rounds};
@@ -13,7 +14,15 @@ use crate::{Verdicts, postgres::KillablePostgres, rounds};
 const KILLS: u32 = 200;
 const JOBS_PER_ROUND: u32 = 50;
 
+/// Two years, so that clocks are put on and back four times.
+const DAYS: i64 = 730;
+
 pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let report = ScheduleChaos { engine, days: DAYS, seed }.run().await;
+        let name = format!("each slot once, three schedulers on {engine:?} (A30)");
+        verdicts.add(report.problems.is_empty(), &name, &report.to_string());
+    }
     let kills = rounds(KILLS).max(1);
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let chaos = JobChaos { engine, kills, jobs_per_round: JOBS_PER_ROUND, seed };
