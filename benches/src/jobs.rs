@@ -1,4 +1,5 @@
-//! The job queue beside apalis: jobs that do nothing, how soon a job is picked up, and what five million finished rows change.
+//! The job queue beside apalis: jobs that do nothing, how soon a job is picked up, what five million finished rows change, and
+//! how long a year of schedules takes.
 //!
 //! Both contenders are libraries and run in this process, each on a database of its own with the same durability (PostgreSQL
 //! as it comes; SQLite with WAL and `synchronous = FULL`), with as many workers, as many jobs at once and as large batches.
@@ -9,6 +10,7 @@
 mod finished;
 mod ours;
 mod peers;
+mod year;
 
 use std::{sync::Arc, time::Duration};
 
@@ -81,7 +83,8 @@ fn measure(runtime: &Runtime, report: &mut Report, engine: Engine) -> Result {
         percentile(&latencies, 1.0)
     ));
     report.verdict(&format!("pick-up p99 on {engine:?}"), p99, "ms", Goal::AtMost(100.0));
-    finished::measure(runtime, report, engine, &ours)
+    finished::measure(runtime, report, engine, &ours)?;
+    runtime.block_on(year::measure(report, engine))
 }
 
 /// CPU time of this process, all threads.
