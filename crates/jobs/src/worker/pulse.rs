@@ -6,6 +6,7 @@ use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
+use uuid::Uuid;
 
 use super::{Shared, WorkerOptions};
 use crate::{
@@ -149,14 +150,16 @@ async fn beat(worker: &Shared) -> Result<(), JobsError> {
     let asked = leases.clone();
     let beat = async move |tx: &mut Tx| Ok::<_, JobsError>(upkeep::beat(tx, &asked).await?);
     let held = worker.jobs.db.transact(Scope::Platform("prolong the leases of running jobs"), beat).await?;
-    let held: HashMap<_, _> = held.into_iter().collect();
+    let held: HashMap<Uuid, _> = held.into_iter().map(|held| (held.id, held)).collect();
     let mut running = worker.running.jobs.lock();
     for lease in leases {
         let Some(entry) = running.get_mut(&lease) else { continue };
-        match held.get(&lease.id) {
-            Some(is_cancelled) => {
-                entry.beaten_at = began;
-                if *is_cancelled {
+        match held.get(&lease.id.as_uuid()) {
+            Some(held) => {
+                if held.is_beaten {
+                    entry.beaten_at = began;
+                }
+                if held.is_cancelled {
                     tell(entry, Stop::Cancelled);
                 }
             }
