@@ -122,6 +122,19 @@ impl Failed {
     }
 }
 
+impl Failed {
+    /// The same as another failure.
+    pub(crate) fn of(failure: &impl Failure) -> Self {
+        Self { action: failure.action(), message: failure.to_string() }
+    }
+
+    /// The same with `words` in front of its message.
+    pub(crate) fn about(mut self, words: &str) -> Self {
+        self.message = format!("{words}: {}", self.message);
+        self
+    }
+}
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

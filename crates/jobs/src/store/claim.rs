@@ -19,6 +19,7 @@ pub(crate) struct Claimed {
     pub(crate) attempts_max: u32,
     pub(crate) timeout_ms: u64,
     pub(crate) errors: Vec<AttemptError>,
+    pub(crate) checkpoint: Option<String>,
     pub(crate) traceparent: Option<String>,
     pub(crate) run_at: DateTime<Utc>,
     lane: Uuid,
@@ -65,6 +66,7 @@ struct ClaimRow {
     attempts_max: i64,
     timeout_ms: i64,
     errors: String,
+    checkpoint: Option<String>,
     traceparent: Option<String>,
     run_at: DateTime<Utc>,
 }
@@ -109,7 +111,7 @@ const CLAIM: Sql = Sql::Per {
              claimed_at = $3, beat = beat + 1, cancel_requested = false, progress = NULL
          FROM chosen WHERE jobs.id = chosen.id
          RETURNING jobs.id, tenant_id, lane, queue, name, version, payload, attempt, attempts_max, timeout_ms, errors,
-             traceparent, run_at",
+             checkpoint, traceparent, run_at",
     lite: "WITH RECURSIVE lanes (lane, turn) AS (
              SELECT (SELECT lane FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND lane >= $2
                      AND NOT EXISTS (SELECT 1 FROM paused_queues WHERE name = $1)
@@ -143,7 +145,7 @@ const CLAIM: Sql = Sql::Per {
              claimed_at = $3, beat = beat + 1, cancel_requested = 0, progress = NULL
          FROM chosen WHERE jobs.id = chosen.id
          RETURNING id, tenant_id, lane, queue, name, version, payload, attempt, attempts_max, timeout_ms, errors,
-             traceparent, run_at",
+             checkpoint, traceparent, run_at",
 };
 
 /// Takes waiting jobs whose time has come: each becomes leased, and its attempt is counted.
@@ -176,6 +178,7 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
             attempts_max: small(row.attempts_max),
             timeout_ms: small(row.timeout_ms),
             errors: serde_json::from_str(&row.errors).unwrap_or_default(),
+            checkpoint: row.checkpoint,
             traceparent: row.traceparent,
             run_at: row.run_at,
             lane: row.lane,

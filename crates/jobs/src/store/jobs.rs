@@ -30,8 +30,8 @@ pub(crate) struct NewJob {
 
 /// The columns of [`JobRow`].
 pub(super) const COLUMNS: &str = "id, tenant_id, queue, name, version, payload, state, run_at, attempt, attempts_max, key, \
-     unique_key, worker, cancel_requested, progress, result, errors, traceparent, schedule_id, slot, created_at, \
-     claimed_at, finished_at";
+     unique_key, worker, cancel_requested, progress, checkpoint, result, errors, traceparent, schedule_id, slot, \
+     created_at, claimed_at, finished_at";
 
 #[derive(sqlx::FromRow)]
 pub(super) struct JobRow {
@@ -50,6 +50,7 @@ pub(super) struct JobRow {
     worker: Option<String>,
     cancel_requested: bool,
     progress: Option<String>,
+    checkpoint: Option<String>,
     result: Option<String>,
     errors: String,
     traceparent: Option<String>,
@@ -91,6 +92,7 @@ impl TryFrom<JobRow> for JobRecord {
             worker: row.worker,
             cancel_requested: row.cancel_requested,
             progress: row.progress.and_then(|text| serde_json::from_str(&text).ok()),
+            checkpoint: row.checkpoint.map(json),
             result: row.result.map(json),
             errors: serde_json::from_str(&row.errors).unwrap_or_default(),
             traceparent: row.traceparent,
@@ -298,6 +300,22 @@ pub(crate) async fn set_payload(tx: &mut Tx, id: JobId, payload: String) -> Resu
         .run()
         .await?;
     Ok(changed == 1)
+}
+
+/// Writes what a leased job leaves for its next attempt; tells whether the lease still holds.
+pub(crate) async fn set_checkpoint(
+    tx: &mut Tx,
+    lease: super::claim::Lease,
+    checkpoint: String,
+) -> Result<bool, Error> {
+    let written = tx
+        .q("UPDATE jobs SET checkpoint = $1 WHERE id = $2 AND lease_token = $3 AND state = 'leased'")
+        .bind(checkpoint)
+        .bind(lease.id.as_uuid())
+        .bind(lease.token)
+        .run()
+        .await?;
+    Ok(written == 1)
 }
 
 /// Writes how far a leased job is; tells whether the lease still holds.
