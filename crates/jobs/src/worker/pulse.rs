@@ -101,17 +101,27 @@ fn tell(entry: &Entry, reason: Stop) {
 /// Says that the worker lives, and passes on to handlers that they should stop.
 pub(super) async fn keep(worker: Arc<Shared>) {
     let tick = worker.options.beat_every().min(Duration::from_secs(1));
+    // A lease is also over while the database does not answer.
+    let give_up = async {
+        loop {
+            tokio::time::sleep(tick).await;
+            give_up_lost(&worker);
+        }
+    };
+    tokio::join!(give_up, say(&worker, tick));
+}
+
+async fn say(worker: &Shared, tick: Duration) {
     let mut beat_at = Instant::now();
     let mut healthy = true;
     loop {
         tokio::time::sleep(tick).await;
-        give_up_lost(&worker);
         if worker.running.is_empty() {
             beat_at = Instant::now();
             continue;
         }
         let due = beat_at.elapsed() >= worker.options.beat_every();
-        let result = if due { beat(&worker).await } else { look_for_cancelled(&worker).await };
+        let result = if due { beat(worker).await } else { look_for_cancelled(worker).await };
         match &result {
             Ok(()) => {
                 if due {
