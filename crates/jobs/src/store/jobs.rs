@@ -107,11 +107,26 @@ impl TryFrom<JobRow> for JobRecord {
 
 /// How many jobs one statement inserts: 20 parameters each, and SQLite takes some thirty thousand.
 const INSERTED_AT_ONCE: usize = 500;
+/// How many bytes of payload one statement inserts, about: eight large ones.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// How many of `jobs` one statement inserts; one at least.
+fn first_batch(jobs: &[NewJob]) -> usize {
+    let mut bytes = 0;
+    let fitting = jobs.iter().take(INSERTED_AT_ONCE).take_while(|job| {
+        bytes += job.payload.len();
+        bytes <= BYTES_AT_ONCE
+    });
+    fitting.count().max(1)
+}
 
 /// Stores jobs as available and returns the ids of those that are new: the others have the unique key of another job.
 pub(crate) async fn insert(tx: &mut Tx, jobs: &[NewJob]) -> Result<Vec<JobId>, Error> {
     let mut stored = Vec::with_capacity(jobs.len());
-    for some in jobs.chunks(INSERTED_AT_ONCE) {
+    let mut rest = jobs;
+    while !rest.is_empty() {
+        let (some, others) = rest.split_at(first_batch(rest));
+        rest = others;
         let mut sql = tx.builder(
             "INSERT INTO jobs (id, tenant_id, lane, queue, name, version, payload, state, run_at, attempt, attempts_max, \
              timeout_ms, key, key_limit, unique_key, is_unique, unique_until, beat, cancel_requested, errors, \
@@ -332,4 +347,58 @@ pub(crate) async fn set_progress(
         .run()
         .await?;
     Ok(written == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What stands in a column of JSON that nobody has checked.
+    fn any_text() -> impl Strategy<Value = Option<String>> {
+        let json = r#"(\{"percent":[0-9]{1,4},"note":(null|"[a-z]*")\}|\[\{"attempt":-?[0-9]{1,12}\}?\]|-?[0-9]{1,30}e?[0-9]*)"#;
+        proptest::option::of(prop_oneof![any::<String>(), json.prop_map(String::from)])
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_job_rows_are_shown_whatever_stands_in_them(
+            payload: String, progress in any_text(), checkpoint in any_text(), result in any_text(), errors in any_text(),
+            number: i64, text: String,
+        ) {
+            let row = |state: &str| JobRow {
+                id: Uuid::nil(),
+                tenant_id: None,
+                queue: text.clone(),
+                name: text.clone(),
+                version: number,
+                payload: payload.clone(),
+                state: state.to_owned(),
+                run_at: DateTime::UNIX_EPOCH,
+                attempt: number,
+                attempts_max: number,
+                key: None,
+                unique_key: None,
+                worker: None,
+                cancel_requested: false,
+                progress: progress.clone(),
+                checkpoint: checkpoint.clone(),
+                result: result.clone(),
+                errors: errors.clone().unwrap_or_default(),
+                traceparent: None,
+                schedule_id: None,
+                slot: None,
+                created_at: DateTime::UNIX_EPOCH,
+                claimed_at: None,
+                finished_at: None,
+            };
+            let record = JobRecord::try_from(row("completed")).unwrap();
+            if serde_json::from_str::<Value>(&payload).is_err() {
+                prop_assert_eq!(record.payload, Value::String(payload.clone()));
+            }
+            let is_state = text.parse::<State>().is_ok();
+            prop_assert_eq!(JobRecord::try_from(row(&text)).is_ok(), is_state);
+        }
+    }
 }
