@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stylobate_core::BoxFuture;
 
-use crate::{Action, Attempt, Failed, Failure, JobsError};
+use crate::{Action, Attempt, Failed, Failure, JobsError, record::shortened};
 
 /// How many attempts of a job are kept for undoing, if it has enough: at most half of them.
 const RESERVE: u32 = 3;
@@ -16,16 +16,19 @@ const RESERVE: u32 = 3;
 /// are done hand out what they resulted in and run nothing.
 ///
 /// 1. A step fails for good when it says so ([`Action::Discard`]), when the job is called off while it runs, or when as many
-///    attempts are used up as leave three for undoing (with fewer than seven: half of what is left after the first).
-/// 2. Then [`undoable`](Self::undoable) steps are undone, last first, and the job is a dead letter, or cancelled if it was called
-///    off. Undoing survives a worker's death as doing does. Undoing that fails is tried again while there are attempts; after
-///    that it is for an administrator: asking for the job once more goes on undoing.
+///    attempts are used up as leave three for undoing (with fewer than seven: half of what is left after the first). So let
+///    the kind have three attempts at least.
+/// 2. Then [`undoable`](Self::undoable) steps are undone, last first, and the job is a dead letter. Undoing survives a worker's
+///    death as doing does. Undoing that fails is tried again while there are attempts; after that it is for an administrator:
+///    asking for the job once more goes on undoing.
 /// 3. A dead letter whose steps are all undone begins anew when it is asked for once more.
 /// 4. A worker may die between a step and storing that it is done: the step runs again. Hand services that can tell a
-///    repetition the job's id and the step's name.
-/// 5. Only steps are undone. What fails between them fails the attempt; put what can fail into steps.
-/// 6. A job that is called off while it waits for its next attempt ends there, undoing nothing; its checkpoint tells what is
-///    done. Asked for once more, it goes on.
+///    repetition the job's id and the step's name. The same holds for undoing.
+/// 5. Only steps are undone. What fails between them fails the attempt; put what can fail into steps. The first step that
+///    fails ends the attempt, whatever the handler does about it: a step that may fail returns that as what it resulted in.
+/// 6. A job that is called off while it runs has [`WorkerOptions::cancel_grace`](crate::WorkerOptions::cancel_grace) for
+///    undoing and is cancelled then; one that is called off while it waits for its next attempt is cancelled as it is. The
+///    checkpoint tells what is done and not undone. Asked for once more, the job goes on where it was.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -61,6 +64,8 @@ pub struct Saga<'a> {
     log: Log,
     seen: Vec<&'static str>,
     undo: Vec<Undo<'a>>,
+    /// What this attempt has failed with.
+    failed: Option<Failed>,
 }
 
 /// What is stored.
@@ -94,7 +99,7 @@ impl<'a> Saga<'a> {
         if attempt.number() == 1 && log.done.is_empty() {
             log.undoing = None;
         }
-        Ok(Self { attempt: attempt.clone(), log, seen: Vec::new(), undo: Vec::new() })
+        Ok(Self { attempt: attempt.clone(), log, seen: Vec::new(), undo: Vec::new(), failed: None })
     }
 
     /// Does a step that needs no undoing, or hands out what it resulted in. `name` is stored and names no other step of the job;
@@ -153,13 +158,32 @@ impl<'a> Saga<'a> {
         T: Serialize + DeserializeOwned + Send,
         E: Failure,
     {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let result = self.try_take(name, action, undo).await;
+        self.failed = result.as_ref().err().cloned();
+        result
+    }
+
+    async fn try_take<T, E>(
+        &mut self,
+        name: &'static str,
+        action: impl Future<Output = Result<T, E>> + Send,
+        undo: Option<Undo<'a>>,
+    ) -> Result<T, Failed>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        E: Failure,
+    {
         if self.seen.contains(&name) {
             return Err(Failed::discard(format!("two steps are called `{name}`")));
         }
         self.seen.push(name);
         if let Some((_, result)) = self.log.done.iter().find(|(done, _)| done == name) {
-            let result = T::deserialize(result)
-                .map_err(|error| Failed::discard(format!("what `{name}` resulted in cannot be read: {error}")))?;
+            let result = T::deserialize(result).map_err(|error| {
+                Failed::discard(format!("what `{name}` resulted in cannot be read: {error}"))
+            })?;
             self.undo.extend(undo);
             return Ok(result);
         }
@@ -187,14 +211,20 @@ impl<'a> Saga<'a> {
         };
         let stored = match serde_json::to_value(&result) {
             Ok(value) => value,
-            Err(error) => return Err(Failed::discard(error).about(name)),
+            Err(error) => return Err(self.fail(format!("what {name} resulted in: {error}")).await),
         };
+        let is_undoable = undo.is_some();
         self.log.done.push((name.to_owned(), stored));
         self.undo.extend(undo);
         match self.attempt.set_checkpoint(&self.log).await {
             Ok(()) => Ok(result),
             // It cannot be stored, now or ever, and is undone while this attempt knows what it resulted in.
-            Err(error @ JobsError::Invalid { .. }) => Err(self.fail(error.to_string()).await),
+            Err(error @ JobsError::Invalid { .. }) => {
+                if !is_undoable {
+                    self.log.done.pop();
+                }
+                Err(self.fail(format!("what {name} resulted in: {error}")).await)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -207,7 +237,7 @@ impl<'a> Saga<'a> {
 
     /// Begins to undo, and returns what the attempt fails with.
     async fn fail(&mut self, why: String) -> Failed {
-        self.log.undoing = Some(why);
+        self.log.undoing = Some(shortened(&why, 1_000));
         if let Err(error) = self.attempt.set_checkpoint(&self.log).await
             && !matches!(error, JobsError::Invalid { .. })
         {
@@ -223,6 +253,13 @@ impl<'a> Saga<'a> {
             if let Err(failure) = (undo.run)(result).await {
                 return failure.about(&format!("undoing {name}"));
             }
+            if let Err(error) = self.attempt.set_checkpoint(&self.log).await {
+                return error.into();
+            }
+        }
+        // What is left needs no undoing, and is done once more if the job is asked for once more.
+        if !self.log.done.is_empty() {
+            self.log.done.clear();
             if let Err(error) = self.attempt.set_checkpoint(&self.log).await {
                 return error.into();
             }
