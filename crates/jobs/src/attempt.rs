@@ -245,7 +245,8 @@ pub(crate) fn output_text(output: &impl Serialize) -> Result<String, JobsError> 
 
 fn json_text(field: &'static str, value: &impl Serialize, most: usize) -> Result<String, JobsError> {
     let invalid = |problem: String| JobsError::Invalid { field, problem };
-    let text = serde_json::to_string(value).map_err(|error| invalid(format!("cannot be written: {error}")))?;
+    let text =
+        serde_json::to_string(value).map_err(|error| invalid(format!("cannot be written: {error}")))?;
     if text.len() > most {
         return Err(invalid(format!("has {} bytes, more than {most}", text.len())));
     }

@@ -35,7 +35,9 @@ pub(crate) async fn beat(tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Held>, Err
     for some in leases.chunks(500) {
         let sql = match tx.engine() {
             Engine::Postgres => {
-                let mut sql = tx.builder("WITH mine AS (SELECT id, cancel_requested FROM jobs WHERE state = 'leased' AND ");
+                let mut sql = tx.builder(
+                    "WITH mine AS (SELECT id, cancel_requested FROM jobs WHERE state = 'leased' AND ",
+                );
                 push_leases(&mut sql, some);
                 sql.push("), free AS (SELECT id FROM jobs WHERE state = 'leased' AND ");
                 push_leases(&mut sql, some);
