@@ -230,6 +230,23 @@ impl Attempt {
         Ok(())
     }
 
+    /// Does what blocks or computes for long on a thread of its own, and returns what it comes to. It is not dropped with the
+    /// handler: let it ask [`should_stop`](Self::should_stop), or it still goes on when another attempt is made.
+    ///
+    /// # Panics
+    /// When `work` does; that is a failed attempt.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+        let attempt = self.clone();
+        match tokio::task::spawn_blocking(move || work(&attempt)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only a runtime that shuts down leaves it out, and it drops the handler as well.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     /// Waits, unless the handler should stop; tells whether the whole time passed.
     pub async fn sleep(&self, time: Duration) -> bool {
         tokio::select! {
