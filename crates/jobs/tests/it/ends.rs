@@ -174,3 +174,45 @@ async fn a_checkpoint_is_there_for_the_next_attempt(db: TestDb) {
     worker.stop().await;
 }
 both_engines!(a_checkpoint_is_there_for_the_next_attempt, &[&MIGRATIONS]);
+
+/// Blocks until it should stop.
+#[derive(Debug, Serialize, Deserialize)]
+struct Blocking;
+
+impl Job for Blocking {
+    const NAME: &'static str = "tests.blocking";
+    type State = ();
+    type Output = ();
+    type Error = Failed;
+
+    async fn run(self, attempt: Attempt, (): ()) -> Result<(), Failed> {
+        attempt
+            .blocking(|attempt| {
+                for _ in 0..5_000 {
+                    if attempt.should_stop() {
+                        return Err(Failed::retry("told to stop"));
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                panic!("was not told to stop");
+            })
+            .await
+    }
+}
+
+/// As many as the runtime has threads: blocked, they would do nothing else.
+async fn work_that_blocks_holds_up_nobody_and_stops_when_it_is_told_to(db: TestDb) {
+    let world = World::new(db);
+    let blocking = [enqueue(&world, Blocking).await, enqueue(&world, Blocking).await];
+    let other = world.enqueue(chore(What::Succeed)).await;
+    let registry = Registry::new().with::<Blocking>(()).with::<Chore>(world.ran.clone());
+    let worker = world.work_with(registry, options());
+    world.wait_for(other, State::Completed).await;
+    for id in blocking {
+        world.wait_for(id, State::Leased).await;
+        world.jobs.cancel(&system(), id).await.unwrap();
+        world.wait_for(id, State::Cancelled).await;
+    }
+    worker.stop().await;
+}
+both_engines!(work_that_blocks_holds_up_nobody_and_stops_when_it_is_told_to, &[&MIGRATIONS]);

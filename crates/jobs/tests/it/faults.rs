@@ -14,7 +14,7 @@ use crate::{
 /// A database that answers nobody: a PostgreSQL that takes no connections, an SQLite whose writer another process holds.
 enum Outage {
     Closed { admin: Db, name: String },
-    Held { tx: Tx, _other: Db },
+    Held { tx: Box<Tx>, _other: Db },
 }
 
 /// Whether new connections to the database are taken.
@@ -34,7 +34,7 @@ impl Outage {
     async fn begin(db: &TestDb) -> Self {
         if db.engine() == Engine::Sqlite {
             let other = db.open(&[]).await;
-            return Self::Held { tx: other.begin(PLATFORM).await.unwrap(), _other: other };
+            return Self::Held { tx: Box::new(other.begin(PLATFORM).await.unwrap()), _other: other };
         }
         let name = db.url().rsplit_once('/').unwrap().1.to_owned();
         let server = std::env::var(POSTGRES_URL).unwrap();
