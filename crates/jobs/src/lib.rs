@@ -5,11 +5,16 @@ mod backoff;
 mod error;
 mod handle;
 mod job;
+mod kind;
 mod life;
+mod measures;
+#[cfg(test)]
+mod model;
 mod reaper;
 mod record;
 mod registry;
 mod saga;
+mod schedule;
 mod schema;
 mod service;
 mod store;
@@ -25,6 +30,10 @@ pub use reaper::{Retention, Watch};
 pub use record::{AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, PAYLOAD_MAX, Progress};
 pub use registry::Registry;
 pub use saga::Saga;
+pub use schedule::{
+    CatchUp, NewSchedule, ON_TIME, Overdue, Overlap, Schedule, ScheduleChange, ScheduleCounts, ScheduleQuery,
+    Schedules, Ticked, Ticks, Timing, tick,
+};
 pub use schema::MIGRATIONS;
 pub use service::{Jobs, Request};
 pub use stylobate_core::{JobId, ScheduleId};
