@@ -60,7 +60,8 @@ struct LostRow {
     worker: Option<String>,
 }
 
-/// Takes a job from a worker whose `pulse` has stood still; `None` when it moved after all.
+/// Takes a job from a worker whose `pulse` has stood still; `None` when it moved after all, or when somebody is changing it
+/// at this moment: a worker that froze in the middle of a transaction must not hold up the jobs of others.
 pub(crate) async fn reclaim(
     tx: &mut Tx,
     pulse: &Pulse,
@@ -70,7 +71,7 @@ pub(crate) async fn reclaim(
     let found = tx
         .q(Sql::Per {
             pg: "SELECT queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs
-                 WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3 FOR UPDATE",
+                 WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3 FOR UPDATE SKIP LOCKED",
             lite: "SELECT queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs
                    WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3",
         })

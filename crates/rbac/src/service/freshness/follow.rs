@@ -6,7 +6,10 @@ use chrono::TimeDelta;
 use stylobate_core::RequestContext;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{super::Rbac, loads::Patience};
+use super::{
+    super::Rbac,
+    loads::{NotLoaded, Patience},
+};
 use crate::{
     PolicyUnavailable,
     store::epochs::{self, Changes},
@@ -58,7 +61,7 @@ impl Rbac {
                 () = hints.next() => {}
                 () = tokio::time::sleep(FOLLOW_EVERY) => {}
             }
-            let looked = self.follow().await;
+            let looked = self.look(Patience::Look).await;
             // Said once per outage, not once per look.
             match &looked {
                 Err(error) if healthy => {
@@ -68,7 +71,7 @@ impl Rbac {
                         "changes of access policies cannot be followed; the last ones keep serving"
                     );
                 }
-                Ok(()) if !healthy => tracing::info!("changes of access policies are followed again"),
+                Ok(_) if !healthy => tracing::info!("changes of access policies are followed again"),
                 _ => {}
             }
             healthy = looked.is_ok();
@@ -82,6 +85,15 @@ impl Rbac {
     /// [`PolicyUnavailable`] when the database cannot be asked, or one of several policies could not be loaded within two
     /// seconds.
     pub async fn follow(&self) -> Result<(), PolicyUnavailable> {
+        if self.look(Patience::Short).await? {
+            Ok(())
+        } else {
+            Err(PolicyUnavailable(Box::new(NotLoaded::Slow)))
+        }
+    }
+
+    /// Looks once; tells whether everything that changed was loaded in time. What was not is found by the next look again.
+    async fn look(&self, patience: Patience) -> Result<bool, PolicyUnavailable> {
         let started = Instant::now();
         let since = {
             let looked = self.freshness.looked.lock();
@@ -95,23 +107,24 @@ impl Rbac {
         for &(owner, epoch) in &changes.epochs {
             self.engine.note_epoch(owner, epoch);
         }
-        let (mut loads, mut result) = (JoinSet::new(), Ok(()));
+        let (mut loads, mut result) = (JoinSet::new(), Ok(true));
         let mut changed = changes.epochs.into_iter();
         loop {
             while loads.len() < LOADS_AT_ONCE
                 && let Some((owner, epoch)) = changed.next()
             {
                 let rbac = self.clone();
-                loads.spawn(async move { rbac.load_newer(owner, Some(epoch), Patience::Short).await });
+                loads.spawn(async move { rbac.load_newer(owner, Some(epoch), patience).await });
             }
             match loads.join_next().await {
                 None => break,
                 Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(NotLoaded::Slow))) => result = result.map(|_| false),
                 Some(Ok(Err(error))) => result = Err(PolicyUnavailable(Box::new(error))),
                 Some(Err(error)) => result = Err(PolicyUnavailable(Box::new(error))),
             }
         }
-        if result.is_ok() {
+        if let Ok(true) = result {
             let mut looked = self.freshness.looked.lock();
             (looked.at, looked.mark) = (started, Some(changes.mark));
             if compared_all {

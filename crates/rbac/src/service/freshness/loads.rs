@@ -11,6 +11,8 @@ use crate::{Engine, RbacError};
 
 /// How long whoever asks waits for a load while an older policy could answer.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a look for changes waits for a load: a large policy must not keep the changes of others from being seen.
+const LOOK_MAX: Duration = Duration::from_millis(200);
 /// How soon after a load that failed a request may begin the next one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// From how many policies on those are forgotten whose loads failed longer ago than that.
@@ -65,6 +67,9 @@ struct GivenUp;
 /// How long to wait for a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
+    /// As a look that comes again.
+    Look,
+    /// As a request that an older policy could answer.
     Short,
     /// As long as the database takes.
     Long,
@@ -106,15 +111,15 @@ impl Load {
     /// Whether it ended in time.
     async fn wait(mut self, patience: Patience) -> bool {
         // An error is the sender's end, which is what is waited for.
-        match patience {
-            Patience::Short => {
-                tokio::time::timeout_at(self.began + WAIT_MAX, self.ended.changed()).await.is_ok()
-            }
+        let most = match patience {
+            Patience::Look => LOOK_MAX,
+            Patience::Short => WAIT_MAX,
             Patience::Long => {
                 let _ = self.ended.changed().await;
-                true
+                return true;
             }
-        }
+        };
+        tokio::time::timeout_at(self.began + most, self.ended.changed()).await.is_ok()
     }
 }
 
