@@ -61,7 +61,7 @@ impl Platform {
     /// Works on the jobs of the known kinds, in the background and until the service ends: then it takes no more, and what
     /// runs has 14 s to finish and 8 s to stop before it is handed back. Call it once.
     pub fn work(&self) {
-        self.keep_up();
+        self.keep_up_jobs();
         let settings = self.settings();
         let concurrency = settings.worker_concurrency;
         let options = WorkerOptions {
@@ -77,8 +77,9 @@ impl Platform {
         self.shutdown().spawn(async move { worker.run(draining.cancelled()).await });
     }
 
-    /// Takes jobs from workers that are gone and keeps the counts short: what one process must do, and any number may.
-    fn keep_up(&self) {
+    /// Takes jobs from workers that are gone and keeps the counts short, in the background and until the service ends: what one
+    /// process must do, and any number may. [`work`](Self::work) does it too; calling it again does nothing.
+    pub fn keep_up_jobs(&self) {
         if self.parts.keeps_up.swap(true, Ordering::AcqRel) {
             return;
         }

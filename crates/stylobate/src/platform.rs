@@ -282,7 +282,8 @@ impl PlatformBuilder {
     /// # Errors
     /// [`StartError`], whose message says what to change.
     pub async fn start(self) -> Result<Platform, StartError> {
-        let Self { settings, clock, migrations, catalogue, kinds, sweeps_by_jobs, extensions, shutdown } = self;
+        let Self { settings, clock, migrations, catalogue, kinds, sweeps_by_jobs, extensions, shutdown } =
+            self;
         settings.make_data_dir()?;
         let options = DbOptions { connections_max: settings.database_connections, ..DbOptions::default() };
         migrate_as_owner(&settings, &options, &migrations).await?;

@@ -20,6 +20,7 @@ mod guessing;
 mod hidden;
 mod house;
 mod import;
+mod jobs;
 mod keys;
 mod passwords;
 mod platform;
