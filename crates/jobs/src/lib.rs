@@ -5,10 +5,15 @@ mod backoff;
 mod error;
 mod handle;
 mod job;
+mod kind;
 mod life;
+mod measures;
+#[cfg(test)]
+mod model;
 mod reaper;
 mod record;
 mod registry;
+mod schedule;
 mod schema;
 mod service;
 mod store;
@@ -23,6 +28,10 @@ pub use life::{State, StateInvalid, Step};
 pub use reaper::{Retention, Watch};
 pub use record::{AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, PAYLOAD_MAX, Progress};
 pub use registry::Registry;
+pub use schedule::{
+    CatchUp, NewSchedule, ON_TIME, Overdue, Overlap, Schedule, ScheduleChange, ScheduleCounts, ScheduleQuery,
+    Schedules, Ticked, Ticks, Timing, tick,
+};
 pub use schema::MIGRATIONS;
 pub use service::{Jobs, Request};
 pub use stylobate_core::{JobId, ScheduleId};

@@ -1,4 +1,9 @@
-use std::{collections::HashMap, error::Error as StdError, future::Future, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error as StdError,
+    future::Future,
+    time::Duration,
+};
 
 use chrono::{SubsecRound as _, TimeDelta};
 use stylobate_db::{Scope, Tx};
@@ -38,6 +43,8 @@ impl Default for Retention {
 const BATCH: i64 = 1_000;
 /// How often it is done.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether schedules are overdue and, for those who measure, what waits.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What one process has seen of the workers of all: which sign of life it saw last, and since when.
 #[derive(Debug, Default)]
@@ -68,13 +75,14 @@ impl Watch {
 }
 
 impl Jobs {
-    /// Takes jobs from workers that have not been heard of for `lease`, keeps the counts short and removes what finished
-    /// long ago, until `shutdown` is done. Any number of processes may do it; one must. It depends on no worker, and on no
+    /// Takes jobs from workers that have not been heard of for `lease`, keeps the counts short, removes what finished long ago
+    /// and says in the log when schedules are overdue, until `shutdown` is done. Any number of processes may do it; one must. It depends on no worker, and on no
     /// clock but the steady one of its own process.
     pub async fn keep_up(&self, lease: Duration, retention: Retention, shutdown: impl Future<Output = ()>) {
         let work = async {
             let mut watch = Watch::default();
-            let mut pruned_at: Option<Instant> = None;
+            let mut overdue = HashSet::new();
+            let (mut pruned_at, mut looked_at): (Option<Instant>, Option<Instant>) = (None, None);
             let mut healthy = true;
             loop {
                 let mut result = self.reclaim(&mut watch, lease).await.map(|_| ());
@@ -82,6 +90,14 @@ impl Jobs {
                 if pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
                     result = result.and(self.prune(retention).await.map(|_| ()));
                     pruned_at = Some(Instant::now());
+                }
+                if looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+                    result = result.and(self.report_overdue(&mut overdue).await);
+                    #[cfg(feature = "metrics")]
+                    {
+                        result = result.and(self.measure().await);
+                    }
+                    looked_at = Some(Instant::now());
                 }
                 if let Err(error) = result.as_ref()
                     && healthy

@@ -1,8 +1,13 @@
 use std::{collections::HashMap, fmt, marker::PhantomData, sync::Arc};
 
+use serde_json::Value;
 use stylobate_core::BoxFuture;
 
-use crate::{Action, Attempt, Backoff, Failure as _, Job, attempt::output_text};
+use crate::{
+    Action, Attempt, Failure as _, Job,
+    attempt::output_text,
+    kind::{Marks, Shape},
+};
 
 /// How the handler of an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +24,9 @@ pub(crate) enum Ran {
 
 /// A kind of job that this program knows, its type forgotten.
 pub(crate) trait Runs: Send + Sync {
-    fn backoff(&self) -> Backoff;
+    fn shape(&self) -> Shape;
+    /// What a job of this kind that is written as `payload` says of itself.
+    fn marks(&self, payload: &Value) -> Result<Marks, serde_json::Error>;
     fn run(&self, version: i64, payload: String, attempt: Attempt) -> BoxFuture<'static, Ran>;
 }
 
@@ -29,8 +36,12 @@ struct Kind<J: Job> {
 }
 
 impl<J: Job> Runs for Kind<J> {
-    fn backoff(&self) -> Backoff {
-        J::BACKOFF
+    fn shape(&self) -> Shape {
+        Shape::of::<J>()
+    }
+
+    fn marks(&self, payload: &Value) -> Result<Marks, serde_json::Error> {
+        Marks::read::<J>(payload)
     }
 
     fn run(&self, version: i64, payload: String, attempt: Attempt) -> BoxFuture<'static, Ran> {

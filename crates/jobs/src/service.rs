@@ -7,6 +7,8 @@ use stylobate_db::{Db, Scope, Tx};
 
 use crate::{
     Enqueued, Handle, Job, JobQuery, JobRecord, JobsError, PAYLOAD_MAX, State, Step,
+    kind::{Marks, Shape},
+    measures::Measures,
     store::{counts, jobs, jobs::NewJob, queues},
 };
 
@@ -18,6 +20,7 @@ use crate::{
 pub struct Jobs {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) measures: Arc<Measures>,
 }
 
 /// The topic of hints that there may be work.
@@ -46,7 +49,7 @@ impl Jobs {
     /// A queue in `db`, whose migrations ([`MIGRATIONS`](crate::MIGRATIONS)) have been run.
     #[must_use]
     pub fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
-        Self { db, clock }
+        Self { db, clock, measures: Arc::default() }
     }
 
     /// Asks for `job` in the caller's transaction: it exists when that commits, and not otherwise.
@@ -118,30 +121,44 @@ impl Jobs {
     fn new_job<J: Job>(&self, tx: &Tx, job: &J, request: Request) -> Result<NewJob, JobsError> {
         let payload =
             serde_json::to_string(job).map_err(|source| JobsError::Payload { name: J::NAME, source })?;
-        let now = self.clock.now().trunc_subsecs(6);
         let tenant = match (tx.scope().tenant(), request.tenant) {
             (Some(own), Some(named)) if own != named => return Err(JobsError::ForeignTenant),
             (own, named) => own.or(named),
         };
-        let unique = job.unique();
+        let mut new = self.draft(&Shape::of::<J>(), Marks::of(job), tenant, payload)?;
+        new.run_at = request.run_at.map_or(new.run_at, |time| time.trunc_subsecs(6));
+        new.traceparent = request.traceparent.filter(|text| text.len() <= 64 && text.is_ascii());
+        Ok(new)
+    }
+
+    /// A job that may run at once, of no trace and no schedule.
+    pub(crate) fn draft(
+        &self,
+        shape: &Shape,
+        marks: Marks,
+        tenant: Option<TenantId>,
+        payload: String,
+    ) -> Result<NewJob, JobsError> {
+        let now = self.clock.now().trunc_subsecs(6);
+        let Marks { key, unique } = marks;
         Ok(NewJob {
             id: JobId::new(now),
             tenant,
-            queue: checked_name("queue", J::QUEUE, 64)?,
-            name: checked_name("name", J::NAME, 128)?,
-            version: J::VERSION,
+            queue: checked_name("queue", shape.queue, 64)?,
+            name: checked_name("name", shape.name, 128)?,
+            version: shape.version,
             payload: checked_payload(payload)?,
-            run_at: request.run_at.unwrap_or(now).trunc_subsecs(6),
-            attempts_max: J::ATTEMPTS_MAX.clamp(1, 1_000),
-            timeout_ms: i64::try_from(J::TIMEOUT.as_millis()).unwrap_or(i64::MAX).clamp(1_000, 86_400_000),
-            key: job.key().map(|key| checked_key("key", key)).transpose()?,
-            key_limit: J::KEY_LIMIT.max(1),
+            run_at: now,
+            attempts_max: shape.attempts_max,
+            timeout_ms: shape.timeout_ms,
+            key: key.map(|key| checked_key("key", key)).transpose()?,
+            key_limit: shape.key_limit,
             unique_until: unique.as_ref().and_then(|rule| now.checked_add_signed(rule.within?)),
             unique_key: match unique {
-                Some(rule) => Some(format!("{}:{}", J::NAME, checked_key("unique", rule.key)?)),
+                Some(rule) => Some(format!("{}:{}", shape.name, checked_key("unique", rule.key)?)),
                 None => None,
             },
-            traceparent: request.traceparent.filter(|text| text.len() <= 64 && text.is_ascii()),
+            traceparent: None,
             schedule: None,
             created_at: now,
         })
@@ -228,6 +245,10 @@ impl Jobs {
             let before = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
             let wrong = JobsError::WrongState { state: before.state };
             let Some(to) = before.state.after(step, true) else { return Err(wrong) };
+            if let (State::Available, Some(key)) = (to, &before.unique_key) {
+                // Who finished holds it until somebody wants it, also when its time is over.
+                jobs::release_unique(tx, before.tenant_id, key, now).await?;
+            }
             let moved = if to == State::Leased {
                 jobs::request_cancel(tx, id).await?
             } else {

@@ -5,6 +5,7 @@ pub(crate) mod counts;
 pub(crate) mod finish;
 pub(crate) mod jobs;
 pub(crate) mod queues;
+pub(crate) mod schedules;
 pub(crate) mod upkeep;
 
 use stylobate_core::TenantId;

@@ -24,7 +24,8 @@ pub(crate) struct NewJob {
     pub(crate) unique_key: Option<String>,
     pub(crate) unique_until: Option<DateTime<Utc>>,
     pub(crate) traceparent: Option<String>,
-    pub(crate) schedule: Option<(ScheduleId, DateTime<Utc>)>,
+    /// The schedule that asks for it, and its slot unless it is asked for beside them.
+    pub(crate) schedule: Option<(ScheduleId, Option<DateTime<Utc>>)>,
     pub(crate) created_at: DateTime<Utc>,
 }
 
@@ -60,8 +61,12 @@ pub(super) struct JobRow {
     finished_at: Option<DateTime<Utc>>,
 }
 
-fn bad_row(column: &'static str, id: Uuid, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::BadRow { column: format!("jobs.{column} of {id}"), source: Box::new(source) }
+pub(super) fn bad_row(
+    column: &'static str,
+    id: Uuid,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    Error::BadRow { column: format!("{column} of {id}"), source: Box::new(source) }
 }
 
 /// A stored number that never is negative or large.
@@ -78,7 +83,7 @@ impl TryFrom<JobRow> for JobRecord {
         Ok(Self {
             id: row.id.into(),
             tenant_id: row.tenant_id.map(TenantId::from),
-            state: row.state.parse().map_err(|error| bad_row("state", row.id, error))?,
+            state: row.state.parse().map_err(|error| bad_row("jobs.state", row.id, error))?,
             queue: row.queue,
             name: row.name,
             version: small(row.version),
@@ -106,7 +111,8 @@ impl TryFrom<JobRow> for JobRecord {
 /// How many jobs one statement inserts: 20 parameters each, and SQLite takes some thirty thousand.
 const INSERTED_AT_ONCE: usize = 500;
 
-/// Stores jobs as available and returns the ids of those that are new: the others have the unique key of another job.
+/// Stores jobs as available and returns the ids of those that are new: the others have the unique key of another job, or are
+/// of a slot that has its job.
 pub(crate) async fn insert(tx: &mut Tx, jobs: &[NewJob]) -> Result<Vec<JobId>, Error> {
     let mut stored = Vec::with_capacity(jobs.len());
     for some in jobs.chunks(INSERTED_AT_ONCE) {
@@ -120,7 +126,7 @@ pub(crate) async fn insert(tx: &mut Tx, jobs: &[NewJob]) -> Result<Vec<JobId>, E
             push_values(&mut sql, job);
             sql.push(")");
         }
-        sql.push(" ON CONFLICT (lane, unique_key) WHERE is_unique DO NOTHING RETURNING id");
+        sql.push(" ON CONFLICT DO NOTHING RETURNING id");
         let new: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
         stored.extend(new.into_iter().map(|(id,)| JobId::from_uuid(id)));
     }
@@ -158,7 +164,7 @@ fn push_values(sql: &mut SqlBuilder, job: &NewJob) {
     sql.value(false).push(", '[]', ");
     sql.value(job.traceparent.clone()).push(", ");
     sql.value(job.schedule.map(|(id, _)| id.as_uuid())).push(", ");
-    sql.value(job.schedule.map(|(_, slot)| slot)).push(", ");
+    sql.value(job.schedule.and_then(|(_, slot)| slot)).push(", ");
     sql.value(job.created_at);
 }
 
@@ -196,8 +202,23 @@ pub(crate) async fn find_unique(
     Ok(id.map(JobId::from))
 }
 
+/// Whether a slot of a schedule has its job.
+pub(crate) async fn has_slot(
+    conn: &mut Conn,
+    schedule: ScheduleId,
+    slot: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let found: Option<Uuid> = conn
+        .q("SELECT id FROM jobs WHERE schedule_id = $1 AND slot = $2")
+        .bind(schedule.as_uuid())
+        .bind(slot)
+        .scalar_opt()
+        .await?;
+    Ok(found.is_some())
+}
+
 /// Restricts to what `scope` sees.
-fn push_scope(sql: &mut SqlBuilder, scope: Scope) {
+pub(super) fn push_scope(sql: &mut SqlBuilder, scope: Scope) {
     if let Some(tenant) = scope.tenant() {
         sql.push(" AND tenant_id = ").value(tenant.as_uuid());
     }

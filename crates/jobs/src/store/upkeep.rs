@@ -133,3 +133,29 @@ pub(crate) async fn prune(
     tally.write(tx).await?;
     Ok(u64::try_from(gone.len()).unwrap_or_default())
 }
+
+/// By queue, since when the oldest waiting job may run, if it may at `now`.
+#[cfg(feature = "metrics")]
+pub(crate) async fn oldest(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+) -> Result<Vec<(String, DateTime<Utc>)>, Error> {
+    // From the first job of one lane to that of the next, so that the number of waiting jobs does not matter. SQLite cannot
+    // join so; it reads the index.
+    conn.q(Sql::Per {
+        pg: "WITH RECURSIVE heads (queue, lane, run_at) AS (
+                 (SELECT queue, lane, run_at FROM jobs WHERE state IN ('available', 'retryable')
+                  ORDER BY queue, lane, run_at LIMIT 1)
+                 UNION ALL
+                 SELECT next.queue, next.lane, next.run_at FROM heads CROSS JOIN LATERAL (
+                     SELECT j.queue, j.lane, j.run_at FROM jobs AS j WHERE j.state IN ('available', 'retryable')
+                     AND (j.queue, j.lane) > (heads.queue, heads.lane) ORDER BY j.queue, j.lane, j.run_at LIMIT 1) AS next
+             )
+             SELECT queue, min(run_at) AS run_at FROM heads WHERE run_at <= $1 GROUP BY queue",
+        lite: "SELECT queue, min(run_at) AS run_at FROM jobs WHERE state IN ('available', 'retryable') AND run_at <= $1
+               GROUP BY queue",
+    })
+    .bind(now)
+    .all()
+    .await
+}

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{SubsecRound as _, TimeDelta};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tracing::Instrument as _;
 
 use super::{Shared, ending::Ending};
@@ -35,7 +35,10 @@ pub(super) async fn perform(worker: Arc<Shared>, job: Claimed, mut stop: watch::
         "job", id = %job.lease.id, name = job.name, queue = job.queue, attempt = job.attempt,
         tenant = job.tenant.map(tracing::field::display), traceparent = job.traceparent,
     );
-    let end = match worker.registry.kind(&job.name) {
+    let began = Instant::now();
+    let kind = worker.registry.kind(&job.name);
+    let is_known = kind.is_some();
+    let end = match kind {
         None => End::Unknown,
         Some(kind) => {
             let attempt =
@@ -50,10 +53,16 @@ pub(super) async fn perform(worker: Arc<Shared>, job: Claimed, mut stop: watch::
     if matches!(end, End::Stuck) || stopped_by == Stop::LeaseLost {
         // Nothing is written, and nobody says any more that it lives: its lease runs out, and another worker gets it.
         span.in_scope(|| tracing::warn!("an attempt is given up"));
+        if is_known {
+            worker.jobs.measures.attempt(&job.name, None, began.elapsed());
+        }
         worker.running.remove(job.lease);
         return;
     }
     let ended = ending_of(&worker, &job, end, stopped_by, &span);
+    if is_known {
+        worker.jobs.measures.attempt(&job.name, Some(&ended), began.elapsed());
+    }
     if worker.endings.send(Ending(ended)).await.is_err() {
         worker.running.remove(job.lease);
     }
@@ -101,7 +110,7 @@ fn ended(ran: Result<Ran, tokio::task::JoinError>) -> End {
 
 /// What is to be written about an attempt.
 fn ending_of(worker: &Shared, job: &Claimed, end: End, stopped_by: Stop, span: &tracing::Span) -> Ended {
-    let backoff = worker.registry.kind(&job.name).map_or(Backoff::DEFAULT, |kind| kind.backoff());
+    let backoff = worker.registry.kind(&job.name).map_or(Backoff::DEFAULT, |kind| kind.shape().backoff);
     let usual = || backoff.wait(job.attempt, fastrand::u64(..));
     let has_attempts = job.attempt < job.attempts_max;
     let (step, message, wait) = match (end, stopped_by) {
