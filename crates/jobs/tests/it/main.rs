@@ -8,11 +8,15 @@
     reason = "tests"
 )]
 
+mod ends;
+mod faults;
 #[cfg(feature = "metrics")]
 mod measures;
 mod plan;
 mod queue;
+mod saga;
 mod schedules;
 mod ticks;
+mod turns;
 mod worker;
 mod world;
