@@ -266,6 +266,7 @@ async fn slots(plan: &Plan, id: ScheduleId) -> Vec<DateTime<Utc>> {
 
 /// Three schedulers whose clocks differ by up to an hour and jump, over two years with eight changes of clocks.
 // A30
+#[expect(clippy::print_stdout, reason = "the seed of a run that fails")]
 async fn over_two_years_three_schedulers_ask_once_for_each_slot(db: TestDb) {
     let seed = std::env::var("STYLOBATE_SEED")
         .ok()
