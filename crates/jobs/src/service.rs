@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
@@ -113,7 +117,16 @@ impl Jobs {
         for job in jobs {
             new.push(self.new_job(tx, job, Request::default())?);
         }
-        let stored = jobs::insert(tx, &new).await?;
+        let mut stored: HashSet<JobId> = jobs::insert(tx, &new).await?.into_iter().collect();
+        // A finished job may hold a unique key beyond its time.
+        for left_out in &new {
+            if let Some(key) = &left_out.unique_key
+                && !stored.contains(&left_out.id)
+                && jobs::release_unique(tx, left_out.tenant, key, left_out.created_at).await?
+            {
+                stored.extend(jobs::insert(tx, std::slice::from_ref(left_out)).await?);
+            }
+        }
         tx.hint(WORK);
         Ok(stored.len())
     }
@@ -225,7 +238,7 @@ impl Jobs {
     /// # Errors
     /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it has finished.
     pub async fn cancel(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
-        self.change(context, id, "job.cancel", Step::Cancel).await
+        self.change(context, id, Step::Cancel).await
     }
 
     /// Asks for a job once more that failed for good, was called off, has finished or waits for its next attempt: it may run
@@ -235,23 +248,16 @@ impl Jobs {
     /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it is waiting or running; [`JobsError::NotUnique`] when
     /// another job has its unique key by now.
     pub async fn retry(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
-        self.change(context, id, "job.retry", Step::Retry).await
+        self.change(context, id, Step::Retry).await
     }
 
-    async fn change(
-        &self,
-        context: &RequestContext,
-        id: JobId,
-        action: &'static str,
-        step: Step,
-    ) -> Result<JobRecord, JobsError> {
-        let scope = scope(&context.principal, action);
-        let (jobs, context) = (self.clone(), context.clone());
+    async fn change(&self, context: &RequestContext, id: JobId, step: Step) -> Result<JobRecord, JobsError> {
+        let scope = scope(&context.principal, "change the state of a job");
+        let (now, context) = (self.clock.now().trunc_subsecs(6), context.clone());
         let change = async move |tx: &mut Tx| {
             let before = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
             let wrong = JobsError::WrongState { state: before.state };
             let Some(to) = before.state.after(step, true) else { return Err(wrong) };
-            let now = jobs.clock.now().trunc_subsecs(6);
             if let (State::Available, Some(key)) = (to, &before.unique_key) {
                 // Who finished holds it until somebody wants it, also when its time is over.
                 jobs::release_unique(tx, before.tenant_id, key, now).await?;
@@ -267,6 +273,7 @@ impl Jobs {
             }
             tx.hint(WORK);
             let after = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            let action = if step == Step::Cancel { "job.cancel" } else { "job.retry" };
             let event = AuditEvent::new(&context, action, "job").on(id).in_tenant(before.tenant_id);
             tx.audit(event.change(Some(&Summary::of(&before)), Some(&Summary::of(&after))));
             Ok(after)
@@ -327,15 +334,16 @@ impl Jobs {
 
     async fn set_paused(&self, context: &RequestContext, queue: &str, paused: bool) -> Result<(), JobsError> {
         let queue = checked_name("queue", queue, 64)?;
-        let (jobs, context) = (self.clone(), context.clone());
+        let (now, context) = (self.clock.now().trunc_subsecs(6), context.clone());
         let set = async move |tx: &mut Tx| {
-            let (action, changed) = if paused {
-                ("queue.pause", queues::pause(tx, &queue, jobs.clock.now().trunc_subsecs(6)).await?)
+            let changed = if paused {
+                queues::pause(tx, &queue, now).await?
             } else {
-                ("queue.resume", queues::resume(tx, &queue).await?)
+                queues::resume(tx, &queue).await?
             };
             tx.hint(WORK);
             if changed {
+                let action = if paused { "queue.pause" } else { "queue.resume" };
                 tx.audit(AuditEvent::new(&context, action, "queue").on(&queue).in_tenant(None));
             }
             Ok::<(), JobsError>(())

@@ -21,6 +21,7 @@ mod hidden;
 mod house;
 mod import;
 mod job_chaos;
+mod jobs;
 mod keys;
 mod passwords;
 mod platform;
