@@ -124,7 +124,7 @@ impl Ours {
         let mut running = self.start(&registry, &stopped);
         count.wait_for(number).await?;
         while self.unfinished().await? > 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let sample = sample(number, begun.elapsed(), cpu_time().saturating_sub(cpu));
         stop.send_replace(true);

@@ -76,7 +76,7 @@ impl Peer {
 
     /// How long `number` waiting jobs take until all are done.
     pub(super) async fn drain(&self, number: usize) -> Result<Sample> {
-        let done_before = self.done().await?;
+        self.forget().await?;
         let waiting: Vec<Nothing> = (0..number).map(|n| Nothing { n }).collect();
         for some in waiting.chunks(1_000) {
             match &self.pool {
@@ -122,8 +122,8 @@ impl Peer {
             done = count.wait_for(number) => done?,
             Some(ended) = running.join_next() => return Err(format!("a worker of apalis ended: {:?}", ended?).into()),
         }
-        while self.done().await? - done_before < wanted {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        while self.done().await? < wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let sample = sample(number, begun.elapsed(), cpu_time().saturating_sub(cpu));
         stop.send_replace(true);
@@ -131,6 +131,15 @@ impl Peer {
             ended??;
         }
         Ok(sample)
+    }
+
+    /// Removes the jobs of earlier rounds: it has no quick way to tell how many are done among many.
+    async fn forget(&self) -> Result {
+        match &self.pool {
+            Pool::Postgres(pool) => drop(sqlx::query("TRUNCATE apalis.jobs").execute(pool).await?),
+            Pool::Sqlite(pool) => drop(sqlx::query("DELETE FROM Jobs").execute(pool).await?),
+        }
+        Ok(())
     }
 
     async fn done(&self) -> Result<i64> {

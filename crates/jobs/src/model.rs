@@ -376,9 +376,10 @@ impl World<'_> {
             if beats {
                 upkeep::beat(tx, &[lease]).await?;
             }
-            Ok::<_, JobsError>(upkeep::reclaim(tx, &pulse, Duration::from_secs(1), now).await?)
+            Ok::<_, JobsError>(upkeep::reclaim(tx, &[(pulse, Duration::from_secs(1))], now).await?)
         };
-        self.db.transact(SCOPE, look).await.unwrap()
+        let taken = self.db.transact(SCOPE, look).await.unwrap();
+        taken.first().map(|(_, state)| *state)
     }
 
     async fn beat(&self) {

@@ -41,6 +41,8 @@ impl Default for Retention {
 
 /// How many rows one transaction of upkeep touches.
 const BATCH: i64 = 1_000;
+/// How many jobs one transaction takes from silent workers.
+const AT_ONCE: usize = 500;
 /// How often it is done.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether schedules are overdue and, for those who measure, what waits.
@@ -128,18 +130,20 @@ impl Jobs {
         let mut tx = self.db.begin_read(Scope::Platform("look whether workers live")).await?;
         let pulses = upkeep::pulses(&mut tx).await?;
         tx.rollback().await?;
+        let silent = watch.silent(pulses, lease, Instant::now());
         let mut reclaimed = 0;
-        for (pulse, silence) in watch.silent(pulses, lease, Instant::now()) {
+        // Many at once: a worker that is gone leaves as many as it ran, and each commit takes time.
+        for some in silent.chunks(AT_ONCE) {
             let now = self.clock.now().trunc_subsecs(6);
-            let id = pulse.id;
+            let some = some.to_vec();
             let reclaim = async move |tx: &mut Tx| {
                 tx.hint(WORK);
-                Ok::<_, JobsError>(upkeep::reclaim(tx, &pulse, silence, now).await?)
+                Ok::<_, JobsError>(upkeep::reclaim(tx, &some, now).await?)
             };
-            let to = self.db.transact(Scope::Platform("take a job from a silent worker"), reclaim).await?;
-            if let Some(state) = to {
-                reclaimed += 1;
-                tracing::warn!(job = %id, %state, "a job is taken from a worker that is not heard of");
+            let taken = self.db.transact(Scope::Platform("take jobs from silent workers"), reclaim).await?;
+            reclaimed += taken.len();
+            for (job, state) in taken {
+                tracing::warn!(%job, %state, "a job is taken from a worker that is not heard of");
             }
         }
         Ok(reclaimed)

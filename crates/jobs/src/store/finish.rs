@@ -1,5 +1,7 @@
 use chrono::{DateTime, Utc};
-use stylobate_db::{Error, Tx};
+use serde::Serialize;
+use stylobate_core::JobId;
+use stylobate_db::{Engine, Error, Tx};
 use uuid::Uuid;
 
 use super::{claim::Lease, counts::Tally};
@@ -26,38 +28,18 @@ pub(crate) struct Ended {
 pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> Result<Vec<Lease>, Error> {
     let mut held = Vec::with_capacity(ended.len());
     let mut tally = Tally::default();
-    // Ten parameters each. In the order of ids, so that two who finish at once cannot wait for each other.
+    // In the order of ids, so that two who finish at once cannot wait for each other.
     let mut sorted: Vec<&Ended> = ended.iter().collect();
     sorted.sort_by_key(|one| one.lease.id);
     for some in sorted.chunks(500) {
-        let mut sql = tx
-            .builder("WITH ended (id, token, state, run_at, result, errors, more, finished_at) AS (VALUES ");
-        for (n, one) in some.iter().enumerate() {
-            sql.push(if n == 0 { "(" } else { ", (" });
-            sql.value(one.lease.id.as_uuid()).push(", ").value(one.lease.token).push(", ");
-            sql.value(one.to.as_str()).push(", ").value(one.run_at).push(", ");
-            sql.value(one.result.clone()).push(", ").value(one.errors.clone()).push(", ");
-            sql.value(one.more_attempts).push(", ").value(one.to.is_finished().then_some(now)).push(")");
-        }
-        sql.push(
-            ") UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), \
-             result = ended.result, errors = COALESCE(ended.errors, jobs.errors), \
-             attempts_max = attempts_max + ended.more, lease_token = NULL, key_slot = NULL, \
-             state = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN 'cancelled' ELSE ended.state END, \
-             finished_at = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN ",
-        );
-        sql.value(now).push(" ELSE ended.finished_at END, cancel_requested = ").value(false);
-        // A unique key is held beyond the end only as long as its rule says.
-        sql.push(", is_unique = is_unique AND ((ended.finished_at IS NULL AND NOT cancel_requested) OR COALESCE(unique_until > ")
-            .value(now);
-        sql.push(", ").value(false).push("))");
-        sql.push(
-            " FROM ended WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token \
-             RETURNING jobs.id, jobs.state",
-        );
-        let written: Vec<(Uuid, String)> = tx.q_build(sql).all().await?;
+        let written = match tx.engine() {
+            Engine::Postgres => write_by_document(tx, some, now).await?,
+            Engine::Sqlite => write_by_values(tx, some, now).await?,
+        };
         for (id, state) in written {
-            if let Some(one) = some.iter().find(|one| one.lease.id.as_uuid() == id) {
+            if let Ok(at) = some.binary_search_by_key(&JobId::from_uuid(id), |one| one.lease.id)
+                && let Some(one) = some.get(at)
+            {
                 tally.moved(&one.queue, Some(State::Leased), Some(state.parse().unwrap_or(one.to)));
                 held.push(one.lease);
             }
@@ -65,4 +47,83 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
     }
     tally.write(tx).await?;
     Ok(held)
+}
+
+/// `$1` what ended, `$2` now. One text whatever the number, so that the server reads and plans it once for each connection.
+/// A unique key is held beyond the end only as long as its rule says.
+const BY_DOCUMENT: &str = "UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), result = ended.result,
+         errors = COALESCE(ended.errors, jobs.errors), attempts_max = attempts_max + ended.more,
+         lease_token = NULL, key_slot = NULL, cancel_requested = false,
+         state = CASE WHEN cancel_requested AND NOT ended.is_finished THEN 'cancelled' ELSE ended.state END,
+         finished_at = CASE WHEN cancel_requested OR ended.is_finished THEN $2 END,
+         is_unique = is_unique AND ((NOT ended.is_finished AND NOT cancel_requested) OR COALESCE(unique_until > $2, false))
+     FROM json_to_recordset(CAST($1 AS json)) AS ended (id uuid, token uuid, state text, run_at timestamptz, result text,
+         errors text, more bigint, is_finished boolean)
+     WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token
+     RETURNING jobs.id, jobs.state";
+
+#[derive(Serialize)]
+struct Line {
+    id: Uuid,
+    token: Uuid,
+    state: &'static str,
+    run_at: Option<DateTime<Utc>>,
+    result: Option<String>,
+    errors: Option<String>,
+    more: i64,
+    is_finished: bool,
+}
+
+async fn write_by_document(
+    tx: &mut Tx,
+    ended: &[&Ended],
+    now: DateTime<Utc>,
+) -> Result<Vec<(Uuid, String)>, Error> {
+    let line = |one: &&Ended| Line {
+        id: one.lease.id.as_uuid(),
+        token: one.lease.token,
+        state: one.to.as_str(),
+        run_at: one.run_at,
+        result: one.result.clone(),
+        errors: one.errors.clone(),
+        more: one.more_attempts,
+        is_finished: one.to.is_finished(),
+    };
+    let lines: Vec<Line> = ended.iter().map(line).collect();
+    let document = serde_json::to_string(&lines).unwrap_or_default();
+    tx.q(BY_DOCUMENT).bind(document).bind(now).all().await
+}
+
+/// SQLite keeps ids as bytes, which no document has.
+async fn write_by_values(
+    tx: &mut Tx,
+    ended: &[&Ended],
+    now: DateTime<Utc>,
+) -> Result<Vec<(Uuid, String)>, Error> {
+    let mut sql =
+        tx.builder("WITH ended (id, token, state, run_at, result, errors, more, finished_at) AS (VALUES ");
+    for (n, one) in ended.iter().enumerate() {
+        sql.push(if n == 0 { "(" } else { ", (" });
+        sql.value(one.lease.id.as_uuid()).push(", ").value(one.lease.token).push(", ");
+        sql.value(one.to.as_str()).push(", ").value(one.run_at).push(", ");
+        sql.value(one.result.clone()).push(", ").value(one.errors.clone()).push(", ");
+        sql.value(one.more_attempts).push(", ").value(one.to.is_finished().then_some(now)).push(")");
+    }
+    sql.push(
+        ") UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), \
+         result = ended.result, errors = COALESCE(ended.errors, jobs.errors), \
+         attempts_max = attempts_max + ended.more, lease_token = NULL, key_slot = NULL, \
+         state = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN 'cancelled' ELSE ended.state END, \
+         finished_at = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN ",
+    );
+    sql.value(now).push(" ELSE ended.finished_at END, cancel_requested = ").value(false);
+    // A unique key is held beyond the end only as long as its rule says.
+    sql.push(", is_unique = is_unique AND ((ended.finished_at IS NULL AND NOT cancel_requested) OR COALESCE(unique_until > ")
+        .value(now);
+    sql.push(", ").value(false).push("))");
+    sql.push(
+        " FROM ended WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token \
+         RETURNING jobs.id, jobs.state",
+    );
+    tx.q_build(sql).all().await
 }

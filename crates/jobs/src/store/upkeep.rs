@@ -5,7 +5,7 @@ use stylobate_core::JobId;
 use stylobate_db::{Conn, Engine, Error, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
-use super::{claim::Lease, counts::Tally, jobs::small};
+use super::{claim::Lease, counts::Tally, finish::Ended, jobs::small};
 use crate::{AttemptError, State};
 
 /// `(id, token) IN (…)`.
@@ -82,45 +82,63 @@ pub(crate) async fn pulses(conn: &mut Conn) -> Result<Vec<Pulse>, Error> {
 
 #[derive(sqlx::FromRow)]
 struct LostRow {
+    id: Uuid,
+    lease_token: Uuid,
     queue: String,
     attempt: i64,
     attempts_max: i64,
     errors: String,
     cancel_requested: bool,
+    worker: Option<String>,
 }
 
-/// Takes a job from a worker whose `pulse` has stood still; `None` when it moved after all, or when somebody is changing it
-/// at this moment: a worker that froze in the middle of a transaction must not hold up the jobs of others.
+/// Takes jobs from workers whose pulses have stood still for as long as is said beside them. Leaves out those that moved after
+/// all, and those that somebody is changing at this moment: a worker that froze in the middle of a transaction must not hold
+/// up the jobs of others. Returns what was taken, and where it went.
 pub(crate) async fn reclaim(
     tx: &mut Tx,
-    pulse: &Pulse,
-    silent_for: Duration,
+    silent: &[(Pulse, Duration)],
     now: DateTime<Utc>,
-) -> Result<Option<State>, Error> {
-    let found = tx
-        .q(Sql::Per {
-            pg: "SELECT queue, attempt, attempts_max, errors, cancel_requested FROM jobs
-                 WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3 FOR UPDATE SKIP LOCKED",
-            lite: "SELECT queue, attempt, attempts_max, errors, cancel_requested FROM jobs
-                   WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3",
-        })
-        .bind(pulse.id)
-        .bind(pulse.lease_token)
-        .bind(pulse.beat)
-        .opt::<LostRow>()
-        .await?;
-    let Some(row) = found else { return Ok(None) };
+) -> Result<Vec<(JobId, State)>, Error> {
+    let mut lost = Vec::with_capacity(silent.len());
+    for some in silent.chunks(500) {
+        let mut sql = tx.builder(
+            "SELECT id, lease_token, queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs \
+             WHERE state = 'leased' AND (id, lease_token, beat) IN (VALUES ",
+        );
+        for (n, (pulse, _)) in some.iter().enumerate() {
+            sql.push(if n == 0 { "(" } else { ", (" });
+            sql.value(pulse.id).push(", ").value(pulse.lease_token).push(", ").value(pulse.beat).push(")");
+        }
+        sql.push(")");
+        if tx.engine() == Engine::Postgres {
+            sql.push(" FOR UPDATE SKIP LOCKED");
+        }
+        let rows: Vec<LostRow> = tx.q_build(sql).all().await?;
+        for row in rows {
+            let silence =
+                some.iter().find(|(pulse, _)| pulse.lease_token == row.lease_token && pulse.id == row.id);
+            lost.push(taken(row, silence.map_or(Duration::ZERO, |(_, silence)| *silence), now));
+        }
+    }
+    let held = super::finish::finish(tx, &lost, now).await?;
+    lost.retain(|one| held.contains(&one.lease));
+    Ok(lost.into_iter().map(|one| (one.lease.id, one.to)).collect())
+}
+
+/// What becomes of a job whose worker has been silent.
+fn taken(row: LostRow, silence: Duration, now: DateTime<Utc>) -> Ended {
     let errors: Vec<AttemptError> = serde_json::from_str(&row.errors).unwrap_or_default();
-    // Which one stands in `worker`: whose job it is need not learn about machines.
-    let message = format!("its worker was not heard of for {} s", silent_for.as_secs_f32().ceil());
+    let worker = row.worker.as_deref().unwrap_or("its worker");
+    let message = format!("{worker} was not heard of for {} s", silence.as_secs_f32().ceil());
     let errors = crate::record::with_error(errors, small(row.attempt), now, &message);
     let to = match () {
         () if row.cancel_requested => State::Cancelled,
         () if row.attempt >= row.attempts_max => State::Discarded,
         () => State::Retryable,
     };
-    let ended = super::finish::Ended {
-        lease: Lease { id: pulse.id.into(), token: pulse.lease_token },
+    Ended {
+        lease: Lease { id: row.id.into(), token: row.lease_token },
         queue: row.queue,
         to,
         // At once: the wait was the lease.
@@ -128,9 +146,7 @@ pub(crate) async fn reclaim(
         result: None,
         errors: serde_json::to_string(&errors).ok(),
         more_attempts: 0,
-    };
-    let held = super::finish::finish(tx, &[ended], now).await?;
-    Ok((!held.is_empty()).then_some(to))
+    }
 }
 
 /// Deletes up to `most` jobs in `state` that finished before `before` and hold no unique key. Returns how many.

@@ -19,7 +19,7 @@ const DAYS: i64 = 730;
 
 pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let report = ScheduleChaos { engine, days: DAYS, seed }.run().await;
+        let report = Box::pin(ScheduleChaos { engine, days: DAYS, seed }.run()).await;
         let name = format!("each slot once, three schedulers on {engine:?} (A30)");
         verdicts.add(report.problems.is_empty(), &name, &report.to_string());
     }
