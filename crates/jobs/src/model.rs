@@ -391,7 +391,9 @@ impl World<'_> {
         let leases: Vec<Lease> = held_leases.chain(self.lost.iter().copied()).collect();
         let beat = async move |tx: &mut Tx| Ok::<_, JobsError>(upkeep::beat(tx, &leases).await?);
         let beaten = self.db.transact(SCOPE, beat).await.unwrap();
-        assert_eq!(beaten.into_iter().collect::<BTreeMap<_, _>>(), held);
+        assert!(beaten.iter().all(|held| held.is_beaten));
+        let beaten = beaten.into_iter().map(|held| (held.id.into(), held.is_cancelled));
+        assert_eq!(beaten.collect::<BTreeMap<JobId, bool>>(), held);
     }
 
     async fn cancel(&mut self, which: usize) {

@@ -1,16 +1,20 @@
-//! Jobs that go on where they were after Ctrl-C or kill -9, and steps that are undone. See README.md.
+//! Jobs that go on where they were after Ctrl-C or kill -9, steps that are undone, and schedules. See README.md.
 
 #![expect(clippy::print_stdout, reason = "a program that shows what its jobs do")]
 
+mod chime;
 mod count;
 mod order;
 
 use std::{env, error::Error, sync::Arc, time::Duration};
 
-use stylobate_core::SystemClock;
+use stylobate_core::{RequestContext, SystemClock};
 use stylobate_db::{Db, DbOptions, Scope, Tx, migrate};
-use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Registry, Retention, Worker, WorkerOptions};
+use stylobate_jobs::{
+    Jobs, JobsError, MIGRATIONS, NewSchedule, Registry, Retention, Schedules, Timing, Worker, WorkerOptions,
+};
 
+use chime::Chime;
 use count::Count;
 use order::{Order, Shop};
 
@@ -27,7 +31,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let jobs = Jobs::new(db.clone(), Arc::new(SystemClock));
     ask(&db, &jobs).await?;
 
-    let registry = Registry::new().with::<Count>(()).with::<Order>(Shop);
+    let registry = Registry::new().with::<Chime>(()).with::<Count>(()).with::<Order>(Shop);
+    let schedules = Schedules::new(jobs.clone(), registry.clone());
+    plan(&schedules).await?;
     let options = WorkerOptions {
         lease: LEASE,
         drain: Duration::from_secs(1),
@@ -52,6 +58,22 @@ async fn ask(db: &Db, jobs: &Jobs) -> Result<(), JobsError> {
     };
     let count = db.transact(Scope::Platform("an example"), ask).await?;
     println!("{} to count, job {}", if count.is_new { "asked" } else { "found what was asked" }, count.id);
+    Ok(())
+}
+
+/// Makes the schedules that are missing. They are rows: what somebody has changed about one stays.
+async fn plan(schedules: &Schedules) -> Result<(), JobsError> {
+    let context = RequestContext::system("an example");
+    let often = Timing::Interval { seconds: 5 };
+    let mornings = Timing::cron("30 8 * * MON-FRI", "Europe/Berlin");
+    for (name, timing) in [("every five seconds", often), ("on weekdays, in the morning", mornings)] {
+        let chime = Chime { name: name.to_owned() };
+        match schedules.create(&context, NewSchedule::of(name, &chime, timing)?).await {
+            Ok(made) => println!("chimes {name}, first at {:?}", made.next_run_at),
+            Err(JobsError::NameTaken) => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(())
 }
 

@@ -159,7 +159,10 @@ impl Schedules {
             return Ok(());
         }
         match self.claim_together(&decided).await {
-            Ok(claimed) => return Ok(count(ticked, &claimed, now)),
+            Ok(claimed) => {
+                count(ticked, &claimed, now);
+                return Ok(());
+            }
             Err(error) if decided.len() == 1 => return Err(error),
             Err(error) => tracing::debug!(code = error.code(), "schedules are claimed one by one"),
         }
