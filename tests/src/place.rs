@@ -112,6 +112,30 @@ impl Place {
         }
     }
 
+    /// The one number that a query gives, read behind the program's back.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn count(&self, query: &str) -> i64 {
+        let sql = AssertSqlSafe(query.to_owned());
+        match &self.database {
+            Some(database) => {
+                let mut connection =
+                    PgConnection::connect(&database.url(None, None)).await.expect("PostgreSQL");
+                sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect(query)
+            }
+            None => {
+                let options = SqliteConnectOptions::new()
+                    .filename(self.data().join("control-plane.db"))
+                    .busy_timeout(crate::PATIENCE);
+                let mut connection = SqliteConnection::connect_with(&options).await.expect("the SQLite file");
+                let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                connection.close().await.expect("the file to close");
+                number.expect(query)
+            }
+        }
+    }
+
     /// The stored hash of a person's password, read behind the program's back.
     ///
     /// # Panics

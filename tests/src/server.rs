@@ -55,6 +55,32 @@ impl Server {
         server
     }
 
+    /// Starts a worker and waits until it works.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    pub async fn start_worker(program: &Program) -> Self {
+        Self::start_beside(program, "worker", "working on jobs").await
+    }
+
+    /// Starts a scheduler and waits until it follows the schedules.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    pub async fn start_scheduler(program: &Program) -> Self {
+        Self::start_beside(program, "scheduler", "following schedules").await
+    }
+
+    async fn start_beside(program: &Program, command: &str, says: &str) -> Self {
+        let mut server = Self::spawn(program.command(&[command]));
+        eventually(says, async || {
+            server.assert_runs();
+            server.output().iter().any(|line| line.contains(says)).then_some(())
+        })
+        .await;
+        server
+    }
+
     fn spawn(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server to start");

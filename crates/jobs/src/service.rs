@@ -238,7 +238,7 @@ impl Jobs {
     /// # Errors
     /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it has finished.
     pub async fn cancel(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
-        self.change(context, id, "job.cancel", Step::Cancel).await
+        self.change(context, id, Step::Cancel).await
     }
 
     /// Asks for a job once more that failed for good, was called off, has finished or waits for its next attempt: it may run
@@ -248,23 +248,16 @@ impl Jobs {
     /// [`JobsError::NotFound`]; [`JobsError::WrongState`] when it is waiting or running; [`JobsError::NotUnique`] when
     /// another job has its unique key by now.
     pub async fn retry(&self, context: &RequestContext, id: JobId) -> Result<JobRecord, JobsError> {
-        self.change(context, id, "job.retry", Step::Retry).await
+        self.change(context, id, Step::Retry).await
     }
 
-    async fn change(
-        &self,
-        context: &RequestContext,
-        id: JobId,
-        action: &'static str,
-        step: Step,
-    ) -> Result<JobRecord, JobsError> {
-        let scope = scope(&context.principal, action);
-        let (jobs, context) = (self.clone(), context.clone());
+    async fn change(&self, context: &RequestContext, id: JobId, step: Step) -> Result<JobRecord, JobsError> {
+        let scope = scope(&context.principal, "change the state of a job");
+        let (now, context) = (self.clock.now().trunc_subsecs(6), context.clone());
         let change = async move |tx: &mut Tx| {
             let before = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
             let wrong = JobsError::WrongState { state: before.state };
             let Some(to) = before.state.after(step, true) else { return Err(wrong) };
-            let now = jobs.clock.now().trunc_subsecs(6);
             if let (State::Available, Some(key)) = (to, &before.unique_key) {
                 // Who finished holds it until somebody wants it, also when its time is over.
                 jobs::release_unique(tx, before.tenant_id, key, now).await?;
@@ -280,6 +273,7 @@ impl Jobs {
             }
             tx.hint(WORK);
             let after = jobs::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            let action = if step == Step::Cancel { "job.cancel" } else { "job.retry" };
             let event = AuditEvent::new(&context, action, "job").on(id).in_tenant(before.tenant_id);
             tx.audit(event.change(Some(&Summary::of(&before)), Some(&Summary::of(&after))));
             Ok(after)
@@ -340,15 +334,16 @@ impl Jobs {
 
     async fn set_paused(&self, context: &RequestContext, queue: &str, paused: bool) -> Result<(), JobsError> {
         let queue = checked_name("queue", queue, 64)?;
-        let (jobs, context) = (self.clone(), context.clone());
+        let (now, context) = (self.clock.now().trunc_subsecs(6), context.clone());
         let set = async move |tx: &mut Tx| {
-            let (action, changed) = if paused {
-                ("queue.pause", queues::pause(tx, &queue, jobs.clock.now().trunc_subsecs(6)).await?)
+            let changed = if paused {
+                queues::pause(tx, &queue, now).await?
             } else {
-                ("queue.resume", queues::resume(tx, &queue).await?)
+                queues::resume(tx, &queue).await?
             };
             tx.hint(WORK);
             if changed {
+                let action = if paused { "queue.pause" } else { "queue.resume" };
                 tx.audit(AuditEvent::new(&context, action, "queue").on(&queue).in_tenant(None));
             }
             Ok::<(), JobsError>(())

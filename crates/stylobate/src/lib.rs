@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod auth_setup;
+mod background;
 mod error;
 mod extensions;
 mod platform;
@@ -10,6 +11,7 @@ mod server;
 mod settings;
 mod subjects;
 
+pub use background::Handles;
 pub use error::StartError;
 pub use extensions::Extensions;
 pub use platform::{Platform, PlatformBuilder, migration_sets};
@@ -27,6 +29,7 @@ pub use stylobate_auth as auth;
 pub use stylobate_core as core;
 pub use stylobate_db as db;
 pub use stylobate_endpoints as endpoints;
+pub use stylobate_jobs as jobs;
 pub use stylobate_observability as observability;
 pub use stylobate_rbac as rbac;
 pub use stylobate_tenancy as tenancy;

@@ -1,10 +1,14 @@
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use stylobate_audit::AuditLog;
 use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
 use stylobate_core::{AuditSink, Clock, RequestContext, SystemClock, TenantId};
 use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
+use stylobate_jobs::{Jobs, Registry};
 #[cfg(feature = "metrics")]
 use stylobate_observability::{Build, Metrics};
 use stylobate_observability::{HealthRegistry, Shutdown};
@@ -12,8 +16,8 @@ use stylobate_rbac::{Catalogue, Rbac, default_catalogue};
 use stylobate_tenancy::{DefaultOrg, Tenancy, TenancyConfig, TenancyMode};
 
 use crate::{
-    Environment, Extensions, RbacEngine, SettingProblem, Settings, SettingsInvalid, StartError,
-    extensions::ExtensionsDraft, subjects::Subjects,
+    Environment, Extensions, Handles, RbacEngine, SettingProblem, Settings, SettingsInvalid, StartError,
+    background::Kinds, extensions::ExtensionsDraft, subjects::Subjects,
 };
 
 /// The tables that the platform's crates own, in the order they are made.
@@ -25,16 +29,17 @@ pub fn migration_sets() -> Vec<&'static MigrationSet> {
         &stylobate_tenancy::MIGRATIONS,
         &stylobate_rbac::MIGRATIONS,
         &stylobate_audit::MIGRATIONS,
+        &stylobate_jobs::MIGRATIONS,
     ]
 }
 
 /// Everything a service stands on, as plain handles. Clone it freely.
 #[derive(Clone)]
 pub struct Platform {
-    parts: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
 }
 
-struct Parts {
+pub(crate) struct Parts {
     settings: Settings,
     clock: Arc<dyn Clock>,
     db: Db,
@@ -44,6 +49,10 @@ struct Parts {
     default_org: TenantId,
     audit_log: AuditLog,
     audit_sink: Arc<dyn AuditSink>,
+    jobs: Jobs,
+    kinds: Registry,
+    pub(crate) sweeps_by_jobs: bool,
+    pub(crate) keeps_up: AtomicBool,
     health: Arc<HealthRegistry>,
     #[cfg(feature = "metrics")]
     metrics: Arc<Metrics>,
@@ -76,6 +85,8 @@ impl Platform {
             clock: Arc::new(SystemClock),
             migrations: migration_sets(),
             catalogue: None,
+            kinds: Kinds::default(),
+            sweeps_by_jobs: false,
             extensions: ExtensionsDraft::default(),
             shutdown: Shutdown::default(),
         }
@@ -133,6 +144,18 @@ impl Platform {
     #[must_use]
     pub fn audit_sink(&self) -> &Arc<dyn AuditSink> {
         &self.parts.audit_sink
+    }
+
+    /// The queue of background jobs.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.parts.jobs
+    }
+
+    /// The kinds of job that the service knows.
+    #[must_use]
+    pub fn kinds(&self) -> &Registry {
+        &self.parts.kinds
     }
 
     /// Whether the service can do its work.
@@ -202,6 +225,8 @@ pub struct PlatformBuilder {
     clock: Arc<dyn Clock>,
     migrations: Vec<&'static MigrationSet>,
     catalogue: Option<Catalogue>,
+    kinds: Kinds,
+    sweeps_by_jobs: bool,
     extensions: ExtensionsDraft,
     shutdown: Shutdown,
 }
@@ -228,6 +253,22 @@ impl PlatformBuilder {
         self
     }
 
+    /// Adds kinds of job to those that the service knows, each with what it works with. Whether this process works on jobs
+    /// is decided by [`Platform::work`].
+    #[must_use]
+    pub fn jobs(mut self, fill: impl FnOnce(Registry, &Handles<'_>) -> Registry + Send + 'static) -> Self {
+        self.kinds.add(fill);
+        self
+    }
+
+    /// Leaves it to the service's own jobs to call [`Auth::sweep`] and [`Jobs::prune`] now and then, instead of every process
+    /// doing so every minute.
+    #[must_use]
+    pub fn sweeps_by_jobs(mut self) -> Self {
+        self.sweeps_by_jobs = true;
+        self
+    }
+
     /// Carries `value`, to be had back by its type from [`Platform::extension`].
     #[must_use]
     pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
@@ -241,7 +282,8 @@ impl PlatformBuilder {
     /// # Errors
     /// [`StartError`], whose message says what to change.
     pub async fn start(self) -> Result<Platform, StartError> {
-        let Self { settings, clock, migrations, catalogue, extensions, shutdown } = self;
+        let Self { settings, clock, migrations, catalogue, kinds, sweeps_by_jobs, extensions, shutdown } =
+            self;
         settings.make_data_dir()?;
         let options = DbOptions { connections_max: settings.database_connections, ..DbOptions::default() };
         migrate_as_owner(&settings, &options, &migrations).await?;
@@ -267,6 +309,17 @@ impl PlatformBuilder {
         let rbac =
             Rbac::with_engine(db.clone(), Arc::clone(&clock), engine).with_directory(Arc::new(subjects));
         let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
+        let jobs = Jobs::new(db.clone(), Arc::clone(&clock));
+        let kinds = kinds.fill(&Handles {
+            settings: &settings,
+            clock: &clock,
+            db: &db,
+            auth: &auth,
+            rbac: &rbac,
+            tenancy: &tenancy,
+            audit_sink: &audit_sink,
+            jobs: &jobs,
+        });
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)
             .register(Arc::new(DatabaseHealth::new(db.clone())));
@@ -292,21 +345,15 @@ impl PlatformBuilder {
             tenancy,
             default_org,
             audit_sink,
+            jobs,
+            kinds,
+            sweeps_by_jobs,
+            keeps_up: AtomicBool::new(false),
             shutdown,
         };
         let platform = Platform { parts: Arc::new(parts) };
-        platform.run_in_background();
+        platform.follow_others();
         Ok(platform)
-    }
-}
-
-impl Platform {
-    /// What has to go on beside requests: following what other processes revoke and grant, and cleaning up.
-    fn run_in_background(&self) {
-        let (rbac, draining) = (self.rbac().clone(), self.shutdown().token());
-        self.shutdown().spawn(async move { rbac.run(draining.cancelled()).await });
-        let (auth, draining) = (self.auth().clone(), self.shutdown().token());
-        self.shutdown().spawn(async move { auth.run(draining.cancelled()).await });
     }
 }
 

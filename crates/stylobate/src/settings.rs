@@ -144,6 +144,14 @@ pub struct Settings {
     pub internal_secret: Option<SecretString>,
     /// What decides about permissions.
     pub rbac_engine: RbacEngine,
+    /// Whether the server works on background jobs itself.
+    pub worker_in_server: bool,
+    /// Whether the server follows the schedules itself.
+    pub scheduler_in_server: bool,
+    /// How many jobs of each queue a process runs at once.
+    pub worker_concurrency: usize,
+    /// How long a job stays with a worker that nothing is heard of.
+    pub job_lease: Duration,
     /// Whether the API documents are open to everybody.
     pub docs_public: bool,
     /// What is logged, in the syntax of `tracing-subscriber`.

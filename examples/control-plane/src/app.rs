@@ -9,11 +9,12 @@ use stylobate::{
 };
 use tokio::net::TcpListener;
 
-use crate::{commands::Failed, ops, router, schema::OWN, setup};
+use crate::{commands::Failed, jobs, ops, router, schema::OWN, setup};
 
 pub(crate) async fn platform(settings: Settings) -> Result<Platform, StartError> {
     let catalogue = default_catalogue().extended(PERMISSIONS, [])?;
-    Platform::builder(settings).migrations(&OWN).catalogue(catalogue).start().await
+    let builder = Platform::builder(settings).migrations(&OWN).catalogue(catalogue);
+    builder.jobs(jobs::fill).sweeps_by_jobs().start().await
 }
 
 /// What the product knows beside the permissions of the platform's crates.
@@ -36,7 +37,23 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {
     if let Some(token) = setup::open(&platform).await? {
         say(&format!("create the first administrator: {base}/setup?token={token}"))?;
     }
+    // Also where nobody works: somebody has to notice that.
+    platform.keep_up_jobs();
+    if platform.settings().worker_in_server {
+        platform.work();
+    }
     serve_connections(listener, app, platform.shutdown()).await;
+    platform.end().await;
+    Ok(())
+}
+
+/// Works on background jobs until a signal arrives and what runs has ended or has been handed back.
+pub(crate) async fn work(settings: Settings) -> Result<(), Failed> {
+    let platform = platform(settings).await?;
+    platform.shutdown().on_signals().map_err(StartError::from)?;
+    platform.work();
+    say("working on jobs")?;
+    platform.shutdown().draining().await;
     platform.end().await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The subcommands.
 
 use std::{
+    fs::File,
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
 };
@@ -35,6 +36,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Serves the API and the pages (the default).
     Serve,
+    /// Works on background jobs; beside servers on PostgreSQL, as many as wanted.
+    Worker,
     /// Brings the database to the newest version, or to the one named.
     Migrate(Migrate),
     /// Makes an administrator of the whole platform, also of the person who has this username and e-mail address already.
@@ -208,7 +211,14 @@ impl From<Refused> for Failed {
 
 pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), Failed> {
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(settings).await,
+        Command::Serve => {
+            let _lock = begin(&settings)?;
+            app::serve(settings).await
+        }
+        Command::Worker => {
+            let _lock = begin(&settings)?;
+            app::work(settings).await
+        }
         Command::Migrate(arguments) => migrate_database(settings, arguments).await,
         Command::Createsuperuser(arguments) => create_superuser(settings, arguments).await,
         Command::SeedAdmin(arguments) => seed_admin(settings, arguments).await,
@@ -241,15 +251,15 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
     }
 }
 
-async fn serve(settings: Settings) -> Result<(), Failed> {
+/// What long-running commands begin with: the log, and the lock where only one of them may run.
+fn begin(settings: &Settings) -> Result<Option<File>, Failed> {
     let format = if settings.log_json { LogFormat::Json } else { LogFormat::Pretty };
     init_logging(&LogConfig { format, filter: settings.log_level.clone(), ..LogConfig::default() })
         .map_err(StartError::from)?;
     for name in settings.ignored() {
         tracing::warn!(name, "this setting of an older system is not used");
     }
-    let _lock = lock::hold(&settings)?;
-    app::serve(settings).await
+    lock::hold(settings)
 }
 
 /// Starts the platform for a short command, and ends it in order.

@@ -8,6 +8,7 @@ mod commands;
 mod credentials;
 #[cfg(feature = "dev-endpoints")]
 mod diagnostics;
+mod jobs;
 mod keys;
 mod lock;
 mod ops;

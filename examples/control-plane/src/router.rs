@@ -7,7 +7,7 @@ use stylobate::{
     },
 };
 
-use crate::{access, admin, audit, credentials, ops, people, sessions, setup};
+use crate::{access, admin, audit, credentials, jobs, ops, people, sessions, setup};
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
 pub(crate) const PREFIXES: &[&str] = &["/api", "/api/v1"];
@@ -78,6 +78,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(sessions::routes(&sessions))
         .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
+        .and(jobs::routes(platform))
         .and(health_routes(platform.health().clone()))
         .and(pool_routes(platform.db().clone()))
         .and(metrics_routes(platform.metrics().clone(), scrape))

@@ -29,12 +29,22 @@ impl Auth {
     ///
     /// Without it everything stays correct, only slower: every token costs a read of its session row.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        self.keep_up_to_date(true, shutdown).await;
+    }
+
+    /// As [`run`](Self::run), without deleting what has run out: for a service with several processes, one of which calls
+    /// [`sweep`](Self::sweep) now and then.
+    pub async fn run_without_sweeps(&self, shutdown: impl Future<Output = ()>) {
+        self.keep_up_to_date(false, shutdown).await;
+    }
+
+    async fn keep_up_to_date(&self, sweeps: bool, shutdown: impl Future<Output = ()>) {
         // What is under way when the end comes is rolled back.
         tokio::select! {
             () = shutdown => {}
             () = Box::pin(self.follow_revocations()) => {}
             () = Box::pin(self.follow_keys()) => {}
-            () = Box::pin(self.keep_house()) => {}
+            () = Box::pin(self.keep_house(sweeps)) => {}
             () = Box::pin(self.follow_costs()) => {}
         }
     }
@@ -86,10 +96,13 @@ impl Auth {
     }
 
     /// After a day without it, there may be work for minutes.
-    async fn keep_house(&self) {
+    async fn keep_house(&self, sweeps: bool) {
         loop {
             tokio::time::sleep(HOUSEKEEPING_EVERY).await;
             self.inner.revocations.forget_expired(self.inner.clock.now());
+            if !sweeps {
+                continue;
+            }
             match self.sweep_measured().await {
                 Ok(Swept { rows: 0, .. }) => {}
                 Ok(Swept { rows, longest }) => tracing::debug!(rows, ?longest, "swept what had run out"),

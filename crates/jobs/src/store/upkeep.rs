@@ -87,7 +87,6 @@ struct LostRow {
     attempts_max: i64,
     errors: String,
     cancel_requested: bool,
-    worker: Option<String>,
 }
 
 /// Takes a job from a worker whose `pulse` has stood still; `None` when it moved after all, or when somebody is changing it
@@ -100,9 +99,9 @@ pub(crate) async fn reclaim(
 ) -> Result<Option<State>, Error> {
     let found = tx
         .q(Sql::Per {
-            pg: "SELECT queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs
+            pg: "SELECT queue, attempt, attempts_max, errors, cancel_requested FROM jobs
                  WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3 FOR UPDATE SKIP LOCKED",
-            lite: "SELECT queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs
+            lite: "SELECT queue, attempt, attempts_max, errors, cancel_requested FROM jobs
                    WHERE id = $1 AND state = 'leased' AND lease_token = $2 AND beat = $3",
         })
         .bind(pulse.id)
@@ -112,8 +111,8 @@ pub(crate) async fn reclaim(
         .await?;
     let Some(row) = found else { return Ok(None) };
     let errors: Vec<AttemptError> = serde_json::from_str(&row.errors).unwrap_or_default();
-    let worker = row.worker.as_deref().unwrap_or("its worker");
-    let message = format!("{worker} was not heard of for {} s", silent_for.as_secs_f32().ceil());
+    // Which one stands in `worker`: whose job it is need not learn about machines.
+    let message = format!("its worker was not heard of for {} s", silent_for.as_secs_f32().ceil());
     let errors = crate::record::with_error(errors, small(row.attempt), now, &message);
     let to = match () {
         () if row.cancel_requested => State::Cancelled,

@@ -10,8 +10,13 @@
 
 mod ends;
 mod faults;
+#[cfg(feature = "metrics")]
+mod measures;
+mod plan;
 mod queue;
 mod saga;
+mod schedules;
+mod ticks;
 mod turns;
 mod worker;
 mod world;

@@ -130,6 +130,11 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
     PermissionDef::new("billing.invoice.write", "Change invoices"),
     // Everything else.
     PermissionDef::new("search.read", "Search"),
+    PermissionDef::new("job.read", "See the background jobs of the organisation"),
+    PermissionDef::new(
+        "job.manage",
+        "Call off background jobs of the organisation, and ask for them once more",
+    ),
     PermissionDef::new("docs.read", "Read the documentation of the API"),
     // What is not one tenant's own.
     PermissionDef::new(
@@ -150,6 +155,14 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
     PermissionDef::new("platform.rbac.manage", "See and decide who may do what in any organisation")
         .also(&["system.admin"])
         .platform(),
+    PermissionDef::new("scheduler.read", "See what runs when, and how the queues are doing").platform(),
+    PermissionDef::new("scheduler.manage", "Change what runs when, and run it now").platform(),
+    PermissionDef::new(
+        "platform.jobs.manage",
+        "See and steer the queues, and the background jobs of the platform and of any organisation",
+    )
+    .also(&["system.admin"])
+    .platform(),
     PermissionDef::new("platform.audit.view", "Read the audit trail of any organisation")
         .also(&["system.admin"])
         .platform(),

@@ -87,6 +87,10 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         metrics_token: metrics_token(&mut values),
         internal_secret: internal_secret(&mut values),
         rbac_engine: rbac_engine(&mut values),
+        worker_in_server: flag(&mut values, table::WORKER_ENABLED, true),
+        scheduler_in_server: flag(&mut values, table::SCHEDULER_ENABLED, true),
+        worker_concurrency: number(&mut values, table::WORKER_CONCURRENCY, 10, 1..=1_000),
+        job_lease: Duration::from_secs(number::<u64>(&mut values, table::JOB_LEASE, 30, 5..=3_600)),
         docs_public: flag(&mut values, table::DOCS_PUBLIC, !is_production),
         log_level: log_level(&values),
         log_json: log_json(&mut values, is_production),
@@ -490,6 +494,9 @@ mod tests {
             ("JWT_ACCESS_TTL_MINUTES", "0"),
             ("JWT_ACCESS_TTL_MINUTES", "1440"),
             ("LOGIN_ATTEMPT_LIMIT", "many"),
+            ("WORKER_CONCURRENCY", "0"),
+            ("JOB_LEASE_SECONDS", "1"),
+            ("WORKER_ENABLED", "sometimes"),
         ] {
             assert_eq!(problems(&[(name, value)]), [name], "{value}");
         }

@@ -95,6 +95,10 @@ table! {
     #[secret] METRICS_TOKEN = "OBSERVABILITY__METRICS_TOKEN" ["METRICS_TOKEN"] ("none: loopback only") "The bearer token that scrapers of `/metrics` present, at least 16 characters. Production wants one.";
     #[secret] INTERNAL_SECRET = "ACCESS__INTERNAL_SECRET" ["INTERNAL_API_SECRET"] ("none: nobody") "What programs of the operator present in `X-Internal-Secret` on the routes that take it, instead of signing in: at least 32 visible ASCII characters.";
     RBAC_ENGINE = "ACCESS__RBAC_ENGINE" ["RBAC_ENGINE"] ("native") "What decides about permissions: `native`, or `casbin` on the same rows.";
+    WORKER_ENABLED = "JOBS__WORKER_IN_SERVER" ["WORKER_ENABLED"] ("true") "Whether `serve` works on background jobs itself. `false` leaves them to `worker` processes, which PostgreSQL allows any number of.";
+    SCHEDULER_ENABLED = "JOBS__SCHEDULER_IN_SERVER" ["SCHEDULER_ENABLED"] ("true") "Whether `serve` follows the schedules itself. `false` leaves them to `scheduler` processes, of which one must run; each slot fires once with any number.";
+    WORKER_CONCURRENCY = "JOBS__WORKER_CONCURRENCY" ["WORKER_CONCURRENCY"] ("10") "How many jobs of each queue a process runs at once, 1 to 1000.";
+    JOB_LEASE = "JOBS__LEASE_SECONDS" ["JOB_LEASE_SECONDS"] ("30") "How long a job stays with a worker that nothing is heard of, 5 to 3600 seconds; others have it after twice that at most. The same in all processes.";
     DOCS_PUBLIC = "HTTP__DOCS_PUBLIC" ["DOCS_PUBLIC"] ("true outside production") "Whether the API documents are open to everybody; otherwise they need `docs.read`.";
     LOG_LEVEL = "OBSERVABILITY__LOG_LEVEL" ["LOG_LEVEL"] ("info") "What is logged: a level, or directives such as `info,stylobate_db=debug`.";
     LOG_FORMAT = "OBSERVABILITY__LOG_FORMAT" ["LOG_FORMAT"] ("pretty; json in production") "`pretty` or `json`.";

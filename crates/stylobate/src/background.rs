@@ -1,0 +1,111 @@
+//! What goes on beside requests.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use stylobate_auth::Auth;
+use stylobate_core::{AuditSink, Clock};
+use stylobate_db::Db;
+use stylobate_jobs::{Jobs, Registry, Retention, Worker, WorkerOptions};
+use stylobate_rbac::Rbac;
+use stylobate_tenancy::Tenancy;
+
+use crate::{Platform, Settings};
+
+/// How long running jobs may go on at shutdown, and how long after they were told to stop: together with writing it down
+/// (5 s) less than the 30 s after which the process cuts everything off.
+const DRAIN: Duration = Duration::from_secs(14);
+const CANCEL_GRACE: Duration = Duration::from_secs(8);
+
+/// The handles of a platform that is being put together: what kinds of job work with.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Handles<'a> {
+    /// What the operator set.
+    pub settings: &'a Settings,
+    /// Where the present comes from.
+    pub clock: &'a Arc<dyn Clock>,
+    /// The database.
+    pub db: &'a Db,
+    /// Sign-in, sessions and tokens.
+    pub auth: &'a Auth,
+    /// Roles and permissions.
+    pub rbac: &'a Rbac,
+    /// Organisations and memberships.
+    pub tenancy: &'a Arc<Tenancy>,
+    /// The audit trail.
+    pub audit_sink: &'a Arc<dyn AuditSink>,
+    /// The queue itself.
+    pub jobs: &'a Jobs,
+}
+
+type Fill = Box<dyn FnOnce(Registry, &Handles<'_>) -> Registry + Send>;
+
+/// The kinds of job while the platform is put together.
+#[derive(Default)]
+pub(crate) struct Kinds(Vec<Fill>);
+
+impl Kinds {
+    pub(crate) fn add(&mut self, fill: impl FnOnce(Registry, &Handles<'_>) -> Registry + Send + 'static) {
+        self.0.push(Box::new(fill));
+    }
+
+    pub(crate) fn fill(self, handles: &Handles<'_>) -> Registry {
+        self.0.into_iter().fold(Registry::new(), |registry, fill| fill(registry, handles))
+    }
+}
+
+impl Platform {
+    /// Works on the jobs of the known kinds, in the background and until the service ends: then it takes no more, and what
+    /// runs has 14 s to finish and 8 s to stop before it is handed back. Call it once.
+    pub fn work(&self) {
+        self.keep_up_jobs();
+        let settings = self.settings();
+        let concurrency = settings.worker_concurrency;
+        let options = WorkerOptions {
+            name: process_name(),
+            queues: self.kinds().queues().iter().map(|queue| ((*queue).to_owned(), concurrency)).collect(),
+            lease: settings.job_lease,
+            cancel_grace: CANCEL_GRACE,
+            drain: DRAIN,
+            ..WorkerOptions::default()
+        };
+        let worker = Worker::new(self.jobs().clone(), self.kinds().clone(), options);
+        let draining = self.shutdown().token();
+        self.shutdown().spawn(async move { worker.run(draining.cancelled()).await });
+    }
+
+    /// Takes jobs from workers that are gone and keeps the counts short, in the background and until the service ends: what one
+    /// process must do, and any number may. [`work`](Self::work) does it too; calling it again does nothing.
+    pub fn keep_up_jobs(&self) {
+        if self.parts.keeps_up.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (jobs, lease) = (self.jobs().clone(), self.settings().job_lease);
+        let retention = if self.parts.sweeps_by_jobs { Retention::FOREVER } else { Retention::default() };
+        let draining = self.shutdown().token();
+        self.shutdown().spawn(async move { jobs.keep_up(lease, retention, draining.cancelled()).await });
+    }
+
+    /// What every process needs: following what others revoke and grant, and cleaning up.
+    pub(crate) fn follow_others(&self) {
+        let (rbac, draining) = (self.rbac().clone(), self.shutdown().token());
+        self.shutdown().spawn(async move { rbac.run(draining.cancelled()).await });
+        let (auth, draining) = (self.auth().clone(), self.shutdown().token());
+        if self.parts.sweeps_by_jobs {
+            self.shutdown().spawn(async move { auth.run_without_sweeps(draining.cancelled()).await });
+        } else {
+            self.shutdown().spawn(async move { auth.run(draining.cancelled()).await });
+        }
+    }
+}
+
+/// Host and process: what the rows of running jobs say.
+fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().take(64).collect();
+    let host = if host.is_empty() { "worker" } else { host.as_str() };
+    format!("{host}-{}", std::process::id())
+}

@@ -1,0 +1,65 @@
+//! Background work: what this program knows to do, who sees and steers it.
+
+mod kinds;
+mod model;
+mod queues;
+mod routes;
+
+use stylobate::{
+    Platform,
+    core::{Principal, Problem, RequestContext},
+    endpoints::Routes,
+    jobs::{Jobs, Registry},
+    middleware::ApiResult,
+    rbac::{Authorizer as _, Rbac},
+};
+
+pub(crate) use kinds::fill;
+
+/// What the handlers of this room work with.
+#[derive(Clone)]
+struct Work {
+    jobs: Jobs,
+    kinds: Registry,
+    rbac: Rbac,
+}
+
+pub(crate) fn routes(platform: &Platform) -> Routes {
+    let work = Work {
+        jobs: platform.jobs().clone(),
+        kinds: platform.kinds().clone(),
+        rbac: platform.rbac().clone(),
+    };
+    routes::routes(&work).and(queues::routes(&work))
+}
+
+/// What lets somebody see and steer the jobs of the platform and of every organisation.
+const EVERYWHERE: &str = "platform.jobs.manage";
+
+/// In whose name somebody asks about jobs.
+struct Asker {
+    context: RequestContext,
+    /// Whether the jobs of all organisations and of the platform are theirs to see.
+    is_of_platform: bool,
+}
+
+impl Work {
+    // A12
+    /// Who steers the jobs of all acts for no organisation, and so for all; everybody else for their own.
+    fn asker(&self, context: &RequestContext) -> ApiResult<Asker> {
+        if self.rbac.check(&context.principal, EVERYWHERE).is_allowed() {
+            return Ok(Asker { context: of_platform(context), is_of_platform: true });
+        }
+        if context.principal.tenant.is_none() {
+            let detail = "The caller acts for no organisation.";
+            return Err(Problem::new(403, "tenant_required").detail(detail).into());
+        }
+        Ok(Asker { context: context.clone(), is_of_platform: false })
+    }
+}
+
+/// The same caller, acting for no organisation. For routes whose permission is of the platform.
+fn of_platform(context: &RequestContext) -> RequestContext {
+    let principal = Principal { tenant: None, ..context.principal.clone() };
+    RequestContext { principal, ..context.clone() }
+}
