@@ -23,7 +23,8 @@ const LEASE: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    let warnings = tracing_subscriber::filter::LevelFilter::WARN;
+    tracing_subscriber::fmt().with_max_level(warnings).with_writer(std::io::stderr).init();
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite://jobs.db".to_owned());
     // A service would hand in who keeps the audit trail.
     let db = Db::builder(&url, DbOptions::default()).without_audit().without_events().connect().await?;
@@ -42,7 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("{} works; Ctrl-C stops it", options.name);
     let worker = Worker::new(jobs.clone(), registry, options);
-    tokio::join!(worker.run(asked_to_stop()), jobs.keep_up(LEASE, Retention::default(), asked_to_stop()),);
+    tokio::join!(
+        worker.run(asked_to_stop()),
+        jobs.keep_up(LEASE, Retention::default(), asked_to_stop()),
+        schedules.run(asked_to_stop()),
+    );
     println!("stopped; what was running has been handed back");
     Ok(())
 }
