@@ -15,6 +15,7 @@ mod measures;
 mod plan;
 mod queue;
 mod saga;
+mod schedule_model;
 mod schedules;
 mod ticks;
 mod turns;
