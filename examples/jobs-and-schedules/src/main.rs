@@ -1,16 +1,20 @@
-//! Jobs that go on where they were after Ctrl-C or kill -9, and steps that are undone. See README.md.
+//! Jobs that go on where they were after Ctrl-C or kill -9, steps that are undone, and schedules. See README.md.
 
 #![expect(clippy::print_stdout, reason = "a program that shows what its jobs do")]
 
+mod chime;
 mod count;
 mod order;
 
 use std::{env, error::Error, sync::Arc, time::Duration};
 
-use stylobate_core::SystemClock;
+use stylobate_core::{RequestContext, SystemClock};
 use stylobate_db::{Db, DbOptions, Scope, Tx, migrate};
-use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Registry, Retention, Worker, WorkerOptions};
+use stylobate_jobs::{
+    Jobs, JobsError, MIGRATIONS, NewSchedule, Registry, Retention, Schedules, Timing, Worker, WorkerOptions,
+};
 
+use chime::Chime;
 use count::Count;
 use order::{Order, Shop};
 
@@ -19,7 +23,8 @@ const LEASE: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    let warnings = tracing_subscriber::filter::LevelFilter::WARN;
+    tracing_subscriber::fmt().with_max_level(warnings).with_writer(std::io::stderr).init();
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite://jobs.db".to_owned());
     // A service would hand in who keeps the audit trail.
     let db = Db::builder(&url, DbOptions::default()).without_audit().without_events().connect().await?;
@@ -27,7 +32,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let jobs = Jobs::new(db.clone(), Arc::new(SystemClock));
     ask(&db, &jobs).await?;
 
-    let registry = Registry::new().with::<Count>(()).with::<Order>(Shop);
+    let registry = Registry::new().with::<Chime>(()).with::<Count>(()).with::<Order>(Shop);
+    let schedules = Schedules::new(jobs.clone(), registry.clone());
+    plan(&schedules).await?;
     let options = WorkerOptions {
         lease: LEASE,
         drain: Duration::from_secs(1),
@@ -36,7 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("{} works; Ctrl-C stops it", options.name);
     let worker = Worker::new(jobs.clone(), registry, options);
-    tokio::join!(worker.run(asked_to_stop()), jobs.keep_up(LEASE, Retention::default(), asked_to_stop()),);
+    tokio::join!(
+        worker.run(asked_to_stop()),
+        jobs.keep_up(LEASE, Retention::default(), asked_to_stop()),
+        schedules.run(asked_to_stop()),
+    );
     println!("stopped; what was running has been handed back");
     Ok(())
 }
@@ -52,6 +63,22 @@ async fn ask(db: &Db, jobs: &Jobs) -> Result<(), JobsError> {
     };
     let count = db.transact(Scope::Platform("an example"), ask).await?;
     println!("{} to count, job {}", if count.is_new { "asked" } else { "found what was asked" }, count.id);
+    Ok(())
+}
+
+/// Makes the schedules that are missing. They are rows: what somebody has changed about one stays.
+async fn plan(schedules: &Schedules) -> Result<(), JobsError> {
+    let context = RequestContext::system("an example");
+    let often = Timing::Interval { seconds: 5 };
+    let mornings = Timing::cron("30 8 * * MON-FRI", "Europe/Berlin");
+    for (name, timing) in [("every five seconds", often), ("on weekdays, in the morning", mornings)] {
+        let chime = Chime { name: name.to_owned() };
+        match schedules.create(&context, NewSchedule::of(name, &chime, timing)?).await {
+            Ok(made) => println!("chimes {name}, first at {:?}", made.next_run_at),
+            Err(JobsError::NameTaken) => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(())
 }
 

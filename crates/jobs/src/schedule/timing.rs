@@ -227,4 +227,6 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> JobsError {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -88,4 +88,5 @@ fn a_worker_that_is_stopped_or_killed_goes_on_where_it_was() {
     let third = Program::start(folder.path());
     let (began, _) = third.count_to(counted + 2);
     assert!(began >= counted, "{began} after {counted}");
+    third.until(|line| line.starts_with("chime of every five seconds, at "));
 }
