@@ -30,6 +30,7 @@ mod process;
 mod refusals;
 mod resource_server;
 mod routes;
+mod schedules;
 mod sessions;
 mod settings;
 mod story;
