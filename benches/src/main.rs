@@ -18,6 +18,7 @@
 mod auth;
 mod bare;
 mod footprint;
+mod jobs;
 mod load;
 mod lockout;
 mod login;
@@ -42,7 +43,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "auth",
     "whoami",
     "me",
@@ -53,6 +54,7 @@ const NAMES: [&str; 11] = [
     "sweep",
     "people",
     "rbac",
+    "jobs",
     "footprint",
 ];
 
@@ -103,6 +105,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "sweep" => sweep::run(&mut report).await,
             "people" => people::run(&mut report).await,
             "rbac" => rbac::run(&mut report).await,
+            "jobs" => jobs::run(&mut report),
             _ => footprint::run(&mut report).await,
         }?;
         verdicts.extend(report.finish()?);

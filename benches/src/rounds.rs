@@ -53,6 +53,11 @@ impl Rounds {
         median(self.ours.iter().zip(&self.peers).map(|(ours, peer)| ours.rate / peer.rate))
     }
 
+    /// Our rate: the median over the rounds.
+    pub(crate) fn our_rate(&self) -> f64 {
+        median(self.ours.iter().map(|sample| sample.rate))
+    }
+
     /// Prints both with their ratio, and holds it to `least`, if there is one.
     pub(crate) fn report(&self, report: &mut Report, what: &str, peer: &str, least: Option<f64>) {
         let row = |name: &str, samples: &[Sample]| {

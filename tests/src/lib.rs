@@ -6,6 +6,9 @@
 //! with or without a token, an [`Answer`] what came back. [`TestApp`] puts them together with an administrator.
 //! [`Load`] writes until it is stopped and keeps a [`Ledger`] of what was acknowledged.
 //!
+//! [`job_chaos`] and [`schedule_chaos`] stand apart: they know the queue from inside, kill worker processes of their own, and let
+//! schedulers disagree about the time.
+//!
 //! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
 //! `STYLOBATE_TEST_POSTGRES_URL`. Both are set by `cargo xtask test`. A test without them fails; it never skips.
 #![allow(
@@ -20,6 +23,7 @@ mod answer;
 mod app;
 mod client;
 mod engine;
+pub mod job_chaos;
 mod ledger;
 mod load;
 mod patience;
@@ -27,6 +31,7 @@ mod place;
 mod program;
 mod proxy;
 mod refresh_race;
+pub mod schedule_chaos;
 mod server;
 mod wire;
 

@@ -5,6 +5,9 @@ use crate::{Result, install, process, workspace};
 
 pub fn run(areas: &[String]) -> Result {
     let driver = ["--package", "stylobate-tests", "--bin", "chaos"];
+    // What it kills; it finds it beside itself.
+    let worker = ["--package", "stylobate-tests", "--bin", "jobs-worker"];
+    process::run(process::cargo().args(["build", "--release", "--locked"]).args(worker))?;
     run_release(&["build", "--release"], &["run", "--quiet", "--release"], &driver, areas)
 }
 

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::SubsecRound as _;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use stylobate_core::{Clock, JobId, Principal, RequestContext, TenantId};
 use stylobate_db::{Db, Scope, Tx};
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ use crate::{
 
 /// Most bytes of an output: 64 KiB.
 pub const OUTPUT_MAX: usize = 64 << 10;
+/// Most bytes of a checkpoint: 64 KiB.
+pub const CHECKPOINT_MAX: usize = 64 << 10;
 
 /// Why an attempt should stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,7 @@ struct Inner {
     queue: String,
     attempt: u32,
     attempts_max: u32,
+    checkpoint: Option<String>,
     traceparent: Option<String>,
     db: Db,
     clock: Arc<dyn Clock>,
@@ -59,6 +62,7 @@ impl Attempt {
             queue: claimed.queue.clone(),
             attempt: claimed.attempt,
             attempts_max: claimed.attempts_max,
+            checkpoint: claimed.checkpoint.clone(),
             traceparent: claimed.traceparent.clone(),
             db,
             clock,
@@ -88,6 +92,12 @@ impl Attempt {
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.inner.attempt >= self.inner.attempts_max
+    }
+
+    /// How many more may follow if this one fails.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.inner.attempts_max.saturating_sub(self.inner.attempt)
     }
 
     /// The trace of whoever asked for the job (W3C Trace Context).
@@ -131,6 +141,12 @@ impl Attempt {
         *self.stop.borrow() != Stop::No
     }
 
+    /// Whether somebody called the job off.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        *self.stop.borrow() == Stop::Cancelled
+    }
+
     /// Done when the handler should stop.
     pub async fn stopped(&self) {
         let mut stop = self.stop.clone();
@@ -153,8 +169,46 @@ impl Attempt {
         self.inner.db.transact(self.scope(), write).await
     }
 
-    /// Ends the job in the transaction that does its work: both happen, or neither, and exactly once whatever dies. What the
-    /// handler returns afterwards is ignored.
+    /// What the last attempt that left something has left for this one; `None` when none did. It outlives a worker that dies,
+    /// and a job that is asked for once more.
+    ///
+    /// # Errors
+    /// [`JobsError::Invalid`] when it is not what `T` reads.
+    pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, JobsError> {
+        let invalid =
+            |error| JobsError::Invalid { field: "checkpoint", problem: format!("cannot be read: {error}") };
+        self.inner.checkpoint.as_deref().map(serde_json::from_str).transpose().map_err(invalid)
+    }
+
+    /// Leaves `value` for the next attempt, at most [`CHECKPOINT_MAX`] as JSON: how far long work is, so that it goes on there.
+    ///
+    /// # Errors
+    /// As [`set_checkpoint_in`](Self::set_checkpoint_in).
+    pub async fn set_checkpoint(&self, value: &impl Serialize) -> Result<(), JobsError> {
+        let text = json_text("checkpoint", value, CHECKPOINT_MAX)?;
+        let lease = self.inner.lease;
+        let write = async move |tx: &mut Tx| match jobs::set_checkpoint(tx, lease, text.clone()).await? {
+            true => Ok(()),
+            false => Err(JobsError::LeaseLost),
+        };
+        self.inner.db.transact(self.scope(), write).await
+    }
+
+    /// The same in the transaction that does a part of the work: both happen, or neither.
+    ///
+    /// # Errors
+    /// [`JobsError::LeaseLost`] when another worker may have the job: roll back. [`JobsError::Invalid`] when the value is too
+    /// large, and the database's own.
+    pub async fn set_checkpoint_in(&self, tx: &mut Tx, value: &impl Serialize) -> Result<(), JobsError> {
+        let text = json_text("checkpoint", value, CHECKPOINT_MAX)?;
+        match jobs::set_checkpoint(tx, self.inner.lease, text).await? {
+            true => Ok(()),
+            false => Err(JobsError::LeaseLost),
+        }
+    }
+
+    /// Ends the job in the transaction that does its work: both happen, or neither, and exactly once whatever dies. Commit and
+    /// return: what the handler returns is ignored then, and what it still does may be dropped at any `await`.
     ///
     /// # Errors
     /// [`JobsError::LeaseLost`] when another worker may have the job: roll back. [`JobsError::Invalid`] when the output is
@@ -176,6 +230,23 @@ impl Attempt {
         Ok(())
     }
 
+    /// Does what blocks or computes for long on a thread of its own, and returns what it comes to. It is not dropped with the
+    /// handler: let it ask [`should_stop`](Self::should_stop), or it still goes on when another attempt is made.
+    ///
+    /// # Panics
+    /// When `work` does; that is a failed attempt.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+        let attempt = self.clone();
+        match tokio::task::spawn_blocking(move || work(&attempt)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only a runtime that shuts down leaves it out, and it drops the handler as well.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     /// Waits, unless the handler should stop; tells whether the whole time passed.
     pub async fn sleep(&self, time: Duration) -> bool {
         tokio::select! {
@@ -186,11 +257,15 @@ impl Attempt {
 }
 
 pub(crate) fn output_text(output: &impl Serialize) -> Result<String, JobsError> {
-    let invalid = |problem: String| JobsError::Invalid { field: "output", problem };
+    json_text("output", output, OUTPUT_MAX)
+}
+
+fn json_text(field: &'static str, value: &impl Serialize, most: usize) -> Result<String, JobsError> {
+    let invalid = |problem: String| JobsError::Invalid { field, problem };
     let text =
-        serde_json::to_string(output).map_err(|error| invalid(format!("cannot be written: {error}")))?;
-    if text.len() > OUTPUT_MAX {
-        return Err(invalid(format!("has {} bytes, more than {OUTPUT_MAX}", text.len())));
+        serde_json::to_string(value).map_err(|error| invalid(format!("cannot be written: {error}")))?;
+    if text.len() > most {
+        return Err(invalid(format!("has {} bytes, more than {most}", text.len())));
     }
     Ok(text)
 }

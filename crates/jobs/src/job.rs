@@ -122,6 +122,19 @@ impl Failed {
     }
 }
 
+impl Failed {
+    /// The same as another failure.
+    pub(crate) fn of(failure: &impl Failure) -> Self {
+        Self { action: failure.action(), message: failure.to_string() }
+    }
+
+    /// The same with `words` in front of its message.
+    pub(crate) fn about(mut self, words: &str) -> Self {
+        self.message = format!("{words}: {}", self.message);
+        self
+    }
+}
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -145,5 +158,34 @@ impl<E: std::error::Error> From<E> for Failed {
             source = cause.source();
         }
         Self { action: Action::Retry, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the mail server does not answer")]
+    struct Outer(#[source] std::io::Error);
+
+    fn fails() -> Result<(), Failed> {
+        Err(Outer(std::io::Error::other("connection refused")))?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_question_mark_makes_of_any_error_a_failure_to_be_retried_with_its_causes() {
+        let failed = fails().unwrap_err();
+        assert_eq!(failed.to_string(), "the mail server does not answer: connection refused");
+        assert_eq!(failed.action(), Action::Retry);
+    }
+
+    #[test]
+    fn a_failure_says_what_is_to_be_done() {
+        let wait = Duration::from_secs(7);
+        assert_eq!(Failed::retry("later").action(), Action::Retry);
+        assert_eq!(Failed::retry_after(wait, "later").action(), Action::RetryAfter(wait));
+        assert_eq!(Failed::discard("never").action(), Action::Discard);
     }
 }

@@ -13,13 +13,14 @@ mod model;
 mod reaper;
 mod record;
 mod registry;
+mod saga;
 mod schedule;
 mod schema;
 mod service;
 mod store;
 mod worker;
 
-pub use attempt::{Attempt, OUTPUT_MAX};
+pub use attempt::{Attempt, CHECKPOINT_MAX, OUTPUT_MAX};
 pub use backoff::Backoff;
 pub use error::JobsError;
 pub use handle::{Handle, Outcome};
@@ -28,6 +29,7 @@ pub use life::{State, StateInvalid, Step};
 pub use reaper::{Retention, Watch};
 pub use record::{AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, PAYLOAD_MAX, Progress};
 pub use registry::Registry;
+pub use saga::Saga;
 pub use schedule::{
     CatchUp, NewSchedule, ON_TIME, Overdue, Overlap, Schedule, ScheduleChange, ScheduleCounts,
     ScheduleHealth, ScheduleQuery, Schedules, Ticked, Ticks, Timing, tick,

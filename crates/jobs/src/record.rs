@@ -41,6 +41,8 @@ pub struct JobRecord {
     pub cancel_requested: bool,
     /// How far it says it is.
     pub progress: Option<Progress>,
+    /// What an attempt left for the next one: [`Attempt::set_checkpoint`](crate::Attempt::set_checkpoint).
+    pub checkpoint: Option<Value>,
     /// What it resulted in.
     pub result: Option<Value>,
     /// Its last failures, oldest first; at most [`ERRORS_KEPT`].

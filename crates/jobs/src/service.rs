@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::Value;
@@ -113,7 +117,16 @@ impl Jobs {
         for job in jobs {
             new.push(self.new_job(tx, job, Request::default())?);
         }
-        let stored = jobs::insert(tx, &new).await?;
+        let mut stored: HashSet<JobId> = jobs::insert(tx, &new).await?.into_iter().collect();
+        // A finished job may hold a unique key beyond its time.
+        for left_out in &new {
+            if let Some(key) = &left_out.unique_key
+                && !stored.contains(&left_out.id)
+                && jobs::release_unique(tx, left_out.tenant, key, left_out.created_at).await?
+            {
+                stored.extend(jobs::insert(tx, std::slice::from_ref(left_out)).await?);
+            }
+        }
         tx.hint(WORK);
         Ok(stored.len())
     }

@@ -37,7 +37,7 @@ use stylobate_db::{Db, Scope, Tx};
 pub use self::casbin::CasbinImported;
 use crate::{
     Assignee, Authorizer, Catalogue, Decision, EffectivePermission, Engine, PolicyUnavailable, Question,
-    RbacError, RoleDef, SUPER_ADMIN, SubjectDirectory,
+    RbacError, Role, RoleDef, RoleGrants, SUPER_ADMIN, SubjectDirectory,
     store::{Visible, assignments as assignment_store, epochs},
 };
 use freshness::Freshness;
@@ -166,7 +166,7 @@ impl Authorizer for Rbac {
         match at_least {
             None if self.is_current(tenant) => None,
             None => Some(Box::pin(self.ensure(tenant))),
-            Some(epoch) if self.has_reached(tenant, epoch) => None,
+            Some(epoch) if self.is_current(tenant) && self.has_reached(tenant, epoch) => None,
             Some(epoch) => Some(Box::pin(self.ensure_at_least(tenant, epoch))),
         }
     }
@@ -218,4 +218,12 @@ fn is_declared_role(catalogue: &Catalogue, owner: Option<TenantId>, name: &str) 
     let is_of_owner = |role: &RoleDef| role.is_platform == owner.is_none();
     (owner.is_none() && name.eq_ignore_ascii_case(SUPER_ADMIN))
         || catalogue.roles().iter().any(|role| is_of_owner(role) && role.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether `role` of a tenant is one that code declares to have all permissions there.
+fn gives_everything(catalogue: &Catalogue, role: &Role) -> bool {
+    let is_it = |declared: &RoleDef| {
+        matches!(declared.grants, RoleGrants::AllTenant) && role.name.eq_ignore_ascii_case(declared.name)
+    };
+    catalogue.roles().iter().any(is_it)
 }

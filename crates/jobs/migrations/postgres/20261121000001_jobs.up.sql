@@ -33,6 +33,8 @@ CREATE TABLE jobs (
     cancel_requested boolean NOT NULL,
     -- What the handler says about how far it is: {"percent", "note"}.
     progress text,
+    -- What an attempt leaves for the next one.
+    checkpoint text,
     result text,
     -- The last failures: [{"attempt", "at", "message"}].
     errors text NOT NULL,

@@ -33,6 +33,8 @@ CREATE TABLE jobs (
     cancel_requested INTEGER NOT NULL CHECK (cancel_requested IN (0, 1)),
     -- What the handler says about how far it is: {"percent", "note"}.
     progress TEXT,
+    -- What an attempt leaves for the next one.
+    checkpoint TEXT,
     result TEXT,
     -- The last failures: [{"attempt", "at", "message"}].
     errors TEXT NOT NULL,

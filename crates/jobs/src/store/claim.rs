@@ -19,6 +19,7 @@ pub(crate) struct Claimed {
     pub(crate) attempts_max: u32,
     pub(crate) timeout_ms: u64,
     pub(crate) errors: Vec<AttemptError>,
+    pub(crate) checkpoint: Option<String>,
     pub(crate) traceparent: Option<String>,
     pub(crate) run_at: DateTime<Utc>,
     lane: Uuid,
@@ -48,8 +49,8 @@ pub(crate) struct Taken {
     pub(crate) jobs: Vec<Claimed>,
     /// The lane to begin with next time.
     pub(crate) next: Uuid,
-    /// Whether lanes before the first one asked may have jobs.
-    pub(crate) wrapped: bool,
+    /// Whether there is no lane after those that were looked at: `next` is the first one again.
+    pub(crate) at_end: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -65,14 +66,19 @@ struct ClaimRow {
     attempts_max: i64,
     timeout_ms: i64,
     errors: String,
+    checkpoint: Option<String>,
     traceparent: Option<String>,
     run_at: DateTime<Utc>,
 }
 
-/// `$1` queue, `$2` first lane, `$3` now, `$4` how many, `$5` token, `$6` worker.
+/// How many lanes one statement looks at, at least: where most tenants have only jobs for later, those with jobs for now are
+/// found soon.
+const LANES: i64 = 100;
+
+/// `$1` queue, `$2` first lane, `$3` now, `$4` how many, `$5` token, `$6` worker, `$7` how many lanes.
 ///
 /// The lanes are found by jumping from one to the next in the index, so that the number of waiting jobs does not matter; each
-/// gets its share of the batch. A job with a key takes the lowest free place of that key; if two workers choose the same,
+/// whose first job is due gets its share of the batch. A job with a key takes the lowest free place of that key; if two workers choose the same,
 /// the index refuses one of them.
 const CLAIM: Sql = Sql::Per {
     pg: "WITH RECURSIVE lanes (lane, turn) AS (
@@ -82,20 +88,24 @@ const CLAIM: Sql = Sql::Per {
              UNION ALL
              SELECT (SELECT w.lane FROM jobs AS w WHERE w.queue = $1 AND w.state IN ('available', 'retryable')
                      AND w.lane > lanes.lane ORDER BY w.lane LIMIT 1), turn + 1
-             FROM lanes WHERE lanes.lane IS NOT NULL AND turn < $4
+             FROM lanes WHERE lanes.lane IS NOT NULL AND turn < $7
+         ), due (lane) AS (
+             SELECT lane FROM lanes WHERE lane IS NOT NULL AND (
+                 SELECT run_at FROM jobs AS d WHERE d.queue = $1 AND d.state IN ('available', 'retryable')
+                 AND d.lane = lanes.lane ORDER BY d.run_at LIMIT 1) <= $3
          ), picked AS (
-             SELECT w.id, w.key, w.key_limit, w.run_at FROM lanes CROSS JOIN LATERAL (
+             SELECT w.id, w.key, w.key_limit, w.run_at FROM due CROSS JOIN LATERAL (
                  SELECT id, key, key_limit, run_at FROM jobs AS j
-                 WHERE queue = $1 AND state IN ('available', 'retryable') AND j.lane = lanes.lane AND run_at <= $3
+                 WHERE queue = $1 AND state IN ('available', 'retryable') AND j.lane = due.lane AND run_at <= $3
                  AND (key IS NULL OR (
                      SELECT min(place) FROM (SELECT CAST(0 AS bigint) AS place UNION ALL SELECT key_slot + 1 FROM jobs AS l
                          WHERE l.queue = $1 AND l.key = j.key AND l.state = 'leased') AS places
                      WHERE NOT EXISTS (SELECT 1 FROM jobs AS l WHERE l.queue = $1 AND l.key = j.key
                          AND l.state = 'leased' AND l.key_slot = place)) < key_limit)
                  ORDER BY run_at, id
-                 LIMIT (SELECT ($4 + GREATEST(count(*), 1) - 1) / GREATEST(count(*), 1) FROM lanes AS l WHERE l.lane IS NOT NULL)
+                 LIMIT (SELECT ($4 + GREATEST(count(*), 1) - 1) / GREATEST(count(*), 1) FROM due)
                  FOR UPDATE SKIP LOCKED) AS w
-             WHERE lanes.lane IS NOT NULL LIMIT $4
+             LIMIT $4
          ), chosen AS (
              SELECT id, (CASE WHEN key IS NOT NULL THEN (
                  SELECT min(place) FROM (SELECT CAST(0 AS bigint) AS place UNION ALL SELECT key_slot + 1 FROM jobs AS l
@@ -109,7 +119,7 @@ const CLAIM: Sql = Sql::Per {
              claimed_at = $3, beat = beat + 1, cancel_requested = false, progress = NULL
          FROM chosen WHERE jobs.id = chosen.id
          RETURNING jobs.id, tenant_id, lane, queue, name, version, payload, attempt, attempts_max, timeout_ms, errors,
-             traceparent, run_at",
+             checkpoint, traceparent, run_at",
     lite: "WITH RECURSIVE lanes (lane, turn) AS (
              SELECT (SELECT lane FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND lane >= $2
                      AND NOT EXISTS (SELECT 1 FROM paused_queues WHERE name = $1)
@@ -117,19 +127,23 @@ const CLAIM: Sql = Sql::Per {
              UNION ALL
              SELECT (SELECT w.lane FROM jobs AS w WHERE w.queue = $1 AND w.state IN ('available', 'retryable')
                      AND w.lane > lanes.lane ORDER BY w.lane LIMIT 1), turn + 1
-             FROM lanes WHERE lanes.lane IS NOT NULL AND turn < $4
+             FROM lanes WHERE lanes.lane IS NOT NULL AND turn < $7
+         ), due (lane) AS (
+             SELECT lane FROM lanes WHERE lane IS NOT NULL AND (
+                 SELECT run_at FROM jobs AS d WHERE d.queue = $1 AND d.state IN ('available', 'retryable')
+                 AND d.lane = lanes.lane ORDER BY d.run_at LIMIT 1) <= $3
          ), picked AS (
-             SELECT p.id, p.key, p.key_limit, p.run_at FROM lanes CROSS JOIN jobs AS p ON p.id IN (
+             SELECT p.id, p.key, p.key_limit, p.run_at FROM due CROSS JOIN jobs AS p ON p.id IN (
                  SELECT id FROM jobs AS j
-                 WHERE queue = $1 AND state IN ('available', 'retryable') AND j.lane = lanes.lane AND run_at <= $3
+                 WHERE queue = $1 AND state IN ('available', 'retryable') AND j.lane = due.lane AND run_at <= $3
                  AND (key IS NULL OR (
                      SELECT min(place) FROM (SELECT 0 AS place UNION ALL SELECT key_slot + 1 FROM jobs AS l
                          WHERE l.queue = $1 AND l.key = j.key AND l.state = 'leased') AS places
                      WHERE NOT EXISTS (SELECT 1 FROM jobs AS l WHERE l.queue = $1 AND l.key = j.key
                          AND l.state = 'leased' AND l.key_slot = place)) < key_limit)
                  ORDER BY run_at, id
-                 LIMIT (SELECT ($4 + max(count(*), 1) - 1) / max(count(*), 1) FROM lanes AS l WHERE l.lane IS NOT NULL))
-             WHERE lanes.lane IS NOT NULL LIMIT $4
+                 LIMIT (SELECT ($4 + max(count(*), 1) - 1) / max(count(*), 1) FROM due))
+             LIMIT $4
          ), chosen AS (
              SELECT id, (CASE WHEN key IS NOT NULL THEN (
                  SELECT min(place) FROM (SELECT 0 AS place UNION ALL SELECT key_slot + 1 FROM jobs AS l
@@ -143,12 +157,25 @@ const CLAIM: Sql = Sql::Per {
              claimed_at = $3, beat = beat + 1, cancel_requested = 0, progress = NULL
          FROM chosen WHERE jobs.id = chosen.id
          RETURNING id, tenant_id, lane, queue, name, version, payload, attempt, attempts_max, timeout_ms, errors,
-             traceparent, run_at",
+             checkpoint, traceparent, run_at",
 };
+
+/// The lane that is the `$3`th from `$2` on in queue `$1`.
+const LANE_AT: &str = "WITH RECURSIVE lanes (lane, turn) AS (
+        SELECT (SELECT lane FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND lane >= $2
+                AND NOT EXISTS (SELECT 1 FROM paused_queues WHERE name = $1)
+                ORDER BY lane LIMIT 1), CAST(1 AS bigint)
+        UNION ALL
+        SELECT (SELECT w.lane FROM jobs AS w WHERE w.queue = $1 AND w.state IN ('available', 'retryable')
+                AND w.lane > lanes.lane ORDER BY w.lane LIMIT 1), turn + 1
+        FROM lanes WHERE lanes.lane IS NOT NULL AND turn < $3
+    )
+    SELECT lane FROM lanes WHERE turn = $3 AND lane IS NOT NULL";
 
 /// Takes waiting jobs whose time has come: each becomes leased, and its attempt is counted.
 pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Result<Taken, Error> {
     let token = Uuid::new_v4();
+    let lanes = ask.most.max(LANES);
     let rows = tx
         .q(CLAIM)
         .bind(ask.queue.to_owned())
@@ -157,6 +184,7 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
         .bind(ask.most)
         .bind(token)
         .bind(ask.worker.to_owned())
+        .bind(lanes)
         .all::<ClaimRow>()
         .await?;
     let mut tally = Tally::default();
@@ -176,6 +204,7 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
             attempts_max: small(row.attempts_max),
             timeout_ms: small(row.timeout_ms),
             errors: serde_json::from_str(&row.errors).unwrap_or_default(),
+            checkpoint: row.checkpoint,
             traceparent: row.traceparent,
             run_at: row.run_at,
             lane: row.lane,
@@ -184,12 +213,16 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
     tally.write(tx).await?;
     let wanted = usize::try_from(ask.most).unwrap_or_default();
     let highest = jobs.iter().map(|job| job.lane).max();
-    // Fewer than asked for: there are no more lanes from here on that have any.
-    let at_end = jobs.len() < wanted;
-    let next = match highest {
-        Some(lane) if !at_end => Uuid::from_u128(lane.as_u128().wrapping_add(1)),
-        _ => Uuid::nil(),
+    let reached = if jobs.len() < wanted {
+        // Every lane was looked at, or as many as one statement looks at. Of those, the ones that have lost their only job by
+        // now are no more than jobs were taken.
+        let taken = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
+        let lane = tx.q(LANE_AT).bind(ask.queue.to_owned()).bind(ask.from).bind(lanes - taken);
+        lane.scalar_opt::<Uuid>().await?
+    } else {
+        highest
     };
+    let next = reached.map_or(Uuid::nil(), |lane| Uuid::from_u128(lane.as_u128().wrapping_add(1)));
     jobs.sort_by_key(|job| (job.run_at, job.lease.id));
-    Ok(Taken { jobs, next, wrapped: at_end && !ask.from.is_nil() })
+    Ok(Taken { jobs, next, at_end: reached.is_none() })
 }

@@ -31,8 +31,8 @@ pub(crate) struct NewJob {
 
 /// The columns of [`JobRow`].
 pub(super) const COLUMNS: &str = "id, tenant_id, queue, name, version, payload, state, run_at, attempt, attempts_max, key, \
-     unique_key, worker, cancel_requested, progress, result, errors, traceparent, schedule_id, slot, created_at, \
-     claimed_at, finished_at";
+     unique_key, worker, cancel_requested, progress, checkpoint, result, errors, traceparent, schedule_id, slot, \
+     created_at, claimed_at, finished_at";
 
 #[derive(sqlx::FromRow)]
 pub(super) struct JobRow {
@@ -51,6 +51,7 @@ pub(super) struct JobRow {
     worker: Option<String>,
     cancel_requested: bool,
     progress: Option<String>,
+    checkpoint: Option<String>,
     result: Option<String>,
     errors: String,
     traceparent: Option<String>,
@@ -96,6 +97,7 @@ impl TryFrom<JobRow> for JobRecord {
             worker: row.worker,
             cancel_requested: row.cancel_requested,
             progress: row.progress.and_then(|text| serde_json::from_str(&text).ok()),
+            checkpoint: row.checkpoint.map(json),
             result: row.result.map(json),
             errors: serde_json::from_str(&row.errors).unwrap_or_default(),
             traceparent: row.traceparent,
@@ -110,12 +112,27 @@ impl TryFrom<JobRow> for JobRecord {
 
 /// How many jobs one statement inserts: 20 parameters each, and SQLite takes some thirty thousand.
 const INSERTED_AT_ONCE: usize = 500;
+/// How many bytes of payload one statement inserts, about: eight large ones.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// How many of `jobs` one statement inserts; one at least.
+fn first_batch(jobs: &[NewJob]) -> usize {
+    let mut bytes = 0;
+    let fitting = jobs.iter().take(INSERTED_AT_ONCE).take_while(|job| {
+        bytes += job.payload.len();
+        bytes <= BYTES_AT_ONCE
+    });
+    fitting.count().max(1)
+}
 
 /// Stores jobs as available and returns the ids of those that are new: the others have the unique key of another job, or are
 /// of a slot that has its job.
 pub(crate) async fn insert(tx: &mut Tx, jobs: &[NewJob]) -> Result<Vec<JobId>, Error> {
     let mut stored = Vec::with_capacity(jobs.len());
-    for some in jobs.chunks(INSERTED_AT_ONCE) {
+    let mut rest = jobs;
+    while !rest.is_empty() {
+        let (some, others) = rest.split_at(first_batch(rest));
+        rest = others;
         let mut sql = tx.builder(
             "INSERT INTO jobs (id, tenant_id, lane, queue, name, version, payload, state, run_at, attempt, attempts_max, \
              timeout_ms, key, key_limit, unique_key, is_unique, unique_until, beat, cancel_requested, errors, \
@@ -321,6 +338,22 @@ pub(crate) async fn set_payload(tx: &mut Tx, id: JobId, payload: String) -> Resu
     Ok(changed == 1)
 }
 
+/// Writes what a leased job leaves for its next attempt; tells whether the lease still holds.
+pub(crate) async fn set_checkpoint(
+    tx: &mut Tx,
+    lease: super::claim::Lease,
+    checkpoint: String,
+) -> Result<bool, Error> {
+    let written = tx
+        .q("UPDATE jobs SET checkpoint = $1 WHERE id = $2 AND lease_token = $3 AND state = 'leased'")
+        .bind(checkpoint)
+        .bind(lease.id.as_uuid())
+        .bind(lease.token)
+        .run()
+        .await?;
+    Ok(written == 1)
+}
+
 /// Writes how far a leased job is; tells whether the lease still holds.
 pub(crate) async fn set_progress(
     tx: &mut Tx,
@@ -335,4 +368,58 @@ pub(crate) async fn set_progress(
         .run()
         .await?;
     Ok(written == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What stands in a column of JSON that nobody has checked.
+    fn any_text() -> impl Strategy<Value = Option<String>> {
+        let json = r#"(\{"percent":[0-9]{1,4},"note":(null|"[a-z]*")\}|\[\{"attempt":-?[0-9]{1,12}\}?\]|-?[0-9]{1,30}e?[0-9]*)"#;
+        proptest::option::of(prop_oneof![any::<String>(), json.prop_map(String::from)])
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_job_rows_are_shown_whatever_stands_in_them(
+            payload: String, progress in any_text(), checkpoint in any_text(), result in any_text(), errors in any_text(),
+            number: i64, text: String,
+        ) {
+            let row = |state: &str| JobRow {
+                id: Uuid::nil(),
+                tenant_id: None,
+                queue: text.clone(),
+                name: text.clone(),
+                version: number,
+                payload: payload.clone(),
+                state: state.to_owned(),
+                run_at: DateTime::UNIX_EPOCH,
+                attempt: number,
+                attempts_max: number,
+                key: None,
+                unique_key: None,
+                worker: None,
+                cancel_requested: false,
+                progress: progress.clone(),
+                checkpoint: checkpoint.clone(),
+                result: result.clone(),
+                errors: errors.clone().unwrap_or_default(),
+                traceparent: None,
+                schedule_id: None,
+                slot: None,
+                created_at: DateTime::UNIX_EPOCH,
+                claimed_at: None,
+                finished_at: None,
+            };
+            let record = JobRecord::try_from(row("completed")).unwrap();
+            if serde_json::from_str::<Value>(&payload).is_err() {
+                prop_assert_eq!(record.payload, Value::String(payload.clone()));
+            }
+            let is_state = text.parse::<State>().is_ok();
+            prop_assert_eq!(JobRecord::try_from(row(&text)).is_ok(), is_state);
+        }
+    }
 }

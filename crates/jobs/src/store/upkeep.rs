@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use stylobate_core::JobId;
-use stylobate_db::{Conn, Error, Sql, SqlBuilder, Tx};
+use stylobate_db::{Conn, Engine, Error, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
 use super::{claim::Lease, counts::Tally, jobs::small};
@@ -18,15 +18,45 @@ fn push_leases(sql: &mut SqlBuilder, leases: &[Lease]) {
     sql.push(")");
 }
 
-/// Says that the worker of `leases` lives. Returns those that it still has, and whether they have been called off.
-pub(crate) async fn beat(tx: &mut Tx, leases: &[Lease]) -> Result<Vec<(JobId, bool)>, Error> {
+/// A job that its worker still has.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(crate) struct Held {
+    pub(crate) id: Uuid,
+    /// Whether somebody has called it off.
+    pub(crate) is_cancelled: bool,
+    /// Whether the sign of life is written. Not so while a transaction has the row, as one that ends the job does until it
+    /// commits: nobody waits for that, least of all the other jobs of the worker.
+    pub(crate) is_beaten: bool,
+}
+
+/// Says that the worker of `leases` lives. Returns those that it still has.
+pub(crate) async fn beat(tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Held>, Error> {
     let mut held = Vec::with_capacity(leases.len());
     for some in leases.chunks(500) {
-        let mut sql = tx.builder("UPDATE jobs SET beat = beat + 1 WHERE state = 'leased' AND ");
-        push_leases(&mut sql, some);
-        sql.push(" RETURNING id, cancel_requested");
-        let rows: Vec<(Uuid, bool)> = tx.q_build(sql).all().await?;
-        held.extend(rows.into_iter().map(|(id, is_cancelled)| (JobId::from_uuid(id), is_cancelled)));
+        let sql = match tx.engine() {
+            Engine::Postgres => {
+                let mut sql = tx.builder(
+                    "WITH mine AS (SELECT id, cancel_requested FROM jobs WHERE state = 'leased' AND ",
+                );
+                push_leases(&mut sql, some);
+                sql.push("), free AS (SELECT id FROM jobs WHERE state = 'leased' AND ");
+                push_leases(&mut sql, some);
+                sql.push(
+                    " FOR UPDATE SKIP LOCKED), \
+                     beaten AS (UPDATE jobs SET beat = beat + 1 FROM free WHERE jobs.id = free.id RETURNING jobs.id) \
+                     SELECT mine.id, cancel_requested AS is_cancelled, beaten.id IS NOT NULL AS is_beaten \
+                     FROM mine LEFT JOIN beaten ON beaten.id = mine.id",
+                );
+                sql
+            }
+            Engine::Sqlite => {
+                let mut sql = tx.builder("UPDATE jobs SET beat = beat + 1 WHERE state = 'leased' AND ");
+                push_leases(&mut sql, some);
+                sql.push(" RETURNING id, cancel_requested AS is_cancelled, 1 AS is_beaten");
+                sql
+            }
+        };
+        held.extend(tx.q_build(sql).all::<Held>().await?);
     }
     Ok(held)
 }

@@ -31,6 +31,8 @@ pub(super) async fn fetch(
     let mut hints = worker.jobs.db.hints(WORK);
     let mut from = Uuid::nil();
     let (mut busy, mut healthy) = (false, true);
+    // Whether the round over the lanes that goes on began at the first one and has found nothing.
+    let mut idle = false;
     loop {
         let first = tokio::select! {
             biased;
@@ -59,11 +61,13 @@ pub(super) async fn fetch(
             _ => {}
         }
         healthy = taken.is_ok();
-        let (mut again, mut found) = (false, 0);
-        if let Ok(Taken { jobs, next, wrapped }) = taken {
-            found = jobs.len();
+        let mut rest = true;
+        busy = false;
+        if let Ok(Taken { jobs, next, at_end }) = taken {
+            busy = jobs.len() == wanted;
+            idle = jobs.is_empty() && (idle || from.is_nil());
+            rest = idle && at_end;
             from = next;
-            again = wrapped;
             let mut places: Vec<OwnedSemaphorePermit> = std::mem::take(&mut free);
             for job in jobs {
                 let Some(place) = places.pop() else { break };
@@ -77,8 +81,7 @@ pub(super) async fn fetch(
             }
         }
         drop(free);
-        busy = found == wanted;
-        if busy || again || found > 0 {
+        if !rest {
             continue;
         }
         // Jitter, so that workers that were started together do not look together.

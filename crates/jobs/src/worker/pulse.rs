@@ -6,6 +6,7 @@ use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
+use uuid::Uuid;
 
 use super::{Shared, WorkerOptions};
 use crate::{
@@ -100,17 +101,27 @@ fn tell(entry: &Entry, reason: Stop) {
 /// Says that the worker lives, and passes on to handlers that they should stop.
 pub(super) async fn keep(worker: Arc<Shared>) {
     let tick = worker.options.beat_every().min(Duration::from_secs(1));
+    // A lease is also over while the database does not answer.
+    let give_up = async {
+        loop {
+            tokio::time::sleep(tick).await;
+            give_up_lost(&worker);
+        }
+    };
+    tokio::join!(give_up, say(&worker, tick));
+}
+
+async fn say(worker: &Shared, tick: Duration) {
     let mut beat_at = Instant::now();
     let mut healthy = true;
     loop {
         tokio::time::sleep(tick).await;
-        give_up_lost(&worker);
         if worker.running.is_empty() {
             beat_at = Instant::now();
             continue;
         }
         let due = beat_at.elapsed() >= worker.options.beat_every();
-        let result = if due { beat(&worker).await } else { look_for_cancelled(&worker).await };
+        let result = if due { beat(worker).await } else { look_for_cancelled(worker).await };
         match &result {
             Ok(()) => {
                 if due {
@@ -149,14 +160,16 @@ async fn beat(worker: &Shared) -> Result<(), JobsError> {
     let asked = leases.clone();
     let beat = async move |tx: &mut Tx| Ok::<_, JobsError>(upkeep::beat(tx, &asked).await?);
     let held = worker.jobs.db.transact(Scope::Platform("prolong the leases of running jobs"), beat).await?;
-    let held: HashMap<_, _> = held.into_iter().collect();
+    let held: HashMap<Uuid, _> = held.into_iter().map(|held| (held.id, held)).collect();
     let mut running = worker.running.jobs.lock();
     for lease in leases {
         let Some(entry) = running.get_mut(&lease) else { continue };
-        match held.get(&lease.id) {
-            Some(is_cancelled) => {
-                entry.beaten_at = began;
-                if *is_cancelled {
+        match held.get(&lease.id.as_uuid()) {
+            Some(held) => {
+                if held.is_beaten {
+                    entry.beaten_at = began;
+                }
+                if held.is_cancelled {
                     tell(entry, Stop::Cancelled);
                 }
             }

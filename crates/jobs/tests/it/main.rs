@@ -8,6 +8,10 @@
     reason = "tests"
 )]
 
+mod ends;
+mod faults;
 mod queue;
+mod saga;
+mod turns;
 mod worker;
 mod world;

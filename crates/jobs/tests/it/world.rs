@@ -9,7 +9,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use stylobate_core::{JobId, RequestContext, SystemClock};
 use stylobate_db::{Db, Scope, Tx};
-use stylobate_jobs::{Attempt, Backoff, Failed, Job, Jobs, Registry, State, Unique, Worker, WorkerOptions};
+use stylobate_jobs::{
+    Attempt, Backoff, Failed, Job, Jobs, Registry, Retention, State, Unique, Watch, Worker, WorkerOptions,
+};
 use stylobate_testkit::TestDb;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -151,6 +153,19 @@ impl AtWork {
         let _ = self.stop.send(());
         self.task.await.unwrap();
     }
+
+    /// From now on it claims nothing, says nothing and writes nothing; its handlers still run, as those of a process that
+    /// has lost its database would.
+    pub(crate) fn kill(self) {
+        self.task.abort();
+    }
+}
+
+/// Asks for any job on the platform.
+pub(crate) async fn enqueue<J: Job>(world: &World, job: J) -> JobId {
+    let (jobs, job) = (world.jobs.clone(), Arc::new(job));
+    let enqueue = async move |tx: &mut Tx| jobs.enqueue(tx, &*job).await;
+    world.db().transact(PLATFORM, enqueue).await.unwrap().id
 }
 
 impl World {
@@ -184,6 +199,24 @@ impl World {
         let task = tokio::spawn(worker.run(async {
             let _ = stopped.await;
         }));
+        AtWork { stop, task }
+    }
+
+    /// Takes all leased jobs from their workers, as if these had not been heard of for long.
+    pub(crate) async fn take_away_jobs(&self) {
+        assert!(self.jobs.reclaim(&mut Watch::default(), Duration::ZERO).await.unwrap() > 0);
+    }
+
+    /// Takes jobs from silent workers, as one process of a deployment does.
+    pub(crate) fn keep_up(&self, lease: Duration) -> AtWork {
+        let (stop, stopped) = oneshot::channel();
+        let jobs = self.jobs.clone();
+        let task = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            jobs.keep_up(lease, Retention::FOREVER, stopped).await;
+        });
         AtWork { stop, task }
     }
 

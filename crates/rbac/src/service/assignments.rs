@@ -82,10 +82,11 @@ impl Rbac {
     /// Assigns a role of `owner` (`None`: a role of the platform) in a transaction that does more. Call
     /// [`ensure`](Self::ensure) after the commit to have it count at once.
     ///
-    /// In a transaction of a tenant's scope, what the caller has on the platform is taken from the present snapshot.
+    /// In a transaction of a tenant's scope only the platform itself assigns: what others have there is not seen.
     ///
     /// # Errors
-    /// As [`assign`](Self::assign); a role of another owner than `owner` is `PlatformOwned` or `NotFound`.
+    /// As [`assign`](Self::assign); a role of another owner than `owner` is `PlatformOwned` or `NotFound`;
+    /// [`RbacError::BeyondOwn`] for anybody but the platform in a transaction of a tenant's scope.
     pub async fn assign_in(
         &self,
         tx: &mut Tx,
@@ -103,8 +104,8 @@ impl Rbac {
     /// Changes when an assignment ends; `None` is never. One that has expired already can be renewed.
     ///
     /// # Errors
-    /// As [`assign_until`](Self::assign_until); [`RbacError::LastSuperAdministrator`]; [`RbacError::BeyondOwn`] also when
-    /// the role denies what the caller does not have, because ending it earlier gives that back.
+    /// As [`assign_until`](Self::assign_until) when it is to last longer, as [`unassign`](Self::unassign) when it is to end
+    /// sooner; [`RbacError::Invalid`] when `expires_at` is not in the future; [`RbacError::LastSuperAdministrator`].
     pub async fn update_assignment(
         &self,
         context: &RequestContext,
@@ -135,8 +136,17 @@ impl Rbac {
         let update = async move |tx: &mut Tx, change: &Change| -> Result<RoleAssignment, RbacError> {
             let before = change.assignment(tx, id).await?;
             let own = change.own(tx, &[before.role_id]).await?;
-            own.require_role(before.role_id, expires_at)?;
-            own.require_taking_role(before.role_id, before.expires_at)?;
+            let lasts_longer = match (expires_at, before.expires_at) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                (Some(end), Some(old)) => end > old,
+            };
+            if lasts_longer {
+                change.require_subject(tx, before.assignee).await?;
+                own.require_role(before.role_id, expires_at)?;
+            } else {
+                own.require_taking_role(before.role_id, before.expires_at)?;
+            }
             let after = RoleAssignment { expires_at, ..before.clone() };
             assignments::update(tx, &after).await?;
             change.audit(tx, "role.assign.update", ("role_assignment", id), Some(&before), Some(&after));

@@ -110,6 +110,10 @@ impl Change {
     ///
     /// Groups get no rules of the platform: whether an account is the platform's to manage is asked of its own rules.
     pub(super) async fn require_subject(&self, tx: &mut Tx, assignee: Assignee) -> Result<(), RbacError> {
+        if assignee.kind == AssigneeKind::Unreadable {
+            let message = "cannot be read: name the subject anew";
+            return Err(RbacError::Invalid { field: "assignee", code: "invalid", message });
+        }
         if self.owner.is_none() && assignee.kind == AssigneeKind::Group {
             let message = "cannot be a group: the platform makes rules for single subjects";
             return Err(RbacError::Invalid { field: "assignee", code: "invalid", message });

@@ -12,7 +12,7 @@ use stylobate_core::TenantId;
 use stylobate_db::Scope;
 use tokio::time::Instant;
 
-use self::loads::{Loads, NotLoaded, Patience};
+use self::loads::{Loads, NotLoaded, Patience, WAIT_MAX};
 use super::{Rbac, problems::Problems};
 use crate::{
     Engine, Policy, PolicyUnavailable, RbacError,
@@ -84,6 +84,20 @@ impl Rbac {
     /// # Errors
     /// [`PolicyUnavailable`] when there is no policy at all and none can be read. An older one keeps serving.
     pub async fn ensure(&self, tenant: Option<TenantId>) -> Result<(), PolicyUnavailable> {
+        let all = self.ensure_all(tenant);
+        if self.serves(None) && (tenant.is_none() || self.serves(tenant)) {
+            // The loads go on: they are tasks of their own.
+            return tokio::time::timeout(WAIT_MAX, all).await.unwrap_or(Ok(()));
+        }
+        all.await
+    }
+
+    /// Whether there is a policy of `owner`, be it an old one.
+    fn serves(&self, owner: Option<TenantId>) -> bool {
+        self.engine.epoch(owner).is_some()
+    }
+
+    async fn ensure_all(&self, tenant: Option<TenantId>) -> Result<(), PolicyUnavailable> {
         self.ensure_one(None).await?;
         if tenant.is_some() {
             self.ensure_one(tenant).await?;
@@ -97,7 +111,7 @@ impl Rbac {
         if self.engine.is_current(owner) {
             return Ok(());
         }
-        let serves = self.engine.epoch(owner).is_some();
+        let serves = self.serves(owner);
         match self.freshness.loads.failure(owner) {
             Some(failed) if serves => {
                 if failed.is_due() {
@@ -109,9 +123,9 @@ impl Rbac {
             _ => {}
         }
         let patience = if serves { Patience::Short } else { Patience::Long };
-        let loaded = self.load_newer(owner, None, patience).await;
+        let loaded = self.load_newer(owner, patience).await;
         match loaded {
-            Err(error) if self.engine.epoch(owner).is_none() => Err(PolicyUnavailable(Box::new(error))),
+            Err(error) if !self.serves(owner) => Err(PolicyUnavailable(Box::new(error))),
             _ => Ok(()),
         }
     }
@@ -129,17 +143,21 @@ impl Rbac {
         at_least: i64,
     ) -> Result<(), PolicyUnavailable> {
         if self.has_reached(tenant, at_least) {
+            // What is newer counts too, if it can be had soon.
+            return self.ensure(tenant).await;
+        }
+        let met = tokio::time::timeout(DEMAND_WAIT, self.meet_demand(tenant)).await;
+        // What is older than the newest, but not than the demand, answers it.
+        if self.has_reached(tenant, at_least) {
             return Ok(());
         }
-        let unavailable = |error: Box<dyn StdError + Send + Sync>| Err(PolicyUnavailable(error));
-        match tokio::time::timeout(DEMAND_WAIT, self.meet_demand(tenant)).await {
-            Ok(Ok(())) if self.has_reached(tenant, at_least) => Ok(()),
+        match met {
             Ok(Ok(())) => {
                 let newest = self.engine.epoch(tenant).unwrap_or_default();
-                unavailable(Box::new(Behind { demanded: at_least, newest }))
+                Err(PolicyUnavailable(Box::new(Behind { demanded: at_least, newest })))
             }
             Ok(Err(error)) => Err(error),
-            Err(_) => unavailable(Box::new(TooSlow)),
+            Err(_) => Err(PolicyUnavailable(Box::new(TooSlow))),
         }
     }
 
@@ -150,22 +168,22 @@ impl Rbac {
             Ok::<_, RbacError>([(None, platform), (tenant, epochs::find(&mut reader, tenant).await?)])
         };
         for (owner, epoch) in in_database.await.map_err(|error| PolicyUnavailable(Box::new(error)))? {
-            self.engine.note_epoch(owner, epoch);
+            self.freshness.note(&self.engine, owner, epoch);
         }
         for owner in [None, tenant, None] {
             let failed = self.freshness.loads.failure(owner).filter(|failed| !failed.is_due());
             let loaded = match failed {
                 Some(failed) if !self.engine.is_current(owner) => Err(NotLoaded::from(failed)),
-                _ => self.load_newer(owner, None, Patience::Long).await,
+                _ => self.load_newer(owner, Patience::Long).await,
             };
             loaded.map_err(|error| PolicyUnavailable(Box::new(error)))?;
         }
         Ok(())
     }
 
-    /// Whether what serves is the newest this process knows of, and no older than `at_least`.
+    /// Whether what serves is no older than `at_least`, and of the platform the newest this process knows of.
     pub(super) fn has_reached(&self, tenant: Option<TenantId>, at_least: i64) -> bool {
-        self.is_current(tenant) && self.engine.epoch(tenant).is_some_and(|epoch| epoch >= at_least)
+        self.engine.is_current(None) && self.engine.epoch(tenant).is_some_and(|epoch| epoch >= at_least)
     }
 
     pub(super) fn is_current(&self, tenant: Option<TenantId>) -> bool {
@@ -176,11 +194,11 @@ impl Rbac {
     /// unloaded.
     pub(super) async fn settle(&self, owner: Option<TenantId>) {
         // A load under way may have read from before the change, so it counts as one that somebody asked for.
-        if self.engine.epoch(owner).is_none() && !self.freshness.loads.is_running(owner) {
+        if !self.serves(owner) && !self.freshness.loads.is_running(owner) {
             return;
         }
         for owner in [owner, None] {
-            if let Err(error) = self.load_newer(owner, None, Patience::Long).await {
+            if let Err(error) = self.load_newer(owner, Patience::Long).await {
                 let error: &dyn StdError = &error;
                 tracing::warn!(error, "the access policy could not be loaded after a change");
             }
@@ -197,7 +215,7 @@ impl Rbac {
             // Of the same moment as the rows: whoever has seen this epoch of the tenant is never answered by an older
             // policy of the platform than its changes were made under.
             let platform = epochs::find(&mut tx, None).await?;
-            self.engine.note_epoch(None, platform);
+            self.freshness.note(&self.engine, None, platform);
         }
         tx.rollback().await?;
 

@@ -1,12 +1,12 @@
 use stylobate_core::{Page, PermissionId, RequestContext, RoleId, RolePermissionId, TenantId};
 use stylobate_db::Tx;
 
-use super::{Rbac, change::Change, require_owner, scope_of};
+use super::{Rbac, change::Change, gives_everything, require_owner, scope_of};
 use crate::{
     Effect, GrantRule, Permission, RbacError, RolePermission, RolePermissionQuery, Written,
     key::is_pattern,
     model,
-    store::{Visible, grants, permissions},
+    store::{Visible, grants, permissions, roles},
 };
 
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_permission" };
@@ -152,7 +152,8 @@ impl Rbac {
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`];
     /// [`RbacError::BeyondOwn`] when the role denied the permission and the caller does not have it, and for the
-    /// platform's roles also when it allowed it.
+    /// platform's roles and a tenant's role of all permissions also when it allowed it: nobody would be left to give back
+    /// what was taken from that one.
     pub async fn detach(
         &self,
         context: &RequestContext,
@@ -183,10 +184,7 @@ impl Rbac {
             };
             let link = found.ok_or(NOT_FOUND)?;
             require_owner(link.tenant_id, owner)?;
-            if link.effect == Effect::Deny || owner.is_none() {
-                let own = change.own(tx, &[]).await?;
-                own.require_claims([own.denied(link.permission_id)])?;
-            }
+            change.require_may_detach(tx, &link).await?;
             grants::delete(tx, &link).await?;
             let target = ("role_permission", link.id);
             change.audit(tx, "role.perm.revoke", target, Some(&link), None::<&RolePermission>);
@@ -225,5 +223,27 @@ impl Rbac {
         let page = grants::list(&mut tx, Visible { tenant: owner, platform_too: true }, query).await?;
         tx.rollback().await?;
         Ok(page)
+    }
+}
+
+impl Change {
+    /// Refuses to detach what the caller does not have, where that gives something back or nobody could.
+    pub(super) async fn require_may_detach(
+        &self,
+        tx: &mut Tx,
+        link: &RolePermission,
+    ) -> Result<(), RbacError> {
+        let is_free = match (link.effect, self.owner) {
+            (Effect::Deny, _) | (_, None) => false,
+            (Effect::Allow, Some(_)) => {
+                let role = roles::find(tx, self.owner, link.role_id).await?;
+                role.is_none_or(|role| !gives_everything(self.rbac.catalogue(), &role))
+            }
+        };
+        if is_free {
+            return Ok(());
+        }
+        let own = self.own(tx, &[]).await?;
+        own.require_claims([own.denied(link.permission_id)])
     }
 }

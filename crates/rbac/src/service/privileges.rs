@@ -134,8 +134,9 @@ impl Own {
 }
 
 impl Rbac {
-    /// Refuses when the platform has given `assignee` a role or made a rule for it and the caller has no role there: whoever changes the e-mail
-    /// address of an account, or removes it, has power over everything that it may do. For transactions of platform scope.
+    /// Refuses when the platform has given `assignee` a role or made a rule for it and the caller has no role there: whoever
+    /// changes the e-mail address of an account, or removes it, has power over everything that it may do. For transactions
+    /// of platform scope.
     ///
     /// # Errors
     /// [`RbacError::PlatformOwned`].
@@ -256,20 +257,9 @@ impl Rbac {
         Ok(Standing(Arc::new(Rules::of(self.catalogue(), &policy, assignee, self.now()))))
     }
 
-    /// What the present snapshot says about it, for transactions that began elsewhere.
-    fn standing_as_compiled(&self, principal: &Principal) -> Rules {
-        if !self.engine.holds_platform_role(principal) {
-            return Rules::default();
-        }
-        let Some(assignee) = Assignee::of(&principal.subject) else { return Rules::default() };
-        let effective = self.engine.effective(None, assignee);
-        let always = effective.into_iter().filter(|permission| !permission.is_conditional);
-        Rules::allowing(self.catalogue(), always.map(|permission| permission.key))
-    }
-
     /// The caller's own rights in the policy of `owner`, as the rows say under the lock of its epoch; `roles` are those that
-    /// will be asked about. Without `standing`,
-    /// what the platform gives is taken from its rows where the transaction sees them, otherwise from the snapshot.
+    /// will be asked about. Without `standing`, what the platform gives and denies is taken from its rows; a transaction that
+    /// does not see them is refused.
     pub(super) async fn own(
         &self,
         tx: &mut Tx,
@@ -310,7 +300,7 @@ impl Rbac {
                 let platform = policy::load_of(tx, None, Some(assignee), &[]).await?;
                 Arc::new(Rules::of(&own.catalogue, &platform, assignee, self.now()))
             }
-            None => Arc::new(self.standing_as_compiled(principal)),
+            None => return Err(RbacError::BeyondOwn),
         };
         Ok(own)
     }

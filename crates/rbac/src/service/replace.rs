@@ -5,7 +5,7 @@ use stylobate_db::Tx;
 
 use super::{Rbac, change::Change, require_owner};
 use crate::{
-    Assignee, Effect, RbacError, RoleAssignment, RolePermission, Written,
+    Assignee, RbacError, RoleAssignment, RolePermission, Written,
     store::{assignments, grants},
 };
 
@@ -37,10 +37,8 @@ impl Rbac {
             }
             change.rbac.owned_role(tx, owner, after.role_id).await?;
             change.rbac.permission_to_rule_on(tx, owner, after.permission_id).await?;
+            change.require_may_detach(tx, &before).await?;
             let own = change.own(tx, &[]).await?;
-            if before.effect == Effect::Deny || owner.is_none() {
-                own.require_claims([own.denied(before.permission_id)])?;
-            }
             own.require_claims([own.claim(after.permission_id, after.effect, after.condition.clone())])?;
             grants::delete(tx, &before).await?;
             grants::insert(tx, &after).await?;

@@ -3,10 +3,11 @@ use std::collections::HashMap;
 use stylobate_core::{Page, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
-use super::{Rbac, change::Change, is_declared_role, privileges::Own, require_owner, scope_of};
+use super::{
+    Rbac, change::Change, gives_everything, is_declared_role, privileges::Own, require_owner, scope_of,
+};
 use crate::{
-    AssignedRole, Assignee, NewRole, RbacError, Role, RoleAssignment, RoleDef, RoleGrants, RoleQuery,
-    RoleUpdate, Written, model,
+    AssignedRole, Assignee, NewRole, RbacError, Role, RoleAssignment, RoleQuery, RoleUpdate, Written, model,
     store::{Visible, assignments, roles},
 };
 
@@ -214,12 +215,9 @@ impl Change {
     /// platform gives the caller as much: in the tenant nobody would be left who could switch it on again.
     fn require_may_switch_off(&self, role: &Role, own: &Own) -> Result<(), RbacError> {
         let catalogue = self.rbac.catalogue();
-        let gives_everything = |declared: &RoleDef| {
-            matches!(declared.grants, RoleGrants::AllTenant) && role.name.eq_ignore_ascii_case(declared.name)
-        };
         let is_kept = match self.owner {
             None => is_declared_role(catalogue, None, &role.name),
-            Some(_) => catalogue.roles().iter().any(gives_everything) && !own.has_role_from_platform(role.id),
+            Some(_) => gives_everything(catalogue, role) && !own.has_role_from_platform(role.id),
         };
         if is_kept { Err(RbacError::Declared) } else { Ok(()) }
     }

@@ -58,8 +58,9 @@ impl Rbac {
         if owner.is_none() {
             self.seed_permissions(tx, &mut added).await?;
         }
+        let known = permissions::platform_keys(tx).await?;
         let known: HashMap<String, PermissionId> =
-            permissions::platform_keys(tx).await?.into_iter().map(|(id, key)| (key, id)).collect();
+            known.into_iter().filter_map(|(id, key)| Some((key, id?))).collect();
         let declared = self.catalogue().roles().iter();
         for role in declared.filter(|role| role.is_platform == owner.is_none()) {
             self.seed_role(tx, owner, role, &known, &mut added).await?;
@@ -118,6 +119,12 @@ impl Rbac {
             self.bump_once(tx, owner, added).await?;
             // Asked again under the lock: another process may have been first.
             role = roles::find_by_name(tx, owner, declared.name).await?.map(|role| role.id);
+        }
+        if role.is_none() && roles::is_name_taken(tx, owner, declared.name).await? {
+            // Everything else is set up: who has damaged one row must not keep the program from starting.
+            let (tenant, role) = (owner.map(|id| id.to_string()), declared.name);
+            tracing::error!(tenant, role, "the row of a declared role is damaged; the role is not set up");
+            return Ok(());
         }
         let (role, is_new) = match role {
             Some(role) => (role, false),

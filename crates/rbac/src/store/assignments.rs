@@ -4,7 +4,7 @@ use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 
 use super::{
     Visible,
-    columns::{End, Id, Said, end, shown_assignee},
+    columns::{End, Id, Said, Time, end, shown_assignee},
     is_of, readable_ids, tenant_uuid, total,
 };
 use crate::{Assignee, AssigneeKind, AssignmentQuery, Effect, RbacError, RoleAssignment};
@@ -16,7 +16,7 @@ struct AssignmentRow {
     subject_kind: Said<AssigneeKind>,
     subject_id: Id,
     role_id: Id,
-    assigned_at: DateTime<Utc>,
+    assigned_at: Time,
     expires_at: End,
 }
 
@@ -27,7 +27,7 @@ impl From<AssignmentRow> for RoleAssignment {
             tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
             assignee: shown_assignee(&row.subject_kind, row.subject_id),
             role_id: row.role_id.or_nil().into(),
-            assigned_at: row.assigned_at,
+            assigned_at: row.assigned_at.or_epoch(),
             // Who has a role until nobody knows when has it no longer.
             expires_at: end(Effect::Allow, row.expires_at),
         }
@@ -247,7 +247,7 @@ pub(crate) async fn list(
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<AssignmentRow>().await?;
-    let page = keyset.page(rows, |row| (KeysetKey::Time(row.assigned_at), row.id.or_nil()));
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.assigned_at.or_epoch()), row.id.or_nil()));
     let total = if query.with_total { Some(total(conn, "role_assignments", filters).await?) } else { None };
     Ok(Page { items: all(page.items), next_cursor: page.next_cursor, total })
 }

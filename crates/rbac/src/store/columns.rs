@@ -18,12 +18,26 @@ pub(crate) struct Said<T>(pub(crate) Option<T>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Time(pub(crate) Option<DateTime<Utc>>);
 
+impl Time {
+    /// The time, or the beginning of all: for what is shown and decides nothing.
+    pub(crate) fn or_epoch(self) -> DateTime<Utc> {
+        self.0.unwrap_or_default()
+    }
+}
+
 /// When a rule ends, if ever.
 pub(crate) type End = Option<Time>;
 
 /// A text that is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unreadable;
+
+impl<T: Default> Said<T> {
+    /// The value, or an empty one: for what is shown and decides nothing.
+    pub(crate) fn or_empty(self) -> T {
+        self.0.unwrap_or_default()
+    }
+}
 
 impl Id {
     /// The id, or the one that nothing has.

@@ -1,10 +1,9 @@
-use chrono::{DateTime, Utc};
 use stylobate_core::{Page, PermissionId, RoleId, RolePermissionId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 
 use super::{
     Visible,
-    columns::{Id, Said, rule},
+    columns::{Id, Said, Time, rule},
     readable_ids, tenant_uuid, total,
 };
 use crate::{Condition, Effect, RbacError, RolePermission, RolePermissionQuery, model::condition_text};
@@ -17,7 +16,7 @@ struct GrantRow {
     permission_id: Id,
     effect: Said<Effect>,
     condition: Option<Said<Condition>>,
-    created_at: DateTime<Utc>,
+    created_at: Time,
 }
 
 impl From<GrantRow> for RolePermission {
@@ -30,7 +29,7 @@ impl From<GrantRow> for RolePermission {
             permission_id: row.permission_id.or_nil().into(),
             effect,
             condition,
-            created_at: row.created_at,
+            created_at: row.created_at.or_epoch(),
         }
     }
 }
@@ -173,7 +172,7 @@ pub(crate) async fn list(
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<GrantRow>().await?;
-    let mut page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id.or_nil()));
+    let mut page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at.or_epoch()), row.id.or_nil()));
     if query.with_total {
         page.total = Some(total(conn, "role_permissions", filters).await?);
     }

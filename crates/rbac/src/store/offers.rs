@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::{PermissionId, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
-use uuid::Uuid;
 
+use super::columns::Id;
 use crate::RbacError;
 
 /// How many rows one statement writes: four values each, and engines bound the values of a statement.
@@ -13,9 +13,9 @@ pub(crate) async fn of_role(conn: &mut Conn, role: RoleId) -> Result<Vec<Permiss
     let rows = conn
         .q("SELECT permission_id FROM permission_offers WHERE role_id = $1")
         .bind(role.as_uuid())
-        .all::<(Uuid,)>()
+        .all::<(Id,)>()
         .await?;
-    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+    Ok(rows.into_iter().filter_map(|(Id(id),)| id.map(PermissionId::from)).collect())
 }
 
 /// Remembers that these were given to `role` of `tenant`.

@@ -1,10 +1,9 @@
-use chrono::{DateTime, Utc};
 use stylobate_core::{OverrideId, Page, PermissionId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 
 use super::{
     Visible,
-    columns::{End, Id, Said, end, rule, shown_assignee},
+    columns::{End, Id, Said, Time, end, rule, shown_assignee},
     is_of, owners, readable_ids, tenant_uuid, total,
 };
 use crate::{
@@ -21,8 +20,8 @@ struct OverrideRow {
     effect: Said<Effect>,
     condition: Option<Said<Condition>>,
     expires_at: End,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+    created_at: Time,
+    updated_at: Time,
 }
 
 impl From<OverrideRow> for Override {
@@ -36,8 +35,8 @@ impl From<OverrideRow> for Override {
             effect,
             condition,
             expires_at: end(effect, row.expires_at),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
+            created_at: row.created_at.or_epoch(),
+            updated_at: row.updated_at.or_epoch(),
         }
     }
 }
@@ -179,7 +178,7 @@ pub(crate) async fn list(
     filters(&mut sql);
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<OverrideRow>().await?;
-    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id.or_nil()));
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at.or_epoch()), row.id.or_nil()));
     let total =
         if query.with_total { Some(total(conn, "permission_overrides", filters).await?) } else { None };
     let items = page.items.into_iter().map(Override::from).collect();

@@ -1,26 +1,27 @@
-use chrono::{DateTime, Utc};
 use stylobate_core::{RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
-use uuid::Uuid;
 
-use super::tenant_uuid;
+use super::{
+    columns::{Id, Time},
+    tenant_uuid,
+};
 use crate::{RbacError, RoleParent};
 
 #[derive(sqlx::FromRow)]
 struct ParentRow {
-    tenant_id: Option<Uuid>,
-    role_id: Uuid,
-    parent_id: Uuid,
-    created_at: DateTime<Utc>,
+    tenant_id: Option<Id>,
+    role_id: Id,
+    parent_id: Id,
+    created_at: Time,
 }
 
 impl From<ParentRow> for RoleParent {
     fn from(row: ParentRow) -> Self {
         Self {
-            tenant_id: row.tenant_id.map(TenantId::from),
-            role_id: row.role_id.into(),
-            parent_id: row.parent_id.into(),
-            created_at: row.created_at,
+            tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
+            role_id: row.role_id.or_nil().into(),
+            parent_id: row.parent_id.or_nil().into(),
+            created_at: row.created_at.or_epoch(),
         }
     }
 }
@@ -37,7 +38,7 @@ pub(crate) async fn insert(tx: &mut Tx, link: &RoleParent) -> Result<(), RbacErr
     Ok(())
 }
 
-/// Every link of exactly this owner: heir first, then parent.
+/// Every link of exactly this owner that can be read: heir first, then parent.
 pub(crate) async fn of_owner(
     conn: &mut Conn,
     owner: Option<TenantId>,
@@ -48,11 +49,11 @@ pub(crate) async fn of_owner(
         }
         None => conn.q("SELECT role_id, parent_id FROM role_parents WHERE tenant_id IS NULL"),
     };
-    let rows = query.all::<(Uuid, Uuid)>().await?;
-    Ok(rows.into_iter().map(|(role, parent)| (role.into(), parent.into())).collect())
+    let rows = query.all::<(Id, Id)>().await?;
+    Ok(rows.into_iter().filter_map(|(Id(role), Id(parent))| Some((role?.into(), parent?.into()))).collect())
 }
 
-/// The links from `role` to its parents, oldest first.
+/// The links from `role` to its parents that can be read, oldest first.
 pub(crate) async fn of_role(
     conn: &mut Conn,
     tenant: Option<TenantId>,
@@ -65,7 +66,7 @@ pub(crate) async fn of_role(
         .bind(tenant_uuid(tenant))
         .all::<ParentRow>()
         .await?;
-    Ok(rows.into_iter().map(RoleParent::from).collect())
+    Ok(rows.into_iter().filter(|row| row.parent_id.0.is_some()).map(RoleParent::from).collect())
 }
 
 pub(crate) async fn find(

@@ -1,34 +1,36 @@
-use chrono::{DateTime, Utc};
 use stylobate_core::{Page, PermissionId, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
-use uuid::Uuid;
 
-use super::{Visible, contains, tenant_uuid, total};
+use super::{
+    Visible,
+    columns::{Id, Said, Time},
+    contains, readable_ids, tenant_uuid, total,
+};
 use crate::{Permission, PermissionOrder, PermissionQuery, RbacError};
 
 #[derive(sqlx::FromRow)]
 struct PermissionRow {
-    id: Uuid,
-    tenant_id: Option<Uuid>,
-    key: String,
-    description: Option<String>,
+    id: Id,
+    tenant_id: Option<Id>,
+    key: Said<String>,
+    description: Option<Said<String>>,
     is_active: bool,
     version: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+    created_at: Time,
+    updated_at: Time,
 }
 
 impl From<PermissionRow> for Permission {
     fn from(row: PermissionRow) -> Self {
         Self {
-            id: row.id.into(),
-            tenant_id: row.tenant_id.map(TenantId::from),
-            key: row.key,
-            description: row.description,
+            id: row.id.or_nil().into(),
+            tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
+            key: row.key.or_empty(),
+            description: row.description.map(Said::or_empty),
             is_active: row.is_active,
             version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
+            created_at: row.created_at.or_epoch(),
+            updated_at: row.updated_at.or_epoch(),
         }
     }
 }
@@ -66,11 +68,11 @@ pub(crate) async fn find(
     Ok(row.map(Permission::from))
 }
 
-/// The ids and keys of the platform's permissions.
-pub(crate) async fn platform_keys(conn: &mut Conn) -> Result<Vec<(PermissionId, String)>, RbacError> {
-    let rows =
-        conn.q("SELECT id, key FROM permissions WHERE tenant_id IS NULL").all::<(Uuid, String)>().await?;
-    Ok(rows.into_iter().map(|(id, key)| (id.into(), key)).collect())
+/// The keys of the platform's permissions, as far as they can be read, and which ids they have.
+pub(crate) async fn platform_keys(conn: &mut Conn) -> Result<Vec<(Option<PermissionId>, String)>, RbacError> {
+    let rows = conn.q("SELECT id, key FROM permissions WHERE tenant_id IS NULL");
+    let rows = rows.all::<(Id, Said<String>)>().await?;
+    Ok(rows.into_iter().filter_map(|(Id(id), Said(key))| Some((id.map(PermissionId::from), key?))).collect())
 }
 
 /// Whether the platform has a permission with this key.
@@ -78,7 +80,7 @@ pub(crate) async fn platform_has(conn: &mut Conn, key: &str) -> Result<bool, Rba
     let found = conn
         .q("SELECT id FROM permissions WHERE tenant_id IS NULL AND key = $1")
         .bind(key.to_owned())
-        .scalar_opt::<Uuid>()
+        .scalar_opt::<Id>()
         .await?;
     Ok(found.is_some())
 }
@@ -120,7 +122,7 @@ pub(crate) async fn is_denied_anywhere(conn: &mut Conn, id: PermissionId) -> Res
             UNION ALL SELECT id FROM permission_overrides WHERE permission_id = $1 AND effect <> 'allow'
             UNION ALL SELECT id FROM acl_entries WHERE permission_id = $1 AND effect <> 'allow' LIMIT 1")
         .bind(id.as_uuid())
-        .scalar_opt::<Uuid>()
+        .scalar_opt::<Id>()
         .await?;
     Ok(found.is_some())
 }
@@ -141,6 +143,7 @@ pub(crate) async fn list(
     let filters = |sql: &mut SqlBuilder| {
         sql.push(" WHERE ");
         visible.push(sql, "permissions.tenant_id");
+        readable_ids(sql);
         if let Some(is_active) = query.is_active {
             sql.push(" AND is_active = ").value(is_active);
         }
@@ -160,8 +163,8 @@ pub(crate) async fn list(
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<PermissionRow>().await?;
     let mut page = keyset.page(rows, |row| match query.order_by {
-        PermissionOrder::Key => (KeysetKey::Text(row.key.clone()), row.id),
-        PermissionOrder::CreatedAt => (KeysetKey::Time(row.created_at), row.id),
+        PermissionOrder::Key => (KeysetKey::Text(row.key.clone().or_empty()), row.id.or_nil()),
+        PermissionOrder::CreatedAt => (KeysetKey::Time(row.created_at.or_epoch()), row.id.or_nil()),
     });
     if query.with_total {
         page.total = Some(total(conn, "permissions", filters).await?);

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use stylobate_core::{RoleId, TenantId};
 use stylobate_db::Conn;
@@ -25,10 +25,18 @@ pub(crate) struct Rows {
 pub(crate) async fn load(conn: &mut Conn, owner: Option<TenantId>) -> Result<Rows, RbacError> {
     let mut rows = load_frame(conn, owner).await?;
     load_grants(conn, owner, &mut rows).await?;
-    load_assignments(conn, owner, &mut rows).await?;
+    let endless = load_assignments(conn, owner, &mut rows).await?;
     load_overrides(conn, owner, &mut rows).await?;
     load_acls(conn, owner, &mut rows).await?;
+    rows.keep_denials(endless);
     Ok(rows)
+}
+
+/// An assignment of which it cannot be read when it ends.
+struct Endless {
+    id: Id,
+    assignee: Assignee,
+    role: RoleId,
 }
 
 /// The part of it that says what one subject has, and what `roles` give: short, however many rules there are. Rules that no
@@ -171,6 +179,30 @@ async fn load_frame(conn: &mut Conn, owner: Option<TenantId>) -> Result<Rows, Rb
     Ok(rows)
 }
 
+impl Rows {
+    /// What the roles of these assignments deny stays denied, as by rules about the subject itself.
+    fn keep_denials(&mut self, endless: Vec<Endless>) {
+        let policy = &mut self.policy;
+        let mut denials: HashMap<RoleId, Vec<PolicyGrant>> = HashMap::new();
+        for Endless { id, assignee, role } in endless {
+            let denied = denials.entry(role).or_insert_with(|| {
+                let roles = above(policy, role, true);
+                let denies =
+                    |grant: &&PolicyGrant| grant.effect == Effect::Deny && roles.contains(&grant.role);
+                policy.grants.iter().filter(denies).cloned().collect()
+            });
+            policy.overrides.extend(denied.iter().map(|grant| PolicyOverride {
+                id: id.or_nil().into(),
+                assignee,
+                permission: grant.permission,
+                effect: Effect::Deny,
+                condition: grant.condition.clone(),
+                expires_at: None,
+            }));
+        }
+    }
+}
+
 type GrantRow = (Id, Id, Id, Said<Effect>, Option<Said<Condition>>);
 
 impl Rows {
@@ -209,7 +241,7 @@ async fn load_assignments(
     conn: &mut Conn,
     owner: Option<TenantId>,
     rows: &mut Rows,
-) -> Result<(), RbacError> {
+) -> Result<Vec<Endless>, RbacError> {
     let query = match owner {
         Some(tenant) => conn
             .q("SELECT id, subject_kind, subject_id, role_id, expires_at FROM role_assignments WHERE tenant_id = $1")
@@ -220,6 +252,7 @@ async fn load_assignments(
     };
     let found = query.all::<(Id, Said<AssigneeKind>, Id, Id, End)>().await?;
     rows.policy.assignments.reserve(found.len());
+    let mut endless = Vec::new();
     for (id, kind, subject, role, end) in found {
         let end = read_end(end);
         let mut damage = Damage::of(rows, "role_assignments", id);
@@ -227,12 +260,16 @@ async fn load_assignments(
         damage.unless(subject.0.is_some(), "subject_id");
         damage.unless(role.0.is_some(), "role_id");
         damage.unless(end.is_ok(), "expires_at");
-        if let (Some(assignee), Id(Some(role)), Ok(expires_at)) = (assignee(&kind, subject), role, end) {
-            let role = role.into();
-            rows.policy.assignments.push(PolicyAssignment { assignee, role, expires_at });
+        let (Some(assignee), Id(Some(role))) = (assignee(&kind, subject), role) else { continue };
+        let role = role.into();
+        match end {
+            Ok(expires_at) => {
+                rows.policy.assignments.push(PolicyAssignment { assignee, role, expires_at });
+            }
+            Err(_) => endless.push(Endless { id, assignee, role }),
         }
     }
-    Ok(())
+    Ok(endless)
 }
 
 async fn load_overrides(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) -> Result<(), RbacError> {

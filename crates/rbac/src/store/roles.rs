@@ -1,36 +1,37 @@
-use chrono::{DateTime, Utc};
 use stylobate_core::{Page, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 use uuid::Uuid;
 
-#[cfg(feature = "casbin")]
-use super::columns::Said;
-use super::{Visible, contains, tenant_uuid, total};
+use super::{
+    Visible,
+    columns::{Id, Said, Time},
+    contains, readable_ids, tenant_uuid, total,
+};
 use crate::{Assignee, RbacError, Role, RoleOrder, RoleQuery};
 
 #[derive(sqlx::FromRow)]
 struct RoleRow {
-    id: Uuid,
-    tenant_id: Option<Uuid>,
-    name: String,
-    description: Option<String>,
+    id: Id,
+    tenant_id: Option<Id>,
+    name: Said<String>,
+    description: Option<Said<String>>,
     is_active: bool,
     version: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+    created_at: Time,
+    updated_at: Time,
 }
 
 impl From<RoleRow> for Role {
     fn from(row: RoleRow) -> Self {
         Self {
-            id: row.id.into(),
-            tenant_id: row.tenant_id.map(TenantId::from),
-            name: row.name,
-            description: row.description,
+            id: row.id.or_nil().into(),
+            tenant_id: row.tenant_id.map(|id| id.or_nil().into()),
+            name: row.name.or_empty(),
+            description: row.description.map(Said::or_empty),
             is_active: row.is_active,
             version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
+            created_at: row.created_at.or_epoch(),
+            updated_at: row.updated_at.or_epoch(),
         }
     }
 }
@@ -90,7 +91,26 @@ pub(crate) async fn find_by_name(
                 WHERE name_key = $1 AND tenant_id IS NULL")
             .bind(name_key(name)),
     };
-    Ok(query.opt::<RoleRow>().await?.map(Role::from))
+    // A row without an id is none that anything could be given to.
+    Ok(query.opt::<RoleRow>().await?.filter(|row| row.id.0.is_some()).map(Role::from))
+}
+
+/// Whether `owner` has a row of that name, be it one that nothing else can be read of.
+pub(crate) async fn is_name_taken(
+    conn: &mut Conn,
+    owner: Option<TenantId>,
+    name: &str,
+) -> Result<bool, RbacError> {
+    let rows = match owner {
+        Some(tenant) => conn
+            .q("SELECT count(*) FROM roles WHERE name_key = $1 AND tenant_id = $2")
+            .bind(name_key(name))
+            .bind(tenant.as_uuid()),
+        None => conn
+            .q("SELECT count(*) FROM roles WHERE name_key = $1 AND tenant_id IS NULL")
+            .bind(name_key(name)),
+    };
+    Ok(rows.scalar::<i64>().await? > 0)
 }
 
 /// The names of these roles, as far as they can be read.
@@ -152,6 +172,7 @@ pub(crate) async fn list(
     let filters = |sql: &mut SqlBuilder| {
         sql.push(" WHERE ");
         visible.push(sql, "roles.tenant_id");
+        readable_ids(sql);
         if let Some(is_active) = query.is_active {
             sql.push(" AND is_active = ").value(is_active);
         }
@@ -172,8 +193,10 @@ pub(crate) async fn list(
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<RoleRow>().await?;
     let mut page = keyset.page(rows, |row| match query.order_by {
-        RoleOrder::Name => (KeysetKey::Text(name_key(&row.name)), row.id),
-        RoleOrder::CreatedAt => (KeysetKey::Time(row.created_at), row.id),
+        RoleOrder::Name => {
+            (KeysetKey::Text(name_key(row.name.0.as_deref().unwrap_or_default())), row.id.or_nil())
+        }
+        RoleOrder::CreatedAt => (KeysetKey::Time(row.created_at.or_epoch()), row.id.or_nil()),
     });
     if query.with_total {
         page.total = Some(total(conn, "roles", filters).await?);

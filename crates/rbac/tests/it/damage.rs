@@ -1,11 +1,11 @@
 //! Rows that somebody has damaged in the database: each costs its own rule and nothing else.
 
 use chrono::DateTime;
-use stylobate_core::{PermissionId, Principal};
+use stylobate_core::{PermissionId, Principal, RequestContext};
 use stylobate_db::{ConstraintKind, Error, Scope, Sql};
 use stylobate_rbac::{
-    AclQuery, AssigneeKind, AssignmentQuery, Authorizer as _, Condition, Effect, NewAclEntry, NewOverride,
-    OverrideQuery, PolicyProblem, Resource, RolePermissionQuery,
+    AclQuery, AssigneeKind, AssignmentQuery, Authorizer as _, Condition, Effect, GrantRule, NewAclEntry,
+    NewOverride, OverrideQuery, PermissionQuery, PolicyProblem, Resource, RolePermissionQuery, RoleQuery,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -335,6 +335,14 @@ async fn rows_that_cannot_be_read_give_nothing_and_the_rest_works() {
     world.rbac.list_assignments(&context, &AssignmentQuery::default()).await.unwrap();
     world.rbac.overrides(&context, &OverrideQuery::default()).await.unwrap();
     world.rbac.list_role_permissions(&context, &RolePermissionQuery::default()).await.unwrap();
+    let roles = world.rbac.list_roles(&context, &RoleQuery::default()).await.unwrap().items;
+    assert!(roles.iter().any(|one| one.id == role) && !roles.iter().any(|one| one.name == "lost"));
+    let query = PermissionQuery { search: Some("own.".into()), ..PermissionQuery::default() };
+    let permissions = world.rbac.list_permissions(&context, &query).await.unwrap().items;
+    assert!(permissions.iter().all(|one| one.id != own_b), "one has no id");
+    world.rbac.parents_of(&context, heir).await.unwrap();
+    world.rbac.add_parent(&context, heir, guest).await.unwrap();
+    world.rbac.seed(&RequestContext::system("test"), Some(world.a)).await.unwrap();
     let listed = world.rbac.acl_entries(&context, &AclQuery::default()).await.unwrap().items;
     assert_eq!(listed.len(), 3, "one has no id");
     for id in &entries[..3] {
@@ -511,3 +519,39 @@ async fn an_end_beyond_the_calendar_is_refused_by_postgresql() {
         );
     }
 }
+
+async fn what_a_role_denies_stays_denied_when_its_end_cannot_be_read(db: TestDb) {
+    // A11
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let (parent, role) = (world.role("parent").await.id, world.role_with("worker", "user.read").await.id);
+    let (update, delete) = (world.permission("user.update").await, world.permission("user.delete").await);
+    let deny = GrantRule { effect: Effect::Deny, condition: None };
+    let owner = GrantRule { effect: Effect::Deny, condition: Some(Condition::Owner {}) };
+    world.rbac.attach_rule(&context, parent, update, deny).await.unwrap();
+    world.rbac.attach_rule(&context, role, delete, owner).await.unwrap();
+    world.rbac.add_parent(&context, role, parent).await.unwrap();
+    world.rbac.assign(&context, person, role).await.unwrap();
+    for (name, key) in [("writer", "user.update"), ("remover", "user.delete")] {
+        let other = world.role_with(name, key).await.id;
+        world.rbac.assign(&context, person, other).await.unwrap();
+    }
+    lift_end_checks(&world.db).await;
+    let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+    let damage = Sql::Per {
+        pg: "UPDATE role_assignments SET expires_at = 'infinity' WHERE role_id = $1",
+        lite: "UPDATE role_assignments SET expires_at = 'tomorrow' WHERE role_id = $1",
+    };
+    assert_eq!(tx.q(damage).bind(role.as_uuid()).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let other = rbac(stylobate_db::Db::clone(&world.db), &world.clock);
+    other.ensure(Some(world.a)).await.unwrap();
+    let principal = Principal::person(person).in_tenant(world.a);
+    assert!(!other.check(&principal, "user.read").is_allowed(), "what it allowed is over");
+    assert_eq!(other.check(&principal, "user.update").reason.code(), "denied_by_override");
+    let own = Resource::new("person", "1").owned_by(person);
+    assert_eq!(other.check_on(&principal, "user.delete", &own).reason.code(), "denied_by_override");
+    let of_others = Resource::new("person", "2").owned_by(world.person());
+    assert!(other.check_on(&principal, "user.delete", &of_others).is_allowed());
+}
+both_engines!(what_a_role_denies_stays_denied_when_its_end_cannot_be_read, SETS);

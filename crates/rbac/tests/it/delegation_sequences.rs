@@ -206,11 +206,21 @@ impl Case {
                 let mut new =
                     NewAclEntry::new(("doc", dice.one(&["1", "2"])), person, permission, dice.effect());
                 new.expires_at = dice.end(now);
-                rbac.set_acl_entry(context, new).await.map(|_| Call::Takes)
+                let is_same = |one: &stylobate_rbac::AclEntry| {
+                    one.resource_id == new.resource_id
+                        && one.assignee == new.assignee
+                        && one.permission_id == permission
+                };
+                let found = rbac.acl_entries(context, &AclQuery::default()).await?.items;
+                let is_new = !found.iter().any(is_same);
+                let set = rbac.set_acl_entry(context, new).await;
+                set.map(|_| if is_new { Call::Makes } else { Call::Takes })
             }
             13 | 14 => {
-                let update = RoleUpdate { is_active: Some(dice.below(3) > 0), ..RoleUpdate::default() };
-                rbac.update_role(context, role, update).await.map(|_| Call::Takes)
+                let is_on = dice.below(3) > 0;
+                let update = RoleUpdate { is_active: Some(is_on), ..RoleUpdate::default() };
+                let updated = rbac.update_role(context, role, update).await;
+                updated.map(|_| if is_on { Call::Makes } else { Call::Takes })
             }
             15 => {
                 // Patterns and own names may be switched off and on, and renamed to other patterns.

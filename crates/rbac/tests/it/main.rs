@@ -23,6 +23,7 @@ mod platform_rules;
 mod assignments;
 #[cfg(feature = "sql")]
 mod damage;
+mod damage_beside;
 #[cfg(feature = "sql")]
 mod delegation;
 #[cfg(feature = "sql")]

@@ -5,7 +5,7 @@ use stylobate_core::{Clock as _, GroupId, Principal, RequestContext, RoleId};
 use stylobate_db::{Scope, Tx};
 use stylobate_rbac::{
     AclQuery, AssignmentQuery, Authorizer as _, Condition, Effect, GrantRule, NewAclEntry, NewOverride,
-    OverrideQuery, RbacError, Resource, RoleUpdate,
+    OverrideQuery, RbacError, Resource, RolePermissionQuery, RoleQuery, RoleUpdate,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -284,6 +284,62 @@ async fn who_has_a_role_for_a_time_hands_it_out_for_no_longer(db: TestDb) {
     assert_eq!(late.unwrap_err().code(), "beyond_own_permissions");
 }
 both_engines!(who_has_a_role_for_a_time_hands_it_out_for_no_longer, SETS);
+
+async fn who_may_take_a_role_may_end_it_sooner(db: TestDb) {
+    // A11
+    let world = World::new(db).await;
+    let (admin, person) = (world.in_a(), world.person());
+    let nobody = world.person_in(world.person(), world.a);
+    let now = world.clock.now();
+    let hours = |hours| Some(now + TimeDelta::hours(hours));
+    let role = world.role_with("guest", "user.read").await.id;
+    let held = world.rbac.assign_until(&admin, person, role, hours(3)).await.unwrap().value.id;
+    let sooner = world.rbac.update_assignment(&nobody, held, hours(2)).await.unwrap().value;
+    assert_eq!(sooner.expires_at, hours(2));
+    for longer in [hours(3), None] {
+        let refused = world.rbac.update_assignment(&nobody, held, longer).await.unwrap_err();
+        assert_eq!(refused.code(), "beyond_own_permissions");
+    }
+    // Not where that gives something back.
+    let denied = world.permission("user.delete").await;
+    let rule = GrantRule { effect: Effect::Deny, condition: None };
+    world.rbac.attach_rule(&admin, role, denied, rule).await.unwrap();
+    let refused = world.rbac.update_assignment(&nobody, held, hours(1)).await.unwrap_err();
+    assert_eq!(refused.code(), "beyond_own_permissions");
+}
+both_engines!(who_may_take_a_role_may_end_it_sooner, SETS);
+
+async fn the_role_of_all_permissions_is_emptied_by_nobody_who_has_less(db: TestDb) {
+    // A11: in the tenant nobody would be left to give it back.
+    let world = World::new(db).await;
+    let (admin, clerk) = (world.in_a(), world.person());
+    let asking = world.person_in(clerk, world.a);
+    let (read, update) = (world.permission("user.read").await, world.permission("user.update").await);
+    let desk = world.role_with("desk", "user.read").await.id;
+    world.rbac.assign(&admin, clerk, desk).await.unwrap();
+    let roles = world.rbac.list_roles(&admin, &RoleQuery::default()).await.unwrap().items;
+    let all = roles.iter().find(|role| role.name == "admin").unwrap().id;
+    let query = RolePermissionQuery {
+        role_id: Some(all),
+        permission_id: Some(update),
+        ..RolePermissionQuery::default()
+    };
+    let link = world.rbac.list_role_permissions(&admin, &query).await.unwrap().items[0].id;
+    let answers = [
+        world.rbac.detach(&asking, all, update).await.map(drop),
+        world.rbac.delete_role_permission(&asking, link).await.map(drop),
+        world.rbac.replace_role_permission(&asking, link, Some(desk), None).await.map(drop),
+        world.rbac.replace_role_permission(&asking, link, None, Some(read)).await.map(drop),
+    ];
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().code(), "beyond_own_permissions");
+    }
+    world.rbac.detach(&asking, all, read).await.unwrap();
+    // Other roles lose what their own people cannot give back either.
+    let other = world.role_with("other", "user.update").await.id;
+    world.rbac.detach(&asking, other, update).await.unwrap();
+}
+both_engines!(the_role_of_all_permissions_is_emptied_by_nobody_who_has_less, SETS);
 
 async fn a_denial_is_lifted_by_whom_it_does_not_hit(db: TestDb) {
     // A11: taking a denial away is giving.

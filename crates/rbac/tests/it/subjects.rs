@@ -1,9 +1,9 @@
 //! What the program knows about subjects: who is a member, and who can sign in.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use stylobate_core::{BoxFuture, PersonId, Principal, RequestContext, TenantId};
-use stylobate_db::{Error, Migration, Scope, Tx};
+use stylobate_core::{BoxFuture, Clock as _, PersonId, Principal, RequestContext, TenantId};
+use stylobate_db::{Engine, Error, Migration, Scope, Tx};
 use stylobate_rbac::{
     Assignee, AssignmentQuery, Effect, MIGRATIONS, NewAclEntry, NewOverride, Rbac, RbacError,
     SubjectDirectory, Written,
@@ -120,12 +120,37 @@ async fn rules_are_made_for_members_only(db: TestDb) {
         assert!(matches!(answer, Err(RbacError::NotFound { entity: "subject" })), "{answer:?}");
     }
     rbac.replace_assignment(&context, own.id, None, Some(other)).await.unwrap();
+    // Who is no member any more keeps what they have until it ends; it is ended sooner, and not renewed.
+    let gone = member(&world).await;
+    let hours = |hours| Some(world.clock.now() + chrono::TimeDelta::hours(hours));
+    let held = rbac.assign_until(&context, gone, role, hours(2)).await.unwrap().value.id;
+    let mut tx = world.db.begin(Scope::Platform("test")).await.unwrap();
+    assert_eq!(tx.q("DELETE FROM people WHERE id = $1").bind(gone.as_uuid()).run().await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    rbac.update_assignment(&context, held, hours(1)).await.unwrap();
+    assert_eq!(code(rbac.update_assignment(&context, held, hours(2)).await), Err("not_found"));
     // Somebody of the platform gives its roles to members of the tenant they act in; the platform itself to anybody.
     let root = world.person_in(super_administrator(&world).await, world.a);
     let platform = world.super_admin_role().await;
     assert_eq!(code(rbac.assign(&root, stranger, platform).await), Err("not_found"));
     rbac.assign(&root, known, platform).await.unwrap();
     rbac.assign(&RequestContext::system("test"), stranger, platform).await.unwrap();
+}
+
+/// Returns when a transaction waits for a lock of another. SQLite does not tell: there one writer at a time waits in the
+/// pool.
+async fn somebody_waits(db: &TestDb) {
+    if db.engine() == Engine::Sqlite {
+        return tokio::task::yield_now().await;
+    }
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN
+                   (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+    let seen = async {
+        while db.read().await.unwrap().q(waiting).scalar::<i64>().await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), seen).await.expect("somebody who waits");
 }
 
 both_engines!(who_leaves_at_the_same_time_gets_no_rule, SETS);
@@ -149,7 +174,8 @@ async fn who_leaves_at_the_same_time_gets_no_rule(db: TestDb) {
                 }
             }
         });
-        tokio::task::yield_now().await;
+        somebody_waits(&world.db).await;
+        assert!(!given.is_finished());
         tx.commit().await.unwrap();
         assert_eq!(given.await.unwrap(), Err("not_found"), "{kind}");
     }
@@ -212,7 +238,8 @@ async fn of_two_super_administrators_who_take_each_other_away_one_stays(db: Test
     disable(&rbac, &mut tx, bob).await.unwrap();
     let (taking, context) = (rbac.clone(), system.clone());
     let taken = tokio::spawn(async move { code(taking.unassign(&context, ada, role).await) });
-    tokio::task::yield_now().await;
+    somebody_waits(&world.db).await;
+    assert!(!taken.is_finished());
     tx.commit().await.unwrap();
     assert_eq!(taken.await.unwrap(), Err("last_super_administrator"));
     rbac.unassign(&system, bob, role).await.unwrap();

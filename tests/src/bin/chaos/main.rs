@@ -1,4 +1,4 @@
-//! `cargo xtask chaos auth db`: the promises about races and kills at full count. One verdict line per promise.
+//! `cargo xtask chaos auth db jobs`: the promises about races and kills at full count. One verdict line per promise.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +11,7 @@ use std::{env, process::ExitCode};
 
 mod auth;
 mod db;
+mod jobs;
 mod login;
 mod postgres;
 mod revocation;
@@ -18,7 +19,8 @@ mod revocation;
 #[tokio::main]
 async fn main() -> ExitCode {
     let named: Vec<String> = env::args().skip(1).collect();
-    let areas = if named.is_empty() { vec!["auth".to_owned(), "db".to_owned()] } else { named };
+    let areas =
+        if named.is_empty() { vec!["auth".to_owned(), "db".to_owned(), "jobs".to_owned()] } else { named };
     let seed = env::var("STYLOBATE_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
@@ -33,8 +35,9 @@ async fn main() -> ExitCode {
                 login::run(&mut verdicts).await;
             }
             "db" => db::run(&mut verdicts, seed).await,
+            "jobs" => jobs::run(&mut verdicts, seed).await,
             unknown => {
-                println!("FAIL {unknown}: there is no such area; there are auth, db");
+                println!("FAIL {unknown}: there is no such area; there are auth, db, jobs");
                 return ExitCode::FAILURE;
             }
         }

@@ -8,7 +8,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     super::Rbac,
-    loads::{NotLoaded, Patience},
+    loads::{NotLoaded, Patience, WAIT_MAX},
 };
 use crate::{
     PolicyUnavailable,
@@ -21,6 +21,9 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(400);
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// How many changed policies are loaded at a time: a large one must not hold up the others.
 const LOADS_AT_ONCE: usize = 4;
+/// How long a look waits for loads. What takes longer goes on, and the next look finds out: neither a large policy nor
+/// many may keep the changes of others from being seen.
+const LOOK_MAX: Duration = Duration::from_millis(200);
 /// How often all epochs are compared, whatever the database's count of changes says: a backup that was put back, or triggers
 /// that were switched off, may have it wrong.
 const COMPARE_ALL_EVERY: Duration = Duration::from_secs(60);
@@ -61,7 +64,7 @@ impl Rbac {
                 () = hints.next() => {}
                 () = tokio::time::sleep(FOLLOW_EVERY) => {}
             }
-            let looked = self.look(Patience::Look).await;
+            let looked = self.look(LOOK_MAX).await;
             // Said once per outage, not once per look.
             match &looked {
                 Err(error) if healthy => {
@@ -85,15 +88,12 @@ impl Rbac {
     /// [`PolicyUnavailable`] when the database cannot be asked, or one of several policies could not be loaded within two
     /// seconds.
     pub async fn follow(&self) -> Result<(), PolicyUnavailable> {
-        if self.look(Patience::Short).await? {
-            Ok(())
-        } else {
-            Err(PolicyUnavailable(Box::new(NotLoaded::Slow)))
-        }
+        if self.look(WAIT_MAX).await? { Ok(()) } else { Err(PolicyUnavailable(Box::new(NotLoaded::Slow))) }
     }
 
-    /// Looks once; tells whether everything that changed was loaded in time. What was not is found by the next look again.
-    async fn look(&self, patience: Patience) -> Result<bool, PolicyUnavailable> {
+    /// Looks once, and waits for loads at most until `most` is over; tells whether everything that changed was loaded by
+    /// then. What was not is found by the next look again, and loaded by requests before that.
+    async fn look(&self, most: Duration) -> Result<bool, PolicyUnavailable> {
         let started = Instant::now();
         let since = {
             let looked = self.freshness.looked.lock();
@@ -105,7 +105,7 @@ impl Rbac {
             self.changes(since).await.map_err(|error| PolicyUnavailable(Box::new(error)))?;
         // Marked first, so that guards ask for the new policy even while others are being loaded.
         for &(owner, epoch) in &changes.epochs {
-            self.engine.note_epoch(owner, epoch);
+            self.freshness.note(&self.engine, owner, epoch);
         }
         let (mut loads, mut result) = (JoinSet::new(), Ok(true));
         let mut changed = changes.epochs.into_iter();
@@ -114,14 +114,18 @@ impl Rbac {
                 && let Some((owner, epoch)) = changed.next()
             {
                 let rbac = self.clone();
-                loads.spawn(async move { rbac.load_newer(owner, Some(epoch), patience).await });
+                loads.spawn(async move { rbac.load_epoch(owner, epoch, Patience::Long).await });
             }
-            match loads.join_next().await {
-                None => break,
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(NotLoaded::Slow))) => result = result.map(|_| false),
-                Some(Ok(Err(error))) => result = Err(PolicyUnavailable(Box::new(error))),
-                Some(Err(error)) => result = Err(PolicyUnavailable(Box::new(error))),
+            match tokio::time::timeout_at(started + most, loads.join_next()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(Ok(())))) => {}
+                Ok(Some(Ok(Err(error)))) => result = Err(PolicyUnavailable(Box::new(error))),
+                Ok(Some(Err(error))) => result = Err(PolicyUnavailable(Box::new(error))),
+                // The loads go on: they are tasks of their own.
+                Err(_) => {
+                    result = result.map(|_| false);
+                    break;
+                }
             }
         }
         if let Ok(true) = result {

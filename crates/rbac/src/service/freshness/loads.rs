@@ -10,9 +10,7 @@ use super::super::Rbac;
 use crate::{Engine, RbacError};
 
 /// How long whoever asks waits for a load while an older policy could answer.
-const WAIT_MAX: Duration = Duration::from_secs(2);
-/// How long a look for changes waits for a load: a large policy must not keep the changes of others from being seen.
-const LOOK_MAX: Duration = Duration::from_millis(200);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How soon after a load that failed a request may begin the next one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// From how many policies on those are forgotten whose loads failed longer ago than that.
@@ -67,8 +65,6 @@ struct GivenUp;
 /// How long to wait for a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// As a look that comes again.
-    Look,
     /// As a request that an older policy could answer.
     Short,
     /// As long as the database takes.
@@ -112,7 +108,6 @@ impl Load {
     async fn wait(mut self, patience: Patience) -> bool {
         // An error is the sender's end, which is what is waited for.
         let most = match patience {
-            Patience::Look => LOOK_MAX,
             Patience::Short => WAIT_MAX,
             Patience::Long => {
                 let _ = self.ended.changed().await;
@@ -171,14 +166,15 @@ impl Rbac {
         self.join_load(owner);
     }
 
-    fn join_load(&self, owner: Option<TenantId>) -> Load {
+    /// The load of the policy of `owner` that is under way, or a new one; tells whether it is new.
+    fn join_load(&self, owner: Option<TenantId>) -> (Load, bool) {
         let (sender, ended) = watch::channel(());
         let load = Load { began: Instant::now(), ended };
         {
             let mut states = self.freshness.loads.0.lock();
             let state = states.entry(owner).or_default();
             if let Some(running) = &state.running {
-                return running.load.clone();
+                return (running.load.clone(), false);
             }
             state.running = Some(Running { load: load.clone(), noted: 0 });
         }
@@ -189,30 +185,48 @@ impl Rbac {
             ending.outcome = ending.rbac.load(owner).await;
             drop(ending);
         });
-        load
+        (load, true)
     }
 
-    /// Loads the policy of `owner` until what serves is the newest this process knows of, or that of `wanted`.
+    /// Loads the policy of `owner`, unless what serves is the newest that this process knows of.
     pub(super) async fn load_newer(
         &self,
         owner: Option<TenantId>,
-        wanted: Option<i64>,
         patience: Patience,
     ) -> Result<(), NotLoaded> {
-        // A load that was under way may have read from before what is wanted; the one after it has not.
-        for _ in 0..2 {
-            let is_there = match wanted {
-                None => self.engine.is_current(owner),
-                Some(epoch) => self.engine.epoch(owner) == Some(epoch),
-            };
-            if is_there {
-                break;
-            }
-            if !self.join_load(owner).wait(patience).await {
+        self.load_unless(owner, patience, || self.engine.is_current(owner)).await
+    }
+
+    /// Loads the policy of `owner`, unless what serves is of `epoch`, be that a smaller one: the database may be a backup.
+    pub(super) async fn load_epoch(
+        &self,
+        owner: Option<TenantId>,
+        epoch: i64,
+        patience: Patience,
+    ) -> Result<(), NotLoaded> {
+        if let Some(failed) = self.freshness.loads.failure(owner).filter(|failed| !failed.is_due()) {
+            return Err(failed.into());
+        }
+        self.load_unless(owner, patience, || self.engine.epoch(owner) == Some(epoch)).await
+    }
+
+    async fn load_unless(
+        &self,
+        owner: Option<TenantId>,
+        patience: Patience,
+        is_there: impl Fn() -> bool,
+    ) -> Result<(), NotLoaded> {
+        while !is_there() {
+            let (load, is_new) = self.join_load(owner);
+            if !load.wait(patience).await {
                 return Err(NotLoaded::Slow);
             }
             if let Some(failed) = self.freshness.loads.failure(owner) {
                 return Err(failed.into());
+            }
+            // A load that was under way may have read from before what is wanted; one that began here has not.
+            if is_new {
+                break;
             }
         }
         Ok(())

@@ -1,0 +1,56 @@
+//! A30: workers are killed and frozen, and PostgreSQL under them; no job is lost and none completes twice.
+
+use std::time::Duration;
+
+use stylobate_tests::{
+    Engine,
+    job_chaos::{JobChaos, JobReport},
+    schedule_chaos::ScheduleChaos,
+};
+
+use crate::{Verdicts, postgres::KillablePostgres, rounds};
+
+/// So many kills, about half as many freezes and pauses, and more than 10,000 jobs.
+const KILLS: u32 = 200;
+const JOBS_PER_ROUND: u32 = 50;
+
+/// Two years, so that clocks are put on and back four times.
+const DAYS: i64 = 730;
+
+pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let report = ScheduleChaos { engine, days: DAYS, seed }.run().await;
+        let name = format!("each slot once, three schedulers on {engine:?} (A30)");
+        verdicts.add(report.problems.is_empty(), &name, &report.to_string());
+    }
+    let kills = rounds(KILLS).max(1);
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let chaos = JobChaos { engine, kills, jobs_per_round: JOBS_PER_ROUND, seed };
+        let report = match engine {
+            Engine::Sqlite => chaos.run(async |_| false).await,
+            Engine::Postgres => {
+                let database = KillablePostgres::from_environment();
+                chaos.run(async |round| restarted(&database, round).await).await
+            }
+        };
+        verdicts.add(is_kept(&report), &format!("jobs under kills on {engine:?} (A30)"), &report.to_string());
+    }
+}
+
+/// PostgreSQL itself is killed every fifty rounds, and comes back after a while.
+async fn restarted(database: &KillablePostgres, round: u32) -> bool {
+    if round % 50 != 25 {
+        return false;
+    }
+    database.kill();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    database.start().await;
+    true
+}
+
+/// A full run in which no result came late would prove nothing about late results.
+fn is_kept(report: &JobReport) -> bool {
+    report.is_sound()
+        && report.is_prompt()
+        && (report.freezes < 10 || (report.findings.late > 0 && report.findings.reclaims > 0))
+}
