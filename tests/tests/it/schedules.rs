@@ -11,7 +11,8 @@ stylobate_tests::both_engines!(
     a_schedule_is_made_run_edited_and_removed,
     schedules_are_refused_field_by_field,
     what_is_overdue_is_told,
-    a_scheduler_follows_where_the_server_does_not
+    a_scheduler_follows_where_the_server_does_not,
+    a_key_that_has_signed_for_long_is_replaced_ahead
 );
 
 const STANDING: [(&str, &str); 3] = [
@@ -197,6 +198,29 @@ async fn what_is_overdue_is_told(engine: Engine) {
     assert_eq!(refreshed["enqueued"], 1, "{refreshed}");
     let status = admin.get("/scheduler/status").await.expect(200);
     assert_eq!(status["overdue"], json!([]));
+}
+
+/// A7
+async fn a_key_that_has_signed_for_long_is_replaced_ahead(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let admin = app.administrator().await;
+    let check = task(&admin, STANDING[0].0).await;
+    let path = format!("/scheduler/tasks/{}/enqueue", check["id"].as_str().unwrap());
+    let found = async || {
+        let enqueued = admin.post(&path, Value::Null).await.expect(202);
+        reached(&admin, enqueued["job_id"].as_str().unwrap(), "completed").await["result"].clone()
+    };
+    assert_eq!(found().await, "young");
+    let past = match engine {
+        Engine::Sqlite => "strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', '-91 days')",
+        Engine::Postgres => "now() - interval '91 days'",
+    };
+    app.place.sql(&format!("UPDATE signing_keys SET created_at = {past}, not_before = {past}")).await;
+    assert_eq!(found().await, "rotated");
+    let shown = admin.get("/.well-known/jwks.json").await.expect(200)["keys"].as_array().unwrap().len();
+    assert_eq!(shown, 2, "published, and the old one signs on");
+    assert_eq!(found().await, "rotating");
+    admin.get("/auth/me").await.expect(200);
 }
 
 /// On PostgreSQL a scheduler runs beside the server; SQLite has one process alone.
