@@ -346,7 +346,8 @@ impl World<'_> {
             errors: None,
             more_attempts: i64::from(step == Step::Release),
         };
-        let write = async move |tx: &mut Tx| Ok::<_, JobsError>(finish(tx, &[ended.clone()], now).await?);
+        let write =
+            async move |tx: &mut Tx| Ok::<_, JobsError>(finish(tx, std::slice::from_ref(&ended), now).await?);
         self.db.transact(SCOPE, write).await.unwrap() == [lease]
     }
 
@@ -391,7 +392,9 @@ impl World<'_> {
         let leases: Vec<Lease> = held_leases.chain(self.lost.iter().copied()).collect();
         let beat = async move |tx: &mut Tx| Ok::<_, JobsError>(upkeep::beat(tx, &leases).await?);
         let beaten = self.db.transact(SCOPE, beat).await.unwrap();
-        assert_eq!(beaten.into_iter().collect::<BTreeMap<_, _>>(), held);
+        assert!(beaten.iter().all(|one| one.is_beaten));
+        let beaten = beaten.into_iter().map(|one| (JobId::from_uuid(one.id), one.is_cancelled));
+        assert_eq!(beaten.collect::<BTreeMap<_, _>>(), held);
     }
 
     async fn cancel(&mut self, which: usize) {

@@ -92,7 +92,10 @@ impl Jobs {
                     pruned_at = Some(Instant::now());
                 }
                 if looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
-                    result = result.and(self.report_overdue(&mut overdue).await);
+                    // Not at the first look: a scheduler that begins with this process catches up first.
+                    if looked_at.is_some() {
+                        result = result.and(self.report_overdue(&mut overdue).await);
+                    }
                     #[cfg(feature = "metrics")]
                     {
                         result = result.and(self.measure().await);

@@ -18,6 +18,15 @@ use crate::{
 /// Methods that take a context act for the tenant of its principal: another tenant's schedules are as if missing. A principal
 /// without tenant acts on all, and makes schedules of the platform. Whether the caller may do so at all is decided before, and
 /// so is which kinds of job a tenant may have run.
+///
+/// 1. Each slot is decided on once, by whichever scheduler moves the schedule on first; its job is stored in the same
+///    transaction. A slot never has two jobs.
+/// 2. A clock that is put on makes slots come early, and those it jumps over count as missed; one that is put back makes nothing
+///    come again, and the next slot waits until the clock shows it.
+/// 3. One process at least must [`run`](Self::run). Where none does, or none knows the kind of job, schedules are
+///    [`overdue`](Self::overdue): those who [keep the queue up](Jobs::keep_up) say so in the log, and the metrics do.
+/// 4. The payload is checked against the kind of job when the schedule is written. A program that knows an older version of the
+///    kind leaves the schedule to others.
 #[derive(Clone, Debug)]
 pub struct Schedules {
     pub(super) jobs: Jobs,
@@ -107,8 +116,8 @@ impl Schedules {
         Ok(page)
     }
 
-    /// Edits a schedule, if `version` is `None` or the one it has. Schedulers know within a second. Slots that are due when
-    /// something else than the timing is edited run by the edit.
+    /// Edits a schedule, if `version` is `None` or the one it has. Schedulers know within a second. Slots that are due meanwhile
+    /// run as edited, and not at all after an edit of the timing.
     ///
     /// # Errors
     /// [`JobsError::NotFound`]; [`JobsError::Conflict`] when it has another version; else as [`create`](Self::create).

@@ -10,8 +10,14 @@
 
 mod ends;
 mod faults;
+#[cfg(feature = "metrics")]
+mod measures;
+mod plan;
 mod queue;
 mod saga;
+mod schedule_model;
+mod schedules;
+mod ticks;
 mod turns;
 mod worker;
 mod world;
