@@ -31,8 +31,8 @@ pub use record::{AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, PAYLO
 pub use registry::Registry;
 pub use saga::Saga;
 pub use schedule::{
-    CatchUp, NewSchedule, ON_TIME, Overdue, Overlap, Schedule, ScheduleChange, ScheduleCounts, ScheduleQuery,
-    Schedules, Ticked, Ticks, Timing, tick,
+    CatchUp, NewSchedule, ON_TIME, Overdue, Overlap, Schedule, ScheduleChange, ScheduleCounts,
+    ScheduleHealth, ScheduleQuery, Schedules, Ticked, Ticks, Timing, tick,
 };
 pub use schema::MIGRATIONS;
 pub use service::{Jobs, Request};

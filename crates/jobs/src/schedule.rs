@@ -1,5 +1,6 @@
 //! When to ask for jobs.
 
+mod health;
 mod scheduler;
 mod service;
 mod timing;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stylobate_core::{JobId, PageLimit, ScheduleId, TenantId};
 
+pub use health::ScheduleHealth;
 pub use service::Schedules;
 pub use timing::{CatchUp, ON_TIME, Overlap, Ticks, Timing, tick};
 

@@ -77,8 +77,17 @@ impl Platform {
         self.shutdown().spawn(async move { worker.run(draining.cancelled()).await });
     }
 
-    /// Takes jobs from workers that are gone and keeps the counts short, in the background and until the service ends: what one
-    /// process must do, and any number may. [`work`](Self::work) does it too; calling it again does nothing.
+    /// Asks for the jobs of schedules when their time has come, in the background and until the service ends: what one process
+    /// must do, and any number may. Call it once.
+    pub fn follow_schedules(&self) {
+        self.keep_up_jobs();
+        let (schedules, draining) = (self.schedules().clone(), self.shutdown().token());
+        self.shutdown().spawn(async move { schedules.run(draining.cancelled()).await });
+    }
+
+    /// Takes jobs from workers that are gone, keeps the counts short and says in the log when schedules are overdue, in the
+    /// background and until the service ends: what one process must do, and any number may. [`work`](Self::work) and
+    /// [`follow_schedules`](Self::follow_schedules) do it too; calling it again does nothing.
     pub fn keep_up_jobs(&self) {
         if self.parts.keeps_up.swap(true, Ordering::AcqRel) {
             return;

@@ -8,7 +8,7 @@ use stylobate_audit::AuditLog;
 use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
 use stylobate_core::{AuditSink, Clock, RequestContext, SystemClock, TenantId};
 use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
-use stylobate_jobs::{Jobs, Registry};
+use stylobate_jobs::{Jobs, Registry, ScheduleHealth, Schedules};
 #[cfg(feature = "metrics")]
 use stylobate_observability::{Build, Metrics};
 use stylobate_observability::{HealthRegistry, Shutdown};
@@ -51,6 +51,7 @@ pub(crate) struct Parts {
     audit_sink: Arc<dyn AuditSink>,
     jobs: Jobs,
     kinds: Registry,
+    schedules: Schedules,
     pub(crate) sweeps_by_jobs: bool,
     pub(crate) keeps_up: AtomicBool,
     health: Arc<HealthRegistry>,
@@ -156,6 +157,12 @@ impl Platform {
     #[must_use]
     pub fn kinds(&self) -> &Registry {
         &self.parts.kinds
+    }
+
+    /// The schedules of background jobs.
+    #[must_use]
+    pub fn schedules(&self) -> &Schedules {
+        &self.parts.schedules
     }
 
     /// Whether the service can do its work.
@@ -320,15 +327,18 @@ impl PlatformBuilder {
             audit_sink: &audit_sink,
             jobs: &jobs,
         });
+        let schedules = Schedules::new(jobs.clone(), kinds.clone());
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)
-            .register(Arc::new(DatabaseHealth::new(db.clone())));
+            .register(Arc::new(DatabaseHealth::new(db.clone())))
+            .register(Arc::new(ScheduleHealth::new(schedules.clone())));
         #[cfg(feature = "metrics")]
         let metrics = {
             let metrics =
                 Metrics::new(Build { service: "stylobate", version: crate::VERSION }, clock.as_ref())?;
             auth.hasher().observe(&metrics.meter("stylobate-auth"));
             rbac.observe(&metrics.meter("stylobate-rbac"));
+            jobs.observe(&metrics.meter("stylobate-jobs"));
             Arc::new(metrics)
         };
         let parts = Parts {
@@ -347,6 +357,7 @@ impl PlatformBuilder {
             audit_sink,
             jobs,
             kinds,
+            schedules,
             sweeps_by_jobs,
             keeps_up: AtomicBool::new(false),
             shutdown,

@@ -31,6 +31,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {
     settings.bind_address = listener.local_addr()?;
     let platform = platform(settings).await?;
     platform.shutdown().on_signals().map_err(StartError::from)?;
+    jobs::make_standing(&platform).await?;
     let app = platform.router(router::routes(&platform), paths())?;
     let base = base_url(&platform);
     say(&format!("listening on http://{}", platform.settings().bind_address))?;
@@ -41,6 +42,9 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {
     platform.keep_up_jobs();
     if platform.settings().worker_in_server {
         platform.work();
+    }
+    if platform.settings().scheduler_in_server {
+        platform.follow_schedules();
     }
     serve_connections(listener, app, platform.shutdown()).await;
     platform.end().await;
@@ -53,6 +57,18 @@ pub(crate) async fn work(settings: Settings) -> Result<(), Failed> {
     platform.shutdown().on_signals().map_err(StartError::from)?;
     platform.work();
     say("working on jobs")?;
+    platform.shutdown().draining().await;
+    platform.end().await;
+    Ok(())
+}
+
+/// Asks for the jobs of schedules when their time has come, until a signal arrives.
+pub(crate) async fn schedule(settings: Settings) -> Result<(), Failed> {
+    let platform = platform(settings).await?;
+    platform.shutdown().on_signals().map_err(StartError::from)?;
+    jobs::make_standing(&platform).await?;
+    platform.follow_schedules();
+    say("following schedules")?;
     platform.shutdown().draining().await;
     platform.end().await;
     Ok(())

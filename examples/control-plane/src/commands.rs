@@ -38,6 +38,8 @@ enum Command {
     Serve,
     /// Works on background jobs; beside servers on PostgreSQL, as many as wanted.
     Worker,
+    /// Asks for the jobs of schedules when their time has come; beside servers on PostgreSQL, one or more.
+    Scheduler,
     /// Brings the database to the newest version, or to the one named.
     Migrate(Migrate),
     /// Makes an administrator of the whole platform, also of the person who has this username and e-mail address already.
@@ -145,12 +147,14 @@ struct SeedAdmin {
 pub(crate) enum Failed {
     #[error(transparent)]
     Start(StartError),
-    #[error("another server or worker uses this SQLite database")]
+    #[error("another server, worker or scheduler uses this SQLite database")]
     SqliteSingleServer,
     #[error("the file `.env` has a line that is not `NAME=value`")]
     EnvironmentFile,
     #[error("the database did not do it")]
     Db(#[from] stylobate::db::Error),
+    #[error("the schedules that are always there could not be made")]
+    Schedules(#[from] stylobate::jobs::JobsError),
     #[error("the keys could not be changed")]
     Keys(#[from] KeyError),
     #[error(
@@ -180,6 +184,7 @@ impl Failed {
             Self::SqliteSingleServer => "sqlite_single_server",
             Self::EnvironmentFile => "environment_file",
             Self::Db(error) => error.code(),
+            Self::Schedules(error) => error.code(),
             Self::Keys(error) => error.code(),
             Self::KeysFromOperator => "keys_from_operator",
             Self::Refused(code, _) => code,
@@ -218,6 +223,10 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
         Command::Worker => {
             let _lock = begin(&settings)?;
             app::work(settings).await
+        }
+        Command::Scheduler => {
+            let _lock = begin(&settings)?;
+            app::schedule(settings).await
         }
         Command::Migrate(arguments) => migrate_database(settings, arguments).await,
         Command::Createsuperuser(arguments) => create_superuser(settings, arguments).await,

@@ -4,23 +4,30 @@ mod kinds;
 mod model;
 mod queues;
 mod routes;
+mod standing;
+mod task_model;
+mod tasks;
+
+use std::time::Duration;
 
 use stylobate::{
     Platform,
     core::{Principal, Problem, RequestContext},
     endpoints::Routes,
-    jobs::{Jobs, Registry},
+    jobs::{Jobs, Registry, Schedules},
     middleware::ApiResult,
     rbac::{Authorizer as _, Rbac},
 };
 
 pub(crate) use kinds::fill;
+pub(crate) use standing::make_standing;
 
 /// What the handlers of this room work with.
 #[derive(Clone)]
 struct Work {
     jobs: Jobs,
     kinds: Registry,
+    schedules: Schedules,
     rbac: Rbac,
 }
 
@@ -28,13 +35,17 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
     let work = Work {
         jobs: platform.jobs().clone(),
         kinds: platform.kinds().clone(),
+        schedules: platform.schedules().clone(),
         rbac: platform.rbac().clone(),
     };
-    routes::routes(&work).and(queues::routes(&work))
+    routes::routes(&work).and(queues::routes(&work)).and(tasks::routes(&work))
 }
 
 /// What lets somebody see and steer the jobs of the platform and of every organisation.
 const EVERYWHERE: &str = "platform.jobs.manage";
+
+/// After how long the probes and the log say that a schedule is overdue.
+const OVERDUE_AFTER: Duration = Duration::from_secs(60);
 
 /// In whose name somebody asks about jobs.
 struct Asker {

@@ -9,3 +9,11 @@ pub(crate) enum ByCreation {
     #[default]
     CreatedAt,
 }
+
+/// What a list is ordered by that has one order alone: `name`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ByName {
+    #[default]
+    Name,
+}

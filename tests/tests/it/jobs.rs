@@ -151,7 +151,9 @@ async fn an_organisation_sees_and_steers_its_own_jobs_alone(engine: Engine) {
     assert_eq!(cancelled["state"], "cancelled");
     let trail = client.all("/audit-events?action=job.cancel").await;
     assert_eq!((trail.len(), &trail[0]["entity_id"]), (1, &json!(mine)));
-    client.get("/v1/queues").await.problem(403, "permission_denied");
+    for path in ["/v1/queues", "/scheduler/tasks", "/scheduler/status"] {
+        client.get(path).await.problem(403, "permission_denied");
+    }
     client.post("/v1/queues/reports/pause", Value::Null).await.problem(403, "permission_denied");
 }
 

@@ -32,6 +32,7 @@ mod refusals;
 mod resource_server;
 mod routes;
 mod schedule_chaos;
+mod schedules;
 mod sessions;
 mod settings;
 mod story;
