@@ -36,8 +36,9 @@ pub use event::DomainEvent;
 pub use future::BoxFuture;
 pub use health::{Health, HealthCheck, HealthStatus};
 pub use id::{
-    AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, JobId, KeyId, OverrideId, PermissionId, PersonId,
-    RequestId, RoleAssignmentId, RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId, TenantId, TokenId,
+    AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, JobId, KeyId, OverrideId, PermissionId,
+    PersonId, RequestId, RoleAssignmentId, RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId,
+    TenantId, TokenId,
 };
 pub use message::{Message, MessageError, MessageSender};
 pub use page::{Cursor, CursorInvalid, Direction, Page, PageLimit};
