@@ -136,8 +136,12 @@ impl Peer {
     /// Removes the jobs of earlier rounds: it has no quick way to tell how many are done among many.
     async fn forget(&self) -> Result {
         match &self.pool {
-            Pool::Postgres(pool) => drop(sqlx::query("TRUNCATE apalis.jobs").execute(pool).await?),
-            Pool::Sqlite(pool) => drop(sqlx::query("DELETE FROM Jobs").execute(pool).await?),
+            Pool::Postgres(pool) => {
+                sqlx::query("TRUNCATE apalis.jobs").execute(pool).await?;
+            }
+            Pool::Sqlite(pool) => {
+                sqlx::query("DELETE FROM Jobs").execute(pool).await?;
+            }
         }
         Ok(())
     }

@@ -89,7 +89,6 @@ struct LostRow {
     attempts_max: i64,
     errors: String,
     cancel_requested: bool,
-    worker: Option<String>,
 }
 
 /// Takes jobs from workers whose pulses have stood still for as long as is said beside them. Leaves out those that moved after
@@ -103,7 +102,7 @@ pub(crate) async fn reclaim(
     let mut lost = Vec::with_capacity(silent.len());
     for some in silent.chunks(500) {
         let mut sql = tx.builder(
-            "SELECT id, lease_token, queue, attempt, attempts_max, errors, cancel_requested, worker FROM jobs \
+            "SELECT id, lease_token, queue, attempt, attempts_max, errors, cancel_requested FROM jobs \
              WHERE state = 'leased' AND (id, lease_token, beat) IN (VALUES ",
         );
         for (n, (pulse, _)) in some.iter().enumerate() {
@@ -129,8 +128,8 @@ pub(crate) async fn reclaim(
 /// What becomes of a job whose worker has been silent.
 fn taken(row: LostRow, silence: Duration, now: DateTime<Utc>) -> Ended {
     let errors: Vec<AttemptError> = serde_json::from_str(&row.errors).unwrap_or_default();
-    let worker = row.worker.as_deref().unwrap_or("its worker");
-    let message = format!("{worker} was not heard of for {} s", silence.as_secs_f32().ceil());
+    // Which one stands in `worker`: whose job it is need not learn about machines.
+    let message = format!("its worker was not heard of for {} s", silence.as_secs_f32().ceil());
     let errors = crate::record::with_error(errors, small(row.attempt), now, &message);
     let to = match () {
         () if row.cancel_requested => State::Cancelled,
@@ -141,8 +140,8 @@ fn taken(row: LostRow, silence: Duration, now: DateTime<Utc>) -> Ended {
         lease: Lease { id: row.id.into(), token: row.lease_token },
         queue: row.queue,
         to,
-        // At once: the wait was the lease.
-        run_at: Some(now).filter(|_| to == State::Retryable),
+        // At once: the wait was the lease, and its time has come by whatever clock.
+        run_at: None,
         result: None,
         errors: serde_json::to_string(&errors).ok(),
         more_attempts: 0,

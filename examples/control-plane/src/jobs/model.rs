@@ -68,6 +68,8 @@ pub(super) struct JobDetailView {
     payload: Value,
     /// What it resulted in.
     result: Option<Value>,
+    /// What its attempts have left for the next one, as far as they are.
+    checkpoint: Option<Value>,
     /// Its last failures, oldest first.
     errors: Vec<AttemptErrorView>,
     /// What it shares with jobs that must not run beside it.
@@ -116,6 +118,7 @@ impl JobDetailView {
             version: job.version,
             payload: job.payload.take(),
             result: job.result.take(),
+            checkpoint: job.checkpoint.take(),
             key: job.key.take(),
             unique_key: job.unique_key.take(),
             worker: job.worker.take().filter(|_| is_of_platform),
