@@ -33,6 +33,8 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
         .foreign_keys(true)
         .busy_timeout(options.lock_timeout)
         .statement_cache_capacity(256)
+        // Rows that wait between SQLite's thread and whoever reads them: with few, the two wake each other all the time.
+        .row_buffer_size(1_024)
         .pragma("temp_store", "memory")
         .pragma("trusted_schema", "off")
         // 4 MiB of pages per connection.

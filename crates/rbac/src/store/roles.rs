@@ -1,6 +1,5 @@
 use stylobate_core::{Page, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
-use uuid::Uuid;
 
 use super::{
     Visible,
@@ -120,8 +119,8 @@ pub(crate) async fn names(conn: &mut Conn, ids: &[RoleId]) -> Result<Vec<(RoleId
     for some in ids.chunks(500) {
         let mut sql = conn.builder("SELECT id, name FROM roles WHERE id IN ");
         sql.list(some.iter().map(|role| role.as_uuid()));
-        let rows = conn.q_build(sql).all::<(Uuid, Said<String>)>().await?;
-        names.extend(rows.into_iter().filter_map(|(id, Said(name))| Some((RoleId::from(id), name?))));
+        let rows = conn.q_build(sql).all::<(Id, Said<String>)>().await?;
+        names.extend(rows.into_iter().filter_map(|(Id(id), Said(name))| Some((RoleId::from(id?), name?))));
     }
     Ok(names)
 }
