@@ -339,7 +339,6 @@ impl World<'_> {
         let now = self.now();
         let ended = Ended {
             lease,
-            queue: self.model.get(&lease.id).map_or(QUEUES[0], |job| job.queue).to_owned(),
             to,
             run_at: (to == State::Retryable).then_some(now + TimeDelta::seconds(10)),
             result: None,
