@@ -18,8 +18,9 @@ const JOBS_PER_ROUND: u32 = 50;
 const DAYS: i64 = 730;
 
 pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
-    for engine in [Engine::Sqlite, Engine::Postgres] {
-        let report = Box::pin(ScheduleChaos { engine, days: DAYS, seed }.run()).await;
+    let schedules = |engine| Box::pin(ScheduleChaos { engine, days: DAYS, seed }.run());
+    let (sqlite, postgres) = tokio::join!(schedules(Engine::Sqlite), schedules(Engine::Postgres));
+    for (engine, report) in [(Engine::Sqlite, sqlite), (Engine::Postgres, postgres)] {
         let name = format!("each slot once, three schedulers on {engine:?} (A30)");
         verdicts.add(report.problems.is_empty() && report.broken_off > 0, &name, &report.to_string());
     }
