@@ -77,11 +77,11 @@ const POSTGRES: [&str; 3] = [
      INSERT INTO chaos_steps (job, before, after, attempt, at_ms) VALUES (OLD.id, OLD.state, NEW.state, NEW.attempt, \
      CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)); RETURN NULL; END $$",
     "CREATE TRIGGER chaos_note AFTER UPDATE ON jobs FOR EACH ROW \
-     WHEN (OLD.state <> NEW.state OR OLD.beat <> NEW.beat) EXECUTE FUNCTION chaos_note()",
+     WHEN (OLD.state <> NEW.state OR (OLD.beat <> NEW.beat AND NEW.lease_token IS NOT NULL)) EXECUTE FUNCTION chaos_note()",
 ];
 
 const SQLITE: &str = "CREATE TRIGGER chaos_note AFTER UPDATE ON jobs \
-     WHEN OLD.state <> NEW.state OR OLD.beat <> NEW.beat BEGIN \
+     WHEN OLD.state <> NEW.state OR (OLD.beat <> NEW.beat AND NEW.lease_token IS NOT NULL) BEGIN \
      INSERT INTO chaos_steps (job, before, after, attempt, at_ms) VALUES (OLD.id, OLD.state, NEW.state, NEW.attempt, \
      CAST(unixepoch('subsec') * 1000 AS INTEGER)); END";
 
