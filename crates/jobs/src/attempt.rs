@@ -45,7 +45,6 @@ pub struct Attempt {
 struct Inner {
     lease: Lease,
     tenant: Option<TenantId>,
-    queue: String,
     attempt: u32,
     attempts_max: u32,
     checkpoint: Option<String>,
@@ -59,7 +58,6 @@ impl Attempt {
         let inner = Inner {
             lease: claimed.lease,
             tenant: claimed.tenant,
-            queue: claimed.queue.clone(),
             attempt: claimed.attempt,
             attempts_max: claimed.attempts_max,
             checkpoint: claimed.checkpoint.clone(),
@@ -217,7 +215,6 @@ impl Attempt {
         let now = self.inner.clock.now().trunc_subsecs(6);
         let ended = Ended {
             lease: self.inner.lease,
-            queue: self.inner.queue.clone(),
             to: State::Completed,
             run_at: None,
             result: Some(output_text(output)?),

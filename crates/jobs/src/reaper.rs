@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     error::Error as StdError,
     future::Future,
     time::Duration,
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Jobs, JobsError, State,
     service::WORK,
-    store::{counts, upkeep, upkeep::Pulse},
+    store::{counts, places, upkeep, upkeep::Pulse},
 };
 
 /// How long finished jobs are kept.
@@ -88,6 +88,7 @@ impl Jobs {
             let mut healthy = true;
             loop {
                 let mut result = self.reclaim(&mut watch, lease).await.map(|_| ());
+                result = result.and(self.release_parked().await);
                 result = result.and(self.draw_counts().await);
                 if pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
                     result = result.and(self.prune(retention).await.map(|_| ()));
@@ -147,6 +148,23 @@ impl Jobs {
             }
         }
         Ok(reclaimed)
+    }
+
+    /// Lets jobs be claimed again that wait for a place of their key and could have it: what the end of the job before them
+    /// did, unless it came while they were put aside.
+    async fn release_parked(&self) -> Result<(), JobsError> {
+        let mut tx = self.db.begin_read(Scope::Platform("look for parked jobs")).await?;
+        let is_any = places::is_any_parked(&mut tx).await?;
+        tx.rollback().await?;
+        if !is_any {
+            return Ok(());
+        }
+        for queue in self.counts().await?.into_keys().map(|(queue, _)| queue).collect::<BTreeSet<_>>() {
+            let release =
+                async move |tx: &mut Tx| Ok::<_, JobsError>(places::release_free(tx, &queue).await?);
+            self.db.transact(Scope::Platform("release jobs that wait for their key"), release).await?;
+        }
+        Ok(())
     }
 
     /// Adds the changes of the counts to their sums.

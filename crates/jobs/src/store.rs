@@ -4,6 +4,7 @@ pub(crate) mod claim;
 pub(crate) mod counts;
 pub(crate) mod finish;
 pub(crate) mod jobs;
+pub(crate) mod places;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod upkeep;

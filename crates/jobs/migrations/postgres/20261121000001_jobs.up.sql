@@ -16,11 +16,13 @@ CREATE TABLE jobs (
     attempt bigint NOT NULL,
     attempts_max bigint NOT NULL,
     timeout_ms bigint NOT NULL,
-    -- Of the jobs of a queue with the same key, at most key_limit run at once.
+    -- Of the jobs of a tenant in a queue with the same key, at most key_limit run at once.
     key text COLLATE "C" CONSTRAINT jobs_key_check CHECK (length(key) BETWEEN 1 AND 200),
     key_limit bigint NOT NULL,
     -- Which of the key_limit places a leased job has.
     key_slot bigint,
+    -- It waits until another of its key ends: no claim looks at it before.
+    is_parked boolean NOT NULL DEFAULT false,
     -- While is_unique, there is no other job with this text in the lane.
     unique_key text COLLATE "C" CONSTRAINT jobs_unique_key_check CHECK (length(unique_key) BETWEEN 1 AND 400),
     is_unique boolean NOT NULL,
@@ -51,9 +53,11 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_finished_check CHECK ((state IN ('completed', 'discarded', 'cancelled')) = (finished_at IS NOT NULL))
 ) WITH (fillfactor = 80);
 -- What can be claimed, in the order in which it is. Finished jobs are not in it, however many there are.
-CREATE INDEX jobs_waiting ON jobs (queue, lane, run_at, id) WHERE state IN ('available', 'retryable');
+CREATE INDEX jobs_waiting ON jobs (queue, lane, run_at, id) WHERE state IN ('available', 'retryable') AND NOT is_parked;
+-- What waits for a place of its key.
+CREATE INDEX jobs_parked ON jobs (queue, lane, key, run_at, id) WHERE state IN ('available', 'retryable') AND is_parked;
 -- No two of a key have the same place, whoever claims them at the same time.
-CREATE UNIQUE INDEX jobs_queue_key_slot_key ON jobs (queue, key, key_slot) WHERE state = 'leased' AND key IS NOT NULL;
+CREATE UNIQUE INDEX jobs_queue_lane_key_slot_key ON jobs (queue, lane, key, key_slot) WHERE state = 'leased' AND key IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (state, finished_at, id) WHERE finished_at IS NOT NULL;
 -- Lists go from the newest id, which is the order of creation, back, each in an index that has nothing else. Of those by state
 -- every job is in one; a single index with the state as a column would offer itself to claims.

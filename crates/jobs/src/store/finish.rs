@@ -4,14 +4,17 @@ use stylobate_core::JobId;
 use stylobate_db::{Engine, Error, Tx};
 use uuid::Uuid;
 
-use super::{claim::Lease, counts::Tally};
-use crate::State;
+use super::{
+    claim::Lease,
+    counts::Tally,
+    places::{self, Freed},
+};
+use crate::{State, service::WORK};
 
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Ended {
     pub(crate) lease: Lease,
-    pub(crate) queue: String,
     /// Where the job goes: anywhere but back to leased or available.
     pub(crate) to: State,
     /// When the next attempt may begin, if there is one.
@@ -23,11 +26,21 @@ pub(crate) struct Ended {
     pub(crate) more_attempts: i64,
 }
 
+/// A job whose end is written.
+#[derive(sqlx::FromRow)]
+struct Written {
+    id: Uuid,
+    state: String,
+    queue: String,
+    lane: Uuid,
+    key: Option<String>,
+}
+
 /// Writes how attempts ended, each only if it still has its lease. A job that was called off does not wait for another
 /// attempt: it is cancelled. Returns the leases that were still held.
 pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> Result<Vec<Lease>, Error> {
     let mut held = Vec::with_capacity(ended.len());
-    let mut tally = Tally::default();
+    let (mut tally, mut freed, mut is_work) = (Tally::default(), Vec::new(), false);
     // In the order of ids, so that two who finish at once cannot wait for each other.
     let mut sorted: Vec<&Ended> = ended.iter().collect();
     sorted.sort_by_key(|one| one.lease.id);
@@ -36,15 +49,22 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
             Engine::Postgres => write_by_document(tx, some, now).await?,
             Engine::Sqlite => write_by_values(tx, some, now).await?,
         };
-        for (id, state) in written {
+        for Written { id, state, queue, lane, key } in written {
             if let Ok(at) = some.binary_search_by_key(&JobId::from_uuid(id), |one| one.lease.id)
                 && let Some(one) = some.get(at)
             {
-                tally.moved(&one.queue, Some(State::Leased), Some(state.parse().unwrap_or(one.to)));
+                tally.moved(&queue, Some(State::Leased), Some(state.parse().unwrap_or(one.to)));
                 held.push(one.lease);
+                // What is handed back may be begun at once.
+                is_work |= one.run_at.is_some_and(|at| at <= now);
+                freed.extend(key.map(|key| Freed { queue, lane, key }));
             }
         }
     }
+    if is_work {
+        tx.hint(WORK);
+    }
+    places::release(tx, freed).await?;
     tally.write(tx).await?;
     Ok(held)
 }
@@ -60,7 +80,7 @@ const BY_DOCUMENT: &str = "UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.
      FROM json_to_recordset(CAST($1 AS json)) AS ended (id uuid, token uuid, state text, run_at timestamptz, result text,
          errors text, more bigint, is_finished boolean)
      WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token
-     RETURNING jobs.id, jobs.state";
+     RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key";
 
 #[derive(Serialize)]
 struct Line {
@@ -74,11 +94,7 @@ struct Line {
     is_finished: bool,
 }
 
-async fn write_by_document(
-    tx: &mut Tx,
-    ended: &[&Ended],
-    now: DateTime<Utc>,
-) -> Result<Vec<(Uuid, String)>, Error> {
+async fn write_by_document(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) -> Result<Vec<Written>, Error> {
     let line = |one: &&Ended| Line {
         id: one.lease.id.as_uuid(),
         token: one.lease.token,
@@ -95,11 +111,7 @@ async fn write_by_document(
 }
 
 /// SQLite keeps ids as bytes, which no document has.
-async fn write_by_values(
-    tx: &mut Tx,
-    ended: &[&Ended],
-    now: DateTime<Utc>,
-) -> Result<Vec<(Uuid, String)>, Error> {
+async fn write_by_values(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) -> Result<Vec<Written>, Error> {
     let mut sql =
         tx.builder("WITH ended (id, token, state, run_at, result, errors, more, finished_at) AS (VALUES ");
     for (n, one) in ended.iter().enumerate() {
@@ -123,7 +135,7 @@ async fn write_by_values(
     sql.push(", ").value(false).push("))");
     sql.push(
         " FROM ended WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token \
-         RETURNING jobs.id, jobs.state",
+         RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key",
     );
     tx.q_build(sql).all().await
 }

@@ -334,6 +334,7 @@ pub(crate) async fn set_state(
     sql.value(to.as_str()).push(", run_at = ").value(if to.is_finished() { job.run_at } else { now });
     sql.push(", attempt = ").value(attempt).push(", finished_at = ").value(finished_at);
     sql.push(", cancel_requested = ").value(false).push(", is_unique = ").value(is_unique);
+    sql.push(", is_parked = ").value(false);
     if is_new_run {
         sql.push(", checkpoint = NULL");
     }

@@ -84,7 +84,6 @@ pub(crate) async fn pulses(conn: &mut Conn) -> Result<Vec<Pulse>, Error> {
 struct LostRow {
     id: Uuid,
     lease_token: Uuid,
-    queue: String,
     attempt: i64,
     attempts_max: i64,
     errors: String,
@@ -102,7 +101,7 @@ pub(crate) async fn reclaim(
     let mut lost = Vec::with_capacity(silent.len());
     for some in silent.chunks(500) {
         let mut sql = tx.builder(
-            "SELECT id, lease_token, queue, attempt, attempts_max, errors, cancel_requested FROM jobs \
+            "SELECT id, lease_token, attempt, attempts_max, errors, cancel_requested FROM jobs \
              WHERE state = 'leased' AND (id, lease_token, beat) IN (VALUES ",
         );
         for (n, (pulse, _)) in some.iter().enumerate() {
@@ -138,7 +137,6 @@ fn taken(row: LostRow, silence: Duration, now: DateTime<Utc>) -> Ended {
     };
     Ended {
         lease: Lease { id: row.id.into(), token: row.lease_token },
-        queue: row.queue,
         to,
         // At once: the wait was the lease, and its time has come by whatever clock.
         run_at: None,
@@ -179,7 +177,7 @@ pub(crate) async fn prune(
     Ok(u64::try_from(gone.len()).unwrap_or_default())
 }
 
-/// By queue, since when the oldest waiting job may run, if it may at `now`.
+/// By queue, since when the oldest waiting job may run, if it may at `now` and does not wait for another one of its key.
 #[cfg(feature = "metrics")]
 pub(crate) async fn oldest(
     conn: &mut Conn,
@@ -189,16 +187,16 @@ pub(crate) async fn oldest(
     // join so; it reads the index.
     conn.q(Sql::Per {
         pg: "WITH RECURSIVE heads (queue, lane, run_at) AS (
-                 (SELECT queue, lane, run_at FROM jobs WHERE state IN ('available', 'retryable')
+                 (SELECT queue, lane, run_at FROM jobs WHERE state IN ('available', 'retryable') AND NOT is_parked
                   ORDER BY queue, lane, run_at LIMIT 1)
                  UNION ALL
                  SELECT next.queue, next.lane, next.run_at FROM heads CROSS JOIN LATERAL (
                      SELECT j.queue, j.lane, j.run_at FROM jobs AS j WHERE j.state IN ('available', 'retryable')
-                     AND (j.queue, j.lane) > (heads.queue, heads.lane) ORDER BY j.queue, j.lane, j.run_at LIMIT 1) AS next
+                     AND NOT j.is_parked AND (j.queue, j.lane) > (heads.queue, heads.lane) ORDER BY j.queue, j.lane, j.run_at LIMIT 1) AS next
              )
              SELECT queue, min(run_at) AS run_at FROM heads WHERE run_at <= $1 GROUP BY queue",
-        lite: "SELECT queue, min(run_at) AS run_at FROM jobs WHERE state IN ('available', 'retryable') AND run_at <= $1
-               GROUP BY queue",
+        lite: "SELECT queue, min(run_at) AS run_at FROM jobs WHERE state IN ('available', 'retryable') AND NOT is_parked
+               AND run_at <= $1 GROUP BY queue",
     })
     .bind(now)
     .all()

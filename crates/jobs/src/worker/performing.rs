@@ -166,7 +166,6 @@ fn ended_as(
     let errors = message.map(|message| with_error(job.errors.clone(), job.attempt, now, message));
     Ended {
         lease: job.lease,
-        queue: job.queue.clone(),
         to,
         run_at,
         result,
