@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use stylobate_core::{JobId, SystemClock, TenantId};
+use stylobate_core::{Clock as _, JobId, SystemClock, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_testkit::TestDb;
 use uuid::Uuid;
@@ -37,7 +37,7 @@ async fn enqueue(db: &TestDb, key: Option<&str>, tenant: Option<TenantId>) -> Jo
 }
 
 fn later() -> DateTime<Utc> {
-    Utc::now() + chrono::TimeDelta::seconds(1)
+    SystemClock.now() + chrono::TimeDelta::seconds(1)
 }
 
 async fn take(tx: &mut Tx, most: i64) -> Vec<super::Claimed> {
