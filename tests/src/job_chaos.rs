@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, Scope, Tx};
-use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Retention};
+use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Request, Retention};
 use stylobate_testkit::TestDb;
 use tokio::sync::oneshot;
 
@@ -195,7 +195,7 @@ async fn ask(db: &Db, jobs: &Jobs, chores: &[Chore]) {
     let began = Instant::now();
     loop {
         let (jobs, chores) = (jobs.clone(), chores.to_vec());
-        let ask = async move |tx: &mut Tx| jobs.enqueue_many(tx, &chores).await;
+        let ask = async move |tx: &mut Tx| jobs.enqueue_many(tx, &chores, Request::default()).await;
         match db.transact(SCOPE, ask).await {
             Ok(_) => return,
             Err(error) => assert!(began.elapsed() < PATIENCE, "jobs cannot be asked for: {error}"),
