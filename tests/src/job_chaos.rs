@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, Scope, Tx};
-use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Retention};
+use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Request, Retention};
 use stylobate_testkit::TestDb;
 use tokio::sync::oneshot;
 
@@ -207,8 +207,8 @@ async fn ask(db: &Db, jobs: &Jobs, chores: &[Chore]) {
         let (pairs, chores): (Vec<_>, Vec<_>) = chores.iter().cloned().partition(Chore::is_in_pairs);
         let (jobs, pairs) = (jobs.clone(), pairs.into_iter().map(InPairs).collect::<Vec<_>>());
         let ask = async move |tx: &mut Tx| {
-            jobs.enqueue_many(tx, &pairs).await?;
-            jobs.enqueue_many(tx, &chores).await
+            jobs.enqueue_many(tx, &pairs, Request::default()).await?;
+            jobs.enqueue_many(tx, &chores, Request::default()).await
         };
         match db.transact(SCOPE, ask).await {
             Ok(_) => return,

@@ -27,7 +27,9 @@ pub use handle::{Handle, Outcome};
 pub use job::{Action, Failed, Failure, Job, Unique};
 pub use life::{State, StateInvalid, Step};
 pub use reaper::{Retention, Watch};
-pub use record::{AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, PAYLOAD_MAX, Progress};
+pub use record::{
+    AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, JobSummary, PAYLOAD_MAX, Progress,
+};
 pub use registry::Registry;
 pub use saga::Saga;
 pub use schedule::{

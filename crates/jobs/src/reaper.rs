@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    Jobs, JobsError, State,
+    Jobs, JobsError, State, WorkerOptions,
     service::WORK,
     store::{counts, places, upkeep, upkeep::Pulse},
 };
@@ -79,8 +79,10 @@ impl Watch {
 impl Jobs {
     /// Takes jobs from workers that have not been heard of for `lease`, keeps the counts short, removes what finished long ago
     /// and says in the log when schedules are overdue, until `shutdown` is done. Any number of processes may do it; one must. It depends on no worker, and on no
-    /// clock but the steady one of its own process.
+    /// clock but the steady one of its own process. A `lease` out of the range of [`WorkerOptions::lease`] counts as the nearest
+    /// within.
     pub async fn keep_up(&self, lease: Duration, retention: Retention, shutdown: impl Future<Output = ()>) {
+        let lease = lease.clamp(WorkerOptions::LEASES.0, WorkerOptions::LEASES.1);
         let work = async {
             let mut watch = Watch::default();
             let mut overdue = HashSet::new();

@@ -81,16 +81,13 @@ impl Schedules {
 
     /// Schedules whose slot has come and gone `by` ago, and nobody has decided on it: no scheduler runs, none knows the kind of
     /// job, or none can reach the database. At most a thousand, the longest overdue first. `by` is at least a few seconds for
-    /// the answer to mean something: no slot is claimed the moment it comes.
+    /// the answer to mean something, for no slot is claimed the moment it comes; [`ON_TIME`](crate::ON_TIME) is what the log, the
+    /// metrics and the health check go by.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn overdue(&self, by: Duration) -> Result<Vec<Overdue>, JobsError> {
-        match TimeDelta::from_std(by) {
-            Ok(by) => self.jobs.overdue(by).await,
-            // Longer ago than there is time.
-            Err(_) => Ok(Vec::new()),
-        }
+    pub async fn overdue(&self, by: TimeDelta) -> Result<Vec<Overdue>, JobsError> {
+        self.jobs.overdue(by).await
     }
 
     /// As [`tick`](Self::tick), but complains once only about each schedule that it cannot serve.
@@ -178,7 +175,8 @@ impl Schedules {
 
     /// Claims the slots of `decided` and stores their jobs, in one transaction. Returns what this scheduler has got.
     async fn claim_together(&self, decided: &[Decided]) -> Result<Vec<Decided>, JobsError> {
-        // In the order of ids, so that two schedulers cannot wait for each other.
+        // In the order of ids, which two schedulers that move the same schedules mostly keep to; where the statement has another
+        // order and they wait for each other, the database ends one of them, and it looks again.
         let mut sorted = decided.to_vec();
         sorted.sort_by_key(|one| one.schedule.id);
         let this = self.clone();

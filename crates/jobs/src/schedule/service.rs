@@ -62,6 +62,7 @@ impl Schedules {
             job: new.job,
             payload: new.payload,
             timing: new.timing,
+            unreadable: Vec::new(),
             catch_up: new.catch_up,
             overlap: new.overlap,
             is_enabled: new.is_enabled,
@@ -103,7 +104,7 @@ impl Schedules {
     /// Schedules of the caller's tenant, by name.
     ///
     /// # Errors
-    /// [`JobsError::Cursor`], and the database's own.
+    /// [`JobsError::Cursor`], and the database's own. A damaged one is listed too: see [`Schedule::unreadable`].
     pub async fn list(
         &self,
         context: &RequestContext,
@@ -161,6 +162,13 @@ impl Schedules {
         if let Some(name) = change.name {
             after.name = checked_name(name)?;
         }
+        if change.payload.is_some() {
+            after.unreadable.retain(|column| *column != "payload");
+        }
+        if let Some(timing) = &change.timing {
+            timing.plan()?;
+            after.unreadable.retain(|column| *column != "timing");
+        }
         let concerns_job = change.job.is_some() || change.payload.is_some();
         after.job = change.job.unwrap_or(after.job);
         after.payload = change.payload.unwrap_or(after.payload);
@@ -206,13 +214,16 @@ impl Schedules {
     /// Asks for the job of a schedule at once, beside its slots, whether it is enabled or not and whatever of it is running.
     ///
     /// # Errors
-    /// [`JobsError::NotFound`]; [`JobsError::Invalid`] with the field `job` when the registry does not know the kind; the
-    /// database's own.
+    /// [`JobsError::NotFound`]; [`JobsError::Invalid`] with the field `job` when the registry does not know the kind, `payload`
+    /// when what is stored cannot be read; the database's own.
     pub async fn run_now(&self, context: &RequestContext, id: ScheduleId) -> Result<Enqueued, JobsError> {
         let scope = scope(&context.principal, "ask for the job of a schedule");
         let (this, context) = (self.clone(), context.clone());
         let run = async move |tx: &mut Tx| {
             let schedule = schedules::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            if schedule.unreadable.contains(&"payload") {
+                return Err(JobsError::Invalid { field: "payload", problem: "cannot be read".to_owned() });
+            }
             let Some(new) = this.draft(&schedule, None)? else {
                 return Err(unknown_job());
             };
@@ -302,6 +313,10 @@ fn checked_name(name: String) -> Result<String, JobsError> {
 
 /// The first slot after `time` of a schedule that is enabled.
 fn first_slot(schedule: &Schedule, time: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, JobsError> {
+    // A damaged one can be switched off as it is.
+    if !schedule.is_enabled && !schedule.unreadable.is_empty() {
+        return Ok(None);
+    }
     let plan = schedule.timing.plan()?;
     if !schedule.is_enabled {
         return Ok(None);

@@ -39,6 +39,12 @@ pub enum Timing {
         /// When; after 1970 and before the year 5000.
         at: DateTime<Utc>,
     },
+    /// What is stored is none of these: the row is damaged. Nobody can ask for it.
+    #[serde(skip_deserializing)]
+    Unreadable {
+        /// What is stored.
+        text: String,
+    },
 }
 
 fn utc() -> String {
@@ -177,6 +183,7 @@ impl Timing {
                 }
                 Ok(Plan::Once(at.trunc_subsecs(6)))
             }
+            Self::Unreadable { .. } => Err(invalid("timing", "cannot be read")),
         }
     }
 
@@ -186,6 +193,7 @@ impl Timing {
             Self::Cron { .. } => "expression",
             Self::Interval { .. } => "interval_seconds",
             Self::Once { .. } => "at",
+            Self::Unreadable { .. } => "timing",
         }
     }
 }

@@ -41,7 +41,7 @@ struct Written {
 pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> Result<Vec<Lease>, Error> {
     let mut held = Vec::with_capacity(ended.len());
     let (mut tally, mut freed, mut is_work) = (Tally::default(), Vec::new(), false);
-    // In the order of ids, so that two who finish at once cannot wait for each other.
+    // In the order of ids, to be found by them below.
     let mut sorted: Vec<&Ended> = ended.iter().collect();
     sorted.sort_by_key(|one| one.lease.id);
     for some in sorted.chunks(500) {

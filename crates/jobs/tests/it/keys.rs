@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stylobate_core::{Clock as _, SystemClock, TenantId};
 use stylobate_db::{Scope, Tx};
-use stylobate_jobs::{Attempt, Failed, Job, JobId, MIGRATIONS, Registry, State, WorkerOptions};
+use stylobate_jobs::{Attempt, Failed, Job, JobId, MIGRATIONS, Registry, Request, State, WorkerOptions};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::world::{PLATFORM, World, options};
@@ -74,7 +74,7 @@ async fn many_that_wait_for_their_key_hide_nobody(db: TestDb) {
     let world = World::new(db);
     let holder = add(&world, PLATFORM, sync(Some("7"), true)).await;
     let (jobs, all) = (world.jobs.clone(), (0..3_000).map(|_| sync(Some("7"), false)).collect::<Vec<_>>());
-    let add_all = async move |tx: &mut Tx| jobs.enqueue_many(tx, &all).await;
+    let add_all = async move |tx: &mut Tx| jobs.enqueue_many(tx, &all, Request::default()).await;
     world.db().transact(PLATFORM, add_all).await.unwrap();
     let others =
         [add(&world, PLATFORM, sync(None, false)).await, add(&world, PLATFORM, sync(Some("8"), false)).await];
