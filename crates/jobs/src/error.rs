@@ -85,7 +85,7 @@ impl JobsError {
             Self::ForeignTenant => "foreign_tenant",
             Self::Conflict { .. } => "stale",
             Self::NameTaken => "schedule_name_taken",
-            Self::Panicked => "panicked",
+            Self::Panicked => "internal",
             Self::Cursor(_) => "invalid_cursor",
         }
     }

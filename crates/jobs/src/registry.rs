@@ -53,7 +53,9 @@ impl<J: Job> Runs for Kind<J> {
             }
             let job: J = match serde_json::from_str(&payload) {
                 Ok(job) => job,
-                Err(error) => return Ran::Unreadable(format!("the payload cannot be read: {}", unreadable(&error))),
+                Err(error) => {
+                    return Ran::Unreadable(format!("the payload cannot be read: {}", unreadable(&error)));
+                }
             };
             match job.run(attempt, state).await {
                 Ok(output) => match output_text(&output) {

@@ -59,10 +59,14 @@ fn warn_of_nobody(platform: &Platform) {
         return;
     }
     if !platform.settings().worker_in_server {
-        tracing::warn!("WORKER_ENABLED is false, and nobody else can use this SQLite database: no background job is ever run");
+        tracing::warn!(
+            "WORKER_ENABLED is false, and nobody else can use this SQLite database: no background job is ever run"
+        );
     }
     if !platform.settings().scheduler_in_server {
-        tracing::warn!("SCHEDULER_ENABLED is false, and nobody else can use this SQLite database: no schedule ever asks for a job");
+        tracing::warn!(
+            "SCHEDULER_ENABLED is false, and nobody else can use this SQLite database: no schedule ever asks for a job"
+        );
     }
 }
 

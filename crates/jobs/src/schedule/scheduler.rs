@@ -27,6 +27,8 @@ const AT_ONCE: i64 = 50;
 /// else from writing.
 const JOBS_AT_ONCE: usize = 500;
 const JOBS_PER_LOOK: usize = 200;
+/// How many looks one tick takes at most.
+const LOOKS_MAX: usize = 10;
 /// How long the loop sleeps at most: what is edited without a hint is known after this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// And at least, however soon the next slot is.
@@ -46,13 +48,23 @@ struct Decided {
 }
 
 impl Schedules {
-    /// Looks once: asks for the jobs of all schedules that are due. Any number of schedulers may look at the same time; each
+    /// Asks for the jobs of all schedules that are due, some hundred at a time. Any number of schedulers may look at the same time; each
     /// slot is claimed by one of them, and its job is stored in the transaction that claims it.
     ///
     /// # Errors
     /// The database's own. What could be claimed all the same is done.
     pub async fn tick(&self) -> Result<Ticked, JobsError> {
-        self.look(&mut HashSet::new()).await
+        let mut complained = HashSet::new();
+        let mut ticked = self.look(&mut complained).await?;
+        for _ in 1..LOOKS_MAX {
+            if !ticked.has_more {
+                break;
+            }
+            let next = self.look(&mut complained).await?;
+            let (enqueued, skipped) = (ticked.enqueued + next.enqueued, ticked.skipped + next.skipped);
+            ticked = Ticked { enqueued, skipped, ..next };
+        }
+        Ok(ticked)
     }
 
     /// Asks for jobs when their time has come, until `shutdown` is done. Any number of processes may do it; one must. Survives
@@ -132,7 +144,8 @@ impl Schedules {
             let this = self.clone();
             // Slots are searched for: a schedule may have thousands behind it.
             let looked_at = aside(move || {
-                let decide = |one: Result<Schedule, _>| one.map_err(JobsError::from).map(|one| this.decide(one, now));
+                let decide =
+                    |one: Result<Schedule, _>| one.map_err(JobsError::from).map(|one| this.decide(one, now));
                 Ok(due.into_iter().map(|((_, id), one)| (id, decide(one))).collect::<Vec<_>>())
             });
             let looked_at = looked_at.await?;
@@ -298,10 +311,12 @@ impl Schedules {
         let now = self.now();
         let (mut place, mut replanned) = (None, 0);
         loop {
-            let mut tx = self.jobs.db.begin_read(Scope::Platform("look for schedules of a wrong clock")).await?;
+            let mut tx =
+                self.jobs.db.begin_read(Scope::Platform("look for schedules of a wrong clock")).await?;
             let (far, next) = schedules::far(&mut tx, now + AHEAD, place, AT_ONCE).await?;
             tx.rollback().await?;
-            let moves = aside(move || Ok(far.iter().filter_map(|one| replan(one, now)).collect::<Vec<_>>())).await?;
+            let moves =
+                aside(move || Ok(far.iter().filter_map(|one| replan(one, now)).collect::<Vec<_>>())).await?;
             if !moves.is_empty() {
                 let told = moves.clone();
                 let replan = async move |tx: &mut Tx| {

@@ -345,7 +345,10 @@ fn checked_name(name: String) -> Result<String, JobsError> {
 }
 
 /// The first slot after `time` of a schedule that is enabled.
-pub(super) fn first_slot(schedule: &Schedule, time: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, JobsError> {
+pub(super) fn first_slot(
+    schedule: &Schedule,
+    time: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, JobsError> {
     let plan = schedule.timing.plan()?;
     if !schedule.is_enabled {
         return Ok(None);

@@ -217,9 +217,10 @@ fn cron(expression: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().year(Year::Required).build();
     let cron = parser.parse(&format!("{seconds}{} 1", fields.join(" ")));
     let mut cron = cron.map_err(|error| format!("is no cron text: {error}"))?;
-    let names_nothing = [&cron.pattern.seconds, &cron.pattern.minutes, &cron.pattern.hours, &cron.pattern.months]
-        .into_iter()
-        .any(|field| field.values().is_empty());
+    let names_nothing =
+        [&cron.pattern.seconds, &cron.pattern.minutes, &cron.pattern.hours, &cron.pattern.months]
+            .into_iter()
+            .any(|field| field.values().is_empty());
     if names_nothing {
         return Err("is no cron text: a field names no time".to_owned());
     }

@@ -10,6 +10,7 @@
 
 mod ends;
 mod faults;
+mod loops;
 #[cfg(feature = "metrics")]
 mod measures;
 mod plan;
