@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use stylobate_core::{Clock, HealthCheck as _, HealthStatus, JobId, SystemClock};
-use stylobate_db::{Conn, Db, Engine, Tx};
+use stylobate_db::{Conn, Db, Engine};
 use stylobate_jobs::{
     CatchUp, Jobs, MIGRATIONS, NewSchedule, QueueHealth, Retention, ScheduleChange, Schedules, State, Timing,
     Worker,
@@ -67,30 +67,19 @@ async fn a_panic_in_a_turn_does_not_end_the_loop(db: TestDb) {
     let following = schedules.clone();
     tasks.push(tokio::spawn(async move { following.run(looks).await }));
     tasks.push(tokio::spawn(async move {
-        jobs.keep_up(Duration::from_millis(400), Retention::default(), upkeep).await;
+        jobs.keep_up(Duration::from_secs(2), Retention::default(), upkeep).await;
     }));
-    // One that is at work when it begins: its end has to be written while nothing goes.
+    // One that is at work when it begins: its end cannot be told, and it has to be taken from the worker while nothing goes.
     let working = world.enqueue(chore(What::Block(400))).await;
     until("nobody began", async || world.ran.runs.load(Ordering::SeqCst) > 0).await;
     clock.0.store(true, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     clock.0.store(false, Ordering::SeqCst);
     until("a loop of the worker ended", async || finished(world.db(), working).await).await;
     let later = world.enqueue(chore(What::Succeed)).await;
     until("claims ended", async || finished(world.db(), later).await).await;
     let id = schedules.create(&system(), new("often", every(1))).await.unwrap().id;
     until("schedules ended", async || schedules.get(&system(), id).await.unwrap().last_slot.is_some()).await;
-    // Of a worker that never says anything.
-    let lost = world.enqueue(Chore { key: Some("k".to_owned()), ..chore(What::Succeed) }).await;
-    until("it ran", async || finished(world.db(), lost).await).await;
-    let lose = async move |tx: &mut Tx| {
-        tx.q("UPDATE jobs SET state = 'leased', finished_at = NULL, lease_token = id WHERE id = $1")
-            .bind(lost.as_uuid())
-            .run()
-            .await
-    };
-    world.db().transact(PLATFORM, lose).await.unwrap();
-    until("upkeep ended", async || world.state(lost).await != State::Leased).await;
     for stop in stops {
         stop.send(()).unwrap();
     }
@@ -174,7 +163,7 @@ async fn what_a_wrong_clock_sent_far_away_is_planned_anew(db: TestDb) {
     let once = plan.create(new("once", Timing::Once { at: plan.now() + TimeDelta::days(900) })).await;
     let day = 86_400;
     plan.pass(400 * day);
-    plan.tick().await;
+    while plan.tick().await.has_more {}
     plan.pass(-400 * day);
     assert!(plan.get(often).await.next_run_at.unwrap() > plan.now() + TimeDelta::days(399));
     let (stop, stopped) = oneshot::channel::<()>();
