@@ -168,7 +168,7 @@ impl Attempt {
     }
 
     /// What the last attempt that left something has left for this one; `None` when none did. It outlives a worker that dies,
-    /// and a job that is asked for once more.
+    /// and a job that is asked for once more (but see [`Saga`](crate::Saga)).
     ///
     /// # Errors
     /// [`JobsError::Invalid`] when it is not what `T` reads.

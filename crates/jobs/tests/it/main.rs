@@ -11,6 +11,7 @@
 mod ends;
 mod faults;
 mod loops;
+mod keys;
 #[cfg(feature = "metrics")]
 mod measures;
 mod plan;
