@@ -10,8 +10,8 @@
 
 mod ends;
 mod faults;
-mod loops;
 mod keys;
+mod loops;
 #[cfg(feature = "metrics")]
 mod measures;
 mod plan;
