@@ -173,8 +173,10 @@ impl Attempt {
     /// # Errors
     /// [`JobsError::Invalid`] when it is not what `T` reads.
     pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, JobsError> {
-        let invalid =
-            |error| JobsError::Invalid { field: "checkpoint", problem: format!("cannot be read: {error}") };
+        let invalid = |error| JobsError::Invalid {
+            field: "checkpoint",
+            problem: format!("cannot be read: {}", crate::error::unreadable(&error)),
+        };
         self.inner.checkpoint.as_deref().map(serde_json::from_str).transpose().map_err(invalid)
     }
 

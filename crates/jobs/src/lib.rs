@@ -3,7 +3,9 @@
 mod attempt;
 mod backoff;
 mod error;
+mod guard;
 mod handle;
+mod health;
 mod job;
 mod kind;
 mod life;
@@ -24,6 +26,7 @@ pub use attempt::{Attempt, CHECKPOINT_MAX, OUTPUT_MAX};
 pub use backoff::Backoff;
 pub use error::JobsError;
 pub use handle::{Handle, Outcome};
+pub use health::QueueHealth;
 pub use job::{Action, Failed, Failure, Job, Unique};
 pub use life::{State, StateInvalid, Step};
 pub use reaper::{Retention, Watch};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     Jobs, JobsError, State, WorkerOptions,
+    guard::guarded,
     service::WORK,
     store::{counts, places, upkeep, upkeep::Pulse},
 };
@@ -89,21 +90,21 @@ impl Jobs {
             let (mut pruned_at, mut looked_at): (Option<Instant>, Option<Instant>) = (None, None);
             let mut healthy = true;
             loop {
-                let mut result = self.reclaim(&mut watch, lease).await.map(|_| ());
-                result = result.and(self.release_parked().await);
-                result = result.and(self.draw_counts().await);
+                let mut result = guarded(self.reclaim(&mut watch, lease)).await.map(|_| ());
+                result = result.and(guarded(self.release_parked()).await);
+                result = result.and(guarded(self.draw_counts()).await);
                 if pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-                    result = result.and(self.prune(retention).await.map(|_| ()));
+                    result = result.and(guarded(self.prune(retention)).await.map(|_| ()));
                     pruned_at = Some(Instant::now());
                 }
                 if looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
                     // Not at the first look: a scheduler that begins with this process catches up first.
                     if looked_at.is_some() {
-                        result = result.and(self.report_overdue(&mut overdue).await);
+                        result = result.and(guarded(self.report_overdue(&mut overdue)).await);
                     }
                     #[cfg(feature = "metrics")]
                     {
-                        result = result.and(self.measure().await);
+                        result = result.and(guarded(self.measure()).await);
                     }
                     looked_at = Some(Instant::now());
                 }

@@ -185,7 +185,10 @@ impl<'a> Saga<'a> {
         self.seen.push(name);
         if let Some((_, result)) = self.log.done.iter().find(|(done, _)| done == name) {
             let result = T::deserialize(result).map_err(|error| {
-                Failed::discard(format!("what `{name}` resulted in cannot be read: {error}"))
+                Failed::discard(format!(
+                    "what `{name}` resulted in cannot be read: {}",
+                    crate::error::unreadable(&error)
+                ))
             })?;
             self.undo.extend(undo);
             return Ok(result);

@@ -158,6 +158,8 @@ async fn a_schedule_is_made_run_edited_and_removed(engine: Engine) {
             format!("SELECT count(*) FROM audit_events WHERE action = '{action}' AND target_id = '{id}'");
         assert_eq!(app.place.count(&query).await, count, "{action}");
     }
+    let query = "SELECT count(*) FROM audit_events WHERE action = 'schedule.refresh'";
+    assert_eq!(app.place.count(query).await, 1);
 }
 
 async fn schedules_are_refused_field_by_field(engine: Engine) {

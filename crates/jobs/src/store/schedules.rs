@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use stylobate_core::{Direction, JobId, Page, ScheduleId, TenantId};
-use stylobate_db::{Conn, Error, Keyset, KeysetKey, Scope, Tx};
+use stylobate_db::{Conn, Engine, Error, Keyset, KeysetKey, Scope, Tx};
 use uuid::Uuid;
 
 use super::{
@@ -236,6 +236,25 @@ pub(crate) async fn due(
     Ok(rows.into_iter().map(|row| ((row.next_run_at.unwrap_or(now), row.id), row.whole())).collect())
 }
 
+/// Up to `most` schedules whose next slot is after `time`, after `place`; unreadable ones are left out.
+pub(crate) async fn far(
+    conn: &mut Conn,
+    time: DateTime<Utc>,
+    place: Option<DuePlace>,
+    most: i64,
+) -> Result<(Vec<Schedule>, Option<DuePlace>), Error> {
+    let mut sql = conn.builder("SELECT ");
+    sql.push(COLUMNS).push(" FROM schedules WHERE next_run_at IS NOT NULL AND next_run_at > ").value(time);
+    if let Some((time, id)) = place {
+        sql.push(" AND (next_run_at, id) > (").value(time).push(", ").value(id).push(")");
+    }
+    sql.push(" ORDER BY next_run_at, id LIMIT ").value(most);
+    let rows = conn.q_build(sql).all::<ScheduleRow>().await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == most);
+    let place = rows.last().filter(|_| is_full).and_then(|row| Some((row.next_run_at?, row.id)));
+    Ok((rows.into_iter().filter_map(|row| Schedule::try_from(row).ok()).collect(), place))
+}
+
 /// When the first schedule that is not due at `now` will be.
 pub(crate) async fn next_due(conn: &mut Conn, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Error> {
     conn.q("SELECT next_run_at FROM schedules WHERE next_run_at > $1 ORDER BY next_run_at LIMIT 1")
@@ -304,7 +323,8 @@ pub(crate) struct Moved {
     pub(crate) skipped: i64,
 }
 
-/// Claims slots: moves each schedule on if it still is where it was. Returns those that were moved.
+/// Claims slots: moves each schedule on if it still is where it was. Returns those that were moved. Who has the row of one locked
+/// decides on it, or leaves it as it is; nobody waits for that, least of all the other schedules.
 pub(crate) async fn claim(tx: &mut Tx, moves: &[Moved]) -> Result<HashSet<ScheduleId>, Error> {
     let mut sql =
         tx.builder("WITH moved (id, version, slot, next, last_slot, last_job, skipped) AS (VALUES ");
@@ -314,11 +334,18 @@ pub(crate) async fn claim(tx: &mut Tx, moves: &[Moved]) -> Result<HashSet<Schedu
         sql.value(one.from).push(", ").value(one.to).push(", ").value(one.last_slot).push(", ");
         sql.value(one.last_job.map(|job| job.as_uuid())).push(", ").value(one.skipped).push(")");
     }
+    let free = match tx.engine() {
+        Engine::Postgres => {
+            "), free (id) AS (SELECT id FROM schedules WHERE id IN (SELECT id FROM moved) ORDER BY id FOR UPDATE SKIP LOCKED"
+        }
+        Engine::Sqlite => "), free (id) AS (SELECT id FROM moved",
+    };
+    sql.push(free);
     sql.push(
         ") UPDATE schedules SET next_run_at = moved.next, last_slot = COALESCE(moved.last_slot, schedules.last_slot), \
          last_job_id = COALESCE(moved.last_job, schedules.last_job_id), skipped = schedules.skipped + moved.skipped \
          FROM moved WHERE schedules.id = moved.id AND schedules.version = moved.version \
-         AND schedules.next_run_at = moved.slot RETURNING schedules.id",
+         AND schedules.next_run_at = moved.slot AND schedules.id IN (SELECT id FROM free) RETURNING schedules.id",
     );
     let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
     Ok(rows.into_iter().map(|(id,)| id.into()).collect())

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::Shared;
 use crate::{
     JobsError,
+    guard::guarded,
     store::finish::{self, Ended},
 };
 
@@ -26,7 +27,7 @@ pub(super) async fn write(worker: Arc<Shared>, mut ended: mpsc::Receiver<Ending>
         let all: Arc<[Ended]> = all.into();
         let (began, mut wait) = (Instant::now(), Duration::from_millis(20));
         let held = loop {
-            match write_once(&worker, Arc::clone(&all)).await {
+            match guarded(write_once(&worker, Arc::clone(&all))).await {
                 Ok(held) => break held,
                 Err(error) if began.elapsed() < worker.options.lease => {
                     tracing::debug!(code = error.code(), "how jobs ended could not be written yet");

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Shared, performing::perform};
 use crate::{
     JobsError,
+    guard::guarded,
     service::WORK,
     store::claim::{Ask, Taken, claim},
 };
@@ -51,7 +52,7 @@ pub(super) async fn fetch(
         }
         let began = Instant::now();
         let wanted = free.len();
-        let taken = claim_once(&worker, &queue, wanted, from).await;
+        let taken = guarded(claim_once(&worker, &queue, wanted, from)).await;
         match &taken {
             Err(error) if healthy => {
                 let error: &dyn StdError = error;
@@ -75,7 +76,15 @@ pub(super) async fn fetch(
                 let worker = Arc::clone(&worker);
                 // Whoever drains the worker waits for it by `running`.
                 tokio::spawn(async move {
-                    perform(worker, job, stop).await;
+                    let (lease, running) = (job.lease, Arc::clone(&worker));
+                    let performed = async {
+                        perform(worker, job, stop).await;
+                        Ok(())
+                    };
+                    if guarded(performed).await.is_err() {
+                        // Nobody says any more that it lives: another worker gets it.
+                        running.running.remove(lease);
+                    }
                     drop(place);
                 });
             }

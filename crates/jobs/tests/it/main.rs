@@ -11,6 +11,7 @@
 mod ends;
 mod faults;
 mod keys;
+mod loops;
 #[cfg(feature = "metrics")]
 mod measures;
 mod plan;

@@ -166,8 +166,8 @@ async fn enqueue(
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
-async fn refresh(State(work): State<Work>) -> ApiResult<Json<RefreshedView>> {
-    Ok(Json(work.schedules.tick().await.map_err(told)?.into()))
+async fn refresh(State(work): State<Work>, context: Context) -> ApiResult<Json<RefreshedView>> {
+    Ok(Json(work.schedules.refresh(&of_platform(&context)).await.map_err(told)?.into()))
 }
 
 async fn status(State(work): State<Work>) -> ApiResult<Json<StatusView>> {
