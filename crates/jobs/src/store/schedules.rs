@@ -252,7 +252,7 @@ pub(crate) async fn far(
     let rows = conn.q_build(sql).all::<ScheduleRow>().await?;
     let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == most);
     let place = rows.last().filter(|_| is_full).and_then(|row| Some((row.next_run_at?, row.id)));
-    Ok((rows.into_iter().filter_map(|row| Schedule::try_from(row).ok()).collect(), place))
+    Ok((rows.into_iter().filter_map(|row| row.whole().ok()).collect(), place))
 }
 
 /// When the first schedule that is not due at `now` will be.
