@@ -71,11 +71,11 @@ pub(super) async fn fetch(
             let mut places: Vec<OwnedSemaphorePermit> = std::mem::take(&mut free);
             for job in jobs {
                 let Some(place) = places.pop() else { break };
-                let stop = worker.running.add(job.lease, began);
+                let (hold, stop) = worker.running.add(job.lease, began);
                 let worker = Arc::clone(&worker);
                 // Whoever drains the worker waits for it by `running`.
                 tokio::spawn(async move {
-                    perform(worker, job, stop).await;
+                    perform(worker, job, hold, stop).await;
                     drop(place);
                 });
             }
