@@ -99,7 +99,8 @@ fn refused(worker: &Shared, job: &Claimed, error: &JobsError) -> Ended {
         run_at: None,
         result: None,
         errors: serde_json::to_string(&errors).ok(),
-        more_attempts: 0,
+        handed_back: 0,
+        lost: 0,
     }
 }
 

@@ -166,7 +166,10 @@ fn ended_as(
     let now = worker.jobs.clock.now().trunc_subsecs(6);
     let to = State::Leased.after(step, job.attempt < job.attempts_max).unwrap_or(State::Discarded);
     let run_at = wait.map(|wait| time_after_std(now, wait)).filter(|_| to == State::Retryable);
-    let errors = message.map(|message| with_error(job.errors.clone(), job.attempt, now, message));
+    let mut errors = job.errors.clone();
+    // A job that is handed back again and again for the same reason keeps its real failures.
+    errors.pop_if(|last| step == Step::Release && message.is_some_and(|message| last.message == message));
+    let errors = message.map(|message| with_error(errors, job.attempt, now, message));
     Ended {
         lease: job.lease,
         to,
@@ -174,6 +177,7 @@ fn ended_as(
         result,
         errors: errors.and_then(|errors| serde_json::to_string(&errors).ok()),
         // What is handed back was no attempt at all.
-        more_attempts: i64::from(step == Step::Release),
+        handed_back: i64::from(step == Step::Release),
+        lost: 0,
     }
 }
