@@ -3,7 +3,7 @@
 //!
 //! A trigger notes every step of every row of `jobs` with the time ([`evidence`]), so that what is judged is what the
 //! database did and not what a worker believes. A third of the handlers do their work in the transaction that ends the
-//! job. Workers are struck from outside at random, and by their own hand at every step of an attempt ([`chore::Point`]). The
+//! job; some have keys, of which one or two may run at once. Workers are struck from outside at random, and by their own hand at every step of an attempt ([`chore::Point`]). The
 //! driver takes part as what a deployment has beside its workers: it asks for jobs, and keeps the queue up.
 
 mod chore;
@@ -14,12 +14,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, Scope, Tx};
-use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Retention};
+use stylobate_jobs::{Jobs, JobsError, MIGRATIONS, Request, Retention};
 use stylobate_testkit::TestDb;
 use tokio::sync::oneshot;
 
 pub use chore::work;
-use chore::{Chore, Strike};
+use chore::{Chore, InPairs, Strike};
 use crew::{Crew, Fault};
 pub use evidence::Findings;
 use evidence::{Excuses, Window};
@@ -71,8 +71,8 @@ impl JobReport {
         self.findings.problems.is_empty()
     }
 
-    /// Whether every job of a worker that was gone was taken from it within two leases. A machine that is busy with other
-    /// things can be later.
+    /// Whether every job of a worker that was gone was taken from it within two leases, but for those that a frozen
+    /// transaction held. A machine that is busy with other things can be later.
     #[must_use]
     pub fn is_prompt(&self) -> bool {
         self.findings.tardy.is_empty()
@@ -119,8 +119,14 @@ impl JobChaos {
         let workers = if self.engine == Engine::Sqlite { 2 } else { 3 };
         let mut crew = Crew::start(workers, db.url(), LEASE);
         let (mut round, mut pauses, mut freezes) = (0, 0, 0);
-        let mut outages = Vec::new();
+        let (mut outages, mut stopped) = (Vec::new(), Vec::new());
         while crew.kills() < self.kills {
+            if Fault::begins_calm(round) {
+                // When all is done, who stopped itself has been silent for a lease and goes on soon.
+                settled(&db, &mut crew, round * self.jobs_per_round).await;
+                tokio::time::sleep(LEASE).await;
+                stopped.extend(crew.thaw_all().await);
+            }
             let from = now_ms();
             if outage(round).await {
                 outages.push(Window { from, to: now_ms() });
@@ -134,9 +140,10 @@ impl JobChaos {
                 Fault::Kill | Fault::Pause | Fault::Freeze => None,
             };
             if let Some((point, strike)) = strike
-                && let Some(first) = asked.first_mut()
+                // With a key and without.
+                && let Some(one) = asked.get_mut(round as usize % 7)
             {
-                *first = first.clone().striking(point, strike);
+                *one = one.clone().striking(point, strike);
             }
             ask(&db, &jobs, &asked).await;
             ask_and_roll_back(&db, &jobs, NEVER + round).await;
@@ -161,10 +168,10 @@ impl JobChaos {
         let jobs_asked = round * self.jobs_per_round;
         settled(&db, &mut crew, jobs_asked).await;
         // Whoever still sleeps wakes up to find that everything has been done without it.
-        let stopped = crew.thaw_all().await;
+        stopped.extend(crew.thaw_all().await);
         tokio::time::sleep(LEASE).await;
         let kills = crew.kills();
-        let lines = crew.end();
+        let (lines, ends) = crew.end();
         let _ = stop.send(());
         keeper.await.expect("the keeper not to panic");
         jobs.draw_counts().await.expect("the counts to be drawn");
@@ -172,6 +179,9 @@ impl JobChaos {
             evidence::judge(&db, jobs_asked, LEASE, Excuses::new(outages.clone(), stopped, &lines), &lines)
                 .await;
         findings.check_counts(&db, &jobs).await;
+        for end in ends {
+            findings.problem(end);
+        }
         JobReport {
             jobs: jobs_asked,
             kills,
@@ -194,8 +204,12 @@ fn chores(first: u32, many: u32, random: &mut fastrand::Rng) -> Vec<Chore> {
 async fn ask(db: &Db, jobs: &Jobs, chores: &[Chore]) {
     let began = Instant::now();
     loop {
-        let (jobs, chores) = (jobs.clone(), chores.to_vec());
-        let ask = async move |tx: &mut Tx| jobs.enqueue_many(tx, &chores).await;
+        let (pairs, chores): (Vec<_>, Vec<_>) = chores.iter().cloned().partition(Chore::is_in_pairs);
+        let (jobs, pairs) = (jobs.clone(), pairs.into_iter().map(InPairs).collect::<Vec<_>>());
+        let ask = async move |tx: &mut Tx| {
+            jobs.enqueue_many(tx, &pairs, Request::default()).await?;
+            jobs.enqueue_many(tx, &chores, Request::default()).await
+        };
         match db.transact(SCOPE, ask).await {
             Ok(_) => return,
             Err(error) => assert!(began.elapsed() < PATIENCE, "jobs cannot be asked for: {error}"),

@@ -274,6 +274,9 @@ async fn judge(db: &Db, wanted: &HashMap<Uuid, BTreeSet<DateTime<Utc>>>) -> Vec<
     for (schedule, slot) in rows {
         *asked.entry(schedule).or_default().entry(slot).or_default() += 1;
     }
+    if names.len() != wanted.len() {
+        problems.push(format!("{} schedules are {}", wanted.len(), names.len()));
+    }
     for (id, timing, skipped) in names {
         let (wanted, asked) = (&wanted[&id], asked.remove(&id).unwrap_or_default());
         if skipped > 0 {

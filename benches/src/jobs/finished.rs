@@ -1,9 +1,11 @@
-//! What millions of finished jobs change for the counts and for claims.
+//! What millions of finished jobs change for the counts, for claims and for the list of dead letters.
 
 use std::time::Instant;
 
 use serde_json::json;
+use stylobate_core::RequestContext;
 use stylobate_db::{Db, Error, Sql, Tx};
+use stylobate_jobs::{JobQuery, State};
 use stylobate_tests::Engine;
 use tokio::runtime::Runtime;
 
@@ -21,6 +23,9 @@ use crate::{
 fn rows() -> i64 {
     std::env::var("STYLOBATE_FINISHED").ok().and_then(|text| text.parse().ok()).unwrap_or(5_000_000)
 }
+
+/// How many of them failed for good, long ago.
+const DEAD_LETTERS: i64 = 3;
 
 /// How many one statement inserts.
 const CHUNK: i64 = 50_000;
@@ -67,17 +72,31 @@ pub(super) fn measure(runtime: &Runtime, report: &mut Report, engine: Engine, ou
             return Err(format!("the counts miss jobs: {counts:?}").into());
         }
     }
-    let times = sorted(times.into_iter());
-    let p99 = percentile(&times, 0.99);
-    report.keep(json!({ "what": "counts", "engine": format!("{engine:?}"), "p50_ms": percentile(&times, 0.5), "p99_ms": p99 }));
-    report.note(&format!("counts by state: p50 {:.2} ms, p99 {p99:.2} ms", percentile(&times, 0.5)));
-    report.verdict(
-        &format!("counts p99 with {rows} finished rows on {engine:?}"),
-        p99,
-        "ms",
-        Goal::AtMost(10.0),
-    );
+    verdict(report, engine, rows, "counts", times);
+
+    let (asker, asked) =
+        (RequestContext::system("bench"), JobQuery { state: Some(State::Discarded), ..JobQuery::default() });
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let begun = Instant::now();
+        let page = runtime.block_on(ours.jobs.list(&asker, &asked))?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        if i64::try_from(page.items.len())? != DEAD_LETTERS {
+            return Err(format!("{} dead letters are listed", page.items.len()).into());
+        }
+    }
+    verdict(report, engine, rows, "the list of dead letters", times);
     Ok(())
+}
+
+/// Tells how long something took, in ms each time.
+fn verdict(report: &mut Report, engine: Engine, rows: i64, what: &str, times: Vec<f64>) {
+    let times = sorted(times.into_iter());
+    let (p50, p99) = (percentile(&times, 0.5), percentile(&times, 0.99));
+    report.keep(json!({ "what": what, "engine": format!("{engine:?}"), "p50_ms": p50, "p99_ms": p99 }));
+    report.note(&format!("{what}: p50 {p50:.2} ms, p99 {p99:.2} ms"));
+    let name = format!("{what} p99 with {rows} finished rows on {engine:?}");
+    report.verdict(&name, p99, "ms", Goal::AtMost(10.0));
 }
 
 async fn fill(owner: &Db, rows: i64) -> std::result::Result<(), Error> {
@@ -94,6 +113,16 @@ async fn fill(owner: &Db, rows: i64) -> std::result::Result<(), Error> {
         owner.transact(SCOPE, insert).await?;
         first = last + 1;
     }
+    let bury = async |tx: &mut Tx| {
+        tx.q("UPDATE jobs SET state = 'discarded' WHERE id IN (SELECT id FROM jobs ORDER BY id LIMIT $1)")
+            .bind(DEAD_LETTERS)
+            .run()
+            .await?;
+        let counts = "INSERT INTO job_count_changes (queue, state, change) \
+                      VALUES ('default', 'completed', -$1), ('default', 'discarded', $1)";
+        tx.q(counts).bind(DEAD_LETTERS).run().await
+    };
+    owner.transact(SCOPE, bury).await?;
     // PostgreSQL looks at tables that grew by itself, within a minute.
     owner.transact(SCOPE, async |tx: &mut Tx| tx.q("ANALYZE").run().await).await?;
     Ok(())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, Scope, Tx};
 use stylobate_jobs::{
-    Attempt, Failed, Job, Jobs, JobsError, MIGRATIONS, Registry, Retention, Worker, WorkerOptions,
+    Attempt, Failed, Job, Jobs, JobsError, MIGRATIONS, Registry, Request, Retention, Worker, WorkerOptions,
 };
 use stylobate_testkit::TestDb;
 use stylobate_tests::Engine;
@@ -114,7 +114,7 @@ impl Ours {
         let jobs = self.jobs.clone();
         let ask = async move |tx: &mut Tx| {
             let waiting: Vec<Nothing> = (0..number).map(|n| Nothing { n }).collect();
-            jobs.enqueue_many(tx, &waiting).await
+            jobs.enqueue_many(tx, &waiting, Request::default()).await
         };
         self.db.transact(SCOPE, ask).await?;
         let count = Count::default();

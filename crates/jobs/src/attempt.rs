@@ -168,13 +168,15 @@ impl Attempt {
     }
 
     /// What the last attempt that left something has left for this one; `None` when none did. It outlives a worker that dies,
-    /// and a job that is asked for once more.
+    /// and a job that is asked for once more (but see [`Saga`](crate::Saga)).
     ///
     /// # Errors
     /// [`JobsError::Invalid`] when it is not what `T` reads.
     pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, JobsError> {
-        let invalid =
-            |error| JobsError::Invalid { field: "checkpoint", problem: format!("cannot be read: {error}") };
+        let invalid = |error| JobsError::Invalid {
+            field: "checkpoint",
+            problem: format!("cannot be read: {}", crate::error::unreadable(&error)),
+        };
         self.inner.checkpoint.as_deref().map(serde_json::from_str).transpose().map_err(invalid)
     }
 

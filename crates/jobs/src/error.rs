@@ -62,6 +62,9 @@ pub enum JobsError {
     /// The name is taken.
     #[error("the name is taken")]
     NameTaken,
+    /// What was to be done panicked.
+    #[error("it panicked")]
+    Panicked,
     /// The cursor was not made by this list.
     #[error(transparent)]
     Cursor(#[from] CursorInvalid),
@@ -82,6 +85,7 @@ impl JobsError {
             Self::ForeignTenant => "foreign_tenant",
             Self::Conflict { .. } => "stale",
             Self::NameTaken => "schedule_name_taken",
+            Self::Panicked => "internal",
             Self::Cursor(_) => "invalid_cursor",
         }
     }
@@ -93,5 +97,22 @@ impl stylobate_db::TransactError for JobsError {
             Self::Db(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+/// What is said about a text that cannot be read: where, and nothing of what stands there, as that may be personal and this goes
+/// into logs.
+pub(crate) fn unreadable(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let problem = match error.classify() {
+        Category::Data => "is not what is expected",
+        Category::Syntax => "is no JSON",
+        Category::Eof => "ends too early",
+        Category::Io => "did not come whole",
+    };
+    match error.line() {
+        // What was read as a whole before has no lines.
+        0 => format!("it {problem}"),
+        line => format!("it {problem} at line {line}, column {}", error.column()),
     }
 }

@@ -51,9 +51,15 @@ impl<J: Job> Handle<J> {
     /// The whole of it.
     ///
     /// # Errors
-    /// [`JobsError::NotFound`] when it has been pruned or its transaction was rolled back.
+    /// [`JobsError::NotFound`] when it has been pruned or its transaction was rolled back; [`JobsError::Invalid`] with the
+    /// field `name` when the job is of another kind than `J`.
     pub async fn record(&self) -> Result<JobRecord, JobsError> {
-        self.jobs.get_in(Scope::Platform("the handle of a job"), self.id).await
+        let record = self.jobs.get_in(Scope::Platform("the handle of a job"), self.id).await?;
+        if record.name != J::NAME {
+            let problem = format!("is `{}`, and not that of a `{}`", record.name, J::NAME);
+            return Err(JobsError::Invalid { field: "name", problem });
+        }
+        Ok(record)
     }
 
     /// Where it is in its life.
@@ -112,8 +118,9 @@ impl<J: Job> Handle<J> {
     /// Calls it off, as [`Jobs::cancel`].
     ///
     /// # Errors
-    /// As [`Jobs::cancel`].
+    /// As [`Jobs::cancel`], and as [`record`](Self::record).
     pub async fn cancel(&self, context: &RequestContext) -> Result<JobRecord, JobsError> {
+        self.record().await?;
         self.jobs.cancel(context, self.id).await
     }
 }

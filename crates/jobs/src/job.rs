@@ -23,7 +23,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const ATTEMPTS_MAX: u16 = 10;
     /// How long it waits between attempts.
     const BACKOFF: Backoff = Backoff::DEFAULT;
-    /// How many jobs of one [`key`](Self::key) run at once, over all workers.
+    /// How many jobs of one tenant and [`key`](Self::key) run at once, over all workers.
     const KEY_LIMIT: u16 = 1;
 
     /// What it works with: clients, services. Cloned for each attempt; handed in when the worker is put together.
@@ -33,7 +33,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How it fails, and what is to be done then.
     type Error: Failure;
 
-    /// What it shares with other jobs of its queue that must not run beside it, for example an account; 1 to 200 characters.
+    /// What it shares with other jobs of its tenant and queue that must not run beside it, for example an account; 1 to 200
+    /// characters.
     fn key(&self) -> Option<String> {
         None
     }

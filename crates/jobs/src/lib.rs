@@ -3,7 +3,9 @@
 mod attempt;
 mod backoff;
 mod error;
+mod guard;
 mod handle;
+mod health;
 mod job;
 mod kind;
 mod life;
@@ -24,10 +26,13 @@ pub use attempt::{Attempt, CHECKPOINT_MAX, OUTPUT_MAX};
 pub use backoff::Backoff;
 pub use error::JobsError;
 pub use handle::{Handle, Outcome};
+pub use health::QueueHealth;
 pub use job::{Action, Failed, Failure, Job, Unique};
 pub use life::{State, StateInvalid, Step};
 pub use reaper::{Retention, Watch};
-pub use record::{AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, PAYLOAD_MAX, Progress};
+pub use record::{
+    AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, JobSummary, PAYLOAD_MAX, Progress,
+};
 pub use registry::Registry;
 pub use saga::Saga;
 pub use schedule::{

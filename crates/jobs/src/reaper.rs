@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    Jobs, JobsError, State,
+    Jobs, JobsError, State, WorkerOptions,
+    guard::guarded,
     service::WORK,
     store::{counts, places, upkeep, upkeep::Pulse},
 };
@@ -81,19 +82,21 @@ impl Watch {
 impl Jobs {
     /// Takes jobs from workers that have not been heard of for `lease`, keeps the counts short, removes what finished long ago
     /// and says in the log when schedules are overdue, until `shutdown` is done. Any number of processes may do it; one must. It depends on no worker, and on no
-    /// clock but the steady one of its own process.
+    /// clock but the steady one of its own process. A `lease` out of the range of [`WorkerOptions::lease`] counts as the nearest
+    /// within.
     pub async fn keep_up(&self, lease: Duration, retention: Retention, shutdown: impl Future<Output = ()>) {
+        let lease = lease.clamp(WorkerOptions::LEASES.0, WorkerOptions::LEASES.1);
         let work = async {
             let mut watch = Watch::default();
             let mut overdue = HashSet::new();
             let (mut pruned_at, mut looked_at): (Option<Instant>, Option<Instant>) = (None, None);
             let mut healthy = true;
             loop {
-                let mut result = self.reclaim(&mut watch, lease).await.map(|_| ());
-                result = result.and(self.release_parked().await);
-                result = result.and(self.draw_counts().await);
+                let mut result = guarded(self.reclaim(&mut watch, lease)).await.map(|_| ());
+                result = result.and(guarded(self.release_parked()).await);
+                result = result.and(guarded(self.draw_counts()).await);
                 if pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-                    let pruned = self.prune_some(retention, PRUNED_PER_TURN).await;
+                    let pruned = guarded(self.prune_some(retention, PRUNED_PER_TURN)).await;
                     if !matches!(pruned, Ok(Pruned { has_more: true, .. })) {
                         pruned_at = Some(Instant::now());
                     }
@@ -102,11 +105,11 @@ impl Jobs {
                 if looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
                     // Not at the first look: a scheduler that begins with this process catches up first.
                     if looked_at.is_some() {
-                        result = result.and(self.report_overdue(&mut overdue).await);
+                        result = result.and(guarded(self.report_overdue(&mut overdue)).await);
                     }
                     #[cfg(feature = "metrics")]
                     {
-                        result = result.and(self.measure().await);
+                        result = result.and(guarded(self.measure()).await);
                     }
                     looked_at = Some(Instant::now());
                 }

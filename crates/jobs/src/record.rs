@@ -1,9 +1,11 @@
+use std::{fmt, marker::PhantomData};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate_core::{JobId, PageLimit, ScheduleId, TenantId};
 
-use crate::State;
+use crate::{Handle, Job, Jobs, State};
 
 /// Most bytes of a payload: 1 MiB. What is larger belongs into a file or table of its own.
 pub const PAYLOAD_MAX: usize = 1 << 20;
@@ -61,6 +63,81 @@ pub struct JobRecord {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+/// A job in a list: what is known about it without what may be large. [`Jobs::get`] has its payload, checkpoint and result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobSummary {
+    /// Names it.
+    pub id: JobId,
+    /// Whose it is; `None` is the platform's.
+    pub tenant_id: Option<TenantId>,
+    /// Where it waits.
+    pub queue: String,
+    /// What kind of job it is.
+    pub name: String,
+    /// The version of its payload.
+    pub version: u16,
+    /// Where it is in its life.
+    pub state: State,
+    /// Not before then.
+    pub run_at: DateTime<Utc>,
+    /// How often it has been claimed.
+    pub attempt: u32,
+    /// After how many attempts it is given up.
+    pub attempts_max: u32,
+    /// What it shares with jobs that must not run beside it.
+    pub key: Option<String>,
+    /// By what it is the same as another.
+    pub unique_key: Option<String>,
+    /// Which worker has it, or had it last.
+    pub worker: Option<String>,
+    /// Whether somebody called it off while it was running.
+    pub cancel_requested: bool,
+    /// How far it says it is.
+    pub progress: Option<Progress>,
+    /// Its last failures, oldest first; at most [`ERRORS_KEPT`].
+    pub errors: Vec<AttemptError>,
+    /// The trace of whoever asked for it (W3C Trace Context).
+    pub traceparent: Option<String>,
+    /// The schedule that asked for it.
+    pub schedule_id: Option<ScheduleId>,
+    /// The slot of the schedule.
+    pub slot: Option<DateTime<Utc>>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it was last claimed.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// When it finished.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<JobRecord> for JobSummary {
+    fn from(job: JobRecord) -> Self {
+        Self {
+            id: job.id,
+            tenant_id: job.tenant_id,
+            queue: job.queue,
+            name: job.name,
+            version: job.version,
+            state: job.state,
+            run_at: job.run_at,
+            attempt: job.attempt,
+            attempts_max: job.attempts_max,
+            key: job.key,
+            unique_key: job.unique_key,
+            worker: job.worker,
+            cancel_requested: job.cancel_requested,
+            progress: job.progress,
+            errors: job.errors,
+            traceparent: job.traceparent,
+            schedule_id: job.schedule_id,
+            slot: job.slot,
+            created_at: job.created_at,
+            claimed_at: job.claimed_at,
+            finished_at: job.finished_at,
+        }
+    }
+}
+
 /// How many failures of a job are kept.
 pub const ERRORS_KEPT: usize = 10;
 
@@ -101,13 +178,55 @@ pub struct JobQuery {
     pub cursor: Option<String>,
 }
 
-/// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Enqueued {
+/// What was asked for: a job of kind `J`, or of a kind that the program that asked does not name
+/// ([`Schedules::run_now`](crate::Schedules::run_now)).
+pub struct Enqueued<J = ()> {
     /// The job, or the one that is the same by its unique key.
     pub id: JobId,
     /// Whether it is new.
     pub is_new: bool,
+    kind: PhantomData<fn() -> J>,
+}
+
+impl<J> Enqueued<J> {
+    pub(crate) fn new(id: JobId, is_new: bool) -> Self {
+        Self { id, is_new, kind: PhantomData }
+    }
+
+    /// The same, of a kind that the caller knows.
+    pub(crate) fn of<K>(self) -> Enqueued<K> {
+        Enqueued::new(self.id, self.is_new)
+    }
+}
+
+impl<J: Job> Enqueued<J> {
+    /// What is known about it, with its output typed. To be asked when the transaction is committed.
+    #[must_use]
+    pub fn handle(&self, jobs: &Jobs) -> Handle<J> {
+        jobs.handle(self.id)
+    }
+}
+
+impl<J> Clone for Enqueued<J> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<J> Copy for Enqueued<J> {}
+
+impl<J> PartialEq for Enqueued<J> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.is_new) == (other.id, other.is_new)
+    }
+}
+
+impl<J> Eq for Enqueued<J> {}
+
+impl<J> fmt::Debug for Enqueued<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enqueued").field("id", &self.id).field("is_new", &self.is_new).finish()
+    }
 }
 
 /// Adds a failure, and lets the oldest go when there are too many.

@@ -6,6 +6,7 @@ use stylobate_core::BoxFuture;
 use crate::{
     Action, Attempt, Failure as _, Job,
     attempt::output_text,
+    error::unreadable,
     kind::{Marks, Shape},
 };
 
@@ -51,7 +52,9 @@ impl<J: Job> Runs for Kind<J> {
             }
             let job: J = match serde_json::from_str(&payload) {
                 Ok(job) => job,
-                Err(error) => return Ran::Unreadable(format!("the payload cannot be read: {error}")),
+                Err(error) => {
+                    return Ran::Unreadable(format!("the payload cannot be read: {}", unreadable(&error)));
+                }
             };
             // Here, so that a clone that panics is a failed attempt.
             let state = self.state.clone();

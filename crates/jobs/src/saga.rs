@@ -21,7 +21,7 @@ const RESERVE: u32 = 3;
 /// 2. Then [`undoable`](Self::undoable) steps are undone, last first, and the job is a dead letter. Undoing survives a worker's
 ///    death as doing does. Undoing that fails is tried again while there are attempts; after that it is for an administrator:
 ///    asking for the job once more goes on undoing.
-/// 3. A dead letter whose steps are all undone begins anew when it is asked for once more.
+/// 3. A job whose steps are all undone begins anew when it is asked for once more: it has no checkpoint then.
 /// 4. A worker may die between a step and storing that it is done: the step runs again. Hand services that can tell a
 ///    repetition the job's id and the step's name. The same holds for undoing.
 /// 5. Only steps are undone. What fails between them fails the attempt; put what can fail into steps. The first step that
@@ -70,11 +70,18 @@ pub struct Saga<'a> {
 
 /// What is stored.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Log {
     /// The steps that are done and not undone, in order, and what they resulted in.
     done: Vec<(String, Value)>,
     /// Why the steps are being undone, once they are.
     undoing: Option<String>,
+}
+
+/// Whether `checkpoint` is that of steps of which all are undone. Nothing is left of them then, and whoever asks for the job once
+/// more forgets them; decided there, since only there one run of a job ends and the next begins.
+pub(crate) fn is_all_undone(checkpoint: &Value) -> bool {
+    Log::deserialize(checkpoint).is_ok_and(|log| log.done.is_empty() && log.undoing.is_some())
 }
 
 struct Undo<'a> {
@@ -94,11 +101,7 @@ impl<'a> Saga<'a> {
     /// # Errors
     /// [`JobsError::Invalid`] when something else has used the checkpoint.
     pub fn of(attempt: &Attempt) -> Result<Self, JobsError> {
-        let mut log: Log = attempt.checkpoint()?.unwrap_or_default();
-        // All undone before the first attempt: somebody has asked for it once more.
-        if attempt.number() == 1 && log.done.is_empty() {
-            log.undoing = None;
-        }
+        let log = attempt.checkpoint()?.unwrap_or_default();
         Ok(Self { attempt: attempt.clone(), log, seen: Vec::new(), undo: Vec::new(), failed: None })
     }
 
@@ -182,7 +185,10 @@ impl<'a> Saga<'a> {
         self.seen.push(name);
         if let Some((_, result)) = self.log.done.iter().find(|(done, _)| done == name) {
             let result = T::deserialize(result).map_err(|error| {
-                Failed::discard(format!("what `{name}` resulted in cannot be read: {error}"))
+                Failed::discard(format!(
+                    "what `{name}` resulted in cannot be read: {}",
+                    crate::error::unreadable(&error)
+                ))
             })?;
             self.undo.extend(undo);
             return Ok(result);

@@ -34,6 +34,9 @@ pub struct Schedule {
     pub payload: Value,
     /// When its slots are.
     pub timing: Timing,
+    /// Which of `payload` and `timing` cannot be read as they are stored; they are shown as the stored text. Such a schedule asks for
+    /// nothing until they are replaced, and can be removed.
+    pub unreadable: Vec<&'static str>,
     /// What is done about missed slots.
     pub catch_up: CatchUp,
     /// What is done about slots while an earlier job has not finished.

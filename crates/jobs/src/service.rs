@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -10,7 +10,7 @@ use stylobate_core::{AuditEvent, Clock, JobId, Page, Principal, RequestContext, 
 use stylobate_db::{Db, Scope, Tx};
 
 use crate::{
-    Enqueued, Handle, Job, JobQuery, JobRecord, JobsError, PAYLOAD_MAX, State, Step,
+    Enqueued, Handle, Job, JobQuery, JobRecord, JobSummary, JobsError, PAYLOAD_MAX, State, Step,
     backoff::{is_time, time_after, time_after_std},
     kind::{Marks, Shape},
     measures::Measures,
@@ -38,7 +38,9 @@ pub struct Request {
     pub run_at: Option<DateTime<Utc>>,
     /// Whose it is; the transaction's tenant when `None`. Only a transaction of platform scope may name one.
     pub tenant: Option<TenantId>,
-    /// The trace it belongs to (W3C Trace Context, `traceparent`).
+    /// The trace it belongs to (W3C Trace Context, `traceparent`), for whoever asks to fill in: nothing does it by itself, and
+    /// jobs of schedules have none. What is no such text is left out, as the standard wants. The handler has it
+    /// ([`Attempt::traceparent`](crate::Attempt::traceparent)), and the span of each attempt as a field, not as its parent.
     pub traceparent: Option<String>,
 }
 
@@ -62,7 +64,7 @@ impl Jobs {
     /// # Errors
     /// [`JobsError::Payload`], [`JobsError::PayloadTooLarge`], [`JobsError::Invalid`] when a key of the job or its time is out of
     /// range, [`JobsError::ForeignTenant`], and the database's own.
-    pub async fn enqueue<J: Job>(&self, tx: &mut Tx, job: &J) -> Result<Enqueued, JobsError> {
+    pub async fn enqueue<J: Job>(&self, tx: &mut Tx, job: &J) -> Result<Enqueued<J>, JobsError> {
         self.enqueue_as(tx, job, Request::default()).await
     }
 
@@ -75,7 +77,7 @@ impl Jobs {
         tx: &mut Tx,
         job: &J,
         time: DateTime<Utc>,
-    ) -> Result<Enqueued, JobsError> {
+    ) -> Result<Enqueued<J>, JobsError> {
         self.enqueue_as(tx, job, Request::at(time)).await
     }
 
@@ -88,7 +90,7 @@ impl Jobs {
         tx: &mut Tx,
         job: &J,
         wait: Duration,
-    ) -> Result<Enqueued, JobsError> {
+    ) -> Result<Enqueued<J>, JobsError> {
         self.enqueue_as(tx, job, Request::at(time_after_std(self.clock.now(), wait))).await
     }
 
@@ -101,33 +103,73 @@ impl Jobs {
         tx: &mut Tx,
         job: &J,
         request: Request,
-    ) -> Result<Enqueued, JobsError> {
+    ) -> Result<Enqueued<J>, JobsError> {
         let new = self.new_job(tx, job, request)?;
-        self.store(tx, new).await
+        Ok(self.store(tx, new).await?.of())
     }
 
-    /// Asks for many jobs of one kind at once: much cheaper than one after the other. Those that are the same as another job
-    /// are left out. Returns how many are new.
+    /// Asks for many jobs of one kind at once, all as `request` says: much cheaper than one after the other. Returns what
+    /// [`enqueue_as`](Self::enqueue_as) would have for each, in their order.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue).
-    pub async fn enqueue_many<J: Job>(&self, tx: &mut Tx, jobs: &[J]) -> Result<usize, JobsError> {
+    pub async fn enqueue_many<J: Job>(
+        &self,
+        tx: &mut Tx,
+        jobs: &[J],
+        request: Request,
+    ) -> Result<Vec<Enqueued<J>>, JobsError> {
         let mut new = Vec::with_capacity(jobs.len());
         for job in jobs {
-            new.push(self.new_job(tx, job, Request::default())?);
+            new.push(self.new_job(tx, job, request.clone())?);
         }
         let mut stored: HashSet<JobId> = jobs::insert(tx, &new).await?.into_iter().collect();
+        if !stored.is_empty() {
+            tx.hint(WORK);
+        }
+        let holders = if stored.len() == new.len() {
+            HashMap::new()
+        } else {
+            let left_out: Vec<NewJob> = new.iter().filter(|one| !stored.contains(&one.id)).cloned().collect();
+            self.store_left_out(tx, &left_out, &mut stored).await?
+        };
+        let told = new.iter().map(|one| match one.unique_key.as_ref().and_then(|key| holders.get(key)) {
+            Some(holder) if !stored.contains(&one.id) => Enqueued::new(*holder, false),
+            _ => Enqueued::new(one.id, true),
+        });
+        Ok(told.collect())
+    }
+
+    /// Stores those whose unique keys are free by now, adds them to `stored`, and returns which jobs have the keys of the rest.
+    async fn store_left_out(
+        &self,
+        tx: &mut Tx,
+        left_out: &[NewJob],
+        stored: &mut HashSet<JobId>,
+    ) -> Result<HashMap<String, JobId>, JobsError> {
+        // All are of one request, and so of one tenant.
+        let Some(last) = left_out.last() else { return Ok(HashMap::new()) };
+        let keys: Vec<String> = left_out.iter().filter_map(|one| one.unique_key.clone()).collect();
         // A finished job may hold a unique key beyond its time.
-        for left_out in &new {
-            if let Some(key) = &left_out.unique_key
-                && !stored.contains(&left_out.id)
-                && jobs::release_unique(tx, left_out.tenant, key, left_out.created_at).await?
-            {
-                stored.extend(jobs::insert(tx, std::slice::from_ref(left_out)).await?);
+        let mut released = false;
+        for key in &keys {
+            released |= jobs::release_unique(tx, last.tenant, key, last.created_at).await?;
+        }
+        if released {
+            stored.extend(jobs::insert(tx, left_out).await?);
+            tx.hint(WORK);
+        }
+        let mut holders = jobs::find_all_unique(tx, last.tenant, &keys).await?;
+        for one in left_out {
+            let Some(key) = &one.unique_key else { continue };
+            if !stored.contains(&one.id) && !holders.contains_key(key) {
+                // Who had it has finished since.
+                let enqueued = self.store(tx, one.clone()).await?;
+                holders.insert(key.clone(), enqueued.id);
+                stored.extend(enqueued.is_new.then_some(enqueued.id));
             }
         }
-        tx.hint(WORK);
-        Ok(stored.len())
+        Ok(holders)
     }
 
     fn new_job<J: Job>(&self, tx: &Tx, job: &J, request: Request) -> Result<NewJob, JobsError> {
@@ -145,7 +187,7 @@ impl Jobs {
             }
             new.run_at = time.trunc_subsecs(6);
         }
-        new.traceparent = request.traceparent.filter(|text| text.len() <= 64 && text.is_ascii());
+        new.traceparent = request.traceparent.filter(|text| is_traceparent(text));
         Ok(new)
     }
 
@@ -187,14 +229,14 @@ impl Jobs {
         for _ in 0..3 {
             if !jobs::insert(tx, std::slice::from_ref(&new)).await?.is_empty() {
                 tx.hint(WORK);
-                return Ok(Enqueued { id: new.id, is_new: true });
+                return Ok(Enqueued::new(new.id, true));
             }
             let Some(key) = &new.unique_key else { break };
             if jobs::release_unique(tx, new.tenant, key, new.created_at).await? {
                 continue;
             }
             if let Some(id) = jobs::find_unique(tx, new.tenant, key).await? {
-                return Ok(Enqueued { id, is_new: false });
+                return Ok(Enqueued::new(id, false));
             }
         }
         Err(JobsError::Db(stylobate_db::Error::Serialization))
@@ -221,7 +263,7 @@ impl Jobs {
         found.ok_or(NOT_FOUND)
     }
 
-    /// Jobs of the caller's tenant, newest first.
+    /// Jobs of the caller's tenant, newest first, without what may be large.
     ///
     /// # Errors
     /// [`JobsError::Cursor`], and the database's own.
@@ -229,7 +271,7 @@ impl Jobs {
         &self,
         context: &RequestContext,
         query: &JobQuery,
-    ) -> Result<Page<JobRecord>, JobsError> {
+    ) -> Result<Page<JobSummary>, JobsError> {
         let scope = scope(&context.principal, "list jobs");
         let mut tx = self.db.begin_read(scope).await?;
         let page = jobs::list(&mut tx, scope, query).await?;
@@ -385,6 +427,19 @@ pub(crate) fn scope(principal: &Principal, reason: &'static str) -> Scope {
     principal.tenant.map_or(Scope::Platform(reason), Scope::Tenant)
 }
 
+/// Whether `text` is a `traceparent` of version 00 (W3C Trace Context, section 3.2.2): version, trace, parent, flags, neither of
+/// the ids all zeros.
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    match text.split('-').collect::<Vec<_>>().as_slice() {
+        ["00", trace, parent, flags] => is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2),
+        _ => false,
+    }
+}
+
 fn not_unique(error: stylobate_db::Error) -> JobsError {
     match error {
         stylobate_db::Error::Constraint { kind: stylobate_db::ConstraintKind::Unique, .. } => {
@@ -417,4 +472,27 @@ pub(crate) fn checked_payload(payload: String) -> Result<String, JobsError> {
         return Err(JobsError::PayloadTooLarge { bytes: payload.len(), max: PAYLOAD_MAX });
     }
     Ok(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_that_of_the_standard_and_nothing_else() {
+        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        for wrong in [
+            "",
+            "00",
+            "a trace",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert!(!is_traceparent(wrong), "{wrong}");
+        }
+    }
 }

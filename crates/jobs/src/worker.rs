@@ -13,10 +13,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Jobs, Registry};
+use crate::{Jobs, Registry, record::shortened};
 use pulse::Running;
 
-/// How a worker works.
+/// How a worker works. What is out of its range counts as the nearest that is not.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
     /// What it is called in the rows of its jobs: 1 to 128 characters, for example host and process id.
@@ -26,12 +26,12 @@ pub struct WorkerOptions {
     /// How long a job stays with a worker that nothing is heard of. Default 30 s. Others take it over at most twice that
     /// after the worker has died. 1 s to 1 hour.
     pub lease: Duration,
-    /// How often it looks for jobs when nobody has told it of any. Default 1 s, with some jitter.
+    /// How often it looks for jobs when nobody has told it of any. Default 1 s, with some jitter. 10 ms to 1 minute.
     pub poll: Duration,
-    /// How long a handler that should stop may go on before it is dropped. Default 10 s.
+    /// How long a handler that should stop may go on before it is dropped. Default 10 s, at most 1 hour.
     pub cancel_grace: Duration,
     /// How long running jobs may go on when the worker shuts down; then they should stop, and after `cancel_grace` they are
-    /// handed back. Default 20 s.
+    /// handed back. Default 20 s, at most 1 day.
     pub drain: Duration,
 }
 
@@ -51,6 +51,20 @@ impl Default for WorkerOptions {
 impl WorkerOptions {
     /// How many jobs of a queue run at once unless told otherwise.
     pub const CONCURRENCY: usize = 10;
+
+    /// The shortest and the longest lease.
+    pub(crate) const LEASES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
+
+    /// The same, all within their ranges: a lease of no time would be a loop without rest.
+    fn checked(mut self) -> Self {
+        let name = shortened(&self.name, 128);
+        self.name = if name.is_empty() { Self::default().name } else { name };
+        self.lease = self.lease.clamp(Self::LEASES.0, Self::LEASES.1);
+        self.poll = self.poll.clamp(Duration::from_millis(10), Duration::from_secs(60));
+        self.cancel_grace = self.cancel_grace.min(Duration::from_secs(3_600));
+        self.drain = self.drain.min(Duration::from_secs(86_400));
+        self
+    }
 
     /// How often it says that it lives: three times before a lease is over.
     fn beat_every(&self) -> Duration {
@@ -84,7 +98,7 @@ impl Worker {
     /// A worker that knows `registry`.
     #[must_use]
     pub fn new(jobs: Jobs, registry: Registry, options: WorkerOptions) -> Self {
-        Self { jobs, registry, options }
+        Self { jobs, registry, options: options.checked() }
     }
 
     /// Works until `shutdown` is done; then claims nothing more, and returns when what runs has finished or has been handed
@@ -124,5 +138,45 @@ impl Worker {
         }
         shared.running.drain(&shared.options, deadline).await;
         upkeep.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_their_ranges_count_as_the_nearest_within() {
+        let zero = Duration::ZERO;
+        let least = WorkerOptions {
+            name: String::new(),
+            lease: zero,
+            poll: zero,
+            cancel_grace: zero,
+            drain: zero,
+            ..WorkerOptions::default()
+        };
+        let least = least.checked();
+        assert_eq!((least.lease, least.poll), (Duration::from_secs(1), Duration::from_millis(10)));
+        assert_eq!((least.cancel_grace, least.drain), (zero, zero));
+        assert_eq!(least.name, WorkerOptions::default().name);
+        let most = Duration::MAX;
+        let most = WorkerOptions {
+            name: "\0é".repeat(100),
+            lease: most,
+            poll: most,
+            cancel_grace: most,
+            drain: most,
+            ..WorkerOptions::default()
+        };
+        let most = most.checked();
+        assert_eq!((most.lease, most.poll), (Duration::from_secs(3_600), Duration::from_secs(60)));
+        assert_eq!(
+            (most.cancel_grace, most.drain),
+            (Duration::from_secs(3_600), Duration::from_secs(86_400))
+        );
+        assert_eq!((most.name.chars().count(), most.name.contains('\0')), (128, false));
+        let usual = WorkerOptions::default();
+        assert_eq!(format!("{:?}", usual.clone().checked()), format!("{usual:?}"));
     }
 }

@@ -8,7 +8,7 @@ use stylobate_audit::AuditLog;
 use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
 use stylobate_core::{AuditSink, Clock, RequestContext, SystemClock, TenantId};
 use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
-use stylobate_jobs::{Jobs, Registry, ScheduleHealth, Schedules};
+use stylobate_jobs::{Jobs, QueueHealth, Registry, ScheduleHealth, Schedules};
 #[cfg(feature = "metrics")]
 use stylobate_observability::{Build, Metrics};
 use stylobate_observability::{HealthRegistry, Shutdown};
@@ -331,6 +331,7 @@ impl PlatformBuilder {
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)
             .register(Arc::new(DatabaseHealth::new(db.clone())))
+            .register(Arc::new(QueueHealth::new(jobs.clone())))
             .register(Arc::new(ScheduleHealth::new(schedules.clone())));
         #[cfg(feature = "metrics")]
         let metrics = {

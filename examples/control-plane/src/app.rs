@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use stylobate::{
     Paths, Platform, Settings, StartError,
+    db::Engine,
     rbac::{PermissionDef, default_catalogue},
     serve as serve_connections,
 };
@@ -40,6 +41,7 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {
     }
     // Also where nobody works: somebody has to notice that.
     platform.keep_up_jobs();
+    warn_of_nobody(&platform);
     if platform.settings().worker_in_server {
         platform.work();
     }
@@ -49,6 +51,23 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {
     serve_connections(listener, app, platform.shutdown()).await;
     platform.end().await;
     Ok(())
+}
+
+/// SQLite has room for this process only: what it does not do, nobody does.
+fn warn_of_nobody(platform: &Platform) {
+    if platform.db().engine() != Engine::Sqlite {
+        return;
+    }
+    if !platform.settings().worker_in_server {
+        tracing::warn!(
+            "WORKER_ENABLED is false, and nobody else can use this SQLite database: no background job is ever run"
+        );
+    }
+    if !platform.settings().scheduler_in_server {
+        tracing::warn!(
+            "SCHEDULER_ENABLED is false, and nobody else can use this SQLite database: no schedule ever asks for a job"
+        );
+    }
 }
 
 /// Works on background jobs until a signal arrives and what runs has ended or has been handed back.

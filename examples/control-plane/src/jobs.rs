@@ -8,8 +8,6 @@ mod standing;
 mod task_model;
 mod tasks;
 
-use std::time::Duration;
-
 use stylobate::{
     Platform,
     core::{Principal, Problem, RequestContext},
@@ -43,9 +41,6 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
 
 /// What lets somebody see and steer the jobs of the platform and of every organisation.
 const EVERYWHERE: &str = "platform.jobs.manage";
-
-/// After how long the probes and the log say that a schedule is overdue.
-const OVERDUE_AFTER: Duration = Duration::from_secs(60);
 
 /// In whose name somebody asks about jobs.
 struct Asker {

@@ -88,6 +88,20 @@ impl Chore {
         Self { n, millis, in_transaction: random.u8(..3) == 0, strike: None }
     }
 
+    /// Its key, and how many of that may run at once: one for a tenth of all, two for another.
+    pub(super) fn place(&self) -> Option<(String, usize)> {
+        match self.n % 10 {
+            0 => Some((format!("account-{}", self.n / 10 % 16), 1)),
+            5 => Some((format!("pair-{}", self.n / 10 % 8), 2)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is asked for as [`InPairs`].
+    pub(super) fn is_in_pairs(&self) -> bool {
+        self.place().is_some_and(|(_, places)| places == 2)
+    }
+
     /// Strikes its process at `point`.
     pub(super) fn striking(mut self, point: Point, strike: Strike) -> Self {
         self.in_transaction = matches!(point, Point::EffectWritten | Point::EndWritten | Point::Committed);
@@ -103,6 +117,33 @@ impl Chore {
     }
 }
 
+/// The same, and two of one key may run at once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct InPairs(pub(super) Chore);
+
+impl Job for InPairs {
+    const NAME: &'static str = "chaos.in_pairs";
+    const ATTEMPTS_MAX: u16 = Chore::ATTEMPTS_MAX;
+    const BACKOFF: Backoff = Chore::BACKOFF;
+    const KEY_LIMIT: u16 = 2;
+    type State = ();
+    type Output = u32;
+    type Error = Failed;
+
+    fn key(&self) -> Option<String> {
+        self.0.key()
+    }
+
+    fn unique(&self) -> Option<Unique> {
+        self.0.unique()
+    }
+
+    async fn run(self, attempt: Attempt, (): ()) -> Result<u32, Failed> {
+        self.0.run(attempt, ()).await
+    }
+}
+
 impl Job for Chore {
     const NAME: &'static str = "chaos.chore";
     const ATTEMPTS_MAX: u16 = 1_000;
@@ -111,9 +152,8 @@ impl Job for Chore {
     type Output = u32;
     type Error = Failed;
 
-    /// A tenth of them must not run beside each other.
     fn key(&self) -> Option<String> {
-        self.n.is_multiple_of(10).then(|| format!("account-{}", self.n / 10 % 16))
+        self.place().map(|(key, _)| key)
     }
 
     fn unique(&self) -> Option<Unique> {
@@ -213,7 +253,7 @@ pub async fn work() {
         poll: Duration::from_millis(200),
         ..WorkerOptions::default()
     };
-    let worker = Worker::new(jobs.clone(), Registry::new().with::<Chore>(()), options);
+    let worker = Worker::new(jobs.clone(), Registry::new().with::<Chore>(()).with::<InPairs>(()), options);
     tokio::join!(
         worker.run(std::future::pending()),
         jobs.keep_up(lease, Retention::default(), std::future::pending())

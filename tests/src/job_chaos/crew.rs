@@ -1,5 +1,6 @@
 use std::{
     fs::{self, File},
+    os::unix::process::ExitStatusExt as _,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -26,17 +27,29 @@ pub(super) enum Fault {
     FreezeAt(Point),
 }
 
+/// How many rounds with freezes follow each other.
+const STORM: u32 = 10;
+/// How many rounds there are from the beginning of a storm to that of the next.
+const CYCLE: u32 = 25;
+
 impl Fault {
-    /// Every kind and every point comes again and again; seven of ten are kills.
+    /// Every kind and every point comes again and again. Freezes come in storms with a calm after each, in which workers are
+    /// only killed and paused: a worker that is frozen in the middle of a transaction may hold up others, so that how soon
+    /// jobs are taken shows in the calm.
     pub(super) fn of_round(round: u32) -> Self {
-        let (tens, one) = (round / 10, round % 10);
-        match one {
-            1 => Self::Freeze,
-            2 => Self::Pause,
-            6 => Self::FreezeAt(Point::nth(tens)),
-            3 | 4 | 7 | 9 => Self::KillAt(Point::nth(tens * 4 + one / 2)),
+        let (cycle, place) = (round / CYCLE, round % CYCLE);
+        match place {
+            1 | 6 => Self::Freeze,
+            4 | 8 => Self::FreezeAt(Point::nth(cycle * 2 + place / 4)),
+            2 | 16 => Self::Pause,
+            place if place % 2 == 1 => Self::KillAt(Point::nth(cycle + place / 2)),
             _ => Self::Kill,
         }
+    }
+
+    /// Whether a calm begins with this round.
+    pub(super) fn begins_calm(round: u32) -> bool {
+        round % CYCLE == STORM
     }
 }
 
@@ -49,6 +62,7 @@ pub(super) struct Crew {
     begun: u32,
     thaws: Vec<JoinHandle<Window>>,
     kills: u32,
+    problems: Vec<String>,
 }
 
 struct Member {
@@ -66,6 +80,7 @@ impl Crew {
             begun: 0,
             thaws: Vec::new(),
             kills: 0,
+            problems: Vec::new(),
         };
         for _ in 0..workers {
             let member = crew.begin();
@@ -105,10 +120,14 @@ impl Crew {
     /// Puts others in the place of those that have killed themselves.
     pub(super) fn replace_dead(&mut self) {
         for which in 0..self.members.len() {
-            if self.members[which].process.try_wait().expect("a worker to be looked at").is_some() {
-                self.members[which] = self.begin();
-                self.kills += 1;
+            let Some(end) = self.members[which].process.try_wait().expect("a worker to be looked at") else {
+                continue;
+            };
+            match end.signal() {
+                Some(signal) if signal == Signal::KILL.as_raw() => self.kills += 1,
+                _ => self.problems.push(format!("a worker ended without being killed: {end}")),
             }
+            self.members[which] = self.begin();
         }
     }
 
@@ -141,8 +160,8 @@ impl Crew {
         windows
     }
 
-    /// Ends all and returns every line that any of them wrote.
-    pub(super) fn end(mut self) -> Vec<String> {
+    /// Ends all and returns every line that any of them wrote, and what was wrong with them.
+    pub(super) fn end(mut self) -> (Vec<String>, Vec<String>) {
         for member in &mut self.members {
             member.end();
         }
@@ -151,7 +170,7 @@ impl Crew {
             let words = fs::read(entry.path()).expect("the words of a worker");
             lines.extend(String::from_utf8_lossy(&words).lines().map(str::to_owned));
         }
-        lines
+        (lines, std::mem::take(&mut self.problems))
     }
 }
 
@@ -165,5 +184,26 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_rounds_are_calm_and_every_point_is_struck_in_both_ways() {
+        let rounds = CYCLE * 5;
+        let calm: Vec<Fault> =
+            (0..rounds).filter(|round| round % CYCLE >= STORM).map(Fault::of_round).collect();
+        assert!(calm.len() * 2 > rounds as usize);
+        assert!(calm.iter().all(|fault| !matches!(fault, Fault::Freeze | Fault::FreezeAt(_))));
+        assert_eq!((0..rounds).filter(|round| Fault::begins_calm(*round)).count(), 5);
+        let all: Vec<Fault> = (0..rounds).map(Fault::of_round).collect();
+        assert!(all.contains(&Fault::Pause) && all.contains(&Fault::Kill) && all.contains(&Fault::Freeze));
+        for point in (0..5).map(Point::nth) {
+            assert!(calm.contains(&Fault::KillAt(point)), "{point:?}");
+            assert!(all.contains(&Fault::FreezeAt(point)), "{point:?}");
+        }
     }
 }

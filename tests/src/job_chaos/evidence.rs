@@ -24,8 +24,8 @@ impl Window {
     }
 }
 
-/// When nobody could take a job.
-#[derive(Debug)]
+/// When it may have been that nobody could take a job.
+#[derive(Debug, Default)]
 pub(super) struct Excuses {
     /// The database was away.
     pub(super) outages: Vec<Window>,
@@ -77,11 +77,11 @@ const POSTGRES: [&str; 3] = [
      INSERT INTO chaos_steps (job, before, after, attempt, at_ms) VALUES (OLD.id, OLD.state, NEW.state, NEW.attempt, \
      CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)); RETURN NULL; END $$",
     "CREATE TRIGGER chaos_note AFTER UPDATE ON jobs FOR EACH ROW \
-     WHEN (OLD.state <> NEW.state OR OLD.beat <> NEW.beat) EXECUTE FUNCTION chaos_note()",
+     WHEN (OLD.state <> NEW.state OR (OLD.beat <> NEW.beat AND NEW.lease_token IS NOT NULL)) EXECUTE FUNCTION chaos_note()",
 ];
 
 const SQLITE: &str = "CREATE TRIGGER chaos_note AFTER UPDATE ON jobs \
-     WHEN OLD.state <> NEW.state OR OLD.beat <> NEW.beat BEGIN \
+     WHEN OLD.state <> NEW.state OR (OLD.beat <> NEW.beat AND NEW.lease_token IS NOT NULL) BEGIN \
      INSERT INTO chaos_steps (job, before, after, attempt, at_ms) VALUES (OLD.id, OLD.state, NEW.state, NEW.attempt, \
      CAST(unixepoch('subsec') * 1000 AS INTEGER)); END";
 
@@ -120,6 +120,10 @@ struct StepRow {
 pub struct Findings {
     /// Every broken promise, in words; none when all were kept.
     pub problems: Vec<String>,
+    /// How many jobs were lost.
+    pub lost: usize,
+    /// How many were completed more than once.
+    pub completed_twice: usize,
     /// Every job that was taken later than two leases after the last sign of life, in words.
     pub tardy: Vec<String>,
     /// How often a job was taken from a worker that was not heard of.
@@ -128,9 +132,13 @@ pub struct Findings {
     pub begun_again: usize,
     /// How often a worker wanted to end a job that it had lost, and could not.
     pub late: usize,
-    /// How long after its last sign of life the slowest job was taken from its worker, outages left out.
+    /// For how many of the reclaims no worker had been frozen since the last sign of life. These have no excuse but an outage.
+    pub calm: usize,
+    /// How long after its last sign of life the slowest of these was taken from its worker, outages left out.
     pub slowest: Duration,
-    /// How many were taken later because a worker that was frozen in the middle of a transaction held them.
+    /// The same of all others that were not held.
+    pub slowest_in_storm: Duration,
+    /// How many were taken later than two leases because a worker that was frozen in the middle of a transaction held them.
     pub held: usize,
     /// How soon the soonest was.
     pub soonest: Duration,
@@ -142,15 +150,19 @@ impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} reclaims {} to {} ms after the last sign of life ({} more held by a \
-             frozen transaction), {} jobs begun again, {} late results refused, {} effects in \
-             the ending transaction, problems {:?}, taken later than two leases {:?}",
-            self.reclaims,
-            self.soonest.as_millis(),
-            self.slowest.as_millis(),
-            self.held,
+            "{} lost, {} completed twice, {} begun again, {} late results refused, slowest reclaim {} ms after the last \
+             sign of life (of {} while no worker was frozen; soonest {} ms; of {} with a frozen worker {} ms, and {} held by \
+             a frozen transaction), {} effects in the ending transaction, problems {:?}, taken later than two leases {:?}",
+            self.lost,
+            self.completed_twice,
             self.begun_again,
             self.late,
+            self.slowest.as_millis(),
+            self.calm,
+            self.soonest.as_millis(),
+            self.reclaims - self.calm,
+            self.slowest_in_storm.as_millis(),
+            self.held,
             self.effects,
             self.problems,
             self.tardy
@@ -159,10 +171,16 @@ impl fmt::Display for Findings {
 }
 
 impl Findings {
-    fn problem(&mut self, text: String) {
+    pub(super) fn problem(&mut self, text: String) {
         // The first few tell what is wrong; thousands would hide it.
         if self.problems.len() < 20 {
             self.problems.push(text);
+        }
+    }
+
+    fn late_reclaim(&mut self, text: String) {
+        if self.tardy.len() < 20 {
+            self.tardy.push(text);
         }
     }
 
@@ -212,6 +230,7 @@ pub(super) async fn judge(
         .collect();
     findings.check_rows(&chores, asked);
     findings.check_effects(&chores, &effects);
+    findings.check_places(&chores, &steps);
 
     let mut lives: HashMap<Uuid, Vec<StepRow>> = HashMap::new();
     for step in steps {
@@ -239,10 +258,12 @@ impl Findings {
                 self.problem(format!("job {} is there twice", chore.n));
             }
             if state != "completed" {
+                self.lost += 1;
                 self.problem(format!("job {} is {state}", chore.n));
             }
         }
         for n in (0..asked).filter(|n| !seen.contains(n)) {
+            self.lost += 1;
             self.problem(format!("job {n} is lost"));
         }
     }
@@ -257,6 +278,23 @@ impl Findings {
             let (wanted, got) = (usize::from(chore.in_transaction), counted.get(id).copied().unwrap_or(0));
             if wanted != got {
                 self.problem(format!("job {} has {got} effects, not {wanted}", chore.n));
+            }
+        }
+    }
+
+    /// No more jobs of one key were leased at once than may be: a claim is noted after the end that made room for it.
+    fn check_places(&mut self, chores: &HashMap<Uuid, (Chore, String)>, steps: &[StepRow]) {
+        let mut leased: HashMap<String, HashSet<Uuid>> = HashMap::new();
+        for step in steps {
+            let Some((key, most)) = chores.get(&step.job).and_then(|(chore, _)| chore.place()) else {
+                continue;
+            };
+            let jobs = leased.entry(key.clone()).or_default();
+            if step.after != State::Leased.to_string() {
+                jobs.remove(&step.job);
+            } else if jobs.insert(step.job) && jobs.len() > most {
+                let many = jobs.len();
+                self.problem(format!("{many} jobs of {key} were leased at once"));
             }
         }
     }
@@ -293,6 +331,7 @@ impl Findings {
             }
             heard_at = step.at_ms;
         }
+        self.completed_twice += usize::from(completions > 1);
         if completions != 1 {
             self.problem(format!("job {n} completed {completions} times"));
         }
@@ -310,12 +349,18 @@ impl Findings {
                 "job {n} was taken {whole} ms after a sign of life, before its lease was over"
             ));
         }
-        if millis(whole - away) <= lease * 2 {
-            self.slowest = self.slowest.max(millis(whole - away));
-        } else if millis(whole - away - frozen) <= lease * 2 {
+        let took = millis(whole - away);
+        let is_held = took > lease * 2 && millis(whole - away - frozen) <= lease * 2;
+        if frozen == 0 {
+            self.calm += 1;
+            self.slowest = self.slowest.max(took);
+        } else if !is_held {
+            self.slowest_in_storm = self.slowest_in_storm.max(took);
+        }
+        if is_held {
             self.held += 1;
-        } else {
-            self.tardy.push(format!(
+        } else if took > lease * 2 {
+            self.late_reclaim(format!(
                 "job {n} was taken {whole} ms after its last sign of life; for {away} ms the database was away, for {frozen} \
                  ms a worker was frozen"
             ));
@@ -338,4 +383,80 @@ impl Findings {
 fn job_in(line: &str) -> Option<Uuid> {
     let (_, rest) = line.rsplit_once("job=")?;
     rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn more_jobs_of_a_key_than_may_run_at_once_are_noticed() {
+        let chores: HashMap<Uuid, (Chore, String)> = [10, 170, 15, 95, 175]
+            .map(|n| Chore { n, millis: 0, in_transaction: false, strike: None })
+            .map(|chore| (Uuid::from_u128(chore.n.into()), (chore, String::new())))
+            .into();
+        let seen = |jobs: &[u32]| {
+            let claimed = |job: &u32| StepRow {
+                job: Uuid::from_u128((*job).into()),
+                before: State::Available.to_string(),
+                after: State::Leased.to_string(),
+                attempt: 1,
+                at_ms: 0,
+            };
+            let mut findings = Findings::default();
+            findings.check_places(&chores, &jobs.iter().map(claimed).collect::<Vec<_>>());
+            findings.problems.len()
+        };
+        assert_eq!(seen(&[10, 15, 95]), 0);
+        assert_eq!(seen(&[10, 170]), 1);
+        assert_eq!(seen(&[15, 95, 175]), 1);
+    }
+
+    /// A job that is claimed at 0, taken from its silent worker at `taken_at`, and completed by another.
+    fn judged(taken_at: i64, freezes: &[(i64, i64)]) -> Findings {
+        let step = |before: State, after: State, attempt, at_ms| StepRow {
+            job: Uuid::nil(),
+            before: before.to_string(),
+            after: after.to_string(),
+            attempt,
+            at_ms,
+        };
+        let life = [
+            step(State::Available, State::Leased, 1, 0),
+            step(State::Leased, State::Retryable, 1, taken_at),
+            step(State::Retryable, State::Leased, 2, taken_at + 10),
+            step(State::Leased, State::Completed, 2, taken_at + 20),
+        ];
+        let windows = freezes.iter().map(|(from, to)| Window { from: *from, to: *to }).collect();
+        let excuses = Excuses::new(Vec::new(), windows, &[]);
+        let mut findings = Findings { soonest: Duration::MAX, ..Findings::default() };
+        findings.check_life(1, &life, LEASE, &excuses);
+        assert_eq!(findings.reclaims, 1);
+        findings
+    }
+
+    // A30
+    #[test]
+    fn a_job_taken_within_two_leases_is_in_time_and_a_later_one_is_not() {
+        let prompt = judged(2_000, &[]);
+        assert!(prompt.tardy.is_empty() && prompt.problems.is_empty(), "{prompt}");
+        assert_eq!((prompt.calm, prompt.slowest), (1, LEASE * 2));
+        let late = judged(2_001, &[]);
+        assert_eq!((late.calm, late.tardy.len(), late.held), (1, 1, 0), "{late}");
+        let soon = judged(999, &[]);
+        assert_eq!(soon.problems.len(), 1, "{soon}");
+    }
+
+    // A30
+    #[test]
+    fn freezes_excuse_only_as_long_as_they_last_and_not_what_they_do_not_touch() {
+        let held = judged(3_500, &[(500, 2_500)]);
+        assert_eq!((held.calm, held.held, held.tardy.len()), (0, 1, 0), "{held}");
+        let before_and_after = judged(3_500, &[(-2_000, 0), (3_500, 6_000)]);
+        assert_eq!((before_and_after.calm, before_and_after.tardy.len()), (1, 1), "{before_and_after}");
+        let twenty_seconds = judged(20_000, &[(500, 2_500), (2_000, 4_000), (12_000, 14_000)]);
+        assert_eq!((twenty_seconds.held, twenty_seconds.tardy.len()), (0, 1), "{twenty_seconds}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::{decisions::id_of, jobs::reached};
 stylobate_tests::both_engines!(
     standing_schedules_are_made_once_and_keep_their_edits,
     a_schedule_is_made_run_edited_and_removed,
+    damaged_schedules_are_listed_and_removed_and_keep_nobody_from_starting,
     schedules_are_refused_field_by_field,
     what_is_overdue_is_told,
     a_scheduler_follows_where_the_server_does_not,
@@ -56,6 +57,44 @@ async fn standing_schedules_are_made_once_and_keep_their_edits(engine: Engine) {
     assert_eq!((&after[1]["name"], &after[1]["enabled"]), (&json!("Key check"), &json!(false)));
     assert_eq!(after[2]["kwargs_json"]["completed_days"], 3);
     assert_eq!(after[2]["interval_seconds"], 7200);
+}
+
+async fn damaged_schedules_are_listed_and_removed_and_keep_nobody_from_starting(engine: Engine) {
+    let mut app = TestApp::start(engine).await;
+    let admin = app.administrator().await;
+    let made = admin.all("/scheduler/tasks").await;
+    app.place
+        .sql(
+            "UPDATE schedules SET timing = 'no JSON' WHERE job = 'keys.check';
+                   UPDATE schedules SET payload = '{{' WHERE job = 'jobs.prune';",
+        )
+        .await;
+    app.server().terminate();
+    assert!(app.server().ended().await.success());
+    app.restart().await;
+    let admin = app.administrator().await;
+    let listed = admin.all("/scheduler/tasks").await;
+    let unreadable: Vec<_> = listed.iter().map(|one| one["unreadable"].clone()).collect();
+    assert_eq!(unreadable, [json!(["schedule_type"]), json!([]), json!(["kwargs_json"])], "{listed:?}");
+    assert_eq!((&listed[0]["schedule_type"], &listed[2]["kwargs_json"]), (&json!("unreadable"), &json!({})));
+    let path = |one: &Value| format!("/scheduler/tasks/{}", one["id"].as_str().unwrap());
+    admin.get(&path(&made[0])).await.expect(200);
+    let enqueue = format!("{}/enqueue", path(&made[2]));
+    admin.post(&enqueue, Value::Null).await.problem_of(422, "validation", "kwargs_json");
+    let patch = json!({ "schedule_type": "interval", "interval_seconds": 7200 });
+    let mended = admin.patch(&path(&made[0]), patch).await.expect(200);
+    assert_eq!((&mended["unreadable"], &mended["interval_seconds"]), (&json!([]), &json!(7200)), "{mended}");
+    admin.delete(&path(&made[2])).await.expect(204);
+    assert_eq!(admin.all("/scheduler/tasks").await.len(), 2);
+    if engine == Engine::Sqlite {
+        // Worse: a time that is none, which no row of the table can be read beside. The program starts all the same.
+        app.place.sql("UPDATE schedules SET created_at = 'yesterday' WHERE job = 'auth.sweep';").await;
+        app.server().terminate();
+        assert!(app.server().ended().await.success());
+        app.restart().await;
+        let made = app.administrator().await.all("/scheduler/tasks?task_name=jobs.prune").await;
+        assert_eq!(made.len(), 1, "the others are made anew");
+    }
 }
 
 async fn a_schedule_is_made_run_edited_and_removed(engine: Engine) {
@@ -119,6 +158,8 @@ async fn a_schedule_is_made_run_edited_and_removed(engine: Engine) {
             format!("SELECT count(*) FROM audit_events WHERE action = '{action}' AND target_id = '{id}'");
         assert_eq!(app.place.count(&query).await, count, "{action}");
     }
+    let query = "SELECT count(*) FROM audit_events WHERE action = 'schedule.refresh'";
+    assert_eq!(app.place.count(query).await, 1);
 }
 
 async fn schedules_are_refused_field_by_field(engine: Engine) {

@@ -21,6 +21,9 @@ const KEYS_EVERY: Duration = Duration::from_millis(500);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
 /// Rows that one statement of a sweep deletes: few milliseconds, so that nobody waits for it.
 const SWEEP_ROWS: i64 = 250;
+/// How long revocations are kept after the last token that they concern has run out: by the clock of whoever sweeps, which may
+/// be ahead of those that judge tokens.
+const REVOCATIONS_KEPT: TimeDelta = TimeDelta::days(1);
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
@@ -160,7 +163,9 @@ impl Auth {
                     let began = Instant::now();
                     let (rows, latest) = match table {
                         Table::Sessions => session::delete_expired(tx, now, from, SWEEP_ROWS).await?,
-                        Table::Revocations => revocation::sweep(tx, now, from, SWEEP_ROWS).await?,
+                        Table::Revocations => {
+                            revocation::sweep(tx, now - REVOCATIONS_KEPT, from, SWEEP_ROWS).await?
+                        }
                         Table::LoginCounters => throttle::sweep(tx, now, from, SWEEP_ROWS).await?,
                         Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
                     };

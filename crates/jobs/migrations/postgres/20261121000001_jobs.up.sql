@@ -20,7 +20,7 @@ CREATE TABLE jobs (
     -- How many of them ended because nothing was heard of the worker any more.
     losses bigint NOT NULL DEFAULT 0,
     timeout_ms bigint NOT NULL,
-    -- Of the jobs of a queue with the same key, at most key_limit run at once.
+    -- Of the jobs of a tenant in a queue with the same key, at most key_limit run at once.
     key text COLLATE "C" CONSTRAINT jobs_key_check CHECK (length(key) BETWEEN 1 AND 200),
     key_limit bigint NOT NULL,
     -- Which of the key_limit places a leased job has.
@@ -59,14 +59,24 @@ CREATE TABLE jobs (
 -- What can be claimed, in the order in which it is. Finished jobs are not in it, however many there are.
 CREATE INDEX jobs_waiting ON jobs (queue, lane, run_at, id) WHERE state IN ('available', 'retryable') AND NOT is_parked;
 -- What waits for a place of its key.
-CREATE INDEX jobs_parked ON jobs (queue, key, run_at, id) WHERE state IN ('available', 'retryable') AND is_parked;
-CREATE INDEX jobs_leased ON jobs (id) WHERE state = 'leased';
+CREATE INDEX jobs_parked ON jobs (queue, lane, key, run_at, id) WHERE state IN ('available', 'retryable') AND is_parked;
 -- No two of a key have the same place, whoever claims them at the same time.
-CREATE UNIQUE INDEX jobs_queue_key_slot_key ON jobs (queue, key, key_slot) WHERE state = 'leased' AND key IS NOT NULL;
+CREATE UNIQUE INDEX jobs_queue_lane_key_slot_key ON jobs (queue, lane, key, key_slot) WHERE state = 'leased' AND key IS NOT NULL;
 CREATE INDEX jobs_finished ON jobs (state, finished_at, id) WHERE finished_at IS NOT NULL;
--- Ids are in the order of creation.
-CREATE INDEX jobs_tenant_id_id ON jobs (tenant_id, id);
-CREATE INDEX jobs_schedule_id ON jobs (schedule_id, slot) WHERE schedule_id IS NOT NULL;
+-- Lists go from the newest id, which is the order of creation, back, each in an index that has nothing else. Of those by state
+-- every job is in one; a single index with the state as a column would offer itself to claims.
+CREATE INDEX jobs_available ON jobs (id) WHERE state = 'available';
+CREATE INDEX jobs_leased ON jobs (id) WHERE state = 'leased';
+CREATE INDEX jobs_retryable ON jobs (id) WHERE state = 'retryable';
+CREATE INDEX jobs_completed ON jobs (id) WHERE state = 'completed';
+CREATE INDEX jobs_discarded ON jobs (id) WHERE state = 'discarded';
+CREATE INDEX jobs_cancelled ON jobs (id) WHERE state = 'cancelled';
+CREATE INDEX jobs_queue_id ON jobs (queue, id);
+CREATE INDEX jobs_name_id ON jobs (name, id);
+CREATE INDEX jobs_schedule_id_id ON jobs (schedule_id, id) WHERE schedule_id IS NOT NULL;
+CREATE INDEX jobs_tenant_id_id ON jobs (tenant_id, id) WHERE tenant_id IS NOT NULL;
+-- What a tenant's administrators look for among all that has gone well.
+CREATE INDEX jobs_tenant_id_discarded ON jobs (tenant_id, id) WHERE state = 'discarded';
 CREATE UNIQUE INDEX jobs_unique_key_key ON jobs (lane, unique_key) WHERE is_unique;
 
 ALTER TABLE jobs ENABLE ROW LEVEL SECURITY;

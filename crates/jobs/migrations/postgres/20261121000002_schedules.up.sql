@@ -37,6 +37,5 @@ ALTER TABLE schedules FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON schedules USING (stylobate_may_see(tenant_id)) WITH CHECK (stylobate_may_see(tenant_id));
 
 -- The second wall: whatever goes wrong with next_run_at, a slot has one job.
-DROP INDEX jobs_schedule_id;
 CREATE UNIQUE INDEX jobs_schedule_id_slot_key ON jobs (schedule_id, slot) WHERE schedule_id IS NOT NULL;
 CREATE INDEX jobs_schedule_unfinished ON jobs (schedule_id) WHERE schedule_id IS NOT NULL AND finished_at IS NULL;

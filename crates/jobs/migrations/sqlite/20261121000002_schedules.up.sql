@@ -33,6 +33,5 @@ CREATE INDEX schedules_name ON schedules (name, id);
 CREATE INDEX schedules_due ON schedules (next_run_at, id) WHERE next_run_at IS NOT NULL;
 
 -- The second wall: whatever goes wrong with next_run_at, a slot has one job.
-DROP INDEX jobs_schedule_id;
 CREATE UNIQUE INDEX jobs_schedule_id_slot_key ON jobs (schedule_id, slot) WHERE schedule_id IS NOT NULL;
 CREATE INDEX jobs_schedule_unfinished ON jobs (schedule_id) WHERE schedule_id IS NOT NULL AND finished_at IS NULL;

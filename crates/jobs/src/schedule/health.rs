@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use stylobate_core::{BoxFuture, Health, HealthCheck, HealthStatus};
 
 use super::{ON_TIME, Schedules};
@@ -28,9 +26,8 @@ impl HealthCheck for ScheduleHealth {
 
     fn check(&self) -> BoxFuture<'_, Health> {
         Box::pin(async {
-            let by = ON_TIME.to_std().unwrap_or(Duration::from_secs(60));
             // Which ones is for those who may read schedules: probes answer anybody.
-            let detail = match self.0.overdue(by).await {
+            let detail = match self.0.overdue(ON_TIME).await {
                 Ok(overdue) if overdue.is_empty() => return Health::up(),
                 Ok(overdue) => format!("{} overdue", overdue.len()),
                 Err(error) => error.code().to_owned(),

@@ -5,9 +5,10 @@ use serde_json::Value;
 use stylobate_core::{AuditEvent, Page, RequestContext, ScheduleId};
 use stylobate_db::{Scope, Tx};
 
-use super::{NewSchedule, Schedule, ScheduleChange, ScheduleCounts, ScheduleQuery, Timing};
+use super::{NewSchedule, Schedule, ScheduleChange, ScheduleCounts, ScheduleQuery, Ticked, Timing};
 use crate::{
     Enqueued, Jobs, JobsError, Registry,
+    guard::aside,
     kind::{Marks, Shape},
     service::{checked_payload, scope},
     store::{jobs::NewJob, schedules},
@@ -38,7 +39,10 @@ pub(super) const EDITED: &str = "schedules";
 
 /// How far ahead of now a slot that has run may be and still be believed: clocks are put back by less. A schedule that ran
 /// while a clock was wrong by more is planned from now on when it is edited.
-const AHEAD: TimeDelta = TimeDelta::days(1);
+pub(super) const AHEAD: TimeDelta = TimeDelta::days(1);
+
+/// How often an edit begins anew that others are quicker than.
+const EDITS_MAX: usize = 10;
 
 impl Schedules {
     /// Schedules beside the queue `jobs`, for the kinds of job in `registry`.
@@ -62,6 +66,7 @@ impl Schedules {
             job: new.job,
             payload: new.payload,
             timing: new.timing,
+            unreadable: Vec::new(),
             catch_up: new.catch_up,
             overlap: new.overlap,
             is_enabled: new.is_enabled,
@@ -74,7 +79,11 @@ impl Schedules {
             updated_at: now,
         };
         schedule.catch_up.check()?;
-        schedule.next_run_at = first_slot(&schedule, now)?;
+        let schedule = aside(move || {
+            schedule.next_run_at = first_slot(&schedule, now)?;
+            Ok(schedule)
+        })
+        .await?;
         let scope = scope(&context.principal, "make a schedule");
         let context = context.clone();
         let create = async move |tx: &mut Tx| {
@@ -103,7 +112,7 @@ impl Schedules {
     /// Schedules of the caller's tenant, by name.
     ///
     /// # Errors
-    /// [`JobsError::Cursor`], and the database's own.
+    /// [`JobsError::Cursor`], and the database's own. A damaged one is listed too: see [`Schedule::unreadable`].
     pub async fn list(
         &self,
         context: &RequestContext,
@@ -129,26 +138,48 @@ impl Schedules {
         version: Option<i64>,
     ) -> Result<Schedule, JobsError> {
         let scope = scope(&context.principal, "edit a schedule");
-        let (this, context) = (self.clone(), context.clone());
-        let update = async move |tx: &mut Tx| {
-            let before = schedules::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+        for _ in 0..EDITS_MAX {
+            let before = self.get(context, id).await?;
             if version.is_some_and(|version| version != before.version) {
                 return Err(CONFLICT);
             }
-            let (after, moves) = this.changed(&before, change.clone())?;
+            // Slots are searched for: not while everybody else waits for the transaction.
+            let (this, change, read) = (self.clone(), change.clone(), before.clone());
+            let (after, moves) = aside(move || this.changed(&read, change)).await?;
+            if let Some(edited) = self.write_edit(context, scope, before, after, moves).await? {
+                return Ok(edited);
+            }
+        }
+        // Somebody else was quicker, again and again.
+        Err(JobsError::Db(stylobate_db::Error::Serialization))
+    }
+
+    /// Writes an edit of `before`; `None` when the schedule is another one by now.
+    async fn write_edit(
+        &self,
+        context: &RequestContext,
+        scope: Scope,
+        before: Schedule,
+        after: Schedule,
+        moves: bool,
+    ) -> Result<Option<Schedule>, JobsError> {
+        let context = context.clone();
+        let update = async move |tx: &mut Tx| {
+            let id = before.id;
+            let current = schedules::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            // Where its slots begin depends on the last that ran.
+            if moves && current.last_slot != before.last_slot {
+                return Ok(None);
+            }
             if !schedules::update(tx, &after, moves).await.map_err(name_taken)? {
-                return Err(match version {
-                    Some(_) => CONFLICT,
-                    // Somebody else was quicker: look again.
-                    None => JobsError::Db(stylobate_db::Error::Serialization),
-                });
+                return Ok(None);
             }
             tx.hint(EDITED);
             let event = AuditEvent::new(&context, "schedule.update", "schedule").on(id);
             let event = event.in_tenant(before.tenant_id);
             let event = event.change(Some(&Summary::of(&before)), Some(&Summary::of(&after)));
             tx.audit(event.with("payload_changed", before.payload != after.payload));
-            schedules::find(tx, scope, id).await?.ok_or(NOT_FOUND)
+            Ok(Some(schedules::find(tx, scope, id).await?.ok_or(NOT_FOUND)?))
         };
         self.jobs.db.transact(scope, update).await
     }
@@ -160,6 +191,13 @@ impl Schedules {
         after.updated_at = self.now();
         if let Some(name) = change.name {
             after.name = checked_name(name)?;
+        }
+        if change.payload.is_some() {
+            after.unreadable.retain(|column| *column != "payload");
+        }
+        if let Some(timing) = &change.timing {
+            timing.plan()?;
+            after.unreadable.retain(|column| *column != "timing");
         }
         let concerns_job = change.job.is_some() || change.payload.is_some();
         after.job = change.job.unwrap_or(after.job);
@@ -206,13 +244,16 @@ impl Schedules {
     /// Asks for the job of a schedule at once, beside its slots, whether it is enabled or not and whatever of it is running.
     ///
     /// # Errors
-    /// [`JobsError::NotFound`]; [`JobsError::Invalid`] with the field `job` when the registry does not know the kind; the
-    /// database's own.
+    /// [`JobsError::NotFound`]; [`JobsError::Invalid`] with the field `job` when the registry does not know the kind, `payload`
+    /// when what is stored cannot be read; the database's own.
     pub async fn run_now(&self, context: &RequestContext, id: ScheduleId) -> Result<Enqueued, JobsError> {
         let scope = scope(&context.principal, "ask for the job of a schedule");
         let (this, context) = (self.clone(), context.clone());
         let run = async move |tx: &mut Tx| {
             let schedule = schedules::find(tx, scope, id).await?.ok_or(NOT_FOUND)?;
+            if schedule.unreadable.contains(&"payload") {
+                return Err(JobsError::Invalid { field: "payload", problem: "cannot be read".to_owned() });
+            }
             let Some(new) = this.draft(&schedule, None)? else {
                 return Err(unknown_job());
             };
@@ -223,6 +264,20 @@ impl Schedules {
             Ok(enqueued)
         };
         self.jobs.db.transact(scope, run).await
+    }
+
+    /// Looks once, as [`tick`](Self::tick) does, because somebody asked for it: that is on record, whatever it comes to.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn refresh(&self, context: &RequestContext) -> Result<Ticked, JobsError> {
+        let context = context.clone();
+        let note = async move |tx: &mut Tx| {
+            tx.audit(AuditEvent::new(&context, "schedule.refresh", "schedule").in_tenant(None));
+            Ok::<_, JobsError>(())
+        };
+        self.jobs.db.transact(Scope::Platform("note who looks for due schedules"), note).await?;
+        self.tick().await
     }
 
     /// How many schedules there are, over all tenants.
@@ -301,7 +356,14 @@ fn checked_name(name: String) -> Result<String, JobsError> {
 }
 
 /// The first slot after `time` of a schedule that is enabled.
-fn first_slot(schedule: &Schedule, time: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, JobsError> {
+pub(super) fn first_slot(
+    schedule: &Schedule,
+    time: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, JobsError> {
+    // A damaged one can be switched off as it is.
+    if !schedule.is_enabled && !schedule.unreadable.is_empty() {
+        return Ok(None);
+    }
     let plan = schedule.timing.plan()?;
     if !schedule.is_enabled {
         return Ok(None);

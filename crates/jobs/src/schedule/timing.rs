@@ -39,6 +39,12 @@ pub enum Timing {
         /// When; after 1970 and before the year 5000.
         at: DateTime<Utc>,
     },
+    /// What is stored is none of these: the row is damaged. Nobody can ask for it.
+    #[serde(skip_deserializing)]
+    Unreadable {
+        /// What is stored.
+        text: String,
+    },
 }
 
 fn utc() -> String {
@@ -159,9 +165,7 @@ impl Timing {
                 if expression.chars().count() > 200 {
                     return Err(invalid("expression", "has more than 200 characters"));
                 }
-                let cron = CronParser::builder().year(Year::Disallowed).build().parse(expression);
-                let cron =
-                    cron.map_err(|error| invalid("expression", format!("is no cron text: {error}")))?;
+                let cron = cron(expression).map_err(|problem| invalid("expression", problem))?;
                 let zone = Tz::from_str(time_zone)
                     .map_err(|_| invalid("time_zone", "is no name of a time zone, as `Europe/Berlin` is"))?;
                 Ok(Plan::Cron(Box::new(cron), zone))
@@ -177,6 +181,7 @@ impl Timing {
                 }
                 Ok(Plan::Once(at.trunc_subsecs(6)))
             }
+            Self::Unreadable { .. } => Err(invalid("timing", "cannot be read")),
         }
     }
 
@@ -186,8 +191,61 @@ impl Timing {
             Self::Cron { .. } => "expression",
             Self::Interval { .. } => "interval_seconds",
             Self::Once { .. } => "at",
+            Self::Unreadable { .. } => "timing",
         }
     }
+}
+
+/// For how many years slots are looked for. No text that has slots pauses for longer than forty: from one 29 February on a Monday
+/// to the next, where 2100 is between them.
+const YEARS: i32 = 41;
+/// What the parser calls a year that is named.
+const NAMED: u8 = 1;
+
+/// Reads a cron text, of no year: whoever looks for slots says in which.
+fn cron(expression: &str) -> Result<Cron, String> {
+    let expression = expression.trim();
+    let text = match expression.to_ascii_lowercase().as_str() {
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        "@monthly" => "0 0 1 * *",
+        "@weekly" => "0 0 * * 0",
+        "@daily" => "0 0 * * *",
+        "@hourly" => "0 * * * *",
+        _ => expression,
+    };
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if !(5..=6).contains(&fields.len()) {
+        return Err("is no cron text: it has 5 or 6 fields".to_owned());
+    }
+    // The parser leaves empty items out, and what is left may name no time at all.
+    if fields.iter().any(|field| field.split(',').any(str::is_empty)) {
+        return Err("is no cron text: a list has an empty item".to_owned());
+    }
+    let seconds = if fields.len() == 5 { "0 " } else { "" };
+    let parser = CronParser::builder().year(Year::Required).build();
+    let cron = parser.parse(&format!("{seconds}{} 1", fields.join(" ")));
+    let mut cron = cron.map_err(|error| format!("is no cron text: {error}"))?;
+    let names_nothing =
+        [&cron.pattern.seconds, &cron.pattern.minutes, &cron.pattern.hours, &cron.pattern.months]
+            .into_iter()
+            .any(|field| field.values().is_empty());
+    if names_nothing {
+        return Err("is no cron text: a field names no time".to_owned());
+    }
+    cron.pattern.years.unset_bit(1, NAMED).map_err(|error| format!("is no cron text: {error}"))?;
+    Ok(cron)
+}
+
+/// The first time after `time` that `cron` names, if it names one in the next [`YEARS`].
+fn search(cron: &Cron, time: &DateTime<Tz>) -> Option<DateTime<Utc>> {
+    use chrono::Datelike as _;
+    let mut bounded = cron.clone();
+    for year in time.year()..=time.year().saturating_add(YEARS) {
+        // Years that the search does not reach anyway cannot be set.
+        let _ = bounded.pattern.years.set_bit(u16::try_from(year).ok()?, NAMED);
+    }
+    // Whole seconds: the search steps off the second it begins in.
+    Some(bounded.find_next_occurrence(time, false).ok()?.with_timezone(&Utc))
 }
 
 /// From how far beyond a time the slots after it are looked for; more than the first only if that finds none.
@@ -210,10 +268,8 @@ impl Plan {
                 // Where a time zone has left out a whole day, the search ends as if no day were left: it is begun anew from
                 // beyond, so that a schedule does not end there.
                 LEAPS.into_iter().find_map(|leap| {
-                    // Whole seconds: the search steps off the second it begins in.
                     let from = time.checked_add_signed(leap)?.trunc_subsecs(0).with_timezone(zone);
-                    let next = cron.find_next_occurrence(&from, false).ok()?.with_timezone(&Utc);
-                    (next > time).then_some(next)
+                    search(cron, &from).filter(|next| *next > time)
                 })
             }
             Self::Interval(step) => time.checked_add_signed(*step),

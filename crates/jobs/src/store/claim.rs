@@ -3,7 +3,7 @@ use stylobate_core::{JobId, TenantId};
 use stylobate_db::{Error, Sql, Tx};
 use uuid::Uuid;
 
-use super::{counts::Tally, jobs::small};
+use super::{counts::Tally, jobs::small, places};
 use crate::{AttemptError, State};
 
 /// A job that a worker has, and under which lease.
@@ -71,6 +71,8 @@ struct ClaimRow {
     checkpoint: Option<String>,
     traceparent: Option<String>,
     run_at: DateTime<Utc>,
+    key: Option<String>,
+    key_limit: i64,
     is_parked: bool,
 }
 
@@ -81,9 +83,10 @@ const LANES: i64 = 100;
 /// `$1` queue, `$2` first lane, `$3` now, `$4` how many, `$5` token, `$6` worker, `$7` how many lanes.
 ///
 /// The lanes are found by jumping from one to the next in the index, so that the number of waiting jobs does not matter; each
-/// whose first job is due gets its share of the batch. A job with a key takes the lowest free place of that key; if two workers
-/// choose the same, the index refuses one of them. Jobs that are met and whose key has no place for them are parked: out of the
-/// index until one of the key ends, so that no later claim meets them again, however many they are.
+/// whose first job is due gets its share of the batch. A job with a key takes the lowest free place of that key. On PostgreSQL
+/// one transaction at a time takes places of a key; another one does not wait for it, but finds none, and if it saw what was
+/// before, the index refuses it. Jobs that are met and whose key has no place for them are parked: out of the index until one
+/// of the key ends, so that no later claim meets them again, however many they are.
 const CLAIM: Sql = Sql::Per {
     pg: "WITH RECURSIVE lanes (lane, turn) AS (
              SELECT (SELECT lane FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND NOT is_parked
@@ -98,26 +101,27 @@ const CLAIM: Sql = Sql::Per {
                  SELECT run_at FROM jobs AS d WHERE d.queue = $1 AND d.state IN ('available', 'retryable')
                  AND NOT d.is_parked AND d.lane = lanes.lane ORDER BY d.run_at LIMIT 1) <= $3
          ), picked AS (
-             SELECT w.id, w.key, w.key_limit, w.run_at FROM due CROSS JOIN LATERAL (
-                 SELECT id, key, key_limit, run_at FROM jobs AS j
+             SELECT w.id, w.lane, w.key, w.key_limit, w.run_at FROM due CROSS JOIN LATERAL (
+                 SELECT id, lane, key, key_limit, run_at FROM jobs AS j
                  WHERE queue = $1 AND state IN ('available', 'retryable') AND NOT is_parked AND j.lane = due.lane
                  AND run_at <= $3 ORDER BY run_at, id
                  LIMIT (SELECT ($4 + GREATEST(count(*), 1) - 1) / GREATEST(count(*), 1) FROM due)
                  FOR UPDATE SKIP LOCKED) AS w
              LIMIT $4
          ), keys AS (
-             SELECT k.key,
-                 (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.key = k.key AND l.state = 'leased') AS used,
+             SELECT k.lane, k.key,
+                 pg_try_advisory_xact_lock(hashtextextended(CAST(k.lane AS text) || ':' || $1 || ':' || k.key, 0)) AS is_open,
+                 (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.lane = k.lane AND l.key = k.key AND l.state = 'leased') AS used,
                  (SELECT min(place) FROM (SELECT CAST(0 AS bigint) AS place UNION ALL SELECT key_slot + 1 FROM jobs AS l
-                     WHERE l.queue = $1 AND l.key = k.key AND l.state = 'leased') AS places
-                  WHERE NOT EXISTS (SELECT 1 FROM jobs AS l WHERE l.queue = $1 AND l.key = k.key
+                     WHERE l.queue = $1 AND l.lane = k.lane AND l.key = k.key AND l.state = 'leased') AS places
+                  WHERE NOT EXISTS (SELECT 1 FROM jobs AS l WHERE l.queue = $1 AND l.lane = k.lane AND l.key = k.key
                      AND l.state = 'leased' AND l.key_slot = place)) AS place
-             FROM (SELECT DISTINCT key FROM picked WHERE key IS NOT NULL) AS k
+             FROM (SELECT DISTINCT lane, key FROM picked WHERE key IS NOT NULL) AS k
          ), chosen AS (
-             SELECT r.id, keys.place, (r.key IS NULL OR (r.n = 1 AND keys.used < r.key_limit)) AS is_mine
-             FROM (SELECT id, key, key_limit, row_number() OVER (PARTITION BY key ORDER BY run_at, id) AS n
-                   FROM picked) AS r LEFT JOIN keys ON keys.key = r.key
-             WHERE r.key IS NULL OR (r.n = 1 AND keys.used < r.key_limit) OR r.n > r.key_limit - keys.used
+             SELECT r.id, keys.place, (r.key IS NULL OR (keys.is_open AND r.n = 1 AND keys.used < r.key_limit)) AS is_mine
+             FROM (SELECT id, lane, key, key_limit, row_number() OVER (PARTITION BY lane, key ORDER BY run_at, id) AS n
+                   FROM picked) AS r LEFT JOIN keys ON keys.lane = r.lane AND keys.key = r.key
+             WHERE r.key IS NULL OR r.n = 1 OR NOT keys.is_open OR r.n > r.key_limit - keys.used
          )
          UPDATE jobs SET is_parked = NOT is_mine, state = CASE WHEN is_mine THEN 'leased' ELSE state END,
              attempt = CASE WHEN is_mine THEN attempt + 1 ELSE attempt END, lease_token = CASE WHEN is_mine THEN $5 END,
@@ -126,7 +130,7 @@ const CLAIM: Sql = Sql::Per {
              progress = CASE WHEN is_mine THEN NULL ELSE progress END
          FROM chosen WHERE jobs.id = chosen.id
          RETURNING jobs.id, tenant_id, lane, queue, name, version, payload, attempt, handed_back, attempts_max, timeout_ms, errors,
-             checkpoint, traceparent, run_at, is_parked",
+             checkpoint, traceparent, run_at, key, key_limit, is_parked",
     lite: "WITH RECURSIVE lanes (lane, turn) AS (
              SELECT (SELECT lane FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND NOT is_parked
                      AND lane >= $2 AND NOT EXISTS (SELECT 1 FROM paused_queues WHERE name = $1)
@@ -140,25 +144,25 @@ const CLAIM: Sql = Sql::Per {
                  SELECT run_at FROM jobs AS d WHERE d.queue = $1 AND d.state IN ('available', 'retryable')
                  AND NOT d.is_parked AND d.lane = lanes.lane ORDER BY d.run_at LIMIT 1) <= $3
          ), picked AS (
-             SELECT p.id, p.key, p.key_limit, p.run_at FROM due CROSS JOIN jobs AS p ON p.id IN (
+             SELECT p.id, p.lane, p.key, p.key_limit, p.run_at FROM due CROSS JOIN jobs AS p ON p.id IN (
                  SELECT id FROM jobs AS j
                  WHERE queue = $1 AND state IN ('available', 'retryable') AND NOT is_parked AND j.lane = due.lane
                  AND run_at <= $3 ORDER BY run_at, id
                  LIMIT (SELECT ($4 + max(count(*), 1) - 1) / max(count(*), 1) FROM due))
              LIMIT $4
          ), keys AS (
-             SELECT k.key,
-                 (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.key = k.key AND l.state = 'leased') AS used,
+             SELECT k.lane, k.key,
+                 (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.lane = k.lane AND l.key = k.key AND l.state = 'leased') AS used,
                  (SELECT min(place) FROM (SELECT 0 AS place UNION ALL SELECT key_slot + 1 FROM jobs AS l
-                     WHERE l.queue = $1 AND l.key = k.key AND l.state = 'leased') AS places
-                  WHERE NOT EXISTS (SELECT 1 FROM jobs AS l WHERE l.queue = $1 AND l.key = k.key
+                     WHERE l.queue = $1 AND l.lane = k.lane AND l.key = k.key AND l.state = 'leased') AS places
+                  WHERE NOT EXISTS (SELECT 1 FROM jobs AS l WHERE l.queue = $1 AND l.lane = k.lane AND l.key = k.key
                      AND l.state = 'leased' AND l.key_slot = place)) AS place
-             FROM (SELECT DISTINCT key FROM picked WHERE key IS NOT NULL) AS k
+             FROM (SELECT DISTINCT lane, key FROM picked WHERE key IS NOT NULL) AS k
          ), chosen AS (
              SELECT r.id, keys.place, (r.key IS NULL OR (r.n = 1 AND keys.used < r.key_limit)) AS is_mine
-             FROM (SELECT id, key, key_limit, row_number() OVER (PARTITION BY key ORDER BY run_at, id) AS n
-                   FROM picked) AS r LEFT JOIN keys ON keys.key = r.key
-             WHERE r.key IS NULL OR (r.n = 1 AND keys.used < r.key_limit) OR r.n > r.key_limit - keys.used
+             FROM (SELECT id, lane, key, key_limit, row_number() OVER (PARTITION BY lane, key ORDER BY run_at, id) AS n
+                   FROM picked) AS r LEFT JOIN keys ON keys.lane = r.lane AND keys.key = r.key
+             WHERE r.key IS NULL OR r.n = 1 OR r.n > r.key_limit - keys.used
          )
          UPDATE jobs SET is_parked = NOT is_mine, state = CASE WHEN is_mine THEN 'leased' ELSE state END,
              attempt = CASE WHEN is_mine THEN attempt + 1 ELSE attempt END, lease_token = CASE WHEN is_mine THEN $5 END,
@@ -167,7 +171,7 @@ const CLAIM: Sql = Sql::Per {
              progress = CASE WHEN is_mine THEN NULL ELSE progress END
          FROM chosen WHERE jobs.id = chosen.id
          RETURNING id, tenant_id, lane, queue, name, version, payload, attempt, handed_back, attempts_max, timeout_ms, errors,
-             checkpoint, traceparent, run_at, is_parked",
+             checkpoint, traceparent, run_at, key, key_limit, is_parked",
 };
 
 /// The lane that is the `$3`th from `$2` on in queue `$1`.
@@ -197,10 +201,12 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
         .bind(lanes)
         .all::<ClaimRow>()
         .await?;
-    let mut tally = Tally::default();
-    let (mut jobs, mut has_parked) = (Vec::with_capacity(rows.len()), false);
+    let (mut tally, mut has_parked) = (Tally::default(), false);
+    let (mut jobs, mut parked) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         if row.is_parked {
+            // Of a key with more places some that wait may have one.
+            parked.extend(row.key.filter(|_| row.key_limit == 1).map(|key| (row.lane, key)));
             has_parked = true;
             continue;
         }
@@ -228,6 +234,7 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
     let wanted = usize::try_from(ask.most).unwrap_or_default();
     let highest = jobs.iter().map(|job| job.lane).max();
     if has_parked && jobs.len() < wanted {
+        places::park(tx, ask.queue, parked, now).await?;
         // Behind those that are out of the way now there may be others.
         jobs.sort_by_key(|job| (job.run_at, job.lease.id));
         return Ok(Taken { jobs, next: ask.from, at_end: false });
@@ -245,3 +252,6 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
     jobs.sort_by_key(|job| (job.run_at, job.lease.id));
     Ok(Taken { jobs, next, at_end: reached.is_none() })
 }
+
+#[cfg(test)]
+mod tests;

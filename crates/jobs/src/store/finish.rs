@@ -34,6 +34,7 @@ struct Written {
     id: Uuid,
     state: String,
     queue: String,
+    lane: Uuid,
     key: Option<String>,
 }
 
@@ -42,7 +43,7 @@ struct Written {
 pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> Result<Vec<Lease>, Error> {
     let mut held = Vec::with_capacity(ended.len());
     let (mut tally, mut freed, mut is_work) = (Tally::default(), Vec::new(), false);
-    // In the order of ids, so that two who finish at once cannot wait for each other.
+    // In the order of ids, to be found by them below.
     let mut sorted: Vec<&Ended> = ended.iter().collect();
     sorted.sort_by_key(|one| one.lease.id);
     for some in sorted.chunks(500) {
@@ -50,7 +51,7 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
             Engine::Postgres => write_by_document(tx, some, now).await?,
             Engine::Sqlite => write_by_values(tx, some, now).await?,
         };
-        for Written { id, state, queue, key } in written {
+        for Written { id, state, queue, lane, key } in written {
             if let Ok(at) = some.binary_search_by_key(&JobId::from_uuid(id), |one| one.lease.id)
                 && let Some(one) = some.get(at)
             {
@@ -58,7 +59,7 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
                 held.push(one.lease);
                 // What is handed back may be begun at once.
                 is_work |= one.run_at.is_some_and(|at| at <= now);
-                freed.extend(key.map(|key| Freed { queue, key }));
+                freed.extend(key.map(|key| Freed { queue, lane, key }));
             }
         }
     }
@@ -81,7 +82,7 @@ const BY_DOCUMENT: &str = "UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.
      FROM json_to_recordset(CAST($1 AS json)) AS ended (id uuid, token uuid, state text, run_at timestamptz, result text,
          errors text, more bigint, lost bigint, is_finished boolean)
      WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token
-     RETURNING jobs.id, jobs.state, jobs.queue, jobs.key";
+     RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key";
 
 #[derive(Serialize)]
 struct Line {
@@ -144,7 +145,7 @@ async fn write_by_values(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) -> R
     sql.push(", ").value(false).push("))");
     sql.push(
         " FROM ended WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token \
-         RETURNING jobs.id, jobs.state, jobs.queue, jobs.key",
+         RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key",
     );
     tx.q_build(sql).all().await
 }

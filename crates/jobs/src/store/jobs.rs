@@ -1,11 +1,13 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use stylobate_core::{Cursor, JobId, Page, ScheduleId, TenantId};
-use stylobate_db::{Conn, Error, Scope, SqlBuilder, Tx};
+use stylobate_db::{Conn, Error, Scope, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
 use super::{counts::Tally, lane};
-use crate::{JobQuery, JobRecord, JobsError, State};
+use crate::{JobQuery, JobRecord, JobSummary, JobsError, State, saga::is_all_undone};
 
 /// A job to be stored.
 #[derive(Debug, Clone)]
@@ -29,19 +31,28 @@ pub(crate) struct NewJob {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// The columns of [`JobRow`].
-pub(super) const COLUMNS: &str = "id, tenant_id, queue, name, version, payload, state, run_at, attempt - handed_back AS attempt, attempts_max, key, \
-     unique_key, worker, cancel_requested, progress, checkpoint, result, errors, traceparent, schedule_id, slot, \
-     created_at, claimed_at, finished_at";
+/// The columns of [`ListRow`]: those of a job that are not large.
+const COLUMNS: &str = "id, tenant_id, queue, name, version, state, run_at, attempt - handed_back AS attempt, attempts_max, key, \
+     unique_key, worker, cancel_requested, progress, errors, traceparent, schedule_id, slot, created_at, claimed_at, finished_at";
+/// What [`JobRow`] has beside them.
+const LARGE: &str = ", payload, checkpoint, result";
 
 #[derive(sqlx::FromRow)]
-pub(super) struct JobRow {
+struct JobRow {
+    #[sqlx(flatten)]
+    known: ListRow,
+    payload: String,
+    checkpoint: Option<String>,
+    result: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ListRow {
     id: Uuid,
     tenant_id: Option<Uuid>,
     queue: String,
     name: String,
     version: i64,
-    payload: String,
     state: String,
     run_at: DateTime<Utc>,
     attempt: i64,
@@ -51,8 +62,6 @@ pub(super) struct JobRow {
     worker: Option<String>,
     cancel_requested: bool,
     progress: Option<String>,
-    checkpoint: Option<String>,
-    result: Option<String>,
     errors: String,
     traceparent: Option<String>,
     schedule_id: Option<Uuid>,
@@ -79,8 +88,42 @@ impl TryFrom<JobRow> for JobRecord {
     type Error = Error;
 
     fn try_from(row: JobRow) -> Result<Self, Error> {
-        // What a handler or an administrator wrote is shown as it is when it is no JSON: a list must not fail for one row.
+        let job = JobSummary::try_from(row.known)?;
+        // What a handler or an administrator wrote is shown as it is when it is no JSON.
         let json = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Self {
+            payload: json(row.payload),
+            checkpoint: row.checkpoint.map(json),
+            result: row.result.map(json),
+            id: job.id,
+            tenant_id: job.tenant_id,
+            queue: job.queue,
+            name: job.name,
+            version: job.version,
+            state: job.state,
+            run_at: job.run_at,
+            attempt: job.attempt,
+            attempts_max: job.attempts_max,
+            key: job.key,
+            unique_key: job.unique_key,
+            worker: job.worker,
+            cancel_requested: job.cancel_requested,
+            progress: job.progress,
+            errors: job.errors,
+            traceparent: job.traceparent,
+            schedule_id: job.schedule_id,
+            slot: job.slot,
+            created_at: job.created_at,
+            claimed_at: job.claimed_at,
+            finished_at: job.finished_at,
+        })
+    }
+}
+
+impl TryFrom<ListRow> for JobSummary {
+    type Error = Error;
+
+    fn try_from(row: ListRow) -> Result<Self, Error> {
         Ok(Self {
             id: row.id.into(),
             tenant_id: row.tenant_id.map(TenantId::from),
@@ -88,7 +131,6 @@ impl TryFrom<JobRow> for JobRecord {
             queue: row.queue,
             name: row.name,
             version: small(row.version),
-            payload: json(row.payload),
             run_at: row.run_at,
             attempt: small(row.attempt),
             attempts_max: small(row.attempts_max),
@@ -97,8 +139,6 @@ impl TryFrom<JobRow> for JobRecord {
             worker: row.worker,
             cancel_requested: row.cancel_requested,
             progress: row.progress.and_then(|text| serde_json::from_str(&text).ok()),
-            checkpoint: row.checkpoint.map(json),
-            result: row.result.map(json),
             errors: serde_json::from_str(&row.errors).unwrap_or_default(),
             traceparent: row.traceparent,
             schedule_id: row.schedule_id.map(ScheduleId::from),
@@ -219,6 +259,22 @@ pub(crate) async fn find_unique(
     Ok(id.map(JobId::from))
 }
 
+/// The jobs that hold these unique keys, by key.
+pub(crate) async fn find_all_unique(
+    conn: &mut Conn,
+    tenant: Option<TenantId>,
+    unique_keys: &[String],
+) -> Result<HashMap<String, JobId>, Error> {
+    let mut found = HashMap::with_capacity(unique_keys.len());
+    for some in unique_keys.chunks(INSERTED_AT_ONCE) {
+        let mut sql = conn.builder("SELECT unique_key, id FROM jobs WHERE lane = ");
+        sql.value(lane(tenant)).push(" AND is_unique AND unique_key IN ").list(some.iter().cloned());
+        let rows: Vec<(String, Uuid)> = conn.q_build(sql).all().await?;
+        found.extend(rows.into_iter().map(|(key, id)| (key, JobId::from_uuid(id))));
+    }
+    Ok(found)
+}
+
 /// Whether a slot of a schedule has its job.
 pub(crate) async fn has_slot(
     conn: &mut Conn,
@@ -243,7 +299,7 @@ pub(super) fn push_scope(sql: &mut SqlBuilder, scope: Scope) {
 
 pub(crate) async fn find(conn: &mut Conn, scope: Scope, id: JobId) -> Result<Option<JobRecord>, Error> {
     let mut sql = conn.builder("SELECT ");
-    sql.push(COLUMNS).push(" FROM jobs WHERE id = ").value(id.as_uuid());
+    sql.push(COLUMNS).push(LARGE).push(" FROM jobs WHERE id = ").value(id.as_uuid());
     push_scope(&mut sql, scope);
     conn.q_build(sql).opt::<JobRow>().await?.map(JobRecord::try_from).transpose()
 }
@@ -254,31 +310,12 @@ pub(crate) async fn list(
     conn: &mut Conn,
     scope: Scope,
     query: &JobQuery,
-) -> Result<Page<JobRecord>, JobsError> {
-    let after = query.cursor.as_deref().map(|text| Cursor::decode(text, ORDER)).transpose()?;
-    let mut sql = conn.builder("SELECT ");
-    sql.push(COLUMNS).push(" FROM jobs WHERE ");
-    match after {
-        Some(cursor) => sql.push("id < ").value(cursor.id),
-        None => sql.push("id IS NOT NULL"),
-    };
-    push_scope(&mut sql, scope);
-    if let Some(state) = query.state {
-        sql.push(" AND state = ").value(state.as_str());
-    }
-    for (column, text) in [(" AND queue = ", &query.queue), (" AND name = ", &query.name)] {
-        if let Some(text) = text {
-            // No stored text has a NUL, and PostgreSQL takes none.
-            sql.push(column).value(text.replace('\0', "\u{fffd}"));
-        }
-    }
-    if let Some(schedule) = query.schedule_id {
-        sql.push(" AND schedule_id = ").value(schedule.as_uuid());
-    }
+) -> Result<Page<JobSummary>, JobsError> {
+    let mut sql = conn.builder("");
+    push_list(&mut sql, scope, query)?;
     let limit = usize::from(query.limit.get());
-    sql.push(" ORDER BY id DESC LIMIT ").value(i64::from(query.limit.get()) + 1);
-    let rows = conn.q_build(sql).all::<JobRow>().await?;
-    let mut items = rows.into_iter().map(JobRecord::try_from).collect::<Result<Vec<_>, _>>()?;
+    let rows = conn.q_build(sql).all::<ListRow>().await?;
+    let mut items = rows.into_iter().map(JobSummary::try_from).collect::<Result<Vec<_>, _>>()?;
     let has_more = items.len() > limit;
     items.truncate(limit);
     let next = items.last().filter(|_| has_more).map(|last| Cursor {
@@ -287,6 +324,52 @@ pub(crate) async fn list(
         id: last.id.as_uuid(),
     });
     Ok(Page { items, next_cursor: next, total: None })
+}
+
+/// A page of jobs and one more. How it is read matters more than what it says: see the tests.
+fn push_list(sql: &mut SqlBuilder, scope: Scope, query: &JobQuery) -> Result<(), JobsError> {
+    let after = query.cursor.as_deref().map(|text| Cursor::decode(text, ORDER)).transpose()?;
+    sql.push("SELECT ").push(COLUMNS).push(" FROM jobs WHERE ");
+    match after {
+        Some(cursor) => sql.push("id < ").value(cursor.id),
+        None => sql.push("id IS NOT NULL"),
+    };
+    // Few jobs are in any state but one. SQLite does not know, and a plus keeps it from the index of the column.
+    let few = query.state.is_some_and(|state| state != State::Completed);
+    let push_column = |sql: &mut SqlBuilder, pg: &'static str, apart: &'static str, few: bool| {
+        sql.push_sql(Sql::Per { pg, lite: if few { apart } else { pg } });
+    };
+    if let Some(tenant) = scope.tenant() {
+        // The dead letters of a tenant have an index of their own.
+        let few = few && query.state != Some(State::Discarded);
+        push_column(sql, " AND tenant_id = ", " AND +tenant_id = ", few);
+        sql.value(tenant.as_uuid());
+    }
+    if let Some(state) = query.state {
+        // As text: of a parameter no engine knows which index by state it is about.
+        sql.push(match state {
+            State::Available => " AND state = 'available'",
+            State::Leased => " AND state = 'leased'",
+            State::Retryable => " AND state = 'retryable'",
+            State::Completed => " AND state = 'completed'",
+            State::Discarded => " AND state = 'discarded'",
+            State::Cancelled => " AND state = 'cancelled'",
+        });
+    }
+    for (column, apart, text) in
+        [(" AND queue = ", " AND +queue = ", &query.queue), (" AND name = ", " AND +name = ", &query.name)]
+    {
+        if let Some(text) = text {
+            push_column(sql, column, apart, few);
+            // No stored text has a NUL, and PostgreSQL takes none.
+            sql.value(text.replace('\0', "\u{fffd}"));
+        }
+    }
+    if let Some(schedule) = query.schedule_id {
+        sql.push(" AND schedule_id = ").value(schedule.as_uuid());
+    }
+    sql.push(" ORDER BY id DESC LIMIT ").value(i64::from(query.limit.get()) + 1);
+    Ok(())
 }
 
 /// Moves a job by hand: waiting ones to `cancelled`, finished ones to `available`. `false` when the row was not in `from`.
@@ -300,6 +383,7 @@ pub(crate) async fn set_state(
     // Asked for once more, it begins anew, and is what no other may be the same as.
     let is_anew = to == State::Available;
     let is_unique = is_anew && job.unique_key.is_some();
+    let is_new_run = is_anew && job.checkpoint.as_ref().is_some_and(is_all_undone);
     let mut sql = tx.builder("UPDATE jobs SET state = ");
     sql.value(to.as_str()).push(", run_at = ").value(if to.is_finished() { job.run_at } else { now });
     if is_anew {
@@ -308,6 +392,9 @@ pub(crate) async fn set_state(
     sql.push(", finished_at = ").value(finished_at);
     sql.push(", cancel_requested = ").value(false).push(", is_unique = ").value(is_unique);
     sql.push(", is_parked = ").value(false);
+    if is_new_run {
+        sql.push(", checkpoint = NULL");
+    }
     sql.push(" WHERE id = ").value(job.id.as_uuid()).push(" AND state = ").value(job.state.as_str());
     let moved = tx.q_build(sql).run().await? == 1;
     if moved {
@@ -373,6 +460,9 @@ pub(crate) async fn set_progress(
 }
 
 #[cfg(test)]
+mod plans;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
@@ -384,19 +474,25 @@ mod tests {
         proptest::option::of(prop_oneof![any::<String>(), json.prop_map(String::from)])
     }
 
+    #[test]
+    fn lists_read_no_column_that_may_be_large() {
+        for large in LARGE.split(',').map(str::trim).filter(|column| !column.is_empty()) {
+            assert!(!COLUMNS.split(',').any(|column| column.trim() == large), "{large}");
+        }
+    }
+
     proptest! {
         #[test]
         fn fuzz_job_rows_are_shown_whatever_stands_in_them(
             payload: String, progress in any_text(), checkpoint in any_text(), result in any_text(), errors in any_text(),
             number: i64, text: String,
         ) {
-            let row = |state: &str| JobRow {
+            let known = |state: &str| ListRow {
                 id: Uuid::nil(),
                 tenant_id: None,
                 queue: text.clone(),
                 name: text.clone(),
                 version: number,
-                payload: payload.clone(),
                 state: state.to_owned(),
                 run_at: DateTime::UNIX_EPOCH,
                 attempt: number,
@@ -406,8 +502,6 @@ mod tests {
                 worker: None,
                 cancel_requested: false,
                 progress: progress.clone(),
-                checkpoint: checkpoint.clone(),
-                result: result.clone(),
                 errors: errors.clone().unwrap_or_default(),
                 traceparent: None,
                 schedule_id: None,
@@ -415,6 +509,12 @@ mod tests {
                 created_at: DateTime::UNIX_EPOCH,
                 claimed_at: None,
                 finished_at: None,
+            };
+            let row = |state: &str| JobRow {
+                known: known(state),
+                payload: payload.clone(),
+                checkpoint: checkpoint.clone(),
+                result: result.clone(),
             };
             let record = JobRecord::try_from(row("completed")).unwrap();
             if serde_json::from_str::<Value>(&payload).is_err() {

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use stylobate_db::{Conn, Engine, Error, Sql, Tx};
+use uuid::Uuid;
 
 use crate::service::WORK;
 
@@ -13,7 +15,46 @@ use crate::service::WORK;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Freed {
     pub(crate) queue: String,
+    pub(crate) lane: Uuid,
     pub(crate) key: String,
+}
+
+/// How many jobs at the head of a lane are looked through for those of a key.
+const HEAD: i64 = 1_000;
+/// How many keys are looked for after one claim.
+const KEYS: usize = 8;
+
+/// Parks what waits at the head of these lanes for keys whose only place is taken, so that not every claim meets a few of them.
+pub(crate) async fn park(
+    tx: &mut Tx,
+    queue: &str,
+    mut keys: Vec<(Uuid, String)>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    keys.sort_unstable();
+    keys.dedup();
+    for (lane, key) in keys.into_iter().take(KEYS) {
+        tx.q(Sql::Per {
+            pg: "UPDATE jobs SET is_parked = $6 WHERE id IN (SELECT id FROM jobs WHERE id IN (
+                     SELECT head.id FROM (SELECT id, key FROM jobs WHERE queue = $1 AND lane = $2
+                         AND state IN ('available', 'retryable') AND NOT is_parked AND run_at <= $4
+                         ORDER BY run_at, id LIMIT $5) AS head WHERE head.key = $3)
+                 AND state IN ('available', 'retryable') AND NOT is_parked FOR UPDATE SKIP LOCKED)",
+            lite: "UPDATE jobs SET is_parked = $6 WHERE id IN (
+                     SELECT head.id FROM (SELECT id, key FROM jobs WHERE queue = $1 AND lane = $2
+                         AND state IN ('available', 'retryable') AND NOT is_parked AND run_at <= $4
+                         ORDER BY run_at, id LIMIT $5) AS head WHERE head.key = $3)",
+        })
+        .bind(queue.to_owned())
+        .bind(lane)
+        .bind(key)
+        .bind(now)
+        .bind(HEAD)
+        .bind(true)
+        .run()
+        .await?;
+    }
+    Ok(())
 }
 
 /// Lets the first parked job of each be claimed again.
@@ -25,15 +66,16 @@ pub(crate) async fn release(tx: &mut Tx, freed: impl IntoIterator<Item = Freed>)
     let mut released = 0;
     // Mostly once: a statement takes one job of each key.
     while !left.is_empty() {
-        let mut sql = tx.builder("WITH freed (queue, key) AS (VALUES ");
+        let mut sql = tx.builder("WITH freed (queue, lane, key) AS (VALUES ");
         for (n, one) in left.keys().enumerate() {
             sql.push(if n == 0 { "(" } else { ", (" });
-            sql.value(one.queue.clone()).push(", ").value(one.key.clone()).push(")");
+            sql.value(one.queue.clone()).push(", ").value(one.lane).push(", ");
+            sql.value(one.key.clone()).push(")");
         }
         sql.push(") UPDATE jobs SET is_parked = ").value(false);
         sql.push(
-            " WHERE id IN (SELECT (SELECT p.id FROM jobs AS p WHERE p.queue = freed.queue AND p.key = freed.key \
-             AND p.state IN ('available', 'retryable') AND p.is_parked ORDER BY p.run_at, p.id LIMIT 1",
+            " WHERE id IN (SELECT (SELECT p.id FROM jobs AS p WHERE p.queue = freed.queue AND p.lane = freed.lane \
+             AND p.key = freed.key AND p.state IN ('available', 'retryable') AND p.is_parked ORDER BY p.run_at, p.id LIMIT 1",
         );
         if tx.engine() == Engine::Postgres {
             // Two that end jobs of the same keys at once must not wait for each other.
@@ -58,23 +100,37 @@ pub(crate) async fn is_any_parked(conn: &mut Conn) -> Result<bool, Error> {
     Ok(conn.q(parked).scalar_opt::<String>().await?.is_some())
 }
 
-/// `$1` queue, `$2` no. The keys are found by jumping from one to the next.
-const FREE: Sql = Sql::Same(
-    "UPDATE jobs SET is_parked = $2 WHERE id IN (
-         WITH RECURSIVE keys (key) AS (
-             SELECT (SELECT min(key) FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND is_parked)
+/// `$1` queue, `$2` no. The keys are found by jumping from the first job of one to that of the next.
+const FREE: Sql = Sql::Per {
+    pg: "WITH RECURSIVE heads (id) AS (
+             SELECT (SELECT id FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND is_parked
+                     ORDER BY lane, key, run_at, id LIMIT 1)
              UNION ALL
-             SELECT (SELECT min(p.key) FROM jobs AS p WHERE p.queue = $1 AND p.state IN ('available', 'retryable')
-                     AND p.is_parked AND p.key > keys.key)
-             FROM keys WHERE keys.key IS NOT NULL
-         ), heads (key, id) AS (
-             SELECT key, (SELECT p.id FROM jobs AS p WHERE p.queue = $1 AND p.key = keys.key
-                          AND p.state IN ('available', 'retryable') AND p.is_parked ORDER BY p.run_at, p.id LIMIT 1)
-             FROM keys WHERE key IS NOT NULL
+             SELECT (SELECT p.id FROM jobs AS p WHERE p.queue = $1 AND p.state IN ('available', 'retryable')
+                     AND p.is_parked AND (p.lane, p.key) > (SELECT h.lane, h.key FROM jobs AS h WHERE h.id = heads.id)
+                     ORDER BY p.lane, p.key, p.run_at, p.id LIMIT 1)
+             FROM heads WHERE heads.id IS NOT NULL
+         ), free AS (
+             SELECT h.id FROM heads JOIN jobs AS h ON h.id = heads.id
+             WHERE (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.lane = h.lane AND l.key = h.key
+                    AND l.state = 'leased') < h.key_limit
+             FOR UPDATE OF h SKIP LOCKED
          )
-         SELECT heads.id FROM heads JOIN jobs AS h ON h.id = heads.id
-         WHERE (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.key = heads.key AND l.state = 'leased') < h.key_limit)",
-);
+         UPDATE jobs SET is_parked = $2 FROM free WHERE jobs.id = free.id",
+    lite: "WITH RECURSIVE heads (id) AS (
+             SELECT (SELECT id FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND is_parked
+                     ORDER BY lane, key, run_at, id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT p.id FROM jobs AS p WHERE p.queue = $1 AND p.state IN ('available', 'retryable')
+                     AND p.is_parked AND (p.lane, p.key) > (SELECT h.lane, h.key FROM jobs AS h WHERE h.id = heads.id)
+                     ORDER BY p.lane, p.key, p.run_at, p.id LIMIT 1)
+             FROM heads WHERE heads.id IS NOT NULL
+         )
+         UPDATE jobs SET is_parked = $2 WHERE id IN (
+             SELECT h.id FROM heads JOIN jobs AS h ON h.id = heads.id
+             WHERE (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.lane = h.lane AND l.key = h.key
+                    AND l.state = 'leased') < h.key_limit)",
+};
 
 /// Lets parked jobs of `queue` be claimed again whose key has a place: a claim that parks one may not see that another is just
 /// ending. Returns how many.

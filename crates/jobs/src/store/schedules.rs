@@ -1,15 +1,17 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use stylobate_core::{Direction, JobId, Page, ScheduleId, TenantId};
-use stylobate_db::{Conn, Error, Keyset, KeysetKey, Scope, Tx};
+use stylobate_db::{Conn, Engine, Error, Keyset, KeysetKey, Scope, Tx};
 use uuid::Uuid;
 
 use super::{
     jobs::{bad_row, push_scope, small},
     lane,
 };
-use crate::{CatchUp, JobsError, Overdue, Overlap, Schedule, ScheduleCounts, ScheduleQuery};
+use crate::{CatchUp, JobsError, Overdue, Overlap, Schedule, ScheduleCounts, ScheduleQuery, Timing};
 
 const COLUMNS: &str = "id, tenant_id, name, job, job_version, payload, timing, catch_up, catch_up_most, overlap, is_enabled, \
      next_run_at, last_slot, last_job_id, skipped, version, created_at, updated_at";
@@ -36,21 +38,39 @@ struct ScheduleRow {
     updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<ScheduleRow> for Schedule {
-    type Error = Error;
+impl ScheduleRow {
+    /// For those who serve it: only if it is whole.
+    fn whole(self) -> Result<Schedule, Error> {
+        let id = self.id;
+        serde_json::from_str::<IgnoredAny>(&self.payload)
+            .map_err(|error| bad_row("schedules.payload", id, error))?;
+        serde_json::from_str::<Timing>(&self.timing)
+            .map_err(|error| bad_row("schedules.timing", id, error))?;
+        Ok(self.into())
+    }
+}
 
-    fn try_from(row: ScheduleRow) -> Result<Self, Error> {
-        let id = row.id;
-        Ok(Self {
-            id: id.into(),
+impl From<ScheduleRow> for Schedule {
+    /// For those who look at it: as far as it is whole.
+    fn from(row: ScheduleRow) -> Self {
+        let mut unreadable = Vec::new();
+        let payload = serde_json::from_str(&row.payload).unwrap_or_else(|_| {
+            unreadable.push("payload");
+            Value::String(row.payload)
+        });
+        let timing = serde_json::from_str(&row.timing).unwrap_or_else(|_| {
+            unreadable.push("timing");
+            Timing::Unreadable { text: row.timing }
+        });
+        Self {
+            id: row.id.into(),
             tenant_id: row.tenant_id.map(TenantId::from),
             name: row.name,
             job: row.job,
             job_version: small(row.job_version),
-            payload: serde_json::from_str(&row.payload)
-                .map_err(|error| bad_row("schedules.payload", id, error))?,
-            timing: serde_json::from_str(&row.timing)
-                .map_err(|error| bad_row("schedules.timing", id, error))?,
+            payload,
+            timing,
+            unreadable,
             catch_up: match row.catch_up.as_str() {
                 "skip" => CatchUp::Skip,
                 "one" => CatchUp::One,
@@ -65,7 +85,7 @@ impl TryFrom<ScheduleRow> for Schedule {
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
-        })
+        }
     }
 }
 
@@ -120,8 +140,13 @@ pub(crate) async fn update(tx: &mut Tx, schedule: &Schedule, moves: bool) -> Res
     let mut sql = tx.builder("UPDATE schedules SET name = ");
     sql.value(schedule.name.clone()).push(", job = ").value(schedule.job.clone());
     sql.push(", job_version = ").value(i64::from(schedule.job_version));
-    sql.push(", payload = ").value(schedule.payload.to_string());
-    sql.push(", timing = ").value(timing_column(schedule));
+    // What could not be read stays as it is stored until it is replaced.
+    if !schedule.unreadable.contains(&"payload") {
+        sql.push(", payload = ").value(schedule.payload.to_string());
+    }
+    if !schedule.unreadable.contains(&"timing") {
+        sql.push(", timing = ").value(timing_column(schedule));
+    }
     sql.push(", catch_up = ").value(catch_up).push(", catch_up_most = ").value(most);
     sql.push(", overlap = ").value(overlap_column(schedule.overlap));
     sql.push(", is_enabled = ").value(schedule.is_enabled);
@@ -158,7 +183,7 @@ pub(crate) async fn find(conn: &mut Conn, scope: Scope, id: ScheduleId) -> Resul
     let mut sql = conn.builder("SELECT ");
     sql.push(COLUMNS).push(" FROM schedules WHERE id = ").value(id.as_uuid());
     push_scope(&mut sql, scope);
-    conn.q_build(sql).opt::<ScheduleRow>().await?.map(Schedule::try_from).transpose()
+    conn.q_build(sql).opt::<ScheduleRow>().await.map(|row| row.map(Schedule::from))
 }
 
 pub(crate) async fn list(
@@ -181,8 +206,7 @@ pub(crate) async fn list(
     keyset.push(&mut sql);
     let rows = conn.q_build(sql).all::<ScheduleRow>().await?;
     let page = keyset.page(rows, |row| (KeysetKey::Text(row.name.clone()), row.id));
-    let items = page.items.into_iter().map(Schedule::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
+    Ok(page.map(Schedule::from))
 }
 
 pub(crate) async fn count(conn: &mut Conn) -> Result<ScheduleCounts, Error> {
@@ -209,10 +233,26 @@ pub(crate) async fn due(
     }
     sql.push(" ORDER BY next_run_at, id LIMIT ").value(most);
     let rows = conn.q_build(sql).all::<ScheduleRow>().await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ((row.next_run_at.unwrap_or(now), row.id), Schedule::try_from(row)))
-        .collect())
+    Ok(rows.into_iter().map(|row| ((row.next_run_at.unwrap_or(now), row.id), row.whole())).collect())
+}
+
+/// Up to `most` schedules whose next slot is after `time`, after `place`; unreadable ones are left out.
+pub(crate) async fn far(
+    conn: &mut Conn,
+    time: DateTime<Utc>,
+    place: Option<DuePlace>,
+    most: i64,
+) -> Result<(Vec<Schedule>, Option<DuePlace>), Error> {
+    let mut sql = conn.builder("SELECT ");
+    sql.push(COLUMNS).push(" FROM schedules WHERE next_run_at IS NOT NULL AND next_run_at > ").value(time);
+    if let Some((time, id)) = place {
+        sql.push(" AND (next_run_at, id) > (").value(time).push(", ").value(id).push(")");
+    }
+    sql.push(" ORDER BY next_run_at, id LIMIT ").value(most);
+    let rows = conn.q_build(sql).all::<ScheduleRow>().await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == most);
+    let place = rows.last().filter(|_| is_full).and_then(|row| Some((row.next_run_at?, row.id)));
+    Ok((rows.into_iter().filter_map(|row| row.whole().ok()).collect(), place))
 }
 
 /// When the first schedule that is not due at `now` will be.
@@ -283,7 +323,8 @@ pub(crate) struct Moved {
     pub(crate) skipped: i64,
 }
 
-/// Claims slots: moves each schedule on if it still is where it was. Returns those that were moved.
+/// Claims slots: moves each schedule on if it still is where it was. Returns those that were moved. Who has the row of one locked
+/// decides on it, or leaves it as it is; nobody waits for that, least of all the other schedules.
 pub(crate) async fn claim(tx: &mut Tx, moves: &[Moved]) -> Result<HashSet<ScheduleId>, Error> {
     let mut sql =
         tx.builder("WITH moved (id, version, slot, next, last_slot, last_job, skipped) AS (VALUES ");
@@ -293,11 +334,18 @@ pub(crate) async fn claim(tx: &mut Tx, moves: &[Moved]) -> Result<HashSet<Schedu
         sql.value(one.from).push(", ").value(one.to).push(", ").value(one.last_slot).push(", ");
         sql.value(one.last_job.map(|job| job.as_uuid())).push(", ").value(one.skipped).push(")");
     }
+    let free = match tx.engine() {
+        Engine::Postgres => {
+            "), free (id) AS (SELECT id FROM schedules WHERE id IN (SELECT id FROM moved) ORDER BY id FOR UPDATE SKIP LOCKED"
+        }
+        Engine::Sqlite => "), free (id) AS (SELECT id FROM moved",
+    };
+    sql.push(free);
     sql.push(
         ") UPDATE schedules SET next_run_at = moved.next, last_slot = COALESCE(moved.last_slot, schedules.last_slot), \
          last_job_id = COALESCE(moved.last_job, schedules.last_job_id), skipped = schedules.skipped + moved.skipped \
          FROM moved WHERE schedules.id = moved.id AND schedules.version = moved.version \
-         AND schedules.next_run_at = moved.slot RETURNING schedules.id",
+         AND schedules.next_run_at = moved.slot AND schedules.id IN (SELECT id FROM free) RETURNING schedules.id",
     );
     let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
     Ok(rows.into_iter().map(|(id,)| id.into()).collect())

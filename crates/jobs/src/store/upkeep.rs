@@ -226,3 +226,16 @@ pub(crate) async fn oldest(
     .all()
     .await
 }
+
+/// Whether a job of `queue` could have begun at `before`. Looks at ten thousand at most: probes ask.
+pub(crate) async fn has_waited(conn: &mut Conn, queue: &str, before: DateTime<Utc>) -> Result<bool, Error> {
+    let found: i64 = conn
+        .q("SELECT count(*) FROM (SELECT run_at FROM (SELECT run_at FROM jobs WHERE queue = $1
+                AND state IN ('available', 'retryable') AND NOT is_parked LIMIT 10000) AS part
+            WHERE run_at <= $2 LIMIT 1) AS waiting")
+        .bind(queue.to_owned())
+        .bind(before)
+        .scalar()
+        .await?;
+    Ok(found > 0)
+}

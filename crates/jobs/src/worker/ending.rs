@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{Shared, pulse::Hold};
 use crate::{
     JobsError, State,
+    guard::guarded,
     record::with_error,
     store::{
         claim::{Claimed, Lease},
@@ -116,7 +117,7 @@ async fn write_patiently(
 ) -> Result<HashSet<Lease>, JobsError> {
     let mut wait = Duration::from_millis(20);
     loop {
-        match write_once(worker, Arc::clone(&all)).await {
+        match guarded(write_once(worker, Arc::clone(&all))).await {
             Err(error) if is_outage(&error) && began.elapsed() < worker.options.lease => {
                 tracing::debug!(code = error.code(), "how jobs ended could not be written yet");
                 tokio::time::sleep(wait).await;

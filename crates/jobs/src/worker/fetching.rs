@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Shared, performing::perform};
 use crate::{
     JobsError,
+    guard::guarded,
     service::WORK,
     store::claim::{Ask, Taken, claim},
 };
@@ -51,7 +52,7 @@ pub(super) async fn fetch(
         }
         let began = Instant::now();
         let wanted = free.len();
-        let taken = claim_once(&worker, &queue, wanted, from).await;
+        let taken = guarded(claim_once(&worker, &queue, wanted, from)).await;
         match &taken {
             Err(error) if healthy => {
                 let error: &dyn StdError = error;
@@ -75,7 +76,12 @@ pub(super) async fn fetch(
                 let worker = Arc::clone(&worker);
                 // Whoever drains the worker waits for it by `running`.
                 tokio::spawn(async move {
-                    perform(worker, job, hold, stop).await;
+                    let performed = async {
+                        perform(worker, job, hold, stop).await;
+                        Ok(())
+                    };
+                    // Nobody says any more that a job lives whose task panicked: another worker gets it.
+                    let _ = guarded(performed).await;
                     drop(place);
                 });
             }

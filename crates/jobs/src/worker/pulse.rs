@@ -12,6 +12,7 @@ use super::{Shared, WorkerOptions};
 use crate::{
     JobsError,
     attempt::Stop,
+    guard::guarded,
     store::{claim::Lease, upkeep},
 };
 
@@ -115,7 +116,12 @@ pub(super) async fn keep(worker: Arc<Shared>) {
     let give_up = async {
         loop {
             tokio::time::sleep(tick).await;
-            give_up_lost(&worker);
+            let given_up = async {
+                give_up_lost(&worker);
+                Ok(())
+            };
+            // It has been said.
+            let _ = guarded(given_up).await;
         }
     };
     tokio::join!(give_up, say(&worker, tick));
@@ -131,7 +137,8 @@ async fn say(worker: &Shared, tick: Duration) {
             continue;
         }
         let due = beat_at.elapsed() >= worker.options.beat_every();
-        let result = if due { beat(worker).await } else { look_for_cancelled(worker).await };
+        let result =
+            if due { guarded(beat(worker)).await } else { guarded(look_for_cancelled(worker)).await };
         match &result {
             Ok(()) => {
                 if due {

@@ -4,7 +4,9 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use stylobate_db::{Db, DbOptions, Engine, Error, Sql, Tx};
-use stylobate_jobs::{Attempt, Failed, Job, JobsError, MIGRATIONS, Registry, State, WorkerOptions};
+use stylobate_jobs::{
+    Attempt, Failed, Job, JobsError, MIGRATIONS, Registry, Request, State, WorkerOptions,
+};
 use stylobate_testkit::{POSTGRES_URL, TestDb, both_engines};
 
 use crate::{
@@ -134,9 +136,9 @@ async fn a_full_disk_refuses_jobs_and_loses_none() {
         for _ in 0..200 {
             let jobs = world.jobs.clone();
             let many = vec![chore(What::Succeed); 50];
-            let add = async move |tx: &mut Tx| jobs.enqueue_many(tx, &many).await;
+            let add = async move |tx: &mut Tx| jobs.enqueue_many(tx, &many, Request::default()).await;
             match world.db().transact(PLATFORM, add).await {
-                Ok(added) => assert_eq!(added, 50),
+                Ok(added) => assert_eq!(added.len(), 50),
                 Err(error) => break 'full error,
             }
         }

@@ -10,6 +10,8 @@
 
 mod ends;
 mod faults;
+mod keys;
+mod loops;
 #[cfg(feature = "metrics")]
 mod measures;
 mod plan;

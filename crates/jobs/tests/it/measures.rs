@@ -62,7 +62,7 @@ async fn whoever_keeps_the_queue_up_tells_what_waits_and_what_is_overdue(db: Tes
     plan.pass(60);
     plan.tick().await;
     plan.pass(200);
-    assert_eq!(plan.schedules.overdue(Duration::from_secs(60)).await.unwrap()[0].id, first);
+    assert_eq!(plan.schedules.overdue(stylobate_jobs::ON_TIME).await.unwrap()[0].id, first);
     assert_eq!(
         plan.job(plan.get(first).await.last_job_id.unwrap()).await.run_at,
         plan.now() - TimeDelta::seconds(200)

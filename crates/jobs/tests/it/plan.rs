@@ -4,7 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use stylobate_core::{Clock as _, JobId, Principal, RequestContext, ScheduleId, TenantId};
 use stylobate_db::{Conn, Tx};
-use stylobate_jobs::{JobQuery, JobRecord, Jobs, NewSchedule, Registry, Schedule, Schedules, Ticked, Timing};
+use stylobate_jobs::{
+    JobQuery, JobRecord, JobSummary, Jobs, NewSchedule, Registry, Schedule, Schedules, Ticked, Timing,
+};
 use stylobate_testkit::{ManualClock, TestDb};
 
 use crate::world::{Chore, PLATFORM, Ran, What, chore, system};
@@ -70,7 +72,7 @@ impl Plan {
     }
 
     /// The jobs of a schedule, oldest slot first.
-    pub(crate) async fn jobs_of(&self, id: ScheduleId) -> Vec<JobRecord> {
+    pub(crate) async fn jobs_of(&self, id: ScheduleId) -> Vec<JobSummary> {
         let query = JobQuery {
             schedule_id: Some(id),
             limit: stylobate_core::PageLimit::new(100).unwrap(),

@@ -1,11 +1,14 @@
-use chrono::TimeDelta;
+use chrono::{SubsecRound as _, TimeDelta};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stylobate_core::{Clock as _, Principal, RequestContext, SystemClock, TenantId};
 use stylobate_db::{Scope, Tx};
-use stylobate_jobs::{JobQuery, JobsError, MIGRATIONS, PAYLOAD_MAX, Request, State};
+use stylobate_jobs::{
+    Attempt, Failed, Job, JobQuery, JobsError, MIGRATIONS, Outcome, PAYLOAD_MAX, Registry, Request, State,
+};
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{Chore, PLATFORM, What, World, chore, system};
+use crate::world::{Chore, PLATFORM, What, World, chore, options, system};
 
 fn tenant() -> TenantId {
     TenantId::new(SystemClock.now())
@@ -68,11 +71,110 @@ async fn many_jobs_are_added_by_few_statements(db: TestDb) {
     all.push(Chore { unique: Some("x".to_owned()), ..chore(What::Succeed) });
     all.push(Chore { unique: Some("x".to_owned()), ..chore(What::Discard) });
     let jobs = world.jobs.clone();
-    let added = world.db().transact(PLATFORM, async move |tx: &mut Tx| jobs.enqueue_many(tx, &all).await);
-    assert_eq!(added.await.unwrap(), 1_201);
+    let added = world
+        .db()
+        .transact(PLATFORM, async move |tx: &mut Tx| jobs.enqueue_many(tx, &all, Request::default()).await);
+    let added = added.await.unwrap();
+    let ids: std::collections::HashSet<_> = added.iter().map(|one| one.id).collect();
+    assert_eq!(
+        (added.len(), ids.len(), added.iter().filter(|one| one.is_new).count()),
+        (1_202, 1_201, 1_201)
+    );
+    // Each in its place: the last is the same as the one before it.
+    assert_eq!((added[1_201].id, added[1_201].is_new), (added[1_200].id, false));
     world.assert_counts().await;
 }
 both_engines!(many_jobs_are_added_by_few_statements, &[&MIGRATIONS]);
+
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+async fn many_jobs_are_for_later_for_a_tenant_and_of_a_trace_as_their_request_says(db: TestDb) {
+    let world = World::new(db);
+    let (one, later) = (tenant(), SystemClock.now().trunc_subsecs(6) + TimeDelta::hours(1));
+    let unique = |key: &str| Chore { unique: Some(key.to_owned()), ..chore(What::Succeed) };
+    let ask = async |keys: [&str; 2], request: Request| {
+        let (jobs, all) = (world.jobs.clone(), keys.map(unique));
+        let ask = async move |tx: &mut Tx| jobs.enqueue_many(tx, &all, request.clone()).await;
+        world.db().transact(PLATFORM, ask).await.unwrap()
+    };
+    let request = Request { run_at: Some(later), tenant: Some(one), traceparent: Some(TRACE.to_owned()) };
+    let first = ask(["a", "b"], request.clone()).await;
+    for asked in &first {
+        assert!(asked.is_new);
+        let job = asked.handle(&world.jobs).record().await.unwrap();
+        assert_eq!((job.tenant_id, job.run_at, job.traceparent.as_deref()), (Some(one), later, Some(TRACE)));
+    }
+    // Those that are the same are told in their places; for the platform they are others.
+    let second = ask(["c", "a"], request.clone()).await;
+    assert_eq!((second[0].is_new, second[1].is_new, second[1].id), (true, false, first[0].id));
+    assert!(ask(["a", "b"], Request::default()).await.iter().all(|asked| asked.is_new));
+    // One that has finished lets go of its key.
+    world.jobs.cancel(&system(), first[1].id).await.unwrap();
+    let third = ask(["a", "b"], request).await;
+    assert_eq!((third[0].id, third[0].is_new, third[1].is_new), (first[0].id, false, true));
+    world.assert_counts().await;
+}
+both_engines!(many_jobs_are_for_later_for_a_tenant_and_of_a_trace_as_their_request_says, &[&MIGRATIONS]);
+
+/// Says of which trace it is.
+#[derive(Serialize, Deserialize)]
+struct Traced {}
+
+impl Job for Traced {
+    const NAME: &'static str = "tests.traced";
+    type State = ();
+    type Output = Option<String>;
+    type Error = Failed;
+
+    async fn run(self, attempt: Attempt, (): ()) -> Result<Option<String>, Failed> {
+        Ok(attempt.traceparent().map(str::to_owned))
+    }
+}
+
+async fn the_trace_of_a_request_reaches_the_handler(db: TestDb) {
+    let world = World::new(db);
+    let worker = world.work_with(Registry::new().with::<Traced>(()), options());
+    for (given, told) in [(TRACE, Some(TRACE.to_owned())), ("no trace at all", None)] {
+        let request = Request { traceparent: Some(given.to_owned()), ..Request::default() };
+        let jobs = world.jobs.clone();
+        let ask = async move |tx: &mut Tx| jobs.enqueue_as(tx, &Traced {}, request.clone()).await;
+        let asked = world.db().transact(PLATFORM, ask).await.unwrap();
+        let outcome = asked.handle(&world.jobs).wait().await.unwrap();
+        assert_eq!(outcome, Outcome::Completed(told));
+    }
+    worker.stop().await;
+}
+both_engines!(the_trace_of_a_request_reaches_the_handler, &[&MIGRATIONS]);
+
+async fn a_handle_of_another_kind_is_refused(db: TestDb) {
+    let world = World::new(db);
+    let id = world.enqueue(chore(What::Succeed)).await;
+    let wrong = world.jobs.handle::<Traced>(id);
+    for refused in [
+        wrong.record().await.unwrap_err(),
+        wrong.state().await.unwrap_err(),
+        wrong.progress().await.unwrap_err(),
+        wrong.outcome().await.unwrap_err(),
+        wrong.wait().await.unwrap_err(),
+        wrong.cancel(&system()).await.unwrap_err(),
+    ] {
+        assert!(matches!(refused, JobsError::Invalid { field: "name", .. }), "{refused:?}");
+    }
+    assert_eq!(world.jobs.handle::<Chore>(id).state().await.unwrap(), State::Available);
+}
+both_engines!(a_handle_of_another_kind_is_refused, &[&MIGRATIONS]);
+
+async fn a_list_tells_of_a_job_all_but_what_may_be_large(db: TestDb) {
+    let world = World::new(db);
+    let id = world.enqueue(chore(What::Discard)).await;
+    let worker = world.work(options());
+    world.wait_for(id, State::Discarded).await;
+    worker.stop().await;
+    let listed = world.jobs.list(&system(), &JobQuery::default()).await.unwrap().items;
+    assert_eq!(listed, [world.jobs.get(&system(), id).await.unwrap().into()]);
+    assert_eq!(listed[0].errors[0].message, "never");
+}
+both_engines!(a_list_tells_of_a_job_all_but_what_may_be_large, &[&MIGRATIONS]);
 
 async fn tenants_see_and_change_their_own_jobs_only(db: TestDb) {
     let world = World::new(db);
@@ -129,7 +231,7 @@ async fn a_payload_of_more_than_a_mebibyte_is_refused(db: TestDb) {
     let large = Chore { what: What::Succeed, key: None, unique: None };
     // The key is checked as well, so the payload grows by something else: a list of many.
     let jobs = vec![large.clone(); 1];
-    assert_eq!(world.jobs.enqueue_many(&mut tx, &jobs).await.unwrap(), 1);
+    assert_eq!(world.jobs.enqueue_many(&mut tx, &jobs, Request::default()).await.unwrap().len(), 1);
     tx.commit().await.unwrap();
     let id = world.enqueue(large).await;
     let text = "x".repeat(PAYLOAD_MAX);

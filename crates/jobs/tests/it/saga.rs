@@ -156,6 +156,40 @@ async fn a_step_that_fails_for_good_undoes_those_before_it_in_reverse(db: TestDb
 }
 both_engines!(a_step_that_fails_for_good_undoes_those_before_it_in_reverse, &[&MIGRATIONS]);
 
+// A30
+async fn what_was_undone_begins_anew_whatever_its_first_attempt_comes_to(db: TestDb) {
+    let world = World::new(db);
+    let price = [Effect::Succeed, Effect::Fail, Effect::Succeed, Effect::Hang];
+    let travel = Travel::answering(&[("price", &price), ("charge", &[Effect::Refuse, Effect::Refuse])]);
+    let id = run(&world, &travel, TRIP, State::Discarded).await.id;
+    assert_eq!(travel.asked(), after_all(&["undo hotel", "undo flight"]));
+
+    // No step is done when the attempt fails; the next one goes on with that run, and not with the one before.
+    world.jobs.retry(&system(), id).await.unwrap();
+    let worker = world.work_with(registry(&travel), options());
+    world.wait_for(id, State::Discarded).await;
+    worker.stop().await;
+    let again: Vec<_> = ["price"].into_iter().chain(after_all(&["undo hotel", "undo flight"])).collect();
+    assert_eq!(travel.asked(), again);
+
+    // Nor when its worker dies.
+    world.jobs.retry(&system(), id).await.unwrap();
+    let dying = world.work_with(registry(&travel), options());
+    for _ in 0..1_000 {
+        if travel.asked.lock().unwrap().last() == Some(&"price") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    dying.kill();
+    world.take_away_jobs().await;
+    let worker = world.work_with(registry(&travel), options());
+    world.wait_for(id, State::Completed).await;
+    worker.stop().await;
+    assert_eq!(travel.asked(), ["price", "price", "flight", "hotel", "charge"]);
+}
+both_engines!(what_was_undone_begins_anew_whatever_its_first_attempt_comes_to, &[&MIGRATIONS]);
+
 async fn a_step_that_never_succeeds_leaves_attempts_for_undoing(db: TestDb) {
     let world = World::new(db);
     let (charge, hotel) = ([Effect::Fail; 9], [Effect::Fail; 2]);

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 use stylobate_core::{Clock as _, PageLimit, ScheduleId, SystemClock, TenantId};
+use stylobate_db::Conn;
 use stylobate_jobs::{
     CatchUp, JobsError, MIGRATIONS, NewSchedule, Overlap, PAYLOAD_MAX, ScheduleChange, ScheduleQuery, State,
     Timing,
@@ -224,3 +225,57 @@ async fn a_schedule_that_is_removed_leaves_its_jobs(db: TestDb) {
     plan.create(new("gone", every(60))).await;
 }
 both_engines!(a_schedule_that_is_removed_leaves_its_jobs, &[&MIGRATIONS]);
+
+async fn a_damaged_schedule_is_seen_mended_and_removed(db: TestDb) {
+    let plan = Plan::new(db);
+    let sound = plan.create(new("a", every(60))).await.id;
+    let (times, what) =
+        (plan.create(new("b", every(60))).await.id, plan.create(new("c", every(60))).await.id);
+    plan.tamper(async |conn: &mut Conn| {
+        let damage = conn.q("UPDATE schedules SET timing = 'no JSON' WHERE id = $1").bind(times.as_uuid());
+        damage.run().await.unwrap();
+        let damage = conn.q("UPDATE schedules SET payload = '{{' WHERE id = $1").bind(what.as_uuid());
+        damage.run().await.unwrap();
+    })
+    .await;
+    let list = async || plan.schedules.list(&system(), &ScheduleQuery::default()).await.unwrap().items;
+    let all = list().await;
+    let unreadable: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.unreadable.clone())).collect();
+    assert_eq!(unreadable, [("a", vec![]), ("b", vec!["timing"]), ("c", vec!["payload"])]);
+    assert_eq!(all[1].timing, Timing::Unreadable { text: "no JSON".to_owned() });
+    assert_eq!((&all[2].payload, &all[1].payload), (&json!("{{"), &payload()));
+    // They ask for nothing and hold up nobody, not even by hand where nobody knows what is to be done.
+    plan.pass(60);
+    let ticked = plan.tick().await;
+    assert_eq!((ticked.enqueued, ticked.unserved, plan.slots_of(sound).await), (1, 2, vec![60]));
+    assert_eq!(field(plan.schedules.run_now(&system(), what).await.unwrap_err()), "payload");
+    plan.schedules.run_now(&system(), times).await.unwrap();
+    // What an edit is not about stays as it is stored.
+    let edit = async |id, change| plan.schedules.update(&system(), id, change, None).await;
+    let named = |name: &str| ScheduleChange { name: Some(name.to_owned()), ..ScheduleChange::default() };
+    let off = ScheduleChange { is_enabled: Some(false), ..ScheduleChange::default() };
+    let on = ScheduleChange { is_enabled: Some(true), ..ScheduleChange::default() };
+    for (id, was) in [(times, &all[1]), (what, &all[2])] {
+        let after = edit(id, named(&format!("{} renamed", was.name))).await.unwrap();
+        assert_eq!((&after.timing, &after.payload), (&was.timing, &was.payload));
+        assert_eq!(after.unreadable, was.unreadable);
+        assert_eq!(edit(id, off.clone()).await.unwrap().next_run_at, None);
+    }
+    assert_eq!(field(edit(times, on).await.unwrap_err()), "timing");
+    let mend =
+        ScheduleChange { timing: Some(every(60)), is_enabled: Some(true), ..ScheduleChange::default() };
+    let mended = edit(times, mend).await.unwrap();
+    assert_eq!((mended.unreadable, mended.timing, mended.payload), (vec![], every(60), payload()));
+    plan.pass(60);
+    assert_eq!((plan.tick().await.enqueued, plan.slots_of(times).await), (2, vec![120]));
+    plan.schedules.delete(&system(), what).await.unwrap();
+    assert_eq!(list().await.len(), 2);
+    // Nobody asks for such a one.
+    let unreadable = || Timing::Unreadable { text: String::new() };
+    let asked = NewSchedule { is_enabled: false, ..new("d", unreadable()) };
+    assert_eq!(field(plan.schedules.create(&system(), asked).await.unwrap_err()), "timing");
+    let worse = ScheduleChange { timing: Some(unreadable()), ..ScheduleChange::default() };
+    assert_eq!(field(edit(sound, worse).await.unwrap_err()), "timing");
+    assert!(serde_json::from_str::<Timing>(r#"{ "type": "unreadable", "text": "" }"#).is_err());
+}
+both_engines!(a_damaged_schedule_is_seen_mended_and_removed, &[&MIGRATIONS]);

@@ -24,7 +24,7 @@ async fn tenants_take_turns_however_many_jobs_each_has(db: TestDb) {
     let tenants = sizes.map(|size| (tenant(), size));
     for (tenant, size) in tenants {
         let (jobs, all) = (world.jobs.clone(), vec![chore(What::Succeed); size]);
-        let add = async move |tx: &mut Tx| jobs.enqueue_many(tx, &all).await;
+        let add = async move |tx: &mut Tx| jobs.enqueue_many(tx, &all, Request::default()).await;
         world.db().transact(Scope::Tenant(tenant), add).await.unwrap();
     }
     let worker = world.work(WorkerOptions { queues: vec![("default".to_owned(), 5)], ..options() });
@@ -96,8 +96,8 @@ async fn payloads_of_a_mebibyte_go_through_one_by_one_and_in_batches(db: TestDb)
     let letter = Letter::of(PAYLOAD_MAX);
     let first = enqueue(&world, letter.clone()).await;
     let (jobs, many) = (world.jobs.clone(), vec![letter.clone(); 40]);
-    let add = async move |tx: &mut Tx| jobs.enqueue_many(tx, &many).await;
-    assert_eq!(world.db().transact(PLATFORM, add).await.unwrap(), 40);
+    let add = async move |tx: &mut Tx| jobs.enqueue_many(tx, &many, Request::default()).await;
+    assert_eq!(world.db().transact(PLATFORM, add).await.unwrap().len(), 40);
     let mut tx = world.db().begin(PLATFORM).await.unwrap();
     let refused = world.jobs.enqueue(&mut tx, &Letter::of(PAYLOAD_MAX + 1)).await.unwrap_err();
     assert_eq!(refused.code(), "payload_too_large");

@@ -178,7 +178,7 @@ impl World {
         &self.db
     }
 
-    pub(crate) async fn enqueue_in(&self, scope: Scope, job: Chore) -> stylobate_jobs::Enqueued {
+    pub(crate) async fn enqueue_in(&self, scope: Scope, job: Chore) -> stylobate_jobs::Enqueued<Chore> {
         let jobs = self.jobs.clone();
         let enqueue = async move |tx: &mut Tx| jobs.enqueue(tx, &job).await;
         self.db().transact(scope, enqueue).await.unwrap()

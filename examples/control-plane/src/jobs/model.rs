@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate::{
     core::ScheduleId,
-    jobs::{JobRecord, State},
+    jobs::{JobRecord, JobSummary, State},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -82,8 +82,8 @@ pub(super) struct JobDetailView {
     traceparent: Option<String>,
 }
 
-impl From<JobRecord> for JobView {
-    fn from(job: JobRecord) -> Self {
+impl From<JobSummary> for JobView {
+    fn from(job: JobSummary) -> Self {
         Self {
             id: job.id.as_uuid(),
             organization_id: job.tenant_id.map(|tenant| tenant.as_uuid()),
@@ -123,7 +123,7 @@ impl JobDetailView {
             unique_key: job.unique_key.take(),
             worker: job.worker.take().filter(|_| is_of_platform),
             traceparent: job.traceparent.take(),
-            job: job.into(),
+            job: JobSummary::from(job).into(),
         }
     }
 }

@@ -20,6 +20,9 @@ pub(super) enum ScheduleType {
     Interval,
     Cron,
     Once,
+    /// Of a damaged row; nobody can ask for it.
+    #[serde(skip_deserializing)]
+    Unreadable,
 }
 
 impl ScheduleType {
@@ -28,6 +31,7 @@ impl ScheduleType {
             Timing::Interval { .. } => Self::Interval,
             Timing::Cron { .. } => Self::Cron,
             Timing::Once { .. } => Self::Once,
+            Timing::Unreadable { .. } => Self::Unreadable,
         }
     }
 }
@@ -51,7 +55,7 @@ pub(super) struct TaskView {
     name: String,
     /// The kind of its jobs.
     task_name: String,
-    /// `interval`, `cron` or `once`.
+    /// `interval`, `cron` or `once`; `unreadable` when what is stored is none of these.
     #[schema(value_type = String)]
     schedule_type: ScheduleType,
     /// Of `interval`: every so often.
@@ -65,9 +69,12 @@ pub(super) struct TaskView {
     /// Always empty: jobs are told what they need to know by name.
     #[schema(value_type = Vec<Object>)]
     args_json: Vec<Value>,
-    /// What its jobs need to know.
+    /// What its jobs need to know; empty when what is stored cannot be read.
     #[schema(value_type = Object)]
     kwargs_json: Value,
+    /// Which of `schedule_type` and `kwargs_json` cannot be read as they are stored: the row is damaged, and asks for nothing until
+    /// they are replaced. It can be removed.
+    unreadable: Vec<&'static str>,
     enabled: bool,
     /// What is done about times that were missed because no scheduler ran: `skip`, `one` or `all`.
     #[schema(value_type = String)]
@@ -105,7 +112,15 @@ impl From<Schedule> for TaskView {
                 (cron_expression, time_zone) = (Some(expression), Some(zone));
             }
             Timing::Once { at } => run_at = Some(at),
+            Timing::Unreadable { .. } => {}
         }
+        let field =
+            |column: &&'static str| if *column == "payload" { "kwargs_json" } else { "schedule_type" };
+        let unreadable: Vec<_> = schedule.unreadable.iter().map(field).collect();
+        let kwargs_json = match schedule.unreadable.contains(&"payload") {
+            true => Value::Object(Map::new()),
+            false => schedule.payload,
+        };
         Self {
             id: schedule.id.as_uuid(),
             organization_id: schedule.tenant_id.map(|tenant| tenant.as_uuid()),
@@ -117,7 +132,8 @@ impl From<Schedule> for TaskView {
             time_zone,
             run_at,
             args_json: Vec::new(),
-            kwargs_json: schedule.payload,
+            kwargs_json,
+            unreadable,
             enabled: schedule.is_enabled,
             catch_up,
             catch_up_max,
@@ -324,6 +340,8 @@ impl Times {
 
     /// What they come to, those that are left out being as `before`.
     fn timing(self, before: Option<&Timing>) -> ApiResult<Timing> {
+        // What cannot be read says nothing about what is left out.
+        let before = before.filter(|timing| !matches!(timing, Timing::Unreadable { .. }));
         let kind = self.schedule_type.or(before.map(ScheduleType::of)).unwrap_or(ScheduleType::Interval);
         for (field, is_given, of) in [
             ("interval_seconds", self.interval_seconds.is_some(), ScheduleType::Interval),
@@ -361,6 +379,9 @@ impl Times {
                 };
                 let missing = || ApiError::field("run_at", "required", "is needed with `once`");
                 Timing::Once { at: self.run_at.or(known).ok_or_else(missing)? }
+            }
+            ScheduleType::Unreadable => {
+                return Err(ApiError::field("schedule_type", "invalid", "is `interval`, `cron` or `once`"));
             }
         })
     }

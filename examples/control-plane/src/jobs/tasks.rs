@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use stylobate::{
     core::{Direction, Page, ScheduleId},
     endpoints::{Permission, Route, Routes},
-    jobs::{JobsError, Schedule, ScheduleChange, ScheduleQuery},
+    jobs::{JobsError, ON_TIME, Schedule, ScheduleChange, ScheduleQuery},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, StrictJson},
 };
 
@@ -166,14 +166,14 @@ async fn enqueue(
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
-async fn refresh(State(work): State<Work>) -> ApiResult<Json<RefreshedView>> {
-    Ok(Json(work.schedules.tick().await.map_err(told)?.into()))
+async fn refresh(State(work): State<Work>, context: Context) -> ApiResult<Json<RefreshedView>> {
+    Ok(Json(work.schedules.refresh(&of_platform(&context)).await.map_err(told)?.into()))
 }
 
 async fn status(State(work): State<Work>) -> ApiResult<Json<StatusView>> {
     let jobs = work.jobs.counts().await?;
     let schedules = work.schedules.counts().await?;
-    let overdue = work.schedules.overdue(super::OVERDUE_AFTER).await?;
+    let overdue = work.schedules.overdue(ON_TIME).await?;
     Ok(Json(StatusView::new(&jobs, schedules, overdue)))
 }
 
@@ -185,6 +185,7 @@ fn told(error: JobsError) -> ApiError {
         "payload" => "kwargs_json",
         "expression" => "cron_expression",
         "at" => "run_at",
+        "timing" => "schedule_type",
         "catch_up" => "catch_up_max",
         other => other,
     };

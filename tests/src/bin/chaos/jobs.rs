@@ -10,7 +10,7 @@ use stylobate_tests::{
 
 use crate::{Verdicts, postgres::KillablePostgres, rounds};
 
-/// So many kills, about half as many freezes and pauses, and more than 10,000 jobs.
+/// So many kills, a third as many freezes and pauses, and more than 10,000 jobs.
 const KILLS: u32 = 200;
 const JOBS_PER_ROUND: u32 = 50;
 
@@ -18,10 +18,11 @@ const JOBS_PER_ROUND: u32 = 50;
 const DAYS: i64 = 730;
 
 pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
-    for engine in [Engine::Sqlite, Engine::Postgres] {
-        let report = Box::pin(ScheduleChaos { engine, days: DAYS, seed }.run()).await;
+    let schedules = |engine| Box::pin(ScheduleChaos { engine, days: DAYS, seed }.run());
+    let (sqlite, postgres) = tokio::join!(schedules(Engine::Sqlite), schedules(Engine::Postgres));
+    for (engine, report) in [(Engine::Sqlite, sqlite), (Engine::Postgres, postgres)] {
         let name = format!("each slot once, three schedulers on {engine:?} (A30)");
-        verdicts.add(report.problems.is_empty(), &name, &report.to_string());
+        verdicts.add(report.problems.is_empty() && report.broken_off > 0, &name, &report.to_string());
     }
     let kills = rounds(KILLS).max(1);
     for engine in [Engine::Sqlite, Engine::Postgres] {
@@ -37,9 +38,9 @@ pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
     }
 }
 
-/// PostgreSQL itself is killed every fifty rounds, and comes back after a while.
+/// PostgreSQL itself is killed every fifty rounds, while no worker is frozen, and comes back after a while.
 async fn restarted(database: &KillablePostgres, round: u32) -> bool {
-    if round % 50 != 25 {
+    if round % 50 != 15 {
         return false;
     }
     database.kill();
@@ -48,9 +49,11 @@ async fn restarted(database: &KillablePostgres, round: u32) -> bool {
     true
 }
 
-/// A full run in which no result came late would prove nothing about late results.
+/// A full run in which no result came late would prove nothing about late results, and one in which workers were frozen all
+/// the time nothing about how soon jobs are taken from them.
 fn is_kept(report: &JobReport) -> bool {
+    let findings = &report.findings;
     report.is_sound()
         && report.is_prompt()
-        && (report.freezes < 10 || (report.findings.late > 0 && report.findings.reclaims > 0))
+        && (report.freezes < 10 || (findings.late > 0 && findings.calm >= report.kills as usize))
 }

@@ -87,7 +87,11 @@ async fn a_restarted_process_knows_earlier_revocations(db: TestDb) {
     // Once the token has run out by itself, nobody remembers it.
     house.wait(10 * 60);
     assert!(house.another_process().await.revocations().is_empty());
-    assert!(house.auth.sweep().await.unwrap() >= 1);
+    // Whoever sweeps may have a clock that is ahead of everybody else's, by less than a day.
+    house.auth.sweep().await.unwrap();
+    assert!(house.count("SELECT count(*) FROM revocations").await >= 1);
+    house.wait(24 * 60 * 60);
+    house.auth.sweep().await.unwrap();
     assert_eq!(house.count("SELECT count(*) FROM revocations").await, 0);
 }
 both_engines!(a_restarted_process_knows_earlier_revocations, &[&MIGRATIONS]);

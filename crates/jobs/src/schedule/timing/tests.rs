@@ -262,6 +262,48 @@ fn any_catch_up() -> impl Strategy<Value = CatchUp> {
     ]
 }
 
+#[test]
+fn a_text_that_names_no_time_is_refused_before_it_is_searched() {
+    for text in [
+        ", * * * *",
+        "* , * * *",
+        "* * * , *",
+        "* * , * *",
+        "* * * * ,",
+        "1,,2 * * * *",
+        "1, * * * *",
+        ",1 * * * * *",
+    ] {
+        let refused = Timing::cron(text, "UTC").plan().err().map(|error| error.to_string());
+        assert_eq!(refused.unwrap(), "`expression` is no cron text: a list has an empty item", "{text}");
+    }
+    for text in ["* * * *", "* * * * * * *", "* * * * * 2030", "@never", ""] {
+        assert!(Timing::cron(text, "UTC").plan().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_search_ends_soon_and_finds_what_comes_rarely() {
+    let from = at("2026-03-01T12:00:00Z");
+    // The iterations that a search has before it gives up are seconds of a year; these need a few years of days.
+    for text in ["0 0 1 1 +MON#5", "* * * * L", "0 0 29 2 +1#1", "0 0 30 2 *"] {
+        assert_eq!(Timing::cron(text, "UTC").plan().unwrap().next_after(from), None, "{text}");
+    }
+    // Clocks are put on at 2:00 on the second Sunday of March.
+    let in_the_gap = Timing::cron("*/5 2 8 3 +SUN", "America/New_York").plan().unwrap();
+    assert_eq!(in_the_gap.next_after(from), None);
+    let leap_day = Timing::cron("0 0 29 2 +MON", "UTC").plan().unwrap();
+    assert_eq!(
+        leap_day.next_after(at("2072-03-01T00:00:00Z")).unwrap().to_rfc3339(),
+        "2112-02-29T00:00:00+00:00"
+    );
+    assert_eq!(Timing::cron("@Yearly", "UTC").upcoming(from, 1).unwrap(), [at("2027-01-01T00:00:00Z")]);
+    assert_eq!(
+        Timing::cron("0 0 1 1 *", "UTC").plan().unwrap().next_after(at("+262142-01-01T00:00:00Z")),
+        None
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
