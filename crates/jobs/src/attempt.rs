@@ -80,7 +80,7 @@ impl Attempt {
         self.inner.tenant
     }
 
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1; those that were handed back are not counted.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.inner.attempt
@@ -221,7 +221,8 @@ impl Attempt {
             run_at: None,
             result: Some(output_text(output)?),
             errors: None,
-            more_attempts: 0,
+            handed_back: 0,
+            lost: 0,
         };
         if finish::finish(tx, &[ended], now).await?.is_empty() {
             return Err(JobsError::LeaseLost);

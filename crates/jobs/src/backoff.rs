@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
+
 /// How long a job waits after a failed attempt: `base`, twice that, four times that …, at most `max`, each between three
 /// quarters and five quarters of it so that jobs that failed together do not come back together. What is out of its range counts
 /// as the nearest that is not.
@@ -35,6 +37,26 @@ impl Backoff {
     }
 }
 
+/// The year that no job waits for: later ones are written in ways that engines do not order or do not read.
+const YEAR_AFTER: i32 = 5_000;
+
+/// Whether jobs can be asked for at `time`: from 1970 on and before the year 5000, as the slots of schedules.
+pub(crate) fn is_time(time: DateTime<Utc>) -> bool {
+    (1970..YEAR_AFTER).contains(&time.year())
+}
+
+/// When `wait` is over; before the year 5000 however long it is.
+pub(crate) fn time_after(now: DateTime<Utc>, wait: TimeDelta) -> DateTime<Utc> {
+    // 4999-12-31T23:59:59Z.
+    let last = DateTime::from_timestamp(95_617_583_999, 0).unwrap_or(now);
+    now.checked_add_signed(wait).unwrap_or(last).min(last)
+}
+
+/// The same with a wait of a handler or caller, which may be any.
+pub(crate) fn time_after_std(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    time_after(now, TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -49,6 +71,16 @@ mod tests {
             let wait = backoff.wait(attempt, jitter);
             prop_assert!(wait >= whole * 3 / 4 && wait <= whole * 5 / 4, "{wait:?} of {whole:?}");
         }
+    }
+
+    #[test]
+    fn no_wait_leads_beyond_the_calendar() {
+        let now = DateTime::UNIX_EPOCH;
+        assert_eq!(time_after_std(now, Duration::from_secs(7)), now + TimeDelta::seconds(7));
+        for endless in [Duration::from_secs(1_000_000_000_000), Duration::MAX] {
+            assert_eq!(time_after_std(now, endless).to_rfc3339(), "4999-12-31T23:59:59+00:00");
+        }
+        assert!(is_time(time_after(now, TimeDelta::MAX)) && !is_time(DateTime::<Utc>::MAX_UTC));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Unique {
 pub enum Action {
     /// Try again after the job's back-off.
     Retry,
-    /// Try again after this long; it counts as an attempt.
+    /// Try again after this long, or in the year 4999 if that is sooner; it counts as an attempt.
     RetryAfter(Duration),
     /// Trying again cannot help: a dead letter at once.
     Discard,

@@ -110,6 +110,8 @@ struct Model {
     queue: &'static str,
     state: State,
     attempt: u32,
+    handed_back: u32,
+    losses: u32,
     attempts_max: u32,
     run_at: DateTime<Utc>,
     cancel_requested: bool,
@@ -123,6 +125,11 @@ struct Model {
 }
 
 impl Model {
+    /// Attempts that count.
+    fn counted(&self) -> u32 {
+        self.attempt - self.handed_back
+    }
+
     fn holds_unique(&self, now: DateTime<Utc>) -> bool {
         self.is_unique && (self.finished_at.is_none() || self.unique_until.is_some_and(|until| until > now))
     }
@@ -192,7 +199,12 @@ impl World<'_> {
             Happens::LoseWorker { which } => {
                 if let Some((id, lease)) = self.leased(which) {
                     let job = &self.model[&id];
-                    let to = match State::Leased.after(Step::LoseWorker, job.attempt < job.attempts_max) {
+                    // All are the same worker's: beside others, the last attempt is made once more.
+                    let is_beside = self.model.values().filter(|job| job.lease.is_some()).count() > 1
+                        && job.attempts_max > 1
+                        && job.losses < job.attempts_max + 20;
+                    let (has_more, losses) = (job.counted() < job.attempts_max, job.losses);
+                    let to = match State::Leased.after(Step::LoseWorker, has_more || is_beside) {
                         _ if job.cancel_requested => State::Cancelled,
                         to => to.unwrap(),
                     };
@@ -200,6 +212,17 @@ impl World<'_> {
                     assert_eq!(self.reclaim(lease, false).await, Some(to));
                     let job = self.model.get_mut(&id).unwrap();
                     job.end(to, now);
+                    job.losses += 1;
+                    if to == State::Retryable {
+                        job.handed_back += u32::from(!has_more);
+                        if losses > 0 {
+                            job.run_at = self.jobs.get(&context(), id).await.unwrap().run_at;
+                            let wait = Duration::from_secs(1 << (losses - 1).min(12))
+                                .min(Duration::from_secs(3_600));
+                            let waits = (job.run_at - now).to_std().unwrap();
+                            assert!(waits >= wait * 3 / 4 && waits <= wait * 5 / 4, "{waits:?} of {wait:?}");
+                        }
+                    }
                     self.lost.push(lease);
                 }
             }
@@ -276,6 +299,8 @@ impl World<'_> {
             queue,
             state: State::Available,
             attempt: 0,
+            handed_back: 0,
+            losses: 0,
             attempts_max: attempts_max.into(),
             run_at,
             cancel_requested: false,
@@ -330,7 +355,7 @@ impl World<'_> {
             job.attempt += 1;
             job.cancel_requested = false;
             job.lease = Some(claimed.lease);
-            assert_eq!((claimed.attempt, claimed.attempts_max), (job.attempt, job.attempts_max));
+            assert_eq!((claimed.attempt, claimed.attempts_max), (job.counted(), job.attempts_max));
             if let Some(key) = job.key {
                 assert!(self.running(queue, key) <= KEY_LIMIT);
             }
@@ -346,7 +371,8 @@ impl World<'_> {
             run_at: (to == State::Retryable).then_some(now + TimeDelta::seconds(10)),
             result: None,
             errors: None,
-            more_attempts: i64::from(step == Step::Release),
+            handed_back: i64::from(step == Step::Release),
+            lost: 0,
         };
         let write =
             async move |tx: &mut Tx| Ok::<_, JobsError>(finish(tx, std::slice::from_ref(&ended), now).await?);
@@ -356,10 +382,10 @@ impl World<'_> {
     async fn end(&mut self, id: JobId, lease: Lease, step: Step) {
         let now = self.now();
         let job = &self.model[&id];
-        let to = State::Leased.after(step, job.attempt < job.attempts_max).unwrap();
+        let to = State::Leased.after(step, job.counted() < job.attempts_max).unwrap();
         assert!(self.write_end(lease, step, to).await);
         let job = self.model.get_mut(&id).unwrap();
-        job.attempts_max += u32::from(step == Step::Release);
+        job.handed_back += u32::from(step == Step::Release);
         if to == State::Retryable {
             job.run_at = now + TimeDelta::seconds(10);
         }
@@ -441,14 +467,15 @@ impl World<'_> {
         let job = self.model.get_mut(&id).unwrap();
         (job.state, job.attempt, job.run_at, job.finished_at) = (to, 0, now, None);
         (job.is_unique, job.cancel_requested) = (job.unique.is_some(), false);
+        (job.handed_back, job.losses) = (0, 0);
     }
 
     /// The rows are as the model says, and the counts are as the rows.
     async fn compare(&self) {
-        type Row = (Uuid, String, i64, i64, bool, DateTime<Utc>, Option<DateTime<Utc>>);
+        type Row = (Uuid, String, i64, i64, i64, i64, bool, DateTime<Utc>, Option<DateTime<Utc>>);
         let mut tx = self.db.begin_read(SCOPE).await.unwrap();
         let rows: Vec<Row> = tx
-            .q("SELECT id, state, attempt, attempts_max, cancel_requested, run_at, finished_at FROM jobs ORDER BY id")
+            .q("SELECT id, state, attempt, handed_back, losses, attempts_max, cancel_requested, run_at, finished_at FROM jobs ORDER BY id")
             .all()
             .await
             .unwrap();
@@ -459,7 +486,18 @@ impl World<'_> {
             .map(|(id, job)| {
                 let state = job.state.as_str().to_owned();
                 let (attempt, most) = (job.attempt.into(), job.attempts_max.into());
-                (id.as_uuid(), state, attempt, most, job.cancel_requested, job.run_at, job.finished_at)
+                let (handed_back, losses) = (job.handed_back.into(), job.losses.into());
+                (
+                    id.as_uuid(),
+                    state,
+                    attempt,
+                    handed_back,
+                    losses,
+                    most,
+                    job.cancel_requested,
+                    job.run_at,
+                    job.finished_at,
+                )
             })
             .collect();
         assert_eq!(rows, expected);

@@ -44,7 +44,9 @@ impl Default for Retention {
 const BATCH: i64 = 1_000;
 /// How many jobs one transaction takes from silent workers.
 const AT_ONCE: usize = 500;
-/// How often it is done.
+/// How many transactions of one turn remove finished jobs: what takes jobs from dead workers does not wait for a backlog.
+const PRUNED_PER_TURN: usize = 4;
+/// How often it is done, when nothing is left to be removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether schedules are overdue and, for those who measure, what waits.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -94,8 +96,11 @@ impl Jobs {
                 result = result.and(guarded(self.release_parked()).await);
                 result = result.and(guarded(self.draw_counts()).await);
                 if pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-                    result = result.and(guarded(self.prune(retention)).await.map(|_| ()));
-                    pruned_at = Some(Instant::now());
+                    let pruned = guarded(self.prune_some(retention, PRUNED_PER_TURN)).await;
+                    if !matches!(pruned, Ok(Pruned { has_more: true, .. })) {
+                        pruned_at = Some(Instant::now());
+                    }
+                    result = result.and(pruned.map(|_| ()));
                 }
                 if looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
                     // Not at the first look: a scheduler that begins with this process catches up first.
@@ -186,8 +191,13 @@ impl Jobs {
     /// # Errors
     /// The database's own.
     pub async fn prune(&self, retention: Retention) -> Result<u64, JobsError> {
+        Ok(self.prune_some(retention, usize::MAX).await?.removed)
+    }
+
+    /// The same by at most so many transactions.
+    async fn prune_some(&self, retention: Retention, most: usize) -> Result<Pruned, JobsError> {
         let now = self.clock.now().trunc_subsecs(6);
-        let mut removed = 0;
+        let (mut removed, mut batches) = (0, 0);
         for (state, kept) in [
             (State::Completed, retention.completed),
             (State::Cancelled, retention.cancelled),
@@ -195,6 +205,10 @@ impl Jobs {
         ] {
             let Some(before) = now.checked_sub_signed(kept) else { continue };
             loop {
+                if batches == most {
+                    return Ok(Pruned { removed, has_more: true });
+                }
+                batches += 1;
                 let prune = async move |tx: &mut Tx| {
                     Ok::<_, JobsError>(upkeep::prune(tx, state, before, now, BATCH).await?)
                 };
@@ -205,6 +219,53 @@ impl Jobs {
                 }
             }
         }
-        Ok(removed)
+        Ok(Pruned { removed, has_more: false })
     }
+}
+
+/// What a part of the pruning came to.
+#[derive(Debug, PartialEq, Eq)]
+struct Pruned {
+    removed: u64,
+    /// Whether it was stopped before it had looked at everything.
+    has_more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use stylobate_core::SystemClock;
+    use stylobate_testkit::{TestDb, both_engines};
+
+    use super::*;
+    use crate::MIGRATIONS;
+
+    async fn a_backlog_of_finished_jobs_is_removed_in_parts(db: TestDb) {
+        const SCOPE: Scope = Scope::Platform("a test of pruning");
+        let jobs = Jobs::new((*db).clone(), std::sync::Arc::new(SystemClock));
+        let shape = crate::kind::Shape {
+            name: "old",
+            version: 1,
+            queue: "old",
+            timeout_ms: 1_000,
+            attempts_max: 1,
+            key_limit: 1,
+            backoff: crate::Backoff::DEFAULT,
+        };
+        let fill = async |tx: &mut Tx| {
+            let draft = || jobs.draft(&shape, crate::kind::Marks::default(), None, "{}".to_owned()).unwrap();
+            let new: Vec<_> = (0..2_500).map(|_| draft()).collect();
+            crate::store::jobs::insert(tx, &new).await?;
+            tx.q("UPDATE jobs SET state = 'cancelled', finished_at = created_at").run().await?;
+            Ok::<_, JobsError>(())
+        };
+        db.transact(SCOPE, fill).await.unwrap();
+        let now = TimeDelta::seconds(-60);
+        let retention = Retention { completed: now, cancelled: now, discarded: now };
+        // One transaction finds that no job has completed.
+        let pruned = jobs.prune_some(retention, 3).await.unwrap();
+        assert_eq!(pruned, Pruned { removed: 2_000, has_more: true });
+        let pruned = jobs.prune_some(retention, 3).await.unwrap();
+        assert_eq!(pruned, Pruned { removed: 500, has_more: false });
+    }
+    both_engines!(a_backlog_of_finished_jobs_is_removed_in_parts, &[&MIGRATIONS]);
 }

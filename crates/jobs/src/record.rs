@@ -29,7 +29,7 @@ pub struct JobRecord {
     pub state: State,
     /// Not before then.
     pub run_at: DateTime<Utc>,
-    /// How often it has been claimed.
+    /// How many attempts there have been; those that were handed back are not counted.
     pub attempt: u32,
     /// After how many attempts it is given up.
     pub attempts_max: u32,

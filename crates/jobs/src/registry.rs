@@ -28,7 +28,7 @@ pub(crate) trait Runs: Send + Sync {
     fn shape(&self) -> Shape;
     /// What a job of this kind that is written as `payload` says of itself.
     fn marks(&self, payload: &Value) -> Result<Marks, serde_json::Error>;
-    fn run(&self, version: i64, payload: String, attempt: Attempt) -> BoxFuture<'static, Ran>;
+    fn run(self: Arc<Self>, version: i64, payload: String, attempt: Attempt) -> BoxFuture<'static, Ran>;
 }
 
 struct Kind<J: Job> {
@@ -45,8 +45,7 @@ impl<J: Job> Runs for Kind<J> {
         Marks::read::<J>(payload)
     }
 
-    fn run(&self, version: i64, payload: String, attempt: Attempt) -> BoxFuture<'static, Ran> {
-        let state = self.state.clone();
+    fn run(self: Arc<Self>, version: i64, payload: String, attempt: Attempt) -> BoxFuture<'static, Ran> {
         Box::pin(async move {
             if version > i64::from(J::VERSION) {
                 return Ran::TooNew;
@@ -57,6 +56,9 @@ impl<J: Job> Runs for Kind<J> {
                     return Ran::Unreadable(format!("the payload cannot be read: {}", unreadable(&error)));
                 }
             };
+            // Here, so that a clone that panics is a failed attempt.
+            let state = self.state.clone();
+            drop(self);
             match job.run(attempt, state).await {
                 Ok(output) => match output_text(&output) {
                     Ok(text) => Ran::Done(text),

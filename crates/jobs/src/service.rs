@@ -4,13 +4,14 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde_json::Value;
 use stylobate_core::{AuditEvent, Clock, JobId, Page, Principal, RequestContext, TenantId};
 use stylobate_db::{Db, Scope, Tx};
 
 use crate::{
     Enqueued, Handle, Job, JobQuery, JobRecord, JobSummary, JobsError, PAYLOAD_MAX, State, Step,
+    backoff::{is_time, time_after, time_after_std},
     kind::{Marks, Shape},
     measures::Measures,
     store::{counts, jobs, jobs::NewJob, queues},
@@ -33,7 +34,7 @@ pub(crate) const WORK: &str = "jobs";
 /// How a job is asked for, beside what its type says.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Not before then; at once when `None`.
+    /// Not before then; at once when `None`. After 1970 and before the year 5000.
     pub run_at: Option<DateTime<Utc>>,
     /// Whose it is; the transaction's tenant when `None`. Only a transaction of platform scope may name one.
     pub tenant: Option<TenantId>,
@@ -61,8 +62,8 @@ impl Jobs {
     /// Asks for `job` in the caller's transaction: it exists when that commits, and not otherwise.
     ///
     /// # Errors
-    /// [`JobsError::Payload`], [`JobsError::PayloadTooLarge`], [`JobsError::Invalid`] when a key of the job is out of range,
-    /// [`JobsError::ForeignTenant`], and the database's own.
+    /// [`JobsError::Payload`], [`JobsError::PayloadTooLarge`], [`JobsError::Invalid`] when a key of the job or its time is out of
+    /// range, [`JobsError::ForeignTenant`], and the database's own.
     pub async fn enqueue<J: Job>(&self, tx: &mut Tx, job: &J) -> Result<Enqueued<J>, JobsError> {
         self.enqueue_as(tx, job, Request::default()).await
     }
@@ -80,7 +81,7 @@ impl Jobs {
         self.enqueue_as(tx, job, Request::at(time)).await
     }
 
-    /// Asks for `job`, not before `wait` is over.
+    /// Asks for `job`, not before `wait` is over, or the year 4999 if that is sooner.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue).
@@ -90,9 +91,7 @@ impl Jobs {
         job: &J,
         wait: Duration,
     ) -> Result<Enqueued<J>, JobsError> {
-        let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
-        let time = self.clock.now().checked_add_signed(wait).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        self.enqueue_as(tx, job, Request::at(time)).await
+        self.enqueue_as(tx, job, Request::at(time_after_std(self.clock.now(), wait))).await
     }
 
     /// Asks for `job` as `request` says.
@@ -181,7 +180,13 @@ impl Jobs {
             (own, named) => own.or(named),
         };
         let mut new = self.draft(&Shape::of::<J>(), Marks::of(job), tenant, payload)?;
-        new.run_at = request.run_at.map_or(new.run_at, |time| time.trunc_subsecs(6));
+        if let Some(time) = request.run_at {
+            if !is_time(time) {
+                let problem = "is after 1970 and before the year 5000".to_owned();
+                return Err(JobsError::Invalid { field: "run_at", problem });
+            }
+            new.run_at = time.trunc_subsecs(6);
+        }
         new.traceparent = request.traceparent.filter(|text| is_traceparent(text));
         Ok(new)
     }
@@ -208,7 +213,7 @@ impl Jobs {
             timeout_ms: shape.timeout_ms,
             key: key.map(|key| checked_key("key", key)).transpose()?,
             key_limit: shape.key_limit,
-            unique_until: unique.as_ref().and_then(|rule| now.checked_add_signed(rule.within?)),
+            unique_until: unique.as_ref().and_then(|rule| Some(time_after(now, rule.within?))),
             unique_key: match unique {
                 Some(rule) => Some(format!("{}:{}", shape.name, checked_key("unique", rule.key)?)),
                 None => None,

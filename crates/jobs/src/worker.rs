@@ -10,6 +10,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
 
 use crate::{Jobs, Registry, record::shortened};
@@ -89,7 +90,7 @@ pub(crate) struct Shared {
     jobs: Jobs,
     registry: Registry,
     options: WorkerOptions,
-    running: Running,
+    running: Arc<Running>,
     endings: mpsc::Sender<ending::Ending>,
 }
 
@@ -113,7 +114,7 @@ impl Worker {
             false => options.queues.clone(),
         };
         let (endings, ended) = mpsc::channel(1_024);
-        let shared = Arc::new(Shared { jobs, registry, options, running: Running::default(), endings });
+        let shared = Arc::new(Shared { jobs, registry, options, running: Arc::default(), endings });
         let (stop, stopped) = watch::channel(false);
 
         let mut fetching = JoinSet::new();
@@ -127,8 +128,15 @@ impl Worker {
 
         shutdown.await;
         stop.send_replace(true);
-        while fetching.join_next().await.is_some() {}
-        shared.running.drain(&shared.options).await;
+        let deadline = Instant::now() + shared.options.drain;
+        // A claim that the database does not answer is given up; if it was made, others take the jobs over.
+        if tokio::time::timeout_at(deadline, async { while fetching.join_next().await.is_some() {} })
+            .await
+            .is_err()
+        {
+            fetching.shutdown().await;
+        }
+        shared.running.drain(&shared.options, deadline).await;
         upkeep.shutdown().await;
     }
 }

@@ -15,6 +15,10 @@ CREATE TABLE jobs (
     -- How often it has been claimed.
     attempt bigint NOT NULL,
     attempts_max bigint NOT NULL,
+    -- How many of them were handed back and count for nothing.
+    handed_back bigint NOT NULL DEFAULT 0,
+    -- How many of them ended because nothing was heard of the worker any more.
+    losses bigint NOT NULL DEFAULT 0,
     timeout_ms bigint NOT NULL,
     -- Of the jobs of a tenant in a queue with the same key, at most key_limit run at once.
     key text COLLATE "C" CONSTRAINT jobs_key_check CHECK (length(key) BETWEEN 1 AND 200),

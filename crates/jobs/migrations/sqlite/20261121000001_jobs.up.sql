@@ -15,6 +15,10 @@ CREATE TABLE jobs (
     -- How often it has been claimed.
     attempt INTEGER NOT NULL,
     attempts_max INTEGER NOT NULL,
+    -- How many of them were handed back and count for nothing.
+    handed_back INTEGER NOT NULL DEFAULT 0,
+    -- How many of them ended because nothing was heard of the worker any more.
+    losses INTEGER NOT NULL DEFAULT 0,
     timeout_ms INTEGER NOT NULL,
     -- Of the jobs of a tenant in a queue with the same key, at most key_limit run at once.
     key TEXT CONSTRAINT jobs_key_check CHECK (length(key) BETWEEN 1 AND 200),

@@ -15,6 +15,7 @@ pub(crate) struct Claimed {
     pub(crate) name: String,
     pub(crate) version: i64,
     pub(crate) payload: String,
+    /// Which attempt it is; those that were handed back are not counted.
     pub(crate) attempt: u32,
     pub(crate) attempts_max: u32,
     pub(crate) timeout_ms: u64,
@@ -63,6 +64,7 @@ struct ClaimRow {
     version: i64,
     payload: String,
     attempt: i64,
+    handed_back: i64,
     attempts_max: i64,
     timeout_ms: i64,
     errors: String,
@@ -127,7 +129,7 @@ const CLAIM: Sql = Sql::Per {
              claimed_at = CASE WHEN is_mine THEN $3 ELSE claimed_at END, beat = beat + 1, cancel_requested = false,
              progress = CASE WHEN is_mine THEN NULL ELSE progress END
          FROM chosen WHERE jobs.id = chosen.id
-         RETURNING jobs.id, tenant_id, lane, queue, name, version, payload, attempt, attempts_max, timeout_ms, errors,
+         RETURNING jobs.id, tenant_id, lane, queue, name, version, payload, attempt, handed_back, attempts_max, timeout_ms, errors,
              checkpoint, traceparent, run_at, key, key_limit, is_parked",
     lite: "WITH RECURSIVE lanes (lane, turn) AS (
              SELECT (SELECT lane FROM jobs WHERE queue = $1 AND state IN ('available', 'retryable') AND NOT is_parked
@@ -168,7 +170,7 @@ const CLAIM: Sql = Sql::Per {
              claimed_at = CASE WHEN is_mine THEN $3 ELSE claimed_at END, beat = beat + 1, cancel_requested = 0,
              progress = CASE WHEN is_mine THEN NULL ELSE progress END
          FROM chosen WHERE jobs.id = chosen.id
-         RETURNING id, tenant_id, lane, queue, name, version, payload, attempt, attempts_max, timeout_ms, errors,
+         RETURNING id, tenant_id, lane, queue, name, version, payload, attempt, handed_back, attempts_max, timeout_ms, errors,
              checkpoint, traceparent, run_at, key, key_limit, is_parked",
 };
 
@@ -218,7 +220,7 @@ pub(crate) async fn claim(tx: &mut Tx, ask: Ask<'_>, now: DateTime<Utc>) -> Resu
             name: row.name,
             version: row.version,
             payload: row.payload,
-            attempt: small(row.attempt),
+            attempt: small(row.attempt - row.handed_back),
             attempts_max: small(row.attempts_max),
             timeout_ms: small(row.timeout_ms),
             errors: serde_json::from_str(&row.errors).unwrap_or_default(),

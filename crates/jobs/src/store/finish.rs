@@ -22,8 +22,10 @@ pub(crate) struct Ended {
     pub(crate) result: Option<String>,
     /// The failures so far, if the attempt added one.
     pub(crate) errors: Option<String>,
-    /// How many more attempts are allowed than were: for one that did not count.
-    pub(crate) more_attempts: i64,
+    /// How many attempts count for nothing: 1 when this one was handed back, or 0.
+    pub(crate) handed_back: i64,
+    /// 1 when nothing was heard of the worker, or 0.
+    pub(crate) lost: i64,
 }
 
 /// A job whose end is written.
@@ -72,13 +74,13 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
 /// `$1` what ended, `$2` now. One text whatever the number, so that the server reads and plans it once for each connection.
 /// A unique key is held beyond the end only as long as its rule says.
 const BY_DOCUMENT: &str = "UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), result = ended.result,
-         errors = COALESCE(ended.errors, jobs.errors), attempts_max = attempts_max + ended.more,
+         errors = COALESCE(ended.errors, jobs.errors), handed_back = handed_back + ended.more, losses = losses + ended.lost,
          lease_token = NULL, key_slot = NULL, cancel_requested = false,
          state = CASE WHEN cancel_requested AND NOT ended.is_finished THEN 'cancelled' ELSE ended.state END,
          finished_at = CASE WHEN cancel_requested OR ended.is_finished THEN $2 END,
          is_unique = is_unique AND ((NOT ended.is_finished AND NOT cancel_requested) OR COALESCE(unique_until > $2, false))
      FROM json_to_recordset(CAST($1 AS json)) AS ended (id uuid, token uuid, state text, run_at timestamptz, result text,
-         errors text, more bigint, is_finished boolean)
+         errors text, more bigint, lost bigint, is_finished boolean)
      WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token
      RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key";
 
@@ -91,6 +93,7 @@ struct Line {
     result: Option<String>,
     errors: Option<String>,
     more: i64,
+    lost: i64,
     is_finished: bool,
 }
 
@@ -102,7 +105,8 @@ async fn write_by_document(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) ->
         run_at: one.run_at,
         result: one.result.clone(),
         errors: one.errors.clone(),
-        more: one.more_attempts,
+        more: one.handed_back,
+        lost: one.lost,
         is_finished: one.to.is_finished(),
     };
     let lines: Vec<Line> = ended.iter().map(line).collect();
@@ -112,19 +116,25 @@ async fn write_by_document(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) ->
 
 /// SQLite keeps ids as bytes, which no document has.
 async fn write_by_values(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) -> Result<Vec<Written>, Error> {
-    let mut sql =
-        tx.builder("WITH ended (id, token, state, run_at, result, errors, more, finished_at) AS (VALUES ");
+    let mut sql = tx.builder(
+        "WITH ended (id, token, state, run_at, result, errors, more, lost, finished_at) AS (VALUES ",
+    );
     for (n, one) in ended.iter().enumerate() {
         sql.push(if n == 0 { "(" } else { ", (" });
         sql.value(one.lease.id.as_uuid()).push(", ").value(one.lease.token).push(", ");
         sql.value(one.to.as_str()).push(", ").value(one.run_at).push(", ");
         sql.value(one.result.clone()).push(", ").value(one.errors.clone()).push(", ");
-        sql.value(one.more_attempts).push(", ").value(one.to.is_finished().then_some(now)).push(")");
+        sql.value(one.handed_back)
+            .push(", ")
+            .value(one.lost)
+            .push(", ")
+            .value(one.to.is_finished().then_some(now))
+            .push(")");
     }
     sql.push(
         ") UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), \
          result = ended.result, errors = COALESCE(ended.errors, jobs.errors), \
-         attempts_max = attempts_max + ended.more, lease_token = NULL, key_slot = NULL, \
+         handed_back = handed_back + ended.more, losses = losses + ended.lost, lease_token = NULL, key_slot = NULL, \
          state = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN 'cancelled' ELSE ended.state END, \
          finished_at = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN ",
     );

@@ -32,8 +32,8 @@ pub(crate) struct NewJob {
 }
 
 /// The columns of [`ListRow`]: those of a job that are not large.
-const COLUMNS: &str = "id, tenant_id, queue, name, version, state, run_at, attempt, attempts_max, key, unique_key, worker, \
-     cancel_requested, progress, errors, traceparent, schedule_id, slot, created_at, claimed_at, finished_at";
+const COLUMNS: &str = "id, tenant_id, queue, name, version, state, run_at, attempt - handed_back AS attempt, attempts_max, key, \
+     unique_key, worker, cancel_requested, progress, errors, traceparent, schedule_id, slot, created_at, claimed_at, finished_at";
 /// What [`JobRow`] has beside them.
 const LARGE: &str = ", payload, checkpoint, result";
 
@@ -381,14 +381,15 @@ pub(crate) async fn set_state(
 ) -> Result<bool, Error> {
     let finished_at = to.is_finished().then_some(now);
     // Asked for once more, it begins anew, and is what no other may be the same as.
-    let (attempt, is_unique) = match to {
-        State::Available => (0, job.unique_key.is_some()),
-        _ => (i64::from(job.attempt), false),
-    };
-    let is_new_run = to == State::Available && job.checkpoint.as_ref().is_some_and(is_all_undone);
+    let is_anew = to == State::Available;
+    let is_unique = is_anew && job.unique_key.is_some();
+    let is_new_run = is_anew && job.checkpoint.as_ref().is_some_and(is_all_undone);
     let mut sql = tx.builder("UPDATE jobs SET state = ");
     sql.value(to.as_str()).push(", run_at = ").value(if to.is_finished() { job.run_at } else { now });
-    sql.push(", attempt = ").value(attempt).push(", finished_at = ").value(finished_at);
+    if is_anew {
+        sql.push(", attempt = 0, handed_back = 0, losses = 0");
+    }
+    sql.push(", finished_at = ").value(finished_at);
     sql.push(", cancel_requested = ").value(false).push(", is_unique = ").value(is_unique);
     sql.push(", is_parked = ").value(false);
     if is_new_run {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use stylobate_core::JobId;
@@ -6,7 +6,7 @@ use stylobate_db::{Conn, Engine, Error, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
 use super::{claim::Lease, counts::Tally, finish::Ended, jobs::small};
-use crate::{AttemptError, State};
+use crate::{AttemptError, Backoff, State, backoff::time_after_std};
 
 /// `(id, token) IN (…)`.
 fn push_leases(sql: &mut SqlBuilder, leases: &[Lease]) {
@@ -88,7 +88,13 @@ struct LostRow {
     attempts_max: i64,
     errors: String,
     cancel_requested: bool,
+    losses: i64,
+    worker: Option<String>,
 }
+
+/// How often a job may be lost beside others beyond the attempts it has: by then its back-off has set it apart from all that
+/// came to an end meanwhile.
+const LOST_BESIDE_OTHERS: i64 = 20;
 
 /// Takes jobs from workers whose pulses have stood still for as long as is said beside them. Leaves out those that moved after
 /// all, and those that somebody is changing at this moment: a worker that froze in the middle of a transaction must not hold
@@ -99,9 +105,13 @@ pub(crate) async fn reclaim(
     now: DateTime<Utc>,
 ) -> Result<Vec<(JobId, State)>, Error> {
     let mut lost = Vec::with_capacity(silent.len());
+    let leased =
+        "SELECT worker, count(*) FROM jobs WHERE state = 'leased' AND worker IS NOT NULL GROUP BY worker";
+    let leased: HashMap<String, i64> = tx.q(leased).all::<(String, i64)>().await?.into_iter().collect();
     for some in silent.chunks(500) {
         let mut sql = tx.builder(
-            "SELECT id, lease_token, attempt, attempts_max, errors, cancel_requested FROM jobs \
+            "SELECT id, lease_token, attempt - handed_back AS attempt, attempts_max, errors, cancel_requested, losses, worker \
+             FROM jobs \
              WHERE state = 'leased' AND (id, lease_token, beat) IN (VALUES ",
         );
         for (n, (pulse, _)) in some.iter().enumerate() {
@@ -114,9 +124,11 @@ pub(crate) async fn reclaim(
         }
         let rows: Vec<LostRow> = tx.q_build(sql).all().await?;
         for row in rows {
+            let is_alone =
+                row.worker.as_ref().and_then(|worker| leased.get(worker)).is_none_or(|jobs| *jobs <= 1);
             let silence =
                 some.iter().find(|(pulse, _)| pulse.lease_token == row.lease_token && pulse.id == row.id);
-            lost.push(taken(row, silence.map_or(Duration::ZERO, |(_, silence)| *silence), now));
+            lost.push(taken(row, silence.map_or(Duration::ZERO, |(_, silence)| *silence), is_alone, now));
         }
     }
     let held = super::finish::finish(tx, &lost, now).await?;
@@ -125,24 +137,36 @@ pub(crate) async fn reclaim(
 }
 
 /// What becomes of a job whose worker has been silent.
-fn taken(row: LostRow, silence: Duration, now: DateTime<Utc>) -> Ended {
+///
+/// A worker that dies takes all it runs with it, and one of them may have killed it. So that this one does not take the same
+/// others along again and again, jobs that are lost a second time wait for a while, each its own; and a job that was lost
+/// beside others is not given up for that, unless it has been very often: whoever kills its worker is alone some day.
+fn taken(row: LostRow, silence: Duration, is_alone: bool, now: DateTime<Utc>) -> Ended {
     let errors: Vec<AttemptError> = serde_json::from_str(&row.errors).unwrap_or_default();
     // Which one stands in `worker`: whose job it is need not learn about machines.
     let message = format!("its worker was not heard of for {} s", silence.as_secs_f32().ceil());
     let errors = crate::record::with_error(errors, small(row.attempt), now, &message);
+    // Who may be tried once is not tried again.
+    let is_excused = !is_alone && row.attempts_max > 1 && row.losses < row.attempts_max + LOST_BESIDE_OTHERS;
     let to = match () {
         () if row.cancel_requested => State::Cancelled,
-        () if row.attempt >= row.attempts_max => State::Discarded,
+        () if row.attempt >= row.attempts_max && !is_excused => State::Discarded,
         () => State::Retryable,
     };
     Ended {
         lease: Lease { id: row.id.into(), token: row.lease_token },
         to,
-        // At once: the wait was the lease, and its time has come by whatever clock.
-        run_at: None,
+        // The first time at once: the wait was the lease, and its time has come by whatever clock.
+        run_at: (row.losses > 0 && to == State::Retryable).then(|| {
+            // A lease, about.
+            let backoff = Backoff { base: silence.max(Duration::from_millis(100)), ..Backoff::DEFAULT };
+            time_after_std(now, backoff.wait(small(row.losses), fastrand::u64(..)))
+        }),
         result: None,
         errors: serde_json::to_string(&errors).ok(),
-        more_attempts: 0,
+        // Its last attempt is made once more.
+        handed_back: i64::from(to == State::Retryable && row.attempt >= row.attempts_max),
+        lost: 1,
     }
 }
 

@@ -72,19 +72,16 @@ pub(super) async fn fetch(
             let mut places: Vec<OwnedSemaphorePermit> = std::mem::take(&mut free);
             for job in jobs {
                 let Some(place) = places.pop() else { break };
-                let stop = worker.running.add(job.lease, began);
+                let (hold, stop) = worker.running.add(job.lease, began);
                 let worker = Arc::clone(&worker);
                 // Whoever drains the worker waits for it by `running`.
                 tokio::spawn(async move {
-                    let (lease, running) = (job.lease, Arc::clone(&worker));
                     let performed = async {
-                        perform(worker, job, stop).await;
+                        perform(worker, job, hold, stop).await;
                         Ok(())
                     };
-                    if guarded(performed).await.is_err() {
-                        // Nobody says any more that it lives: another worker gets it.
-                        running.running.remove(lease);
-                    }
+                    // Nobody says any more that a job lives whose task panicked: another worker gets it.
+                    let _ = guarded(performed).await;
                     drop(place);
                 });
             }

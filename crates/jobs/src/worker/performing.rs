@@ -1,13 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
-use chrono::{SubsecRound as _, TimeDelta};
+use chrono::SubsecRound as _;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tracing::Instrument as _;
 
-use super::{Shared, ending::Ending};
+use super::{Shared, ending::Ending, pulse::Hold};
 use crate::{
     Action, Attempt, Backoff, State, Step,
     attempt::Stop,
+    backoff::time_after_std,
     record::with_error,
     registry::Ran,
     store::{claim::Claimed, finish::Ended},
@@ -30,7 +31,12 @@ enum End {
 }
 
 /// Runs one attempt and hands its end on to be written.
-pub(super) async fn perform(worker: Arc<Shared>, job: Claimed, mut stop: watch::Receiver<Stop>) {
+pub(super) async fn perform(
+    worker: Arc<Shared>,
+    mut job: Claimed,
+    hold: Hold,
+    mut stop: watch::Receiver<Stop>,
+) {
     let span = tracing::info_span!(
         "job", id = %job.lease.id, name = job.name, queue = job.queue, attempt = job.attempt,
         tenant = job.tenant.map(tracing::field::display), traceparent = job.traceparent,
@@ -43,8 +49,8 @@ pub(super) async fn perform(worker: Arc<Shared>, job: Claimed, mut stop: watch::
         Some(kind) => {
             let attempt =
                 Attempt::new(&job, worker.jobs.db.clone(), Arc::clone(&worker.jobs.clock), stop.clone());
-            let handler =
-                tokio::spawn(kind.run(job.version, job.payload.clone(), attempt).instrument(span.clone()));
+            let payload = std::mem::take(&mut job.payload);
+            let handler = tokio::spawn(kind.run(job.version, payload, attempt).instrument(span.clone()));
             wait_for(handler, &mut stop, Duration::from_millis(job.timeout_ms), worker.options.cancel_grace)
                 .await
         }
@@ -56,16 +62,14 @@ pub(super) async fn perform(worker: Arc<Shared>, job: Claimed, mut stop: watch::
         if is_known {
             worker.jobs.measures.attempt(&job.name, None, began.elapsed());
         }
-        worker.running.remove(job.lease);
         return;
     }
     let ended = ending_of(&worker, &job, end, stopped_by, &span);
     if is_known {
         worker.jobs.measures.attempt(&job.name, Some(&ended), began.elapsed());
     }
-    if worker.endings.send(Ending(ended)).await.is_err() {
-        worker.running.remove(job.lease);
-    }
+    // If nobody is left who writes it, the hold on the job goes with it.
+    let _ = worker.endings.send(Ending { ended, job, _hold: hold }).await;
 }
 
 async fn wait_for(
@@ -161,9 +165,11 @@ fn ended_as(
 ) -> Ended {
     let now = worker.jobs.clock.now().trunc_subsecs(6);
     let to = State::Leased.after(step, job.attempt < job.attempts_max).unwrap_or(State::Discarded);
-    let later = wait.map(|wait| TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX));
-    let run_at = later.and_then(|wait| now.checked_add_signed(wait)).filter(|_| to == State::Retryable);
-    let errors = message.map(|message| with_error(job.errors.clone(), job.attempt, now, message));
+    let run_at = wait.map(|wait| time_after_std(now, wait)).filter(|_| to == State::Retryable);
+    let mut errors = job.errors.clone();
+    // A job that is handed back again and again for the same reason keeps its real failures.
+    errors.pop_if(|last| step == Step::Release && message.is_some_and(|message| last.message == message));
+    let errors = message.map(|message| with_error(errors, job.attempt, now, message));
     Ended {
         lease: job.lease,
         to,
@@ -171,6 +177,7 @@ fn ended_as(
         result,
         errors: errors.and_then(|errors| serde_json::to_string(&errors).ok()),
         // What is handed back was no attempt at all.
-        more_attempts: i64::from(step == Step::Release),
+        handed_back: i64::from(step == Step::Release),
+        lost: 0,
     }
 }

@@ -31,17 +31,26 @@ struct Entry {
     beaten_at: Instant,
 }
 
+/// Has a job among those that run, until it is dropped, also by a panic: nobody says any more then that the job is worked on.
+#[derive(Debug)]
+pub(super) struct Hold {
+    running: Arc<Running>,
+    lease: Lease,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.running.jobs.lock().remove(&self.lease);
+        self.running.gone.notify_waiters();
+    }
+}
+
 impl Running {
-    /// Adds a job claimed by a statement that began at `claimed_at`. What it returns tells the handler to stop.
-    pub(super) fn add(&self, lease: Lease, claimed_at: Instant) -> watch::Receiver<Stop> {
+    /// Adds a job claimed by a statement that began at `claimed_at`. The second of what it returns tells the handler to stop.
+    pub(super) fn add(self: &Arc<Self>, lease: Lease, claimed_at: Instant) -> (Hold, watch::Receiver<Stop>) {
         let (stop, stopped) = watch::channel(Stop::No);
         self.jobs.lock().insert(lease, Entry { stop, beaten_at: claimed_at });
-        stopped
-    }
-
-    pub(super) fn remove(&self, lease: Lease) {
-        self.jobs.lock().remove(&lease);
-        self.gone.notify_waiters();
+        (Hold { running: Arc::clone(self), lease }, stopped)
     }
 
     fn leases(&self) -> Vec<Lease> {
@@ -72,8 +81,9 @@ impl Running {
         }
     }
 
-    pub(super) async fn drain(&self, options: &WorkerOptions) {
-        if self.wait_empty(options.drain).await {
+    /// Lets jobs run until `deadline`, then has them stop.
+    pub(super) async fn drain(&self, options: &WorkerOptions, deadline: Instant) {
+        if self.wait_empty(deadline.saturating_duration_since(Instant::now())).await {
             return;
         }
         self.stop_all(Stop::Shutdown);
@@ -198,4 +208,23 @@ async fn look_for_cancelled(worker: &Shared) -> Result<(), JobsError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_says_that_a_job_lives_whose_task_panicked() {
+        let running = Arc::new(Running::default());
+        let lease = Lease { id: Uuid::nil().into(), token: Uuid::nil() };
+        let (hold, _stop) = running.add(lease, Instant::now());
+        assert_eq!(running.leases(), [lease]);
+        let task = tokio::spawn(async move {
+            let _hold = hold;
+            panic!("a bug in the worker");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        assert!(running.wait_empty(Duration::ZERO).await);
+    }
 }

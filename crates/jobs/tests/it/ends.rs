@@ -102,6 +102,52 @@ async fn work_that_ends_its_job_happens_once_however_late_another_worker_is(db: 
 }
 both_engines!(work_that_ends_its_job_happens_once_however_late_another_worker_is, &[&MIGRATIONS]);
 
+// A30
+async fn a_job_that_kills_its_workers_costs_the_jobs_beside_it_no_end(db: TestDb) {
+    let world = World::new(db);
+    let hands = Hands::new();
+    let mut all = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        all.insert(enqueue(&world, Handed).await);
+    }
+    // More often than any of them may be attempted, in one worker each time.
+    // Their time has come, however long they were to wait.
+    let due = async |tx: &mut Tx| tx.q("UPDATE jobs SET run_at = created_at").run().await;
+    for _ in 0..11 {
+        world.db().transact(PLATFORM, due).await.unwrap();
+        let dying = world.work_with(hands.registry(), options());
+        for _ in 0..10 {
+            hands.next().await;
+        }
+        dying.kill();
+        world.take_away_jobs().await;
+    }
+    let mut times = std::collections::BTreeSet::new();
+    for id in &all {
+        let record = world.jobs.get(&system(), *id).await.unwrap();
+        assert_eq!((record.state, record.attempt), (State::Retryable, 9));
+        times.insert(record.run_at);
+    }
+    assert!(times.len() > 5, "they wait for one time: {times:?}");
+    // Nine come to an end; what is left is lost alone.
+    world.db().transact(PLATFORM, due).await.unwrap();
+    let dying = world.work_with(hands.registry(), options());
+    let poison = hands.next().await;
+    for _ in 0..9 {
+        let innocent = hands.next().await;
+        assert!(innocent.is_last() && innocent.number() == 10);
+        work(&world, &innocent).await.unwrap();
+    }
+    dying.kill();
+    world.take_away_jobs().await;
+    for id in all {
+        let state = if id == poison.id() { State::Discarded } else { State::Completed };
+        assert_eq!(world.state(id).await, state);
+    }
+    world.assert_counts().await;
+}
+both_engines!(a_job_that_kills_its_workers_costs_the_jobs_beside_it_no_end, &[&MIGRATIONS]);
+
 async fn a_job_whose_work_is_rolled_back_has_not_ended(db: TestDb) {
     let world = World::new(db);
     let hands = Hands::new();

@@ -2,8 +2,11 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use stylobate_db::{Db, DbOptions, Engine, Error, Tx};
-use stylobate_jobs::{JobsError, MIGRATIONS, Request, State, WorkerOptions};
+use serde::{Deserialize, Serialize};
+use stylobate_db::{Db, DbOptions, Engine, Error, Sql, Tx};
+use stylobate_jobs::{
+    Attempt, Failed, Job, JobsError, MIGRATIONS, Registry, Request, State, WorkerOptions,
+};
 use stylobate_testkit::{POSTGRES_URL, TestDb, both_engines};
 
 use crate::{
@@ -175,3 +178,151 @@ async fn a_full_disk_refuses_jobs_and_loses_none() {
     let counts = world.jobs.counts().await.unwrap();
     assert!(counts.iter().all(|((_, state), jobs)| *state == State::Completed || *jobs == 0), "{counts:?}");
 }
+
+/// Results in its number, or asks for another attempt after it in seconds.
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    With(u64),
+    After(u64),
+}
+
+impl Job for Answer {
+    const NAME: &'static str = "tests.answer";
+    type State = ();
+    type Output = u64;
+    type Error = Failed;
+
+    async fn run(self, _: Attempt, (): ()) -> Result<u64, Failed> {
+        match self {
+            Self::With(number) => Ok(number),
+            Self::After(seconds) => Err(Failed::retry_after(Duration::from_secs(seconds), "later")),
+        }
+    }
+}
+
+/// Whoever may change its tables.
+async fn as_owner(db: &TestDb) -> Db {
+    if db.engine() == Engine::Sqlite {
+        return (**db).clone();
+    }
+    let name = db.url().rsplit_once('/').unwrap().1.to_owned();
+    let server = std::env::var(POSTGRES_URL).unwrap();
+    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
+    let owner = Db::builder(&url, DbOptions { connections_max: 2, ..DbOptions::default() });
+    owner.without_audit().without_events().connect().await.unwrap()
+}
+
+async fn an_end_that_the_database_refuses_is_a_dead_letter_and_costs_no_other_its_end(db: TestDb) {
+    let world = World::new(db);
+    let refuse = async |tx: &mut Tx| {
+        tx.q(Sql::Per {
+            pg: "ALTER TABLE jobs ADD CONSTRAINT no_666 CHECK (result IS DISTINCT FROM '666')",
+            lite: "CREATE TRIGGER no_666 BEFORE UPDATE ON jobs WHEN NEW.result = '666'
+                   BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        })
+        .run()
+        .await
+    };
+    as_owner(&world.db).await.transact(PLATFORM, refuse).await.unwrap();
+    let mut innocent = Vec::new();
+    for number in 0..4 {
+        innocent.push(enqueue(&world, Answer::With(number)).await);
+    }
+    let refused = enqueue(&world, Answer::With(666)).await;
+    for number in 0..4 {
+        innocent.push(enqueue(&world, Answer::With(number)).await);
+    }
+    let worker = world.work_with(Registry::new().with::<Answer>(()), options());
+    for id in innocent {
+        world.wait_for(id, State::Completed).await;
+    }
+    world.wait_for(refused, State::Discarded).await;
+    let record = world.jobs.get(&system(), refused).await.unwrap();
+    assert!(record.errors[0].message.starts_with("how it ended was refused"), "{record:?}");
+    assert_eq!((record.attempt, record.errors.len()), (1, 1));
+    worker.stop().await;
+    world.assert_counts().await;
+}
+both_engines!(an_end_that_the_database_refuses_is_a_dead_letter_and_costs_no_other_its_end, &[&MIGRATIONS]);
+
+async fn a_wait_for_ever_ends_within_the_calendar_and_is_one(db: TestDb) {
+    let world = World::new(db);
+    let worker = world.work_with(Registry::new().with::<Answer>(()), options());
+    let mut waiting = Vec::new();
+    for seconds in [1_000_000_000_000, u64::MAX] {
+        waiting.push(enqueue(&world, Answer::After(seconds)).await);
+    }
+    let other = enqueue(&world, Answer::With(7)).await;
+    world.wait_for(other, State::Completed).await;
+    for id in &waiting {
+        world.wait_for(*id, State::Retryable).await;
+    }
+    let mut tx = world.db().begin(PLATFORM).await.unwrap();
+    let later = world.jobs.enqueue_after(&mut tx, &Answer::With(8), Duration::MAX).await.unwrap();
+    let refused =
+        world.jobs.enqueue_at(&mut tx, &Answer::With(9), chrono::DateTime::<chrono::Utc>::MAX_UTC).await;
+    assert_eq!(refused.unwrap_err().code(), "validation");
+    tx.commit().await.unwrap();
+    // Longer than it takes to look for jobs a few times.
+    let last = enqueue(&world, Answer::With(10)).await;
+    world.wait_for(last, State::Completed).await;
+    for id in waiting.into_iter().chain([later.id]) {
+        let record = world.jobs.get(&system(), id).await.unwrap();
+        assert_eq!(record.run_at.to_rfc3339(), "4999-12-31T23:59:59+00:00");
+        assert!(record.attempt <= 1 && record.state.is_waiting(), "{record:?}");
+    }
+    worker.stop().await;
+}
+both_engines!(a_wait_for_ever_ends_within_the_calendar_and_is_one, &[&MIGRATIONS]);
+
+/// What a handler works with and cannot be had.
+struct Brittle;
+
+impl Clone for Brittle {
+    fn clone(&self) -> Self {
+        panic!("a bug in a service");
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Unlucky;
+
+impl Job for Unlucky {
+    const NAME: &'static str = "tests.unlucky";
+    const ATTEMPTS_MAX: u16 = 1;
+    type State = Brittle;
+    type Output = ();
+    type Error = Failed;
+
+    async fn run(self, _: Attempt, _: Brittle) -> Result<(), Failed> {
+        Ok(())
+    }
+}
+
+async fn a_state_that_cannot_be_cloned_is_a_failed_attempt(db: TestDb) {
+    let world = World::new(db);
+    let id = enqueue(&world, Unlucky).await;
+    let worker = world.work_with(Registry::new().with::<Unlucky>(Brittle), options());
+    world.wait_for(id, State::Discarded).await;
+    let record = world.jobs.get(&system(), id).await.unwrap();
+    assert_eq!(record.errors[0].message, "the handler panicked");
+    worker.stop().await;
+    world.assert_counts().await;
+}
+both_engines!(a_state_that_cannot_be_cloned_is_a_failed_attempt, &[&MIGRATIONS]);
+
+async fn a_claim_that_is_not_answered_does_not_hold_up_a_shutdown(db: TestDb) {
+    let world = World::new(db);
+    let worker = world.work(options());
+    let id = world.enqueue(chore(What::Succeed)).await;
+    world.wait_for(id, State::Completed).await;
+    // On SQLite the transaction alone is enough.
+    let mut tx = world.db().begin(PLATFORM).await.unwrap();
+    tx.q(Sql::Per { pg: "LOCK TABLE jobs IN EXCLUSIVE MODE", lite: "SELECT 1" }).run().await.unwrap();
+    // It looks every 50 ms.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Who waits for a lock waits for 5 s.
+    tokio::time::timeout(Duration::from_secs(3), worker.stop()).await.unwrap();
+    tx.rollback().await.unwrap();
+}
+both_engines!(a_claim_that_is_not_answered_does_not_hold_up_a_shutdown, &[&MIGRATIONS]);

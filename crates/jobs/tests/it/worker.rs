@@ -82,6 +82,32 @@ async fn a_job_that_nobody_knows_waits_and_loses_no_attempt(db: TestDb) {
 }
 both_engines!(a_job_that_nobody_knows_waits_and_loses_no_attempt, &[&MIGRATIONS]);
 
+async fn a_job_that_is_handed_back_often_keeps_its_failures_and_its_attempts(db: TestDb) {
+    let world = World::new(db);
+    let id = world.enqueue(chore(What::FailTimes(99))).await;
+    let only_default = || WorkerOptions { queues: vec![("default".to_owned(), 2)], ..options() };
+    for round in 1..=4 {
+        let ignorant = world.work_with(Registry::new(), only_default());
+        world.wait_for(id, State::Retryable).await;
+        ignorant.stop().await;
+        let record = world.jobs.get(&system(), id).await.unwrap();
+        assert_eq!((record.attempt, record.attempts_max, record.errors.len()), (0, 3, 1), "round {round}");
+        // Its time has come again.
+        let due = async |tx: &mut Tx| tx.q("UPDATE jobs SET run_at = created_at").run().await;
+        world.db().transact(PLATFORM, due).await.unwrap();
+    }
+    let worker = world.work(options());
+    world.wait_for(id, State::Discarded).await;
+    worker.stop().await;
+    let record = world.jobs.get(&system(), id).await.unwrap();
+    let numbers: Vec<_> = record.errors.iter().map(|error| error.attempt).skip(1).collect();
+    assert_eq!((record.attempt, numbers), (3, vec![1, 2, 3]));
+    let again = world.jobs.retry(&system(), id).await.unwrap();
+    assert_eq!((again.attempt, again.attempts_max), (0, 3));
+    world.assert_counts().await;
+}
+both_engines!(a_job_that_is_handed_back_often_keeps_its_failures_and_its_attempts, &[&MIGRATIONS]);
+
 async fn a_running_job_that_is_called_off_stops_and_is_cancelled(db: TestDb) {
     let world = World::new(db);
     let worker = world.work(options());
