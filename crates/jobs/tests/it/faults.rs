@@ -4,9 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use stylobate_db::{Db, DbOptions, Engine, Error, Sql, Tx};
-use stylobate_jobs::{
-    Attempt, Failed, Job, JobsError, MIGRATIONS, Registry, Request, State, WorkerOptions,
-};
+use stylobate_jobs::{Attempt, Failed, Job, JobsError, MIGRATIONS, Registry, Request, State, WorkerOptions};
 use stylobate_testkit::{POSTGRES_URL, TestDb, both_engines};
 
 use crate::{
