@@ -1,0 +1,9 @@
+//! The outbox, its subscribers and webhooks on both engines and a real broker.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
