@@ -7,3 +7,12 @@
     missing_docs,
     reason = "tests"
 )]
+
+mod emission;
+mod holds;
+mod leases;
+mod lists;
+mod model;
+mod relaying;
+mod upkeep;
+mod world;
