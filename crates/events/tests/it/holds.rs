@@ -53,7 +53,7 @@ async fn a_long_queue_behind_an_event_drains_and_may_fail_again(db: TestDb) {
     world.events.subscribe("all", &Types::All).await.unwrap();
     // Each event whose number divides by 50 fails twice.
     let all = Recorder::answering("all", |delivery| {
-        if number(&delivery.event) % 50 == 0 && delivery.attempt < 3 {
+        if number(&delivery.event).is_multiple_of(50) && delivery.attempt < 3 {
             return Outcome::Refused(Refused::later("not yet"));
         }
         Outcome::Delivered
