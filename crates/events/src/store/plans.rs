@@ -155,7 +155,7 @@ async fn lists_are_read_from_indexes_in_their_order(db: TestDb) {
     let limit = PageLimit::new(1).unwrap();
     let all = Part { lane: TENANT.as_uuid(), most: 51, ..Part::default() };
     let since =
-        Part { from: Some(Uuid::from_u128(50_000)), before: Some(Uuid::from_u128(50_500)), ..all.clone() };
+        Part { from: Some(Uuid::from_u128(50_000)), before: Some(Uuid::from_u128(900_000)), ..all.clone() };
     let kind = Part { kind: Some("note.read".to_owned()), ..since.clone() };
     let subject = Part { subject: Some("s2".to_owned()), ..since.clone() };
     for part in [all, since, kind, subject] {
