@@ -19,17 +19,6 @@ pub fn default_event_types() -> Vec<EventType> {
         role("role.deleted", "A role was removed."),
         assignment("role.assigned", "Somebody was given a role."),
         assignment("role.unassigned", "Somebody has a role no longer."),
-        EventType {
-            name: "webhook.disabled",
-            version: 1,
-            exchange: Some(Exchange::AUDIT),
-            description: "A webhook endpoint was disabled because nothing could be delivered to it for days, or because it answered 410.",
-            schema: object(&[
-                ("endpoint_id", id()),
-                ("url", json!({ "type": "string", "format": "uri" })),
-                ("reason", json!({ "type": "string" })),
-            ]),
-        },
     ]
 }
 
