@@ -24,7 +24,7 @@ pub fn default_event_types() -> Vec<EventType> {
 
 /// The schema of a payload with these fields, all of which are there.
 #[must_use]
-pub fn object(fields: &[(&str, Value)]) -> Value {
+pub fn object_schema(fields: &[(&str, Value)]) -> Value {
     let properties: serde_json::Map<String, Value> =
         fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
     let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
@@ -50,7 +50,7 @@ fn text_or_null() -> Value {
 }
 
 fn session(name: &'static str, description: &'static str) -> EventType {
-    let schema = object(&[
+    let schema = object_schema(&[
         ("user_id", id()),
         ("organization_id", id_or_null()),
         ("session_id", id()),
@@ -61,7 +61,7 @@ fn session(name: &'static str, description: &'static str) -> EventType {
 }
 
 fn role(name: &'static str, description: &'static str) -> EventType {
-    let schema = object(&[
+    let schema = object_schema(&[
         ("organization_id", id_or_null()),
         ("role_id", id()),
         ("name", text()),
@@ -71,7 +71,7 @@ fn role(name: &'static str, description: &'static str) -> EventType {
 }
 
 fn assignment(name: &'static str, description: &'static str) -> EventType {
-    let schema = object(&[
+    let schema = object_schema(&[
         ("organization_id", id_or_null()),
         ("role_id", id()),
         ("subject_kind", text()),

@@ -15,7 +15,7 @@ mod subjects;
 
 pub use background::Handles;
 pub use error::StartError;
-pub use event_types::default_event_types;
+pub use event_types::{default_event_types, object_schema};
 pub use extensions::Extensions;
 pub use platform::{Platform, PlatformBuilder, migration_sets};
 pub use router::Paths;
