@@ -182,6 +182,45 @@ async fn what_was_given_up_is_seen_and_owed_again(engine: Engine) {
     admin.delete("/v1/events/subscribers/nobody").await.problem(404, "not_found");
 }
 
+/// `docs/event-types.md` is the catalogue. `UPDATE_DOCS=1` writes it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_event_types_is_the_catalogue() {
+    let app = TestApp::start(Engine::Sqlite).await;
+    let admin = app.administrator().await;
+    let types = admin.get("/v1/events/types").await.expect(200);
+    let mut page = "# Types of events\n\nMade from the catalogue by a test; `UPDATE_DOCS=1` writes it anew. What an event \
+                    looks like around its payload, and how it is delivered, is in [events.md](events.md).\n"
+        .to_owned();
+    for one in types["items"].as_array().unwrap() {
+        let exchange = one["exchange"].as_str().map_or("kept from the broker".to_owned(), |name| format!("`{name}`"));
+        let schema = serde_json::to_string_pretty(&sorted(&one["schema"])).unwrap();
+        page += &format!(
+            "\n### `{}` version {}\n\n{} Exchange: {exchange}.\n\n```json\n{schema}\n```\n",
+            one["name"].as_str().unwrap(),
+            one["version"],
+            one["description"].as_str().unwrap(),
+        );
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/event-types.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(written, page, "docs/event-types.md is not the catalogue: UPDATE_DOCS=1 writes it anew");
+}
+
+/// The same JSON with the names of objects in order, whatever order the build keeps.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let ordered: std::collections::BTreeMap<_, _> = fields.iter().collect();
+            Value::Object(ordered.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
 /// Every emitter names a type of the catalogue, and every type but those of webhooks themselves has an emitter.
 #[test]
 fn every_emitter_is_in_the_catalogue_and_every_type_has_one() {
@@ -202,7 +241,7 @@ fn every_emitter_is_in_the_catalogue_and_every_type_has_one() {
             }
         });
     }
-    let page = std::fs::read_to_string(root.join("docs/events.md")).unwrap();
+    let page = std::fs::read_to_string(root.join("docs/event-types.md")).unwrap();
     let known: BTreeSet<String> =
         page.lines().filter_map(|line| line.strip_prefix("### `")?.split('`').next().map(str::to_owned)).collect();
     let own = BTreeSet::from(["webhook.disabled".to_owned(), "webhook.test".to_owned()]);
