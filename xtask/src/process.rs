@@ -219,8 +219,8 @@ mod tests {
         assert!(!runs_under(cmdline, root, "postgres", "/tmp/y/postgres"));
         assert!(!runs_under("tail\0-f\0/tmp/x/postgres/log\0", root, "postgres", "/tmp/x/postgres"));
         let room = Path::new("/tmp/x/rabbitmq");
-        assert!(runs_under("epmd\0-port\015002\0", room, "epmd", "/tmp/x/rabbitmq"));
-        assert!(!runs_under("epmd\0-port\015002\0", room, "epmd", "/tmp/y/rabbitmq"));
+        assert!(runs_under("epmd\0-port\x0015002\0", room, "epmd", "/tmp/x/rabbitmq"));
+        assert!(!runs_under("epmd\0-port\x0015002\0", room, "epmd", "/tmp/y/rabbitmq"));
         assert!(!runs_under("bash\0", room, "epmd", "/tmp/x/rabbitmq"));
     }
 
