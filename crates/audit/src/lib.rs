@@ -41,7 +41,6 @@ mod filter;
 #[cfg(feature = "sql")]
 mod log;
 mod record;
-mod redaction;
 #[cfg(feature = "sql")]
 mod schema;
 #[cfg(feature = "sql")]
@@ -54,8 +53,8 @@ mod writer;
 
 pub use diff::diff;
 pub use record::AuditRecord;
-pub use redaction::Redaction;
 pub use spreadsheet::{csv_header, csv_rows, inert_cell};
+pub use stylobate_core::Redaction;
 
 #[cfg(feature = "sql")]
 pub use {

@@ -23,7 +23,7 @@ pub enum ActorKind {
 }
 
 /// Who made a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// The kind of actor.
     pub kind: ActorKind,

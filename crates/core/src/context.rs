@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::{Principal, RequestId};
+use crate::{Principal, RequestId, TraceParent};
 
 /// Who asks, from where, and under which request id: what a service needs to know about its caller.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct RequestContext {
     pub address: Option<IpAddr>,
     /// The client's `User-Agent`, at most 512 characters.
     pub user_agent: Option<String>,
+    /// The trace of whoever asks, as its request says.
+    pub traceparent: Option<TraceParent>,
     /// What a process is doing when no request asked for it, for example `createsuperuser`.
     pub process: Option<&'static str>,
 }
@@ -21,7 +23,14 @@ impl RequestContext {
     /// A context for `principal` of which nothing else is known.
     #[must_use]
     pub fn new(principal: Principal) -> Self {
-        Self { principal, request_id: None, address: None, user_agent: None, process: None }
+        Self {
+            principal,
+            request_id: None,
+            address: None,
+            user_agent: None,
+            traceparent: None,
+            process: None,
+        }
     }
 
     /// The platform acting by itself, named by what it does.

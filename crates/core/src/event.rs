@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::{Actor, EventId, RequestContext, RequestId, TenantId};
+use crate::{Actor, EventId, RequestContext, RequestId, TenantId, TraceParent};
 
 /// Something that happened, told to whoever subscribes once the transaction commits. Never carries a secret or token.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct DomainEvent {
     pub actor: Actor,
     /// The request that caused it.
     pub request_id: Option<RequestId>,
+    /// The trace it belongs to.
+    pub traceparent: Option<TraceParent>,
     /// The payload.
     pub data: Value,
 }
@@ -30,6 +32,10 @@ impl DomainEvent {
     /// An event of `kind` about `aggregate`, caused by whoever `context` names.
     #[must_use]
     pub fn new(context: &RequestContext, kind: &'static str, aggregate: impl ToString, data: Value) -> Self {
+        let mut actor = Actor::from(&context.principal);
+        if actor.id.is_none() {
+            actor.id = context.process.map(str::to_owned);
+        }
         Self {
             id: None,
             kind,
@@ -37,8 +43,9 @@ impl DomainEvent {
             occurred_at: None,
             aggregate: aggregate.to_string(),
             tenant: context.principal.tenant,
-            actor: Actor::from(&context.principal),
+            actor,
             request_id: context.request_id,
+            traceparent: context.traceparent,
             data,
         }
     }

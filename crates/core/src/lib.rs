@@ -27,7 +27,9 @@ mod message;
 mod page;
 mod principal;
 mod problem;
+mod redaction;
 mod seal;
+mod trace;
 
 pub use audit::{Actor, ActorKind, AuditError, AuditEvent, AuditSink, Outcome, Target};
 pub use clock::{Clock, SystemClock};
@@ -44,4 +46,6 @@ pub use message::{Message, MessageError, MessageSender};
 pub use page::{Cursor, CursorInvalid, Direction, Page, PageLimit};
 pub use principal::{Assurance, AuthenticatorAssurance, Credential, Principal, Subject};
 pub use problem::{FieldProblem, Problem};
+pub use redaction::Redaction;
 pub use seal::{SealError, Sealer};
+pub use trace::{TraceParent, TraceParentInvalid};

@@ -1,1 +1,18 @@
 #![doc = include_str!("../README.md")]
+
+mod catalogue;
+mod envelope;
+mod error;
+#[cfg(feature = "sql")]
+mod sink;
+#[cfg(feature = "sql")]
+mod subscriber;
+
+pub use catalogue::{Catalogue, EventType, Exchange};
+pub use envelope::{ENVELOPE_MAX, Envelope, SUBJECT_MAX};
+pub use error::EventsError;
+#[cfg(feature = "sql")]
+pub use sink::{Delivery, Outage, Outcome, Report, Sink, Types};
+pub use stylobate_core::{EventId, TraceParent};
+#[cfg(feature = "sql")]
+pub use subscriber::{Refused, Subscriber};

@@ -116,10 +116,11 @@ impl Attempt {
         &self.inner.clock
     }
 
-    /// The platform acting for the job's tenant: what services are called with.
+    /// The platform acting for the job's tenant, in the trace of whoever asked: what services are called with.
     #[must_use]
     pub fn context(&self) -> RequestContext {
         let mut context = RequestContext::system("job");
+        context.traceparent = self.inner.traceparent.as_deref().and_then(|text| text.parse().ok());
         if let Some(tenant) = self.inner.tenant {
             context.principal = Principal::system().in_tenant(tenant);
         }

@@ -6,7 +6,7 @@ use std::{
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use serde_json::Value;
-use stylobate_core::{AuditEvent, Clock, JobId, Page, Principal, RequestContext, TenantId};
+use stylobate_core::{AuditEvent, Clock, JobId, Page, Principal, RequestContext, TenantId, TraceParent};
 use stylobate_db::{Db, Scope, Tx};
 
 use crate::{
@@ -39,9 +39,9 @@ pub struct Request {
     /// Whose it is; the transaction's tenant when `None`. Only a transaction of platform scope may name one.
     pub tenant: Option<TenantId>,
     /// The trace it belongs to (W3C Trace Context, `traceparent`), for whoever asks to fill in: nothing does it by itself, and
-    /// jobs of schedules have none. What is no such text is left out, as the standard wants. The handler has it
+    /// jobs of schedules have none. The handler has it
     /// ([`Attempt::traceparent`](crate::Attempt::traceparent)), and the span of each attempt as a field, not as its parent.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<TraceParent>,
 }
 
 impl Request {
@@ -187,7 +187,7 @@ impl Jobs {
             }
             new.run_at = time.trunc_subsecs(6);
         }
-        new.traceparent = request.traceparent.filter(|text| is_traceparent(text));
+        new.traceparent = request.traceparent.map(|trace| trace.to_string());
         Ok(new)
     }
 
@@ -427,19 +427,6 @@ pub(crate) fn scope(principal: &Principal, reason: &'static str) -> Scope {
     principal.tenant.map_or(Scope::Platform(reason), Scope::Tenant)
 }
 
-/// Whether `text` is a `traceparent` of version 00 (W3C Trace Context, section 3.2.2): version, trace, parent, flags, neither of
-/// the ids all zeros.
-fn is_traceparent(text: &str) -> bool {
-    let is_hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
-    match text.split('-').collect::<Vec<_>>().as_slice() {
-        ["00", trace, parent, flags] => is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2),
-        _ => false,
-    }
-}
-
 fn not_unique(error: stylobate_db::Error) -> JobsError {
     match error {
         stylobate_db::Error::Constraint { kind: stylobate_db::ConstraintKind::Unique, .. } => {
@@ -472,27 +459,4 @@ pub(crate) fn checked_payload(payload: String) -> Result<String, JobsError> {
         return Err(JobsError::PayloadTooLarge { bytes: payload.len(), max: PAYLOAD_MAX });
     }
     Ok(payload)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_traceparent_is_that_of_the_standard_and_nothing_else() {
-        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
-        for wrong in [
-            "",
-            "00",
-            "a trace",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        ] {
-            assert!(!is_traceparent(wrong), "{wrong}");
-        }
-    }
 }

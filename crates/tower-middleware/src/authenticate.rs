@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, Request, header};
-use stylobate_core::{Actor, BoxFuture, Credential, Principal, Problem, RequestContext};
+use stylobate_core::{Actor, BoxFuture, Credential, Principal, Problem, RequestContext, TraceParent};
 use tower::{Layer, Service};
 use tracing::Span;
 
@@ -259,6 +259,7 @@ fn introduce<B>(request: &mut Request<B>, decided: Result<Principal, CredentialR
         request_id: arrival.map(|arrival| arrival.request_id),
         address: arrival.and_then(|arrival| arrival.client.ip),
         user_agent: user_agent(request.headers()),
+        traceparent: traceparent(request.headers()),
         process: None,
     };
     request.extensions_mut().insert(Arc::new(context));
@@ -268,6 +269,13 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
     // `to_str` lets visible ASCII through only, so bytes are characters.
     text.get(..text.len().min(USER_AGENT_CHARS_MAX)).map(str::to_owned)
+}
+
+/// The trace that the client says its request belongs to; nothing when it says two (W3C Trace Context §3.2).
+fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut told = headers.get_all("traceparent").iter();
+    let only = told.next().filter(|_| told.next().is_none())?;
+    only.to_str().ok()?.parse().ok()
 }
 
 /// What the principal of `request` presented; nothing when nobody has looked yet. A cookie that was not judged counts as

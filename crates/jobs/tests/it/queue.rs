@@ -1,7 +1,7 @@
 use chrono::{SubsecRound as _, TimeDelta};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stylobate_core::{Clock as _, Principal, RequestContext, SystemClock, TenantId};
+use stylobate_core::{Clock as _, Principal, RequestContext, SystemClock, TenantId, TraceParent};
 use stylobate_db::{Scope, Tx};
 use stylobate_jobs::{
     Attempt, Failed, Job, JobQuery, JobsError, MIGRATIONS, Outcome, PAYLOAD_MAX, Registry, Request, State,
@@ -97,7 +97,8 @@ async fn many_jobs_are_for_later_for_a_tenant_and_of_a_trace_as_their_request_sa
         let ask = async move |tx: &mut Tx| jobs.enqueue_many(tx, &all, request.clone()).await;
         world.db().transact(PLATFORM, ask).await.unwrap()
     };
-    let request = Request { run_at: Some(later), tenant: Some(one), traceparent: Some(TRACE.to_owned()) };
+    let request =
+        Request { run_at: Some(later), tenant: Some(one), traceparent: Some(TRACE.parse().unwrap()) };
     let first = ask(["a", "b"], request.clone()).await;
     for asked in &first {
         assert!(asked.is_new);
@@ -134,8 +135,9 @@ impl Job for Traced {
 async fn the_trace_of_a_request_reaches_the_handler(db: TestDb) {
     let world = World::new(db);
     let worker = world.work_with(Registry::new().with::<Traced>(()), options());
-    for (given, told) in [(TRACE, Some(TRACE.to_owned())), ("no trace at all", None)] {
-        let request = Request { traceparent: Some(given.to_owned()), ..Request::default() };
+    for given in [Some(TRACE.parse::<TraceParent>().unwrap()), None] {
+        let request = Request { traceparent: given, ..Request::default() };
+        let told = given.map(|trace| trace.to_string());
         let jobs = world.jobs.clone();
         let ask = async move |tx: &mut Tx| jobs.enqueue_as(tx, &Traced {}, request.clone()).await;
         let asked = world.db().transact(PLATFORM, ask).await.unwrap();

@@ -56,7 +56,7 @@ const SENSITIVE: &[&str] = &[
 /// Names that are sensitive alone and harmless behind another word: `code` is a one-time code, `org_code` is not.
 const SENSITIVE_ALONE: &[&str] = &["code", "codes", "pin"];
 
-/// Replaces the values of sensitive fields by `***`.
+/// Knows which fields are sensitive by their names, and replaces their values by `***`.
 ///
 /// A field is sensitive when its name, cut into words at `_`, `-`, `.`, blanks and capitals and lower-cased, ends
 /// with a listed name. Null and booleans stay: they tell that a secret was set or removed, never which.
@@ -92,6 +92,22 @@ impl Redaction {
         (0..words.len()).any(|from| self.suffixes.contains(&words.iter().skip(from).fold_words()))
             // `apikey`, `accesstoken`: lower case without any mark between the words.
             || words.last().is_some_and(|last| self.suffixes.iter().any(|listed| listed.replace('_', "") == *last))
+    }
+
+    /// The path of a field inside `value` that would be hidden, names joined by dots; `None` when there is none. For those who
+    /// refuse what others hide.
+    #[must_use]
+    pub fn find(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+                if self.is_sensitive(name) && !matches!(field, Value::Null | Value::Bool(_)) {
+                    return Some(name.clone());
+                }
+                self.find(field).map(|inner| format!("{name}.{inner}"))
+            }),
+            Value::Array(items) => items.iter().find_map(|item| self.find(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        }
     }
 
     /// Hides every sensitive field inside `value`, however deep.
@@ -219,6 +235,17 @@ mod tests {
         let redaction = Redaction::default().with(["nationalId", ""]);
         assert!(redaction.is_sensitive("national_id") && redaction.is_sensitive("password"));
         assert!(!redaction.is_sensitive("name"));
+    }
+
+    #[test]
+    fn what_would_be_hidden_is_found_and_named() {
+        let redaction = Redaction::default();
+        assert_eq!(
+            redaction.find(&json!({ "name": "ada", "must_change_password": true, "token": null })),
+            None
+        );
+        let deep = json!({ "a": [{ "b": 1 }, { "c": { "newPassword": "canary" } }] });
+        assert_eq!(redaction.find(&deep).as_deref(), Some("a.c.newPassword"));
     }
 
     // A23, C40
