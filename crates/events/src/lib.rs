@@ -3,6 +3,8 @@
 mod catalogue;
 mod envelope;
 mod error;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 #[cfg(feature = "sql")]
 mod sink;
 #[cfg(feature = "sql")]
@@ -11,6 +13,11 @@ mod subscriber;
 pub use catalogue::{Catalogue, EventType, Exchange};
 pub use envelope::{ENVELOPE_MAX, Envelope, SUBJECT_MAX};
 pub use error::EventsError;
+#[cfg(feature = "rabbitmq")]
+pub use rabbitmq::{
+    AmqpUrl, AmqpUrlInvalid, Broker, Consumer, ConsumerOptions, Publisher, PublisherOptions, QueueKind,
+    Unroutable, prune_inbox,
+};
 #[cfg(feature = "sql")]
 pub use sink::{Delivery, Outage, Outcome, Report, Sink, Types};
 pub use stylobate_core::{EventId, TraceParent};

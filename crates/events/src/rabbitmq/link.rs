@@ -2,10 +2,10 @@ use std::{fmt, io, net, os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use lapin::{
     Connection, ConnectionProperties, ErrorKind,
-    protocol::{AMQPErrorKind, AMQPSoftError},
     tcp::{AsyncTcpStream, OwnedTLSConfig},
 };
 use parking_lot::Mutex;
+use stylobate_core::{Health, HealthStatus};
 
 use super::AmqpUrl;
 
@@ -42,13 +42,26 @@ impl fmt::Debug for Broker {
 pub(super) enum Trouble {
     #[error("the broker did not answer within {0:?}")]
     Silent(Duration),
-    #[error("the broker has blocked publishers: {0}")]
-    Blocked(String),
+    #[error("the broker takes nothing from publishers, for lack of memory or disk")]
+    Blocked,
     /// The broker's own words, for example that an exchange is there and of another type.
     #[error("the broker refuses: {0}")]
     Refused(String),
     #[error("the broker cannot be reached: {0}")]
     Lost(String),
+}
+
+impl Trouble {
+    /// What a health check answers.
+    pub(super) fn health(trouble: Option<&Self>) -> Health {
+        match trouble {
+            None => Health::up(),
+            Some(Self::Blocked) => {
+                Health { status: HealthStatus::Degraded, detail: Some(Self::Blocked.to_string()) }
+            }
+            Some(trouble) => Health::down(trouble.to_string()),
+        }
+    }
 }
 
 impl From<lapin::Error> for Trouble {
@@ -61,18 +74,12 @@ impl From<lapin::Error> for Trouble {
     }
 }
 
-/// Whether the broker closed the channel because something is there with other properties (406).
-pub(super) fn is_other_kind(error: &lapin::Error) -> bool {
-    let ErrorKind::ProtocolError(said) = error.kind() else { return false };
-    *said.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
-}
-
 /// An open connection. Dropping it cuts the socket: the client gives each connection a thread, which otherwise waits as long as
 /// the peer is silent.
 pub(super) struct Link {
     connection: Connection,
     // After the connection, which says goodbye first.
-    cut: Cut,
+    _cut: Cut,
 }
 
 impl Link {
@@ -109,11 +116,10 @@ impl Link {
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             }
         };
-        let properties =
-            ConnectionProperties::default().with_connection_name(broker.name.as_str().into());
+        let properties = ConnectionProperties::default().with_connection_name(broker.name.as_str().into());
         let connection = Connection::connector(broker.url.to_uri(), runtime, connect, properties);
         match tokio::time::timeout(within * 2, connection).await {
-            Ok(connection) => Ok(Self { connection: connection?, cut }),
+            Ok(connection) => Ok(Self { connection: connection?, _cut: cut }),
             Err(_) => Err(Trouble::Silent(within * 2)),
         }
     }
