@@ -6,6 +6,8 @@ mod error;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 #[cfg(feature = "sql")]
+mod schema;
+#[cfg(feature = "sql")]
 mod sink;
 #[cfg(feature = "sql")]
 mod subscriber;
@@ -18,6 +20,8 @@ pub use rabbitmq::{
     AmqpUrl, AmqpUrlInvalid, Broker, Consumer, ConsumerOptions, Publisher, PublisherOptions, QueueKind,
     Unroutable, prune_inbox,
 };
+#[cfg(feature = "sql")]
+pub use schema::MIGRATIONS;
 #[cfg(feature = "sql")]
 pub use sink::{Delivery, Outage, Outcome, Report, Sink, Types};
 pub use stylobate_core::{EventId, TraceParent};

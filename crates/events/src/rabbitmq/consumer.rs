@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{
     Broker, inbox,
     link::{Pause, Trouble},
-    outbound::Outbound,
+    outbound::{Ground, Outbound},
     topology::{QueueKind, Topology},
 };
 use crate::{Catalogue, EventsError, Subscriber, Types, catalogue::checked_name};
@@ -92,7 +92,7 @@ struct Inner {
     subscriber: Arc<dyn Subscriber>,
     types: Types,
     options: ConsumerOptions,
-    topology: Topology,
+    topology: Arc<Topology>,
     /// For delayed events and dead letters. A connection of its own: one that publishes is blocked when the broker runs out of
     /// memory, and the acknowledgements that would help it must not be.
     outbound: Outbound,
@@ -138,8 +138,8 @@ impl Consumer {
         let options = options.checked();
         let queue = options.queue.as_deref().unwrap_or(subscriber.name());
         let types = subscriber.types();
-        let topology = Topology::new(queue, options.kind, &options.delays, &types, &catalogue)?;
-        let outbound = Outbound::new(broker.clone(), Vec::new(), PATIENCE);
+        let topology = Arc::new(Topology::new(queue, options.kind, &options.delays, &types, &catalogue)?);
+        let outbound = Outbound::new(broker.clone(), Ground::Queues(Arc::clone(&topology)), PATIENCE);
         let state = Mutex::new(State::Idle);
         let inner =
             Inner { broker, db, clock, catalogue, subscriber, types, options, topology, outbound, state };

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use lapin::{
@@ -13,6 +13,7 @@ use super::{
     Broker,
     link::{Link, Pause, Trouble},
     message::Message,
+    topology::Topology,
 };
 
 /// How many messages are written before the first of them is confirmed.
@@ -31,12 +32,36 @@ pub(super) enum Said {
     Nothing,
 }
 
+/// What must be there before something is published. It is declared with every channel.
+#[derive(Debug)]
+pub(super) enum Ground {
+    /// Durable topic exchanges.
+    Exchanges(Vec<ShortString>),
+    /// The queues of a consumer.
+    Queues(Arc<Topology>),
+}
+
+impl Ground {
+    async fn declare(&self, channel: &Channel) -> Result<(), lapin::Error> {
+        match self {
+            Self::Queues(topology) => topology.declare(channel).await,
+            Self::Exchanges(exchanges) => {
+                let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+                for exchange in exchanges {
+                    let (exchange, none) = (exchange.clone(), FieldTable::default());
+                    channel.exchange_declare(exchange, ExchangeKind::Topic, durable, none).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Publishes with confirmations over one connection, which it opens when needed and again when it was lost.
 #[derive(Debug)]
 pub(super) struct Outbound {
     broker: Broker,
-    /// Durable topic exchanges, declared with every channel.
-    exchanges: Vec<ShortString>,
+    ground: Ground,
     /// How long the broker may be silent while something is asked of it.
     patience: Duration,
     live: Mutex<Live>,
@@ -60,8 +85,8 @@ impl std::fmt::Debug for Live {
 }
 
 impl Outbound {
-    pub(super) fn new(broker: Broker, exchanges: Vec<ShortString>, patience: Duration) -> Self {
-        Self { broker, exchanges, patience, live: Mutex::default(), trouble: Instantly::default() }
+    pub(super) fn new(broker: Broker, ground: Ground, patience: Duration) -> Self {
+        Self { broker, ground, patience, live: Mutex::default(), trouble: Instantly::default() }
     }
 
     /// Publishes all of `messages` and waits until the broker has said something to each of them, or something is the matter:
@@ -96,6 +121,11 @@ impl Outbound {
             }
             Err(trouble) => Some(trouble),
         }
+    }
+
+    /// Declares everything anew before the next message.
+    pub(super) async fn declare_anew(&self) {
+        self.live.lock().await.channel = None;
     }
 
     /// Says goodbye to the broker. Publishing again connects again.
@@ -152,11 +182,7 @@ impl Outbound {
         let open = async {
             let channel = link.connection().create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            for exchange in &self.exchanges {
-                let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-                let none = FieldTable::default();
-                channel.exchange_declare(exchange.clone(), ExchangeKind::Topic, durable, none).await?;
-            }
+            self.ground.declare(&channel).await?;
             Ok(channel)
         };
         tokio::time::timeout(self.patience, open).await.unwrap_or(Err(Trouble::Silent(self.patience)))

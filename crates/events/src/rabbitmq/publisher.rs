@@ -11,7 +11,7 @@ use super::{
     Broker,
     link::Trouble,
     message::Message,
-    outbound::{Outbound, Said},
+    outbound::{Ground, Outbound, Said},
 };
 use crate::{
     Catalogue, Delivery, EventsError, Outcome, Refused, Report, Sink, Types, catalogue::checked_name,
@@ -85,7 +85,7 @@ impl Publisher {
         let names: BTreeSet<&str> = exchanges.values().copied().collect();
         let timeout = options.timeout.clamp(Duration::from_millis(10), Duration::from_secs(300));
         let names = names.into_iter().map(ShortString::from).collect();
-        let outbound = Outbound::new(broker, names, timeout);
+        let outbound = Outbound::new(broker, Ground::Exchanges(names), timeout);
         let inner = Inner { name: options.name, unroutable: options.unroutable, exchanges, outbound };
         Ok(Self { inner: Arc::new(inner) })
     }

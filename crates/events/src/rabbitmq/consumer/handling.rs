@@ -148,10 +148,17 @@ impl Consumer {
             if matches!(said.as_slice(), [Said::Kept]) {
                 return true;
             }
-            let queue = message.iter().map(|message| message.routing_key.as_str()).collect::<String>();
+            // Somebody has deleted the queue.
+            if said.contains(&Said::Unroutable) {
+                self.inner.outbound.declare_anew().await;
+            }
             let trouble =
-                trouble.map_or("it has no such queue or no room".to_owned(), |trouble| trouble.to_string());
-            tracing::warn!(queue, trouble, "the broker does not take back an event");
+                trouble.map_or("it has no such queue, or no room".to_owned(), |trouble| trouble.to_string());
+            tracing::warn!(
+                queue = message[0].routing_key.as_str(),
+                trouble,
+                "the broker does not take back an event"
+            );
             if !self.wait(delivery, &mut pause, &mut stopped).await {
                 return false;
             }

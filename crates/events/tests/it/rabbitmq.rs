@@ -1,0 +1,9 @@
+//! Publisher and consumer against a real broker.
+
+mod broker;
+mod consumer;
+mod faults;
+mod hearing;
+mod proxy;
+mod publisher;
+mod retries;
