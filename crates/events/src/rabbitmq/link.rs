@@ -1,4 +1,4 @@
-use std::{fmt, io, net, os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{cell::Cell, fmt, io, net, os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use lapin::{
     Connection, ConnectionProperties, ErrorKind,
@@ -91,6 +91,7 @@ impl Link {
         let cut = Cut::default();
         let (place, reactor) = (Arc::clone(&cut.0), runtime.clone());
         let connect = async move |uri: lapin::uri::AMQPUri, _| {
+            hush();
             let (host, port) = (uri.authority.host.as_str(), uri.authority.port);
             let open = async {
                 let mut outcome = Err(io::Error::other("its name has no address"));
@@ -142,6 +143,16 @@ impl Link {
         let goodbye = self.connection.close(200, "OK".into());
         let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
     }
+}
+
+/// Ends what the client logs on this thread, which is its own and runs for as long as the connection. It logs every message that
+/// the broker returns with its body, as a warning; what goes wrong we are told as errors.
+fn hush() {
+    thread_local! {
+        static HUSHED: Cell<Option<tracing::subscriber::DefaultGuard>> = const { Cell::new(None) };
+    }
+    let nobody = tracing::subscriber::NoSubscriber::new();
+    HUSHED.set(Some(tracing::subscriber::set_default(nobody)));
 }
 
 /// A second handle to the socket, by which it is cut.

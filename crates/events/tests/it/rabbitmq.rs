@@ -4,6 +4,7 @@ mod broker;
 mod consumer;
 mod faults;
 mod hearing;
+mod logs;
 mod proxy;
 mod publisher;
 mod retries;
