@@ -3,6 +3,8 @@
 mod catalogue;
 mod envelope;
 mod error;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 #[cfg(feature = "sql")]
 mod schema;
 #[cfg(feature = "sql")]
@@ -14,6 +16,11 @@ mod webhooks;
 pub use catalogue::{Catalogue, EventType, Exchange};
 pub use envelope::{ENVELOPE_MAX, Envelope, SUBJECT_MAX};
 pub use error::EventsError;
+#[cfg(feature = "rabbitmq")]
+pub use rabbitmq::{
+    AmqpUrl, AmqpUrlInvalid, Broker, Consumer, ConsumerOptions, Publisher, PublisherOptions, QueueKind,
+    Unroutable, prune_inbox,
+};
 #[cfg(feature = "sql")]
 pub use schema::MIGRATIONS;
 #[cfg(feature = "sql")]

@@ -7,7 +7,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use chrono::TimeDelta;
 #[cfg(feature = "rabbitmq")]
-use stylobate_events::rabbitmq::Publisher;
+use stylobate_events::Publisher;
 use stylobate_events::{Catalogue, EventType, Events, Relay, RelayOptions, Subscriber};
 
 #[cfg(feature = "webhooks")]
@@ -40,7 +40,7 @@ impl EventsDraft {
     pub(crate) fn split(self) -> Result<(Catalogue, Vec<MakeSubscriber>), StartError> {
         let types = default_event_types().into_iter().chain(self.types);
         #[cfg(feature = "webhooks")]
-        let types = types.chain(stylobate_events::webhooks::Webhooks::event_types());
+        let types = types.chain(stylobate_events::Webhooks::event_types());
         let catalogue = Catalogue::new(types)?;
         Ok((catalogue, self.subscribers))
     }
@@ -83,7 +83,7 @@ pub(crate) fn publisher(
     catalogue: &Catalogue,
 ) -> Result<Option<Publisher>, StartError> {
     use secrecy::ExposeSecret as _;
-    use stylobate_events::rabbitmq::{AmqpUrl, Broker, PublisherOptions, Unroutable};
+    use stylobate_events::{AmqpUrl, Broker, PublisherOptions, Unroutable};
 
     let Some(url) = &settings.events.amqp_url else { return Ok(None) };
     let url = AmqpUrl::parse(url.expose_secret())

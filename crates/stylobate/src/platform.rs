@@ -9,7 +9,7 @@ use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
 use stylobate_core::{AuditSink, Clock, RequestContext, Sealer, SystemClock, TenantId};
 use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
 #[cfg(feature = "webhooks")]
-use stylobate_events::webhooks::Webhooks;
+use stylobate_events::Webhooks;
 use stylobate_events::{EventType, Events, EventsHealth, Outbox, Subscriber};
 use stylobate_jobs::{Jobs, QueueHealth, Registry, ScheduleHealth, Schedules};
 #[cfg(feature = "metrics")]

@@ -135,7 +135,7 @@ mod with_stores {
     }
 
     #[cfg(feature = "webhooks")]
-    impl IntoProblem for stylobate_events::webhooks::WebhooksError {
+    impl IntoProblem for stylobate_events::WebhooksError {
         fn into_problem(self) -> Problem {
             match self {
                 Self::Db(error) => error.into_problem(),

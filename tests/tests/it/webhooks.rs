@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use serde_json::{Value, json};
-use stylobate_events::webhooks::{TOLERANCE, WebhookHeaders, WebhookSecret, verify};
+use stylobate_events::{TOLERANCE, WebhookHeaders, WebhookSecret, verify};
 use stylobate_tests::{Client, Engine, Received, Receiver, TestApp, eventually};
 
 stylobate_tests::both_engines!(

@@ -8,4 +8,5 @@
     reason = "tests"
 )]
 
+mod rabbitmq;
 mod webhooks;

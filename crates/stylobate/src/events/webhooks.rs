@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 use stylobate_core::{BoxFuture, Clock, Sealer, TenantId, WebhookDeliveryId};
 use stylobate_db::{Db, Error as DbError, Scope, Tx};
 use stylobate_egress::{AddressPolicy, Client};
-use stylobate_events::{
-    Catalogue, Subscriber,
-    webhooks::{Dispatch, Next, Webhooks},
-};
+use stylobate_events::{Catalogue, Dispatch, Next, Subscriber, Webhooks};
 use stylobate_jobs::{Attempt, Failed, Job, Jobs, JobsError, Registry, Request};
 
 use crate::{Settings, StartError};

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stylobate::events::webhooks::{
+use stylobate::events::{
     DeliveryState, DisabledReason, EndpointChange, NewEndpoint, SignatureStyle, WebhookDelivery, WebhookEndpoint,
     WebhookSecret,
 };

@@ -5,7 +5,7 @@ use stylobate::{
     Platform,
     core::{Page, RequestContext, WebhookDeliveryId, WebhookEndpointId},
     endpoints::{Permission, Route, Routes},
-    events::webhooks::{DeliveryQuery, EndpointQuery, WebhookDelivery, Webhooks, WebhooksError},
+    events::{DeliveryQuery, EndpointQuery, WebhookDelivery, Webhooks, WebhooksError},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, StrictJson},
 };
 

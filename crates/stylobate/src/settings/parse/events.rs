@@ -20,7 +20,7 @@ pub(super) fn events(values: &mut Values, is_production: bool) -> EventSettings 
 #[cfg(feature = "rabbitmq")]
 fn amqp_url(values: &mut Values) -> Option<SecretString> {
     let url = text(values, table::AMQP_URL)?;
-    if let Err(error) = stylobate_events::rabbitmq::AmqpUrl::parse(&url) {
+    if let Err(error) = stylobate_events::AmqpUrl::parse(&url) {
         let name = values.name(table::AMQP_URL);
         values.problem(name, error.to_string());
     }
