@@ -207,7 +207,9 @@ fn default_graph(package: &str) -> Vec<String> {
 #[test]
 fn features_are_called_the_same_everywhere() {
     let parts = [
+        "client",
         "postgres",
+        "rabbitmq",
         "sqlite",
         "sql",
         "redis",
@@ -222,6 +224,7 @@ fn features_are_called_the_same_everywhere() {
         "zxcvbn",
         "remote-jwks",
         "breach-range",
+        "webhooks",
         "casbin",
     ];
     let others = ["default", "full", "conformance"];

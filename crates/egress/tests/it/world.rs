@@ -39,7 +39,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(then: Then) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::start_at(Ipv4Addr::LOCALHOST, 0, then).await
+    }
+
+    pub(crate) async fn start_at(address: Ipv4Addr, port: u16, then: Then) -> Self {
+        let listener = TcpListener::bind((address, port)).await.unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
             connections: Arc::default(),

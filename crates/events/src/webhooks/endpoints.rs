@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use stylobate_core::{AuditEvent, Page, RequestContext, WebhookEndpointId};
 use stylobate_db::Tx;
 use stylobate_egress::Target;
@@ -112,51 +112,18 @@ impl Webhooks {
             types: change.types.map(|types| filter::checked(types, &self.catalogue)).transpose()?,
             ..change
         };
-        self.edit(context, id, "webhook.update", move |endpoint| {
-            let change = change.clone();
-            if let Some(url) = change.url.filter(|url| *url != endpoint.url) {
-                endpoint.url = url;
-                endpoint.failing_since = None;
-            }
-            endpoint.description = change.description.unwrap_or(std::mem::take(&mut endpoint.description));
-            endpoint.types = change.types.unwrap_or(std::mem::take(&mut endpoint.types));
-            endpoint.signature = change.signature.unwrap_or(endpoint.signature);
-            match change.is_enabled {
-                Some(true) if !endpoint.is_enabled => {
-                    (endpoint.is_enabled, endpoint.disabled_reason) = (true, None);
-                    endpoint.failing_since = None;
-                }
-                Some(false) if endpoint.is_enabled => {
-                    (endpoint.is_enabled, endpoint.disabled_reason) = (false, Some(DisabledReason::ByHand));
-                }
-                _ => {}
-            }
-        })
-        .await
-    }
-
-    async fn edit(
-        &self,
-        context: &RequestContext,
-        id: WebhookEndpointId,
-        action: &'static str,
-        change: impl Fn(&mut WebhookEndpoint) + Send + Sync,
-    ) -> Result<WebhookEndpoint, WebhooksError> {
         let scope = scope(&context.principal, "edit a webhook");
-        let now = self.now();
-        let context = context.clone();
-        let edit = async move |tx: &mut Tx| {
+        let (now, context) = (self.now(), context.clone());
+        let update = async move |tx: &mut Tx| {
             let before = endpoints::find(tx, scope, id, true).await?.ok_or(NO_ENDPOINT)?.endpoint;
-            let mut after = before.clone();
-            change(&mut after);
-            after.updated_at = now;
+            let after = changed(before.clone(), change.clone(), now);
             endpoints::update(tx, &after).await?;
-            let event = noted(&context, action, &after);
+            let event = noted(&context, "webhook.update", &after);
             let event = event.change(Some(Summary::of(&before)), Some(Summary::of(&after)));
             tx.audit(event.with("url_changed", before.url != after.url));
             Ok(after)
         };
-        self.db.transact(scope, edit).await
+        self.db.transact(scope, update).await
     }
 
     /// Removes an endpoint and its secrets. What was owed to it is not sent, and its deliveries are removed by
@@ -219,6 +186,26 @@ impl Webhooks {
         let target = Target::parse(url, self.client.policy());
         Ok(target.map_err(|error| invalid("url", error.to_string()))?.as_str().to_owned())
     }
+}
+
+/// The endpoint after `change`, whose values are checked.
+fn changed(mut endpoint: WebhookEndpoint, change: EndpointChange, now: DateTime<Utc>) -> WebhookEndpoint {
+    let is_elsewhere = change.url.as_ref().is_some_and(|url| *url != endpoint.url);
+    let is_enabled = change.is_enabled.unwrap_or(endpoint.is_enabled);
+    if is_elsewhere || (is_enabled && !endpoint.is_enabled) {
+        endpoint.failing_since = None;
+    }
+    endpoint.disabled_reason = match (is_enabled, endpoint.disabled_reason) {
+        (true, _) => None,
+        (false, reason) => reason.or(Some(DisabledReason::ByHand)),
+    };
+    endpoint.is_enabled = is_enabled;
+    endpoint.url = change.url.unwrap_or(endpoint.url);
+    endpoint.description = change.description.unwrap_or(endpoint.description);
+    endpoint.types = change.types.unwrap_or(endpoint.types);
+    endpoint.signature = change.signature.unwrap_or(endpoint.signature);
+    endpoint.updated_at = now;
+    endpoint
 }
 
 fn checked_description(text: String) -> Result<String, WebhooksError> {

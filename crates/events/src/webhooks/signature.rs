@@ -109,6 +109,22 @@ impl Rejected {
 ///
 /// Signatures are compared in constant time.
 ///
+/// ```
+/// use stylobate_core::{Clock as _, SystemClock};
+/// use stylobate_events::{Rejected, TOLERANCE, WebhookHeaders, WebhookSecret, verify};
+///
+/// // Of a request: its headers, and its body before anything has parsed it.
+/// fn receive(header: impl Fn(&'static str) -> Option<&'static str>, body: &[u8]) -> Result<(), Rejected> {
+///     let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("the one that was shown");
+///     let headers = WebhookHeaders::find(header)?;
+///     let id = verify(&headers, body, &[secret], SystemClock.now(), TOLERANCE)?;
+///     // … unless there was a message `id` before.
+///     println!("{id}");
+///     Ok(())
+/// }
+/// assert_eq!(receive(|_| None, b"{}"), Err(Rejected::HeaderMissing { name: "webhook-id" }));
+/// ```
+///
 /// # Errors
 /// [`Rejected`].
 pub fn verify(

@@ -45,10 +45,12 @@ async fn an_event_is_owed_to_the_endpoints_that_name_it(db: TestDb) {
     world.hand_over(&world.event("invoice.paid")).await;
     let kinds = async |id| {
         let all = world.deliveries(id).await;
-        all.into_iter().rev().map(|one| one.kind).collect::<Vec<_>>()
+        // Of one time: in any order.
+        let kinds: std::collections::BTreeSet<_> = all.into_iter().map(|one| one.kind).collect();
+        Vec::from_iter(kinds)
     };
     assert_eq!(kinds(users.id).await, ["user.created"]);
-    assert_eq!(kinds(all.id).await, ["user.created", "invoice.paid"]);
+    assert_eq!(kinds(all.id).await, ["invoice.paid", "user.created"]);
     assert!(kinds(roles.id).await.is_empty() && kinds(disabled.id).await.is_empty());
     let none = world.webhooks.deliveries(&theirs, &DeliveryQuery::of(foreign.id)).await.unwrap();
     assert!(none.items.is_empty());

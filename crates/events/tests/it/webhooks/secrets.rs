@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use stylobate_core::{Sealer as _, WebhookEndpointId};
 use stylobate_db::Tx;
 use stylobate_events::{
-    DeliveryState, Envelope, MIGRATIONS, NewEndpoint, Next, Rejected, SignatureStyle, WebhookSecret,
+    DeliveryState, ENVELOPE_MAX, Envelope, MIGRATIONS, NewEndpoint, Next, Rejected, SignatureStyle, WebhookSecret,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -55,6 +55,20 @@ async fn a_message_is_signed_as_receivers_compute_it(db: TestDb) {
     assert_eq!(changed.verify(&[secret]).unwrap_err(), Rejected::Unsigned);
 }
 both_engines!(a_message_is_signed_as_receivers_compute_it, &[&MIGRATIONS]);
+
+async fn the_longest_event_arrives(db: TestDb) {
+    let world = World::new(db).await;
+    let (endpoint, secret) = world.endpoint().await;
+    let data = serde_json::json!({ "text": "ä".repeat(ENVELOPE_MAX / 2 - 500) });
+    let event = Envelope { data, ..world.event("user.created") };
+    assert!(event.to_json().len() > ENVELOPE_MAX - 1_000);
+    world.hand_over(&event).await;
+    let id = world.deliveries(endpoint.id).await[0].id;
+    assert_eq!(world.deliver(id).await, Next::Done);
+    assert_eq!(world.last().body, event.to_json());
+    assert!(world.last().verify(&[secret]).is_ok());
+}
+both_engines!(the_longest_event_arrives, &[&MIGRATIONS]);
 
 async fn receivers_of_older_systems_get_the_headers_they_know(db: TestDb) {
     let world = World::new(db).await;
