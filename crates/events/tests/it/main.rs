@@ -8,4 +8,12 @@
     reason = "tests"
 )]
 
+mod emission;
+mod holds;
+mod leases;
+mod lists;
+mod model;
 mod rabbitmq;
+mod relaying;
+mod upkeep;
+mod world;
