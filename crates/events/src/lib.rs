@@ -13,6 +13,8 @@ mod health;
 mod measures;
 #[cfg(feature = "sql")]
 mod outbox;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 #[cfg(feature = "sql")]
 mod record;
 #[cfg(feature = "sql")]
@@ -27,11 +29,13 @@ mod sink;
 mod store;
 #[cfg(feature = "sql")]
 mod subscriber;
+mod webhooks;
 
 pub use catalogue::{Catalogue, EventType, Exchange};
 pub use envelope::{ENVELOPE_MAX, Envelope, SUBJECT_MAX};
 pub use error::EventsError;
 pub use stylobate_core::{EventId, TraceParent};
+pub use webhooks::{MessageId, Rejected, SecretInvalid, TOLERANCE, WebhookHeaders, WebhookSecret, verify};
 
 #[cfg(feature = "sql")]
 pub use {
@@ -43,4 +47,17 @@ pub use {
     service::Events,
     sink::{Delivery, Outage, Outcome, Report, Sink, Types},
     subscriber::{Refused, Subscriber},
+};
+
+#[cfg(feature = "rabbitmq")]
+pub use rabbitmq::{
+    AmqpUrl, AmqpUrlInvalid, Broker, Consumer, ConsumerOptions, Publisher, PublisherOptions, QueueKind,
+    Unroutable, prune_inbox,
+};
+
+#[cfg(feature = "webhooks")]
+pub use webhooks::{
+    ATTEMPTS_MAX, DeliveryQuery, DeliveryState, DisabledReason, Dispatch, ENDPOINTS_MAX, EndpointChange,
+    EndpointQuery, NewEndpoint, Next, SignatureStyle, WebhookDelivery, WebhookEndpoint, Webhooks,
+    WebhooksError,
 };

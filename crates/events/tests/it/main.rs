@@ -15,6 +15,8 @@ mod lists;
 #[cfg(feature = "metrics")]
 mod measures;
 mod model;
+mod rabbitmq;
 mod relaying;
 mod upkeep;
+mod webhooks;
 mod world;
