@@ -2,8 +2,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate::events::{
-    DeliveryState, DisabledReason, EndpointChange, NewEndpoint, SignatureStyle, WebhookDelivery, WebhookEndpoint,
-    WebhookSecret,
+    DeliveryState, DisabledReason, EndpointChange, NewEndpoint, SignatureStyle, WebhookDelivery,
+    WebhookEndpoint, WebhookSecret,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
