@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -155,22 +156,23 @@ fn start_time(stat: &str) -> Option<u64> {
     }
 }
 
-/// Running processes of the program `name` that have an argument under `folder`.
+/// Running processes of the program `name` that have an argument or their working directory under `folder`.
 pub fn find(name: &str, folder: &str) -> Vec<Identity> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        runs_under(&String::from_utf8_lossy(&cmdline), name, folder)
+        let directory = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        runs_under(&String::from_utf8_lossy(&cmdline), &directory, name, folder)
     })
     .filter_map(Identity::of)
     .collect()
 }
 
-fn runs_under(cmdline: &str, name: &str, folder: &str) -> bool {
+fn runs_under(cmdline: &str, directory: &Path, name: &str, folder: &str) -> bool {
     let mut words = cmdline.split('\0');
     let program = words.next().and_then(|path| path.rsplit('/').next());
-    program == Some(name) && words.any(|word| word.starts_with(folder))
+    program == Some(name) && (directory.starts_with(folder) || words.any(|word| word.starts_with(folder)))
 }
 
 /// Polls until it holds, at most so long; says whether it held.
@@ -212,9 +214,14 @@ mod tests {
     #[test]
     fn a_process_is_found_by_program_and_folder_only() {
         let cmdline = "/usr/lib/postgres\0-D\0/tmp/x/postgres/data\0";
-        assert!(runs_under(cmdline, "postgres", "/tmp/x/postgres"));
-        assert!(!runs_under(cmdline, "postgres", "/tmp/y/postgres"));
-        assert!(!runs_under("tail\0-f\0/tmp/x/postgres/log\0", "postgres", "/tmp/x/postgres"));
+        let root = Path::new("/");
+        assert!(runs_under(cmdline, root, "postgres", "/tmp/x/postgres"));
+        assert!(!runs_under(cmdline, root, "postgres", "/tmp/y/postgres"));
+        assert!(!runs_under("tail\0-f\0/tmp/x/postgres/log\0", root, "postgres", "/tmp/x/postgres"));
+        let room = Path::new("/tmp/x/rabbitmq");
+        assert!(runs_under("epmd\0-port\x0015002\0", room, "epmd", "/tmp/x/rabbitmq"));
+        assert!(!runs_under("epmd\0-port\x0015002\0", room, "epmd", "/tmp/y/rabbitmq"));
+        assert!(!runs_under("bash\0", room, "epmd", "/tmp/x/rabbitmq"));
     }
 
     #[test]

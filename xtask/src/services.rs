@@ -6,6 +6,7 @@
 
 mod port;
 mod postgres;
+mod rabbitmq;
 mod redis;
 
 use crate::process::{self, Identity};
@@ -25,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Every service there is, in the order in which they start. A new one is a file beside the others and a line here.
-const SERVICES: [&dyn Service; 2] = [&postgres::Postgres, &redis::Redis];
+const SERVICES: [&dyn Service; 3] = [&postgres::Postgres, &redis::Redis, &rabbitmq::RabbitMq];
 
 /// How long a server may take until it answers, and until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,11 +61,13 @@ trait Service: Sync {
 struct Launch {
     /// Program and arguments; the program does not fork away.
     command: Vec<String>,
-    /// The name under which the process is seen once it runs.
-    program: &'static str,
+    /// The names under which its processes are seen once they run.
+    programs: &'static [&'static str],
     /// The signal that ends it in good order.
     end: Signal,
     port: u16,
+    /// Of the API by which it is managed, when it has one.
+    api_port: Option<u16>,
     password: String,
 }
 
@@ -273,8 +276,12 @@ fn start_once(service: &dyn Service, room: &Path, durability: Durability) -> Res
     let process = Identity::of(i32::try_from(child.id())?).ok_or("it ended at once")?;
     // A killed server nobody waits for keeps its process id, and PostgreSQL then refuses to start again on its data.
     thread::spawn(move || child.wait());
-    let mut record =
-        Record { process, program: launch.program.to_owned(), end: launch.end, exports: Vec::new() };
+    let mut record = Record {
+        process,
+        programs: launch.programs.iter().map(ToString::to_string).collect(),
+        end: launch.end,
+        exports: Vec::new(),
+    };
     record.write(room)?;
     process::wait_until(PATIENCE, || !process.is_alive() || service.is_ready(&launch));
     if !process.is_alive() || !service.is_ready(&launch) {
@@ -294,13 +301,16 @@ fn running(service: &dyn Service, folder: &Path) -> Option<Exports> {
     (record.is_alive() && !record.exports.is_empty()).then_some(record.exports)
 }
 
-/// Stops it and deletes its room. Also stops a server that a test killed and started again in the same room.
+/// Stops it and deletes its room. Also stops a server that a test killed and started again in the same room, and what a killed
+/// one left behind.
 fn stop(service: &dyn Service, folder: &Path) {
     let room = folder.join(service.name());
     if let Some(record) = Record::read(&room) {
         record.process.stop(record.end, PATIENCE);
-        for restarted in process::find(&record.program, &room.to_string_lossy()) {
-            restarted.stop(record.end, PATIENCE);
+        for program in &record.programs {
+            for left in process::find(program, &room.to_string_lossy()) {
+                left.stop(record.end, PATIENCE);
+            }
         }
     }
     // Helpers of a killed server may still write while they end.
@@ -310,7 +320,7 @@ fn stop(service: &dyn Service, folder: &Path) {
 /// The process in a room, as it is remembered between commands.
 struct Record {
     process: Identity,
-    program: String,
+    programs: Vec<String>,
     end: Signal,
     /// Empty until the service is complete.
     exports: Exports,
@@ -325,7 +335,11 @@ impl Record {
                 pid: i32::try_from(record["pid"].as_i64()?).ok()?,
                 started: record["started"].as_u64()?,
             },
-            program: record["program"].as_str()?.to_owned(),
+            programs: record["programs"]
+                .as_array()?
+                .iter()
+                .map(|name| name.as_str().map(str::to_owned))
+                .collect::<Option<_>>()?,
             end: Signal::from_named_raw(i32::try_from(record["end"].as_i64()?).ok()?)?,
             exports: exports
                 .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
@@ -338,7 +352,7 @@ impl Record {
         let record = json!({
             "pid": self.process.pid,
             "started": self.process.started,
-            "program": self.program,
+            "programs": self.programs,
             "end": self.end.as_raw(),
             "exports": self.exports.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         });
@@ -467,7 +481,7 @@ mod tests {
     #[test]
     fn an_unknown_service_is_refused_with_the_known_ones() {
         let error = named(&["mysql".to_owned()]).err().unwrap().to_string();
-        assert_eq!(error, "no service is named mysql; there are postgres, redis");
+        assert_eq!(error, "no service is named mysql; there are postgres, redis, rabbitmq");
     }
 
     #[test]
@@ -476,7 +490,7 @@ mod tests {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             named(&names).unwrap().iter().map(|service| service.name()).collect::<Vec<_>>()
         };
-        assert_eq!(names(&[]), ["postgres", "redis"]);
+        assert_eq!(names(&[]), ["postgres", "redis", "rabbitmq"]);
         assert_eq!(names(&["redis", "postgres"]), ["postgres", "redis"]);
         assert_eq!(names(&["redis"]), ["redis"]);
     }
@@ -498,7 +512,7 @@ mod tests {
         make_folder(&room).unwrap();
         let record = Record {
             process: Identity { pid: 7, started: 11 },
-            program: "postgres".into(),
+            programs: vec!["postgres".into()],
             end: Signal::INT,
             exports: vec![("A".into(), "b".into())],
         };
@@ -506,7 +520,10 @@ mod tests {
         let read = Record::read(&room).unwrap();
         let mode = fs::metadata(room.join("record.json")).unwrap().permissions().mode() & 0o777;
         fs::remove_dir_all(&room).unwrap();
-        assert_eq!((read.process, read.end, read.exports), (record.process, record.end, record.exports));
+        assert_eq!(
+            (read.process, read.programs, read.end, read.exports),
+            (record.process, record.programs, record.end, record.exports)
+        );
         assert_eq!(mode, 0o600);
     }
 }

@@ -63,7 +63,7 @@ impl Service for Postgres {
         }
         let command = as_user(user.as_ref(), command);
         write_start_script(&start_script(room), &command)?;
-        Ok(Launch { command, program: "postgres", end: Signal::INT, port, password })
+        Ok(Launch { command, programs: &["postgres"], end: Signal::INT, port, api_port: None, password })
     }
 
     fn is_ready(&self, launch: &Launch) -> bool {

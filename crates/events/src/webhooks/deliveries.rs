@@ -68,7 +68,7 @@ impl Webhooks {
                 return Err(WebhooksError::Disabled);
             }
             deliveries::reopen(tx, id, now).await?;
-            this.hand_on(tx, &[id]).await?;
+            this.hand_on(tx, &[id], before.tenant_id).await?;
             let event = noted(&context, "webhook.redeliver", &endpoint);
             let event = event.with("delivery", id.to_string());
             tx.audit(event.with("state_before", before.state.as_str()));
@@ -118,7 +118,7 @@ impl Webhooks {
                 now,
             };
             deliveries::insert(tx, &[new]).await?;
-            this.hand_on(tx, &[delivery_id]).await?;
+            this.hand_on(tx, &[delivery_id], endpoint.tenant_id).await?;
             tx.audit(noted(&context, "webhook.test", &endpoint).with("delivery", delivery_id.to_string()));
             deliveries::find(tx, scope, delivery_id).await?.ok_or(NO_DELIVERY)
         };

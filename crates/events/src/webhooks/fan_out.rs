@@ -1,4 +1,4 @@
-use stylobate_core::{BoxFuture, WebhookDeliveryId};
+use stylobate_core::{BoxFuture, TenantId, WebhookDeliveryId};
 use stylobate_db::Tx;
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{Envelope, Refused, Subscriber, Types};
 /// Takes deliveries as they are made, and sees to it that [`Webhooks::deliver`] is called for each until it is done: a queue of
 /// jobs. Without one, [`Webhooks::run`] does it.
 pub trait Dispatch: Send + Sync {
-    /// Takes `delivery` inside the transaction that makes it, or that asks for it again.
+    /// Takes `delivery`, which is `tenant`'s, inside the transaction that makes it, or that asks for it again.
     ///
     /// # Errors
     /// The database's own; or [`stylobate_db::Error::Participant`] with what went wrong. Nothing is made then.
@@ -21,6 +21,7 @@ pub trait Dispatch: Send + Sync {
         &'a self,
         tx: &'a mut Tx,
         delivery: WebhookDeliveryId,
+        tenant: TenantId,
     ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
 }
 
@@ -29,10 +30,11 @@ impl Webhooks {
         &self,
         tx: &mut Tx,
         made: &[WebhookDeliveryId],
+        tenant: TenantId,
     ) -> Result<(), stylobate_db::Error> {
         if let Some(dispatch) = &self.dispatch {
             for id in made {
-                dispatch.dispatch(tx, *id).await?;
+                dispatch.dispatch(tx, *id, tenant).await?;
             }
         }
         Ok(())
@@ -74,7 +76,7 @@ impl Subscriber for Webhooks {
                 return Ok(());
             }
             let made = deliveries::insert(tx, &new).await?;
-            self.hand_on(tx, &made).await?;
+            self.hand_on(tx, &made, tenant).await?;
             Ok(())
         })
     }

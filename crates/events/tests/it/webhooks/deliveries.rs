@@ -343,6 +343,7 @@ impl Dispatch for Queue {
         &'a self,
         _: &'a mut Tx,
         delivery: WebhookDeliveryId,
+        _: TenantId,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             if self.is_full.load(std::sync::atomic::Ordering::SeqCst) {

@@ -1,0 +1,10 @@
+-- What each consumer of a broker has heard, so that an event that comes again does nothing again. A row is written in the
+-- transaction of what the event caused, and pruned when no copy of the event can be under way any more.
+CREATE TABLE event_inbox (
+    consumer    text        COLLATE "C" NOT NULL,
+    event_id    uuid        NOT NULL,
+    received_at timestamptz NOT NULL,
+    CONSTRAINT event_inbox_pkey PRIMARY KEY (consumer, event_id)
+);
+
+CREATE INDEX event_inbox_received_at_idx ON event_inbox (received_at);
