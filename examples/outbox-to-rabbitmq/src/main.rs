@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let publisher = Arc::new(Publisher::new(broker.clone(), &catalogue, PublisherOptions::default())?);
     let sink: Arc<dyn Sink> = publisher.clone();
     // Short, so that nobody who kills the program has to wait long.
-    let options = RelayOptions { lease: Duration::from_secs(2), ..RelayOptions::default() };
+    let options = RelayOptions { lease: Duration::from_secs(1), ..RelayOptions::default() };
     let relay = Relay::new(events.clone(), sink, options);
     relay.register().await?;
 
@@ -72,7 +72,7 @@ async fn trade(db: &Db) -> Result<(), stylobate_db::Error> {
     for article in ARTICLES {
         let number = shop::place(db, article).await?;
         println!("order {number} was placed: {article}");
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     loop {
         let shop::Counts { orders, impossible, parcels } = shop::counts(db).await?;
