@@ -43,9 +43,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let relay = Relay::new(events.clone(), sink, options);
     relay.register().await?;
 
-    // The consumer would be another service.
+    // The consumer would be another service. What fails waits for as short a time.
     let warehouse = Arc::new(Warehouse::default());
-    let options = ConsumerOptions::default();
+    let options = ConsumerOptions { delays: vec![Duration::from_secs(1)], ..ConsumerOptions::default() };
     let consumer = Consumer::new(broker, db.clone(), clock, catalogue, warehouse, options)?;
 
     println!("the shop is open; Ctrl-C closes it");
