@@ -138,7 +138,7 @@ async fn what_fails_is_on_record_and_sent_again(engine: Engine) {
     let path = format!("/webhooks/{id}");
     let tried = eventually("a failed attempt", async || {
         let found = admin.all(&format!("{path}/deliveries")).await;
-        found.into_iter().find(|one| one["attempts"].as_u64() >= Some(1))
+        found.into_iter().find(|one| one["error"].is_string())
     })
     .await;
     assert_eq!((&tried["status"], &tried["response_code"]), (&json!("pending"), &json!(302)), "{tried}");
@@ -152,7 +152,8 @@ async fn what_fails_is_on_record_and_sent_again(engine: Engine) {
     deliveries(&admin, &id, "delivered", 1).await;
     let received = receiver.received();
     let (first, last) = (received.first().unwrap(), received.last().unwrap());
-    assert_eq!(verified(first, &secret), verified(last, &secret), "the same message id");
+    let ids = [first, last].map(|one| verified(one, &secret).expect("a signature"));
+    assert_eq!(ids[0], ids[1], "the same message id");
     let shown = admin.get(&delivery).await.expect(200);
     assert_eq!(shown["payload"], last.json());
     // One that says that it is gone is not asked again.

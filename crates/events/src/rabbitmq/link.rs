@@ -53,6 +53,16 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// The same without the words of others, which name users, exchanges and hosts: probes answer anybody.
+    fn summary(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "the broker does not answer in time",
+            Self::Blocked => "the broker takes nothing from publishers, for lack of memory or disk",
+            Self::Refused(_) => "the broker refuses; the log has its words",
+            Self::Lost(_) => "the broker cannot be reached",
+        }
+    }
+
     /// What a health check answers.
     pub(super) fn health(trouble: Option<&Self>) -> Health {
         match trouble {
@@ -60,7 +70,7 @@ impl Trouble {
             Some(Self::Blocked) => {
                 Health { status: HealthStatus::Degraded, detail: Some(Self::Blocked.to_string()) }
             }
-            Some(trouble) => Health::down(trouble.to_string()),
+            Some(trouble) => Health::down(trouble.summary()),
         }
     }
 }
