@@ -177,7 +177,7 @@ async fn what_was_given_up_is_seen_and_owed_again(engine: Engine) {
     app.place
         .sql(
             "INSERT INTO event_dead_letters (subscriber, ordinal, tenant_id, id, attempts, error, parked_at)
-             SELECT 'webhooks', ordinal, tenant_id, id, 12, 'it panicked', written_at FROM events WHERE type = 'role.created'",
+             SELECT 'webhooks', ordinal, lane, id, 12, 'it panicked', written_at FROM events WHERE type = 'role.created'",
         )
         .await;
     let letters = admin.all("/v1/events/dead-letters").await;

@@ -41,9 +41,8 @@ pub(crate) fn lane(tenant: Option<TenantId>) -> Uuid {
     tenant.map_or(Uuid::nil(), |tenant| tenant.as_uuid())
 }
 
-const SELECT: &str = "SELECT e.ordinal, e.id, e.lane, a.aggregate, e.sequence, e.type, e.version, e.occurred_at, \
-                      e.written_at, e.actor_kind, e.actor_id, e.trace, e.data \
-                      FROM events AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id";
+const COLUMNS: &str = "SELECT e.ordinal, e.id, e.lane, a.aggregate, e.sequence, e.type, e.version, e.occurred_at, \
+                       e.written_at, e.actor_kind, e.actor_id, e.trace, e.data FROM ";
 
 /// Adds the statement that finds the last event that is looked through, if there are more.
 pub(crate) fn push_edge(sql: &mut SqlBuilder, part: &Part) {
@@ -59,8 +58,20 @@ pub(crate) async fn edge(conn: &mut Conn, part: &Part) -> Result<Option<Uuid>, E
 }
 
 pub(crate) fn push_list(sql: &mut SqlBuilder, part: &Part) {
-    sql.push(SELECT);
-    part.push_range(sql);
+    sql.push(COLUMNS);
+    if part.has_filter() {
+        // Whatever the engine believes about the filter: it looks through the part and not through the table.
+        sql.push(
+            "(SELECT e.lane, e.id, e.ordinal, e.aggregate_id, e.sequence, e.type, e.version, e.occurred_at, e.written_at, \
+             e.actor_kind, e.actor_id, e.trace, e.data FROM events AS e",
+        );
+        part.push_range(sql);
+        sql.push(" ORDER BY e.lane DESC, e.id DESC LIMIT ").value(LOOKED_THROUGH);
+        sql.push(") AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE 1 = 1");
+    } else {
+        sql.push("events AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id");
+        part.push_range(sql);
+    }
     if let Some(kind) = &part.kind {
         sql.push(" AND e.type = ").value(kind.clone());
     }
@@ -83,7 +94,10 @@ pub(crate) async fn find(
     tenant: Option<TenantId>,
     id: EventId,
 ) -> Result<Option<EventRow>, Error> {
-    let mut sql = conn.builder(SELECT);
-    sql.push(" WHERE e.lane = ").value(lane(tenant)).push(" AND e.id = ").value(id.as_uuid());
+    let mut sql = conn.builder(COLUMNS);
+    sql.push("events AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE e.lane = ")
+        .value(lane(tenant))
+        .push(" AND e.id = ")
+        .value(id.as_uuid());
     conn.q_build(sql).opt().await
 }

@@ -64,10 +64,10 @@ pub(super) struct EventFilter {
     /// About this subject.
     #[serde(default)]
     pub(super) subject: Option<String>,
-    /// That happened at this time or later.
+    /// That were written at this time or later, to the millisecond.
     #[serde(default)]
     pub(super) from: Option<DateTime<Utc>>,
-    /// That happened before this time.
+    /// That were written before this time, to the millisecond.
     #[serde(default)]
     pub(super) to: Option<DateTime<Utc>>,
 }
