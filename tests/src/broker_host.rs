@@ -192,8 +192,9 @@ async fn declare(
 }
 
 fn address(name: &str) -> Url {
-    let text = env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`, or `cargo xtask services up`"));
+    let text = env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `cargo xtask test`, or `cargo xtask services up`")
+    });
     text.parse().unwrap_or_else(|_| panic!("{name} is no address"))
 }
 

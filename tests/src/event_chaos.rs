@@ -217,6 +217,8 @@ async fn owed(events: &Events) -> Vec<String> {
     counts
         .iter()
         .filter(is_left)
-        .map(|one| format!("{} is owed {}, of {} held up, and {} given up", one.name, one.owed, one.held, one.dead))
+        .map(|one| {
+            format!("{} is owed {}, of {} held up, and {} given up", one.name, one.owed, one.held, one.dead)
+        })
         .collect()
 }

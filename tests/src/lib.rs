@@ -10,7 +10,8 @@
 //! their own, and let schedulers disagree about the time. A [`BrokerHost`] is a place of one's own on RabbitMQ.
 //!
 //! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
-//! `STYLOBATE_TEST_POSTGRES_URL`, RabbitMQ through `STYLOBATE_TEST_AMQP_URL` and `STYLOBATE_TEST_AMQP_API_URL`. All are set by `cargo xtask test`. A test without them fails; it never skips.
+//! `STYLOBATE_TEST_POSTGRES_URL`, RabbitMQ through `STYLOBATE_TEST_AMQP_URL` and `STYLOBATE_TEST_AMQP_API_URL`. All are set by
+//! `cargo xtask test`. A test without them fails; it never skips.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

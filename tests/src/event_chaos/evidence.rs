@@ -53,14 +53,20 @@ const PROBLEMS_MAX: usize = 20;
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, acknowledged, dropped, lost, untrue, reordered, copies, differing, misheard, .. } =
-            self;
+        let Self {
+            events, acknowledged, dropped, lost, untrue, reordered, copies, differing, misheard, ..
+        } = self;
         write!(
             f,
             "{events} events ({acknowledged} acknowledged, {dropped} more rolled back): {lost} lost, {untrue} told and never \
              committed, {reordered} out of order, {copies} copies ({} of them the broker's own) of which {differing} differed, {misheard} misheard in process; \
              {} crashes after a commit ({} told of later), {} before; killed at {:?}, frozen at {:?}",
-            self.redelivered, self.crashes, self.told_after_crash, self.crashes_before, self.killed_at, self.frozen_at
+            self.redelivered,
+            self.crashes,
+            self.told_after_crash,
+            self.crashes_before,
+            self.killed_at,
+            self.frozen_at
         )?;
         for problem in self.problems.iter().take(PROBLEMS_MAX) {
             write!(f, "\n  {problem}")?;
@@ -143,7 +149,10 @@ impl Findings {
             }
             if !order.is_next(note, event.sequence) {
                 self.reordered += 1;
-                self.problem(format!("note {} of {} came out of order: {}", note.n, note.subject, event.sequence));
+                self.problem(format!(
+                    "note {} of {} came out of order: {}",
+                    note.n, note.subject, event.sequence
+                ));
             }
         }
         for note in held.facts.values().filter(|note| !first_at.contains_key(&note.n)) {
@@ -200,7 +209,9 @@ impl Findings {
                 Some("crash") => self.check_crash(held, words, first_at),
                 Some("killed") => *self.killed_at.entry(words.collect()).or_default() += 1,
                 Some("froze") => *self.frozen_at.entry(words.collect()).or_default() += 1,
-                Some("thread") if line.contains(" panicked at ") => self.problem(format!("a process panicked: {line}")),
+                Some("thread") if line.contains(" panicked at ") => {
+                    self.problem(format!("a process panicked: {line}"))
+                }
                 _ => {}
             }
         }

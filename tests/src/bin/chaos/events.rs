@@ -20,14 +20,8 @@ pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
     let rounds = rounds(ROUNDS).max(1);
     // A classic queue keeps its messages in another way than a quorum queue does.
     for (engine, queue) in [(Engine::Sqlite, "classic"), (Engine::Postgres, "quorum")] {
-        let chaos = EventChaos {
-            engine,
-            rounds,
-            events_per_round: EVENTS_PER_ROUND,
-            kills: rounds / 2,
-            queue,
-            seed,
-        };
+        let chaos =
+            EventChaos { engine, rounds, events_per_round: EVENTS_PER_ROUND, kills: rounds / 2, queue, seed };
         let every = (ROUNDS / RESTARTS).min(rounds);
         let report = chaos.run(async |round, _| restarted(&broker, round, every).await).await;
         let name = format!("events under kills on {engine:?}, {queue} queue (A27, C37)");

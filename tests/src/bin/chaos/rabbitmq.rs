@@ -52,6 +52,16 @@ impl KillableRabbitMq {
         let pid = self.pid().expect("RabbitMQ to run");
         kill_process(pid, signal).expect("RabbitMQ to be told");
         until("RabbitMQ to end", async || test_kill_process(pid).is_err()).await;
+        // Its port mapper ends after it, and must not meet that of the next one.
+        until("the port mapper to end", async || self.is_deserted()).await;
+    }
+
+    /// Whether no process has its working directory in the room of the broker.
+    fn is_deserted(&self) -> bool {
+        let room = self.pid_file.parent().expect("a room");
+        let mut processes = fs::read_dir("/proc").expect("a list of processes").flatten();
+        !processes
+            .any(|process| fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(room)))
     }
 
     /// Starts it again on the same data and waits until it answers.
@@ -59,8 +69,6 @@ impl KillableRabbitMq {
     /// # Panics
     /// When it does not.
     pub(crate) async fn start(&self) {
-        // The port mapper of the last node goes a moment after it.
-        tokio::time::sleep(Duration::from_millis(500)).await;
         let mut command = Command::new(&self.start);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the start script to run");
