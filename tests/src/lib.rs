@@ -33,6 +33,7 @@ mod patience;
 mod place;
 mod program;
 mod proxy;
+mod receiver;
 mod refresh_race;
 pub mod schedule_chaos;
 mod server;
@@ -50,6 +51,7 @@ pub use patience::{PATIENCE, eventually};
 pub use place::Place;
 pub use program::{Program, Run};
 pub use proxy::Proxy;
+pub use receiver::{Received, Receiver};
 pub use refresh_race::{RaceOutcome, refresh_race};
 pub use server::Server;
 

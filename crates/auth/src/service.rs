@@ -15,6 +15,7 @@ mod session;
 mod session_admin;
 mod setup;
 mod step_up;
+mod told;
 
 use std::{fmt, sync::Arc, time::Duration};
 

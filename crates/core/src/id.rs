@@ -121,6 +121,10 @@ ids! {
     TenantId,
     /// Names one access token (its `jti`). It is no secret: knowing it does not make a token.
     TokenId,
+    /// Names one event that is owed to one endpoint of webhooks.
+    WebhookDeliveryId,
+    /// Names an endpoint of webhooks.
+    WebhookEndpointId,
 }
 
 #[cfg(test)]

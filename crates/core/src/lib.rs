@@ -40,7 +40,7 @@ pub use health::{Health, HealthCheck, HealthStatus};
 pub use id::{
     AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, JobId, KeyId, OverrideId, PermissionId,
     PersonId, RequestId, RoleAssignmentId, RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId,
-    TenantId, TokenId,
+    TenantId, TokenId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use message::{Message, MessageError, MessageSender};
 pub use page::{Cursor, CursorInvalid, Direction, Page, PageLimit};

@@ -1,5 +1,8 @@
 stylobate_db::migration_set! {
-    /// Events, what is owed of them to whom, what waits and what was given up.
+    /// Events, what is owed of them to whom, what waits and what was given up; endpoints of webhooks and deliveries to them; what
+    /// consumers of a broker have handled.
     pub MIGRATIONS = "events";
+    "20261122000001_outbox",
+    "20261122000002_webhooks",
     "20261122000003_inbox",
 }

@@ -25,6 +25,7 @@ mod refresh;
 mod replace;
 mod roles;
 mod seed;
+mod told;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use std::{
 use stylobate_auth::Auth;
 use stylobate_core::{AuditSink, Clock};
 use stylobate_db::Db;
+use stylobate_events::Events;
 use stylobate_jobs::{Jobs, Registry, Retention, Worker, WorkerOptions};
 use stylobate_rbac::Rbac;
 use stylobate_tenancy::Tenancy;
@@ -39,6 +40,8 @@ pub struct Handles<'a> {
     pub audit_sink: &'a Arc<dyn AuditSink>,
     /// The queue itself.
     pub jobs: &'a Jobs,
+    /// What happens, and who hears it.
+    pub events: &'a Events,
 }
 
 type Fill = Box<dyn FnOnce(Registry, &Handles<'_>) -> Registry + Send>;

@@ -25,6 +25,13 @@ pub enum StartError {
     /// The catalogue of permissions contradicts itself.
     #[error("the permissions contradict each other")]
     Catalogue(#[from] stylobate_rbac::CatalogueInvalid),
+    /// Events could not be set up.
+    #[error("events cannot be set up")]
+    Events(#[from] stylobate_events::EventsError),
+    /// The client for webhooks could not be set up.
+    #[cfg(feature = "webhooks")]
+    #[error("webhooks cannot be set up")]
+    Webhooks(#[from] stylobate_egress::Error),
     /// Logs or metrics could not be set up.
     #[error("logs or metrics cannot be set up")]
     Observability(#[from] stylobate_observability::Error),
@@ -57,6 +64,9 @@ impl StartError {
             Self::Tenancy(error) => error.code(),
             Self::Rbac(error) => error.code(),
             Self::Catalogue(_) => "catalogue_invalid",
+            Self::Events(error) => error.code(),
+            #[cfg(feature = "webhooks")]
+            Self::Webhooks(error) => error.code(),
             Self::Observability(error) => error.code(),
             Self::Paths(_) => "paths_invalid",
             Self::Middleware(error) => error.code(),

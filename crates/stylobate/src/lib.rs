@@ -3,6 +3,8 @@
 mod auth_setup;
 mod background;
 mod error;
+mod event_types;
+mod events;
 mod extensions;
 mod platform;
 mod router;
@@ -13,14 +15,15 @@ mod subjects;
 
 pub use background::Handles;
 pub use error::StartError;
+pub use event_types::{default_event_types, object_schema};
 pub use extensions::Extensions;
 pub use platform::{Platform, PlatformBuilder, migration_sets};
 pub use router::Paths;
 #[cfg(feature = "server")]
 pub use server::serve;
 pub use settings::{
-    Environment, RbacEngine, Setting, SettingProblem, Settings, SettingsInvalid, Source, SourceKind,
-    TokenSigning, settings_table,
+    Environment, EventSettings, RbacEngine, Setting, SettingProblem, Settings, SettingsInvalid, Source,
+    SourceKind, TokenSigning, settings_table,
 };
 
 pub use axum;
@@ -29,6 +32,7 @@ pub use stylobate_auth as auth;
 pub use stylobate_core as core;
 pub use stylobate_db as db;
 pub use stylobate_endpoints as endpoints;
+pub use stylobate_events as events;
 pub use stylobate_jobs as jobs;
 pub use stylobate_observability as observability;
 pub use stylobate_rbac as rbac;
@@ -50,10 +54,14 @@ pub fn features() -> &'static [&'static str] {
         "metrics",
         #[cfg(feature = "postgres")]
         "postgres",
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq",
         #[cfg(feature = "server")]
         "server",
         #[cfg(feature = "sqlite")]
         "sqlite",
+        #[cfg(feature = "webhooks")]
+        "webhooks",
         #[cfg(feature = "zxcvbn")]
         "zxcvbn",
     ]

@@ -6,8 +6,11 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use stylobate_audit::AuditLog;
 use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
-use stylobate_core::{AuditSink, Clock, RequestContext, SystemClock, TenantId};
+use stylobate_core::{AuditSink, Clock, RequestContext, Sealer, SystemClock, TenantId};
 use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
+#[cfg(feature = "webhooks")]
+use stylobate_events::Webhooks;
+use stylobate_events::{EventType, Events, EventsHealth, Outbox, Subscriber};
 use stylobate_jobs::{Jobs, QueueHealth, Registry, ScheduleHealth, Schedules};
 #[cfg(feature = "metrics")]
 use stylobate_observability::{Build, Metrics};
@@ -17,7 +20,10 @@ use stylobate_tenancy::{DefaultOrg, Tenancy, TenancyConfig, TenancyMode};
 
 use crate::{
     Environment, Extensions, Handles, RbacEngine, SettingProblem, Settings, SettingsInvalid, StartError,
-    background::Kinds, extensions::ExtensionsDraft, subjects::Subjects,
+    background::Kinds,
+    events::{EventsDraft, Hearers},
+    extensions::ExtensionsDraft,
+    subjects::Subjects,
 };
 
 /// The tables that the platform's crates own, in the order they are made.
@@ -30,6 +36,7 @@ pub fn migration_sets() -> Vec<&'static MigrationSet> {
         &stylobate_rbac::MIGRATIONS,
         &stylobate_audit::MIGRATIONS,
         &stylobate_jobs::MIGRATIONS,
+        &stylobate_events::MIGRATIONS,
     ]
 }
 
@@ -54,6 +61,11 @@ pub(crate) struct Parts {
     schedules: Schedules,
     pub(crate) sweeps_by_jobs: bool,
     pub(crate) keeps_up: AtomicBool,
+    events: Events,
+    pub(crate) hearers: Hearers,
+    #[cfg(feature = "webhooks")]
+    webhooks: Webhooks,
+    pub(crate) keeps_up_events: AtomicBool,
     health: Arc<HealthRegistry>,
     #[cfg(feature = "metrics")]
     metrics: Arc<Metrics>,
@@ -87,6 +99,7 @@ impl Platform {
             migrations: migration_sets(),
             catalogue: None,
             kinds: Kinds::default(),
+            events: EventsDraft::default(),
             sweeps_by_jobs: false,
             extensions: ExtensionsDraft::default(),
             shutdown: Shutdown::default(),
@@ -165,6 +178,19 @@ impl Platform {
         &self.parts.schedules
     }
 
+    /// What happened, who is told of it, and what is owed to whom.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.parts.events
+    }
+
+    /// The webhook endpoints of organisations, and what was delivered to them.
+    #[cfg(feature = "webhooks")]
+    #[must_use]
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.parts.webhooks
+    }
+
     /// Whether the service can do its work.
     #[must_use]
     pub fn health(&self) -> &Arc<HealthRegistry> {
@@ -233,6 +259,7 @@ pub struct PlatformBuilder {
     migrations: Vec<&'static MigrationSet>,
     catalogue: Option<Catalogue>,
     kinds: Kinds,
+    events: EventsDraft,
     sweeps_by_jobs: bool,
     extensions: ExtensionsDraft,
     shutdown: Shutdown,
@@ -268,6 +295,24 @@ impl PlatformBuilder {
         self
     }
 
+    /// Knows these types of events beside [`default_event_types`](crate::default_event_types): no other can be emitted.
+    #[must_use]
+    pub fn event_types(mut self, types: impl IntoIterator<Item = EventType>) -> Self {
+        self.events.add_types(types);
+        self
+    }
+
+    /// Adds somebody who hears events in the processes that call [`Platform::relay_events`]. What happens from the first start on
+    /// is owed to it under its name, whether such a process runs or not.
+    #[must_use]
+    pub fn subscriber(
+        mut self,
+        make: impl FnOnce(&Handles<'_>) -> Arc<dyn Subscriber> + Send + 'static,
+    ) -> Self {
+        self.events.add_subscriber(make);
+        self
+    }
+
     /// Leaves it to the service's own jobs to call [`Auth::sweep`] and [`Jobs::prune`] now and then, instead of every process
     /// doing so every minute.
     #[must_use]
@@ -289,22 +334,33 @@ impl PlatformBuilder {
     /// # Errors
     /// [`StartError`], whose message says what to change.
     pub async fn start(self) -> Result<Platform, StartError> {
-        let Self { settings, clock, migrations, catalogue, kinds, sweeps_by_jobs, extensions, shutdown } =
-            self;
+        let Self {
+            settings,
+            clock,
+            migrations,
+            catalogue,
+            kinds,
+            events,
+            sweeps_by_jobs,
+            extensions,
+            shutdown,
+        } = self;
+        let (event_types, make_subscribers) = events.split()?;
         settings.make_data_dir()?;
         let options = DbOptions { connections_max: settings.database_connections, ..DbOptions::default() };
         migrate_as_owner(&settings, &options, &migrations).await?;
         let writer = Arc::new(stylobate_audit::Writer::new(Arc::clone(&clock)));
+        let outbox = Arc::new(Outbox::new(event_types.clone(), Arc::clone(&clock)));
         let db = Db::builder(settings.database_url.expose_secret(), options)
             .participant(Arc::clone(&writer) as Arc<dyn stylobate_db::Participant>)
-            // Nobody subscribes yet: events are for the outbox that a later version brings.
-            .without_events()
+            .participant(Arc::clone(&outbox) as Arc<dyn stylobate_db::Participant>)
             .connect()
             .await?;
         refuse_superuser(&settings, &db).await?;
         let audit_sink: Arc<dyn AuditSink> = Arc::new(stylobate_audit::Sink::new(db.clone(), writer));
         let sealer = Arc::new(LocalSealer::new(&key_encryption_key(&settings)?));
-        let auth = crate::auth_setup::auth(&settings, &db, &clock, sealer, &audit_sink).await?;
+        let sealer: Arc<dyn Sealer> = sealer;
+        let auth = crate::auth_setup::auth(&settings, &db, &clock, Arc::clone(&sealer), &audit_sink).await?;
         let tenancy = Arc::new(Tenancy::new(Arc::clone(&clock)));
         let catalogue = match catalogue {
             Some(catalogue) => catalogue,
@@ -317,7 +373,8 @@ impl PlatformBuilder {
             Rbac::with_engine(db.clone(), Arc::clone(&clock), engine).with_directory(Arc::new(subjects));
         let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
         let jobs = Jobs::new(db.clone(), Arc::clone(&clock));
-        let kinds = kinds.fill(&Handles {
+        let events = Events::new(db.clone(), outbox, Arc::clone(&clock));
+        let handles = Handles {
             settings: &settings,
             clock: &clock,
             db: &db,
@@ -326,13 +383,32 @@ impl PlatformBuilder {
             tenancy: &tenancy,
             audit_sink: &audit_sink,
             jobs: &jobs,
-        });
+            events: &events,
+        };
+        let kinds = kinds.fill(&handles);
+        let subscribers: Vec<_> = make_subscribers.into_iter().map(|make| make(&handles)).collect();
+        #[cfg(feature = "webhooks")]
+        let webhooks = crate::events::webhooks(&settings, &db, &clock, sealer, &event_types, &jobs)?;
+        #[cfg(feature = "webhooks")]
+        let (kinds, subscribers) = crate::events::deliver(kinds, subscribers, &webhooks, &jobs, &db);
+        let hearers = Hearers {
+            subscribers,
+            #[cfg(feature = "rabbitmq")]
+            publisher: crate::events::publisher(&settings, &event_types)?,
+        };
+        hearers.register(&events).await?;
         let schedules = Schedules::new(jobs.clone(), kinds.clone());
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)
             .register(Arc::new(DatabaseHealth::new(db.clone())))
             .register(Arc::new(QueueHealth::new(jobs.clone())))
-            .register(Arc::new(ScheduleHealth::new(schedules.clone())));
+            .register(Arc::new(ScheduleHealth::new(schedules.clone())))
+            .register(Arc::new(EventsHealth::new(events.clone())));
+        #[cfg(feature = "rabbitmq")]
+        let health = match &hearers.publisher {
+            Some(publisher) => health.register(Arc::new(publisher.clone())),
+            None => health,
+        };
         #[cfg(feature = "metrics")]
         let metrics = {
             let metrics =
@@ -340,6 +416,7 @@ impl PlatformBuilder {
             auth.hasher().observe(&metrics.meter("stylobate-auth"));
             rbac.observe(&metrics.meter("stylobate-rbac"));
             jobs.observe(&metrics.meter("stylobate-jobs"));
+            events.observe(&metrics.meter("stylobate-events"));
             Arc::new(metrics)
         };
         let parts = Parts {
@@ -361,6 +438,11 @@ impl PlatformBuilder {
             schedules,
             sweeps_by_jobs,
             keeps_up: AtomicBool::new(false),
+            events,
+            hearers,
+            #[cfg(feature = "webhooks")]
+            webhooks,
+            keeps_up_events: AtomicBool::new(false),
             shutdown,
         };
         let platform = Platform { parts: Arc::new(parts) };
@@ -413,7 +495,7 @@ async fn refuse_superuser(settings: &Settings, db: &Db) -> Result<(), StartError
     Ok(())
 }
 
-fn weak(name: &str, problem: String) -> StartError {
+pub(crate) fn weak(name: &str, problem: String) -> StartError {
     let problems = vec![SettingProblem { name: name.to_owned(), problem }];
     StartError::Settings(SettingsInvalid { problems })
 }

@@ -54,6 +54,23 @@ impl Default for TokenSigning {
     }
 }
 
+/// How events reach others.
+#[derive(Debug, Clone)]
+pub struct EventSettings {
+    /// The RabbitMQ that they are published to. Needs the feature `rabbitmq`.
+    pub amqp_url: Option<SecretString>,
+    /// Whether an event for which the broker has no queue is forgotten instead of kept.
+    pub discard_unroutable: bool,
+    /// How long they are kept once everybody has them.
+    pub kept: Duration,
+    /// How long the log of webhook deliveries is kept.
+    pub webhook_deliveries_kept: Duration,
+    /// The private networks that webhooks may go to.
+    pub webhook_networks: Vec<ipnet::IpNet>,
+    /// Whether webhooks may go to plain `http://` addresses.
+    pub insecure_webhook_http: bool,
+}
+
 /// Everything an operator can set. Made from the environment by [`Settings::from_env`]; the names, defaults and ranges
 /// are in [`settings_table`] and `docs/configuration.md`.
 #[derive(Debug, Clone)]
@@ -152,6 +169,8 @@ pub struct Settings {
     pub worker_concurrency: usize,
     /// How long a job stays with a worker that nothing is heard of.
     pub job_lease: Duration,
+    /// How events reach others.
+    pub events: EventSettings,
     /// Whether the API documents are open to everybody.
     pub docs_public: bool,
     /// What is logged, in the syntax of `tracing-subscriber`.

@@ -123,6 +123,29 @@ mod with_stores {
         }
     }
 
+    impl IntoProblem for stylobate_events::EventsError {
+        fn into_problem(self) -> Problem {
+            match self {
+                Self::Db(error) => error.into_problem(),
+                Self::Cursor(_) => cursor(),
+                Self::Invalid { field, ref problem } => of_field("validation", field, "invalid", problem),
+                error => problem_of(error.code(), &error),
+            }
+        }
+    }
+
+    #[cfg(feature = "webhooks")]
+    impl IntoProblem for stylobate_events::WebhooksError {
+        fn into_problem(self) -> Problem {
+            match self {
+                Self::Db(error) => error.into_problem(),
+                Self::Cursor(_) => cursor(),
+                Self::Invalid { field, ref problem } => of_field("validation", field, "invalid", problem),
+                error => problem_of(error.code(), &error),
+            }
+        }
+    }
+
     impl IntoProblem for stylobate_rbac::RbacError {
         fn into_problem(self) -> Problem {
             match self {

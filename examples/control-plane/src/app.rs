@@ -10,12 +10,12 @@ use stylobate::{
 };
 use tokio::net::TcpListener;
 
-use crate::{commands::Failed, jobs, ops, router, schema::OWN, setup};
+use crate::{commands::Failed, events, jobs, ops, router, schema::OWN, setup};
 
 pub(crate) async fn platform(settings: Settings) -> Result<Platform, StartError> {
     let catalogue = default_catalogue().extended(PERMISSIONS, [])?;
     let builder = Platform::builder(settings).migrations(&OWN).catalogue(catalogue);
-    builder.jobs(jobs::fill).sweeps_by_jobs().start().await
+    builder.jobs(jobs::fill).event_types(events::event_types()).sweeps_by_jobs().start().await
 }
 
 /// What the product knows beside the permissions of the platform's crates.
@@ -42,8 +42,10 @@ pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {
     // Also where nobody works: somebody has to notice that.
     platform.keep_up_jobs();
     warn_of_nobody(&platform);
+    platform.keep_up_events();
     if platform.settings().worker_in_server {
         platform.work();
+        platform.relay_events();
     }
     if platform.settings().scheduler_in_server {
         platform.follow_schedules();
@@ -75,7 +77,8 @@ pub(crate) async fn work(settings: Settings) -> Result<(), Failed> {
     let platform = platform(settings).await?;
     platform.shutdown().on_signals().map_err(StartError::from)?;
     platform.work();
-    say("working on jobs")?;
+    platform.relay_events();
+    say("working on jobs and taking events to who hears them")?;
     platform.shutdown().draining().await;
     platform.end().await;
     Ok(())

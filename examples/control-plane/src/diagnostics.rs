@@ -1,5 +1,7 @@
-//! Diagnostics of development builds: an echo, and a look into Redis. Never in a release image, and not there at all in
-//! production.
+//! Diagnostics of development builds: an echo, a look into Redis, a message to RabbitMQ. Never in a release image, and not there
+//! at all in production.
+
+mod rabbit;
 
 use axum::{Json, extract::State, http::StatusCode};
 use deadpool_redis::{Config, Pool, Runtime, redis::AsyncCommands as _};
@@ -14,7 +16,7 @@ use stylobate::{
 use utoipa::{IntoParams, ToSchema};
 
 const TAG: &str = "diagnostics";
-const REDIS: Permission = Permission::Key("platform.diagnostics");
+const ON_PLATFORM: Permission = Permission::Key("platform.diagnostics");
 
 pub(crate) fn routes(settings: &Settings) -> Routes {
     if settings.is_production() {
@@ -36,7 +38,7 @@ pub(crate) fn routes(settings: &Settings) -> Routes {
             async |StrictJson(echo): StrictJson<Echo>| Json(echo),
         )
         .add(
-            Route::get("/redis", REDIS)
+            Route::get("/redis", ON_PLATFORM)
                 .tag(TAG)
                 .summary("Reads a value from Redis")
                 .query::<Key>()
@@ -45,13 +47,22 @@ pub(crate) fn routes(settings: &Settings) -> Routes {
             read,
         )
         .add(
-            Route::put("/redis", REDIS)
+            Route::put("/redis", ON_PLATFORM)
                 .tag(TAG)
                 .summary("Writes a value to Redis, for an hour")
                 .body::<Entry>()
                 .answers(204, None),
             &redis,
             write,
+        )
+        .add(
+            Route::post("/rabbit", ON_PLATFORM)
+                .tag(TAG)
+                .summary("Publishes a message to an exchange of RabbitMQ, and says whether a queue has it")
+                .body::<rabbit::RabbitMessage>()
+                .returns::<rabbit::Published>(200),
+            &settings.events.amqp_url,
+            rabbit::publish,
         )
 }
 
@@ -110,6 +121,11 @@ async fn connection(redis: Option<Pool>) -> Result<deadpool_redis::Connection, P
     redis.ok_or_else(unavailable)?.get().await.map_err(|_| unavailable())
 }
 
+/// What a diagnostic looks at is not there.
+fn away(detail: &'static str) -> Problem {
+    Problem::new(503, "unavailable").detail(detail).retry_after(1)
+}
+
 fn unavailable() -> Problem {
-    Problem::new(503, "unavailable").detail("Redis does not answer, or is not configured.").retry_after(1)
+    away("Redis does not answer, or is not configured.")
 }

@@ -10,12 +10,14 @@ mod tasks;
 
 use stylobate::{
     Platform,
-    core::{Principal, Problem, RequestContext},
+    core::RequestContext,
     endpoints::Routes,
     jobs::{Jobs, Registry, Schedules},
     middleware::ApiResult,
     rbac::{Authorizer as _, Rbac},
 };
+
+use crate::caller::{of_platform, of_tenant};
 
 pub(crate) use kinds::fill;
 pub(crate) use standing::make_standing;
@@ -56,16 +58,6 @@ impl Work {
         if self.rbac.check(&context.principal, EVERYWHERE).is_allowed() {
             return Ok(Asker { context: of_platform(context), is_of_platform: true });
         }
-        if context.principal.tenant.is_none() {
-            let detail = "The caller acts for no organisation.";
-            return Err(Problem::new(403, "tenant_required").detail(detail).into());
-        }
-        Ok(Asker { context: context.clone(), is_of_platform: false })
+        Ok(Asker { context: of_tenant(context)?.clone(), is_of_platform: false })
     }
-}
-
-/// The same caller, acting for no organisation. For routes whose permission is of the platform.
-fn of_platform(context: &RequestContext) -> RequestContext {
-    let principal = Principal { tenant: None, ..context.principal.clone() };
-    RequestContext { principal, ..context.clone() }
 }

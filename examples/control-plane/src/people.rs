@@ -7,6 +7,7 @@ mod model;
 pub(crate) mod routes;
 mod service;
 mod store;
+mod told;
 
 pub(crate) use model::{PersonInput, PersonView, invalid};
 pub(crate) use service::{Draft, People, Refused, field, first_password, password_of, tenant_of};

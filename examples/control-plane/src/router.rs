@@ -7,7 +7,7 @@ use stylobate::{
     },
 };
 
-use crate::{access, admin, audit, credentials, jobs, ops, people, sessions, setup};
+use crate::{access, admin, audit, credentials, events, jobs, ops, people, sessions, setup, webhooks};
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
 pub(crate) const PREFIXES: &[&str] = &["/api", "/api/v1"];
@@ -38,6 +38,9 @@ pub(crate) const ALIASES: &[Alias] = &[
     Alias { path: "/v1/rbac/users/{id}/roles/{role_id}", canonical: "/people/{id}/roles/{role_id}" },
     Alias { path: "/audit/export", canonical: "/audit-events/export" },
     Alias { path: "/v1/audit/logs", canonical: "/audit-events" },
+    Alias { path: "/instances/webhooks", canonical: "/webhooks" },
+    Alias { path: "/instances/webhooks/{id}", canonical: "/webhooks/{id}" },
+    Alias { path: "/instances/webhooks/{id}/deliveries", canonical: "/webhooks/{id}/deliveries" },
     Alias { path: "/healthz", canonical: "/health" },
     Alias { path: "/readyz", canonical: "/health/ready" },
     Alias { path: "/metrics/prometheus", canonical: "/metrics" },
@@ -45,6 +48,8 @@ pub(crate) const ALIASES: &[Alias] = &[
     Alias { path: "/echo/", canonical: "/echo" },
     #[cfg(feature = "dev-endpoints")]
     Alias { path: "/redis/", canonical: "/redis" },
+    #[cfg(feature = "dev-endpoints")]
+    Alias { path: "/rabbit/", canonical: "/rabbit" },
     Alias { path: "/swagger-redirect", canonical: "/docs" },
 ];
 
@@ -79,6 +84,8 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
         .and(jobs::routes(platform))
+        .and(events::routes(platform))
+        .and(webhooks::routes(platform))
         .and(health_routes(platform.health().clone()))
         .and(pool_routes(platform.db().clone()))
         .and(metrics_routes(platform.metrics().clone(), scrape))

@@ -135,7 +135,7 @@ async fn twisted_paths_open_nothing() {
     }
 }
 
-const DIAGNOSTICS: [&str; 2] = ["/echo", "/redis"];
+const DIAGNOSTICS: [&str; 3] = ["/echo", "/redis", "/rabbit"];
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
@@ -156,6 +156,12 @@ const OWED: &[(Method, &str)] = &[
     (GET, "/auth/sessions"),
     (DELETE, "/auth/sessions"),
     (DELETE, "/auth/sessions/{id}"),
+    (GET, "/webhooks"),
+    (POST, "/webhooks"),
+    (DELETE, "/webhooks/{id}"),
+    (GET, "/webhooks/{id}/deliveries"),
+    (GET, "/v1/events"),
+    (GET, "/v1/events/dead-letters"),
     (GET, "/people"),
     (POST, "/people"),
     (GET, "/people/{id}"),
@@ -234,6 +240,10 @@ const OWED: &[(Method, &str)] = &[
 
 /// Other spellings of the same; each names its successor.
 const ALIASES: &[(Method, &str, &str)] = &[
+    (GET, "/instances/webhooks", "/webhooks"),
+    (POST, "/instances/webhooks", "/webhooks"),
+    (DELETE, "/instances/webhooks/{id}", "/webhooks/{id}"),
+    (GET, "/instances/webhooks/{id}/deliveries", "/webhooks/{id}/deliveries"),
     (GET, "/auth/me/sessions", "/auth/sessions"),
     (DELETE, "/auth/me/sessions", "/auth/sessions"),
     (DELETE, "/auth/me/sessions/{id}", "/auth/sessions/{id}"),
@@ -318,7 +328,7 @@ async fn every_owed_path_answers_under_every_prefix() {
         assert_eq!(operation["deprecated"], Value::Bool(true), "{method} {path}");
     }
     if documented["paths"].as_object().unwrap().keys().any(|path| path.starts_with("/echo")) {
-        for (method, path) in [(POST, "/echo/"), (GET, "/redis/"), (PUT, "/redis/")] {
+        for (method, path) in [(POST, "/echo/"), (GET, "/redis/"), (PUT, "/redis/"), (POST, "/rabbit/")] {
             let (is_there, text, _) = ask(&anonymous, &method, path).await;
             assert!(is_there, "{method} {path} does not answer: {text}");
         }

@@ -1,12 +1,16 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use stylobate_core::{
-    Actor, ActorKind, Assurance, AuditEvent, AuthenticatorAssurance, DomainEvent, Message, Outcome, PersonId,
+    Actor, ActorKind, Assurance, AuditEvent, AuthenticatorAssurance, Message, Outcome, PersonId,
     RequestContext, SessionId, TenantId,
 };
 use stylobate_db::Tx;
 
-use super::{Auth, AuthError, SCOPE, TokenPair, session::Grant};
+use super::{
+    Auth, AuthError, SCOPE, TokenPair,
+    session::Grant,
+    told::{ToldSession, tell_session},
+};
 use crate::{
     Family, IdempotencyKey, Presented, RefreshStep, RefreshToken, refresh,
     session::{self, EndReason},
@@ -158,16 +162,7 @@ impl Auth {
         event.actor = Actor { kind: ActorKind::User, id: Some(person.to_string()) };
         event.session_id = Some(id);
         tx.audit(event);
-        let data = json!({
-            "session_id": id,
-            "person_id": person,
-            "address": ctx.address,
-            "user_agent": ctx.user_agent,
-        });
-        let mut told = DomainEvent::new(ctx, "session.reuse_detected", person, data);
-        told.tenant = tenant;
-        told.occurred_at = Some(now);
-        tx.emit(told);
+        tell_session(tx, ctx, "session.reuse_detected", ToldSession { id, person, tenant }, now);
         Ok(Renewal::Reused(Owner { person, tenant }))
     }
 

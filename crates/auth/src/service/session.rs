@@ -6,7 +6,10 @@ use stylobate_core::{
 };
 use stylobate_db::Tx;
 
-use super::{Auth, AuthError, SCOPE, VerifiedPerson};
+use super::{
+    Auth, AuthError, SCOPE, VerifiedPerson,
+    told::{ToldSession, tell_session},
+};
 use crate::{
     Person, RefreshToken, Session, people, refresh,
     session::{self, EndReason, NewSession},
@@ -169,6 +172,8 @@ impl Auth {
             event = event.with("sessions_ended", ended);
         }
         tx.audit(event);
+        let session = ToldSession { id: new.id, person: new.person, tenant: new.tenant };
+        tell_session(tx, ctx, "auth.login", session, new.now);
     }
 
     /// Signs an access token, and puts it beside its refresh token.
@@ -236,6 +241,8 @@ impl Auth {
                 event.actor = Actor { kind: ActorKind::User, id: Some(owner.to_string()) };
                 event.session_id = Some(id);
                 tx.audit(event);
+                let session = ToldSession { id, person: owner, tenant };
+                tell_session(tx, &ctx, "auth.logout", session, now);
             }
             Ok::<_, AuthError>(())
         };

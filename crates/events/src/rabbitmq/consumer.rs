@@ -29,6 +29,8 @@ pub struct ConsumerOptions {
     pub prefetch: u16,
     /// How many of them are handled at once. Default 1: in the order of the queue, but for those that failed. 1 to `prefetch`.
     pub concurrency: u16,
+    /// How long a handler may take for one event; then it has failed. Default 30 s, 10 ms to 10 minutes.
+    pub timeout: Duration,
     /// How often an event is tried until it becomes a dead letter. Default 8, at least 1.
     pub attempts_max: u32,
     /// How long an event waits after the first failed attempt, the second …; the last one again and again. Each is a queue.
@@ -47,6 +49,7 @@ impl Default for ConsumerOptions {
             kind: QueueKind::default(),
             prefetch: 32,
             concurrency: 1,
+            timeout: Duration::from_secs(30),
             attempts_max: 8,
             delays: [1, 10, 60, 600].map(Duration::from_secs).into(),
             drain: Duration::from_secs(10),
@@ -59,6 +62,7 @@ impl ConsumerOptions {
     fn checked(mut self) -> Self {
         self.prefetch = self.prefetch.clamp(1, 10_000);
         self.concurrency = self.concurrency.clamp(1, self.prefetch);
+        self.timeout = self.timeout.clamp(Duration::from_millis(10), Duration::from_secs(600));
         self.attempts_max = self.attempts_max.max(1);
         self.drain = self.drain.min(Duration::from_secs(86_400));
         self.inbox_retention =

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use lapin::{
     BasicProperties,
@@ -60,12 +60,13 @@ impl Message {
         queue: &ShortString,
         headers: impl IntoIterator<Item = (&'static str, AMQPValue)>,
     ) -> Self {
-        let mut all = delivery.properties.headers().clone().unwrap_or_default();
-        for (name, value) in headers {
-            all.insert(name.into(), value);
-        }
+        let own = delivery.properties.headers().iter().flat_map(|headers| headers.inner());
+        let own = own.filter(|(name, _)| !is_brokers(name.as_str()));
+        let mut all: BTreeMap<ShortString, AMQPValue> =
+            own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        all.extend(headers.into_iter().map(|(name, value)| (name.into(), value)));
         // An expiration of the publisher's would end the wait in a delay queue, or the dead letter.
-        let mut properties = BasicProperties::default().with_headers(all).with_delivery_mode(2);
+        let mut properties = BasicProperties::default().with_headers(all.into()).with_delivery_mode(2);
         let own = &delivery.properties;
         for (value, set) in [
             (own.message_id(), BasicProperties::with_message_id as fn(BasicProperties, ShortString) -> _),
@@ -89,6 +90,14 @@ impl Message {
             body: delivery.data.clone(),
         }
     }
+}
+
+/// Whether the broker writes the header itself, about the life of one copy: another copy has a life of its own, and one that seems
+/// to go round in circles would be dropped.
+fn is_brokers(name: &str) -> bool {
+    ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// How many times a consumer has failed with what was delivered.

@@ -191,7 +191,7 @@ impl Outbound {
     async fn publish_on(&self, channel: &Channel, messages: &[Message]) -> (Vec<Said>, Option<Trouble>) {
         let mut said = vec![Said::Nothing; messages.len()];
         let mut returned = HashSet::new();
-        let (mut trouble, mut is_open_ended) = (None, false);
+        let mut trouble = None;
         let mut waiting = messages.iter().zip(said.iter_mut());
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -211,7 +211,6 @@ impl Outbound {
                 }
                 Ok(Some((_, Err(error)))) => trouble = trouble.or(Some(Trouble::from(error))),
                 Err(_) => {
-                    is_open_ended = true;
                     trouble = trouble.or(Some(Trouble::Silent(self.patience)));
                     break;
                 }
@@ -219,13 +218,11 @@ impl Outbound {
         }
         drop(under_way);
         // The broker returns a message before it confirms it, but several confirmations may come as one, and the client hands
-        // returned messages out with whichever of them it resolves first. So they are told by their ids, when nothing is
-        // under way any more; while something is, a confirmation may be that of a message whose return is still to be handed out.
+        // returned messages out with whichever of these it resolves first, all at once. So they are told by their ids, when no
+        // more answers come.
         for (said, message) in said.iter_mut().zip(messages) {
-            match said {
-                Said::Kept if returned.contains(message.properties.message_id()) => *said = Said::Unroutable,
-                Said::Kept if is_open_ended => *said = Said::Nothing,
-                _ => {}
+            if *said == Said::Kept && returned.contains(message.properties.message_id()) {
+                *said = Said::Unroutable;
             }
         }
         (said, trouble)

@@ -33,7 +33,7 @@ pub enum Unroutable {
 pub struct PublisherOptions {
     /// The name of the subscriber under which the outbox keeps what is owed to the broker. Default `rabbitmq`.
     pub name: String,
-    /// How long the broker may be silent while events wait for its confirmation. Default 5 s, 10 ms to 5 minutes.
+    /// How long the broker may be silent while events wait for its confirmation. Default 5 s, 100 ms to 5 minutes.
     pub timeout: Duration,
     /// What becomes of an event that no queue wants. Default: it is kept.
     pub unroutable: Unroutable,
@@ -83,7 +83,7 @@ impl Publisher {
         checked_name("name", &options.name, 64)?;
         let exchanges = exchanges(catalogue)?;
         let names: BTreeSet<&str> = exchanges.values().copied().collect();
-        let timeout = options.timeout.clamp(Duration::from_millis(10), Duration::from_secs(300));
+        let timeout = options.timeout.clamp(Duration::from_millis(100), Duration::from_secs(300));
         let names = names.into_iter().map(ShortString::from).collect();
         let outbound = Outbound::new(broker, Ground::Exchanges(names), timeout);
         let inner = Inner { name: options.name, unroutable: options.unroutable, exchanges, outbound };

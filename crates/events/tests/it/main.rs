@@ -8,4 +8,13 @@
     reason = "tests"
 )]
 
+mod emission;
+mod holds;
+mod leases;
+mod lists;
+mod model;
 mod rabbitmq;
+mod relaying;
+mod upkeep;
+mod webhooks;
+mod world;

@@ -135,6 +135,9 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
         "job.manage",
         "Call off background jobs of the organisation, and ask for them once more",
     ),
+    PermissionDef::new("event.read", "See what happened in the organisation"),
+    PermissionDef::new("webhook.read", "See the webhooks of the organisation, and what was sent to them"),
+    PermissionDef::new("webhook.manage", "Make, change and remove webhooks, and send to them again"),
     PermissionDef::new("docs.read", "Read the documentation of the API"),
     // What is not one tenant's own.
     PermissionDef::new(
@@ -160,6 +163,12 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
     PermissionDef::new(
         "platform.jobs.manage",
         "See and steer the queues, and the background jobs of the platform and of any organisation",
+    )
+    .also(&["system.admin"])
+    .platform(),
+    PermissionDef::new(
+        "platform.events.manage",
+        "See who hears what happens in any organisation, and see to it that nothing is left undelivered",
     )
     .also(&["system.admin"])
     .platform(),

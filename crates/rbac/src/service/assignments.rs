@@ -2,7 +2,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use stylobate_core::{AuditEvent, Page, RequestContext, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::Tx;
 
-use super::{Rbac, audit, change::Change, scope_of};
+use super::{Rbac, audit, change::Change, scope_of, told::tell_assignment};
 use crate::{
     Assignee, AssignmentQuery, RbacError, RoleAssignment, Written, model,
     store::{acls, assignments, epochs, overrides},
@@ -230,6 +230,7 @@ impl Rbac {
         assignments::delete(tx, assignment).await?;
         let (target, owner) = (("role_assignment", assignment.id), assignment.tenant_id);
         audit(tx, context, "role.revoke", target, owner, Some(assignment), None::<&RoleAssignment>);
+        tell_assignment(tx, context, "role.unassigned", assignment);
         Ok(())
     }
 
@@ -363,6 +364,7 @@ impl Change {
         };
         assignments::insert(tx, &assignment).await?;
         self.audit(tx, "role.assign", ("role_assignment", assignment.id), over.as_ref(), Some(&assignment));
+        tell_assignment(tx, &self.context, "role.assigned", &assignment);
         Ok(assignment)
     }
 

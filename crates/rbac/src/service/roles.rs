@@ -5,6 +5,7 @@ use stylobate_db::{Conn, Tx};
 
 use super::{
     Rbac, change::Change, gives_everything, is_declared_role, privileges::Own, require_owner, scope_of,
+    told::tell_role,
 };
 use crate::{
     AssignedRole, Assignee, NewRole, RbacError, Role, RoleAssignment, RoleQuery, RoleUpdate, Written, model,
@@ -150,6 +151,7 @@ impl Rbac {
             own.require_taking_role(id, None)?;
             roles::delete(tx, &role).await?;
             change.audit(tx, "role.delete", ("role", id), Some(&role), None::<&Role>);
+            tell_role(tx, &change.context, "role.deleted", &role);
             Ok(())
         };
         self.change(context, "delete a platform role", delete).await
@@ -208,6 +210,7 @@ impl Change {
             return Err(RbacError::Stale);
         }
         self.audit(tx, "role.update", ("role", id), Some(&before), Some(&after));
+        tell_role(tx, &self.context, "role.updated", &after);
         Ok(after)
     }
 
@@ -242,6 +245,7 @@ impl Change {
         };
         roles::insert(tx, &role).await?;
         self.audit(tx, "role.create", ("role", role.id), None::<&Role>, Some(&role));
+        tell_role(tx, &self.context, "role.created", &role);
         Ok(role)
     }
 }

@@ -8,6 +8,7 @@ use stylobate_tower_middleware::InternalSecret;
 
 use super::{Environment, RbacEngine, Settings, SettingsInvalid, source::Values, table};
 
+mod events;
 mod network;
 mod signing;
 
@@ -91,6 +92,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         scheduler_in_server: flag(&mut values, table::SCHEDULER_ENABLED, true),
         worker_concurrency: number(&mut values, table::WORKER_CONCURRENCY, 10, 1..=1_000),
         job_lease: Duration::from_secs(number::<u64>(&mut values, table::JOB_LEASE, 30, 5..=3_600)),
+        events: events::events(&mut values, is_production),
         docs_public: flag(&mut values, table::DOCS_PUBLIC, !is_production),
         log_level: log_level(&values),
         log_json: log_json(&mut values, is_production),

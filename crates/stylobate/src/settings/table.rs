@@ -99,6 +99,12 @@ table! {
     SCHEDULER_ENABLED = "JOBS__SCHEDULER_IN_SERVER" ["SCHEDULER_ENABLED"] ("true") "Whether `serve` follows the schedules itself. `false` leaves them to `scheduler` processes, of which one must run; each slot fires once with any number.";
     WORKER_CONCURRENCY = "JOBS__WORKER_CONCURRENCY" ["WORKER_CONCURRENCY"] ("10") "How many jobs of each queue a process runs at once, 1 to 1000.";
     JOB_LEASE = "JOBS__LEASE_SECONDS" ["JOB_LEASE_SECONDS"] ("30") "How long a job stays with a worker that nothing is heard of, 5 to 3600 seconds; others have it after twice that at most. The same in all processes.";
+    #[secret] AMQP_URL = "EVENTS__AMQP_URL" ["AMQP_URL", "RABBITMQ_URL"] ("none") "`amqp://user:password@host:5672/vhost` or `amqps://…` of a RabbitMQ to which events are published. Without it they reach subscribers in this product and webhooks.";
+    AMQP_UNROUTABLE = "EVENTS__UNROUTABLE" ["AMQP_UNROUTABLE"] ("keep") "What becomes of an event for which the broker has no queue: `keep` tries again and keeps it as a dead letter, `discard` forgets it.";
+    EVENTS_KEPT = "EVENTS__KEPT_DAYS" ["EVENTS_KEPT_DAYS"] ("30") "How long events are kept once everybody has them, 1 to 3650 days.";
+    WEBHOOK_DELIVERIES_KEPT = "WEBHOOKS__DELIVERIES_KEPT_DAYS" ["WEBHOOK_DELIVERIES_KEPT_DAYS"] ("14") "How long the log of webhook deliveries is kept, 1 to 3650 days.";
+    WEBHOOK_NETWORKS = "WEBHOOKS__ALLOWED_NETWORKS" ["WEBHOOK_ALLOWED_NETWORKS"] ("none") "Private addresses and networks that webhooks may go to all the same, separated by commas: `10.1.0.0/16`. Otherwise only public addresses.";
+    WEBHOOK_HTTP = "WEBHOOKS__INSECURE_ALLOW_HTTP" ["WEBHOOK_INSECURE_ALLOW_HTTP"] ("false") "Whether webhooks may go to `http://` addresses, in the clear. Refused in production.";
     DOCS_PUBLIC = "HTTP__DOCS_PUBLIC" ["DOCS_PUBLIC"] ("true outside production") "Whether the API documents are open to everybody; otherwise they need `docs.read`.";
     LOG_LEVEL = "OBSERVABILITY__LOG_LEVEL" ["LOG_LEVEL"] ("info") "What is logged: a level, or directives such as `info,stylobate_db=debug`.";
     LOG_FORMAT = "OBSERVABILITY__LOG_FORMAT" ["LOG_FORMAT"] ("pretty; json in production") "`pretty` or `json`.";

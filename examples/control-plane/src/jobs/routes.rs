@@ -1,17 +1,19 @@
 use axum::{Json, extract::State};
 use stylobate::{
-    core::{Direction, JobId, Page, RequestContext},
+    core::{JobId, Page, RequestContext},
     endpoints::{Permission, Route, Routes},
     jobs::{JobQuery, State as JobState},
-    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, StrictJson},
+    middleware::{ApiResult, Context, ListQuery, PathId, StrictJson},
 };
 
 use super::{
     EVERYWHERE, Work,
     model::{DeadLetterFilter, JobDetailView, JobFilter, JobPatch, JobView},
-    of_platform,
 };
-use crate::order::ByCreation;
+use crate::{
+    caller::of_platform,
+    order::{ByCreation, newest_first},
+};
 
 const TAG: &str = "jobs";
 const READ: Permission = Permission::Key("job.read");
@@ -95,13 +97,7 @@ async fn page_of(
     asked: JobQuery,
     page: stylobate::middleware::PageQuery<ByCreation>,
 ) -> ApiResult<Json<Page<JobView>>> {
-    let ByCreation::CreatedAt = page.order_by;
-    if page.order_dir == Some(Direction::Asc) {
-        return Err(ApiError::field("order_dir", "unsupported", "is `desc` for jobs"));
-    }
-    if page.include_total {
-        return Err(ApiError::field("include_total", "unsupported", "is not counted for jobs"));
-    }
+    let page = newest_first(page)?;
     let asked = JobQuery { limit: page.limit, cursor: page.cursor, ..asked };
     let asker = work.asker(context)?;
     let page = work.jobs.list(&asker.context, &asked).await?;

@@ -20,6 +20,7 @@ use stylobate::{
 use super::{
     model::{PersonInput, PersonView, Profile, Status, invalid},
     store::{self, Filter},
+    told::tell_person,
 };
 
 /// People of the caller's organisation.
@@ -230,6 +231,7 @@ impl People {
         }
         let view = read(tx, tenant, person.id).await?;
         tx.audit_instead(event(context, "person.create", tenant, person.id).change(None::<()>, Some(&view)));
+        tell_person(tx, context, "user.created", tenant, &view);
         Ok(view)
     }
 
@@ -340,6 +342,10 @@ impl People {
                 tx.audit_instead(
                     event(context, "person.update", tenant, id).change(Some(&before), Some(&after)),
                 );
+                tell_person(tx, context, "user.updated", tenant, &after);
+                if before.status == Status::Active && after.status != Status::Active {
+                    tell_person(tx, context, "user.deactivated", tenant, &after);
+                }
                 Ok(after)
             })
             .await
@@ -384,6 +390,7 @@ impl People {
                 tx.audit_instead(
                     event(context, "person.delete", tenant, id).change(Some(&before), None::<()>),
                 );
+                tell_person(tx, context, "user.deleted", tenant, &before);
                 Ok(())
             })
             .await
@@ -405,6 +412,7 @@ impl People {
         self.tenancy.remove_member(tx, context, tenant, id).await?;
         let event = event(context, "member.remove", tenant, id).with("sessions_ended", ended);
         tx.audit_instead(event.change(Some(before), None::<()>));
+        tell_person(tx, context, "member.removed", tenant, before);
         Ok(())
     }
 }

@@ -119,9 +119,13 @@ impl Consumer {
                 }
                 Ok(())
             };
-            // What a panic leaves behind is an open transaction, which is rolled back.
-            let outcome = AssertUnwindSafe(self.inner.db.transact(scope, work)).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|_| Err(Refused::later("the handler panicked")));
+            // What a panic or the end of the time leaves behind is an open transaction, which is rolled back.
+            let work = AssertUnwindSafe(self.inner.db.transact(scope, work)).catch_unwind();
+            let outcome = match tokio::time::timeout(self.inner.options.timeout, work).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(Refused::later("the handler panicked")),
+                Err(_) => Err(Refused::later("the handler took too long")),
+            };
             match outcome {
                 Err(refused) if refused.is_outage() => {
                     tracing::warn!(error = %refused, "an event waits for the database");

@@ -162,6 +162,20 @@ async fn a_handler_that_panics_has_failed_and_its_consumer_goes_on(db: TestDb) {
     assert_eq!(effects(&db).await, 1);
 }
 
+async fn a_handler_that_takes_too_long_has_failed(db: TestDb) {
+    let host = Host::new().await;
+    let ear = Ear::new(|_, _, call| {
+        Box::pin(async move { if call == 1 { std::future::pending().await } else { Ok(()) } })
+    });
+    let brief = ConsumerOptions { timeout: Duration::from_millis(200), ..options() };
+    let running = Running::start(&consumer(host.broker(), &db, &ear, brief));
+    host.consumed("ear").await;
+    host.publish(&event("user.created", "a")).await;
+    until("the effect", async || (effects(&db).await == 1).then_some(())).await;
+    running.stop().await;
+    assert_eq!((ear.calls().len(), host.waiting("ear.dead").await), (2, 0));
+}
+
 async fn a_database_that_is_away_is_no_attempt(db: TestDb) {
     let host = Host::new().await;
     let ear = Ear::new(|_, _, call| {
@@ -198,5 +212,6 @@ both_engines!(what_can_never_work_is_a_dead_letter_at_once, &[&MIGRATIONS]);
 both_engines!(what_is_no_event_or_of_an_unknown_version_is_a_dead_letter_with_the_reason, &[&MIGRATIONS]);
 both_engines!(who_hears_all_types_hears_those_that_came_later_and_others_forget_them, &[&MIGRATIONS]);
 both_engines!(a_handler_that_panics_has_failed_and_its_consumer_goes_on, &[&MIGRATIONS]);
+both_engines!(a_handler_that_takes_too_long_has_failed, &[&MIGRATIONS]);
 both_engines!(a_database_that_is_away_is_no_attempt, &[&MIGRATIONS]);
 both_engines!(a_dead_letter_queue_that_was_deleted_is_made_again, &[&MIGRATIONS]);

@@ -1,0 +1,36 @@
+//! What is told to whoever subscribes.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use stylobate_core::{Actor, ActorKind, DomainEvent, PersonId, RequestContext, SessionId, TenantId};
+use stylobate_db::Tx;
+
+/// A session that something happened to, and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToldSession {
+    pub(super) id: SessionId,
+    pub(super) person: PersonId,
+    pub(super) tenant: Option<TenantId>,
+}
+
+/// Tells that `kind` happened to a session by the hand of its owner.
+pub(super) fn tell_session(
+    tx: &mut Tx,
+    ctx: &RequestContext,
+    kind: &'static str,
+    session: ToldSession,
+    now: DateTime<Utc>,
+) {
+    let data = json!({
+        "user_id": session.person,
+        "organization_id": session.tenant,
+        "session_id": session.id,
+        "ip": ctx.address,
+        "user_agent": ctx.user_agent,
+    });
+    let mut event = DomainEvent::new(ctx, kind, session.person, data);
+    event.actor = Actor { kind: ActorKind::User, id: Some(session.person.to_string()) };
+    event.tenant = session.tenant;
+    event.occurred_at = Some(now);
+    tx.emit(event);
+}

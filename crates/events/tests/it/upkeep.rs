@@ -1,0 +1,54 @@
+use chrono::TimeDelta;
+use stylobate_db::Tx;
+use stylobate_events::{MIGRATIONS, Outcome, Refused, Types};
+use stylobate_testkit::{TestDb, both_engines};
+
+use crate::world::{PLATFORM, Recorder, World, number, until};
+
+async fn old_events_go_when_nobody_is_owed_them(db: TestDb) {
+    let world = World::new(db).await;
+    world.emit_many(&["a"], 1_500).await;
+    world.events.subscribe("all", &Types::All).await.unwrap();
+    world.events.subscribe("away", &Types::named(["note.read"])).await.unwrap();
+    world.emit_many(&["b", "c"], 3).await;
+    // One is given up, one fails and waits, the others arrive.
+    let all = Recorder::answering("all", |delivery| {
+        match (delivery.event.subject.as_str(), number(&delivery.event)) {
+            ("b", 2) => Outcome::Refused(Refused::never("never")),
+            ("c", 2) => Outcome::Refused(Refused::later("later").after(std::time::Duration::from_secs(60))),
+            _ => Outcome::Delivered,
+        }
+    });
+    let relay = world.relay(&all);
+    until("nothing is settled", async || {
+        let counts = world.counts("all").await;
+        (counts.owed, counts.held, counts.dead) == (0, 2, 1)
+    })
+    .await;
+    assert_eq!(world.events.prune(TimeDelta::days(1)).await.unwrap(), 0);
+    assert_eq!(world.events.prune(TimeDelta::seconds(-60)).await.unwrap(), 1_503);
+    assert_eq!(world.count("events").await, 3);
+    assert_eq!(world.events.prune(TimeDelta::MAX).await.unwrap(), 0);
+    relay.stop().await;
+    // Numbers go on though the events before are gone.
+    world.emit("a", 7).await;
+    let query = stylobate_events::EventQuery { subject: Some("a".to_owned()), ..Default::default() };
+    let page = world.events.list(&crate::world::system(), &query).await.unwrap();
+    assert_eq!(page.items.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1_501]);
+}
+both_engines!(old_events_go_when_nobody_is_owed_them, &[&MIGRATIONS]);
+
+async fn a_delivery_whose_event_is_gone_is_forgotten(db: TestDb) {
+    let world = World::new(db).await;
+    world.events.subscribe("all", &Types::All).await.unwrap();
+    world.emit_many(&["a"], 3).await;
+    let owner = world.test_db.open_as_owner().await;
+    let damage = async |tx: &mut Tx| tx.q("DELETE FROM events WHERE sequence < 3").run().await;
+    assert_eq!(owner.transact(PLATFORM, damage).await.unwrap(), 2);
+    let all = Recorder::new("all");
+    let relay = world.relay(&all);
+    world.drained("all").await;
+    assert_eq!(all.numbers("a"), [3]);
+    relay.stop().await;
+}
+both_engines!(a_delivery_whose_event_is_gone_is_forgotten, &[&MIGRATIONS]);

@@ -1,0 +1,9 @@
+//! Webhooks, against a receiver that is a real server on loopback.
+
+mod deliveries;
+mod endpoints;
+mod faults;
+mod receiver;
+mod secrets;
+mod upkeep;
+mod world;

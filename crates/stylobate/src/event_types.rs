@@ -1,0 +1,82 @@
+//! What the platform's own crates tell.
+
+use serde_json::{Value, json};
+use stylobate_events::{EventType, Exchange};
+
+/// The types of events that the platform's crates emit; a service adds its own with
+/// [`PlatformBuilder::events`](crate::PlatformBuilder::events).
+#[must_use]
+pub fn default_event_types() -> Vec<EventType> {
+    vec![
+        session("auth.login", "Somebody signed in: a session has begun."),
+        session("auth.logout", "Somebody signed out: a session has ended."),
+        session(
+            "session.reuse_detected",
+            "A refresh token was used a second time, so it may have been stolen: its session has been ended.",
+        ),
+        role("role.created", "A role was made."),
+        role("role.updated", "A role was renamed, described anew, or switched on or off."),
+        role("role.deleted", "A role was removed."),
+        assignment("role.assigned", "Somebody was given a role."),
+        assignment("role.unassigned", "Somebody has a role no longer."),
+    ]
+}
+
+/// The schema of a payload with these fields, all of which are there.
+#[must_use]
+pub fn object_schema(fields: &[(&str, Value)]) -> Value {
+    let properties: serde_json::Map<String, Value> =
+        fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// The schema of an id.
+fn id() -> Value {
+    json!({ "type": "string", "format": "uuid" })
+}
+
+/// The same, or none.
+fn id_or_null() -> Value {
+    json!({ "type": ["string", "null"], "format": "uuid" })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn text_or_null() -> Value {
+    json!({ "type": ["string", "null"] })
+}
+
+fn session(name: &'static str, description: &'static str) -> EventType {
+    let schema = object_schema(&[
+        ("user_id", id()),
+        ("organization_id", id_or_null()),
+        ("session_id", id()),
+        ("ip", text_or_null()),
+        ("user_agent", text_or_null()),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::SECURITY), description, schema }
+}
+
+fn role(name: &'static str, description: &'static str) -> EventType {
+    let schema = object_schema(&[
+        ("organization_id", id_or_null()),
+        ("role_id", id()),
+        ("name", text()),
+        ("is_active", json!({ "type": "boolean" })),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
+}
+
+fn assignment(name: &'static str, description: &'static str) -> EventType {
+    let schema = object_schema(&[
+        ("organization_id", id_or_null()),
+        ("role_id", id()),
+        ("subject_kind", text()),
+        ("subject_id", id()),
+        ("expires_at", json!({ "type": ["string", "null"], "format": "date-time" })),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
+}

@@ -1,0 +1,127 @@
+use std::{error::Error as StdError, future::Future, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use stylobate_core::{BoxFuture, Clock, Sealer, TenantId, WebhookDeliveryId};
+use stylobate_db::{Db, Error as DbError, Scope, Tx};
+use stylobate_egress::{AddressPolicy, Client};
+use stylobate_events::{Catalogue, Dispatch, Next, Subscriber, Webhooks};
+use stylobate_jobs::{Attempt, Failed, Job, Jobs, JobsError, Registry, Request};
+
+use crate::{Settings, StartError};
+
+/// Webhooks whose deliveries are background jobs.
+pub(crate) fn webhooks(
+    settings: &Settings,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    sealer: Arc<dyn Sealer>,
+    catalogue: &Catalogue,
+    jobs: &Jobs,
+) -> Result<Webhooks, StartError> {
+    let mut policy = AddressPolicy::public().allow(settings.events.webhook_networks.iter().copied());
+    if settings.events.insecure_webhook_http {
+        policy = policy.insecure_allow_http();
+    }
+    let client = Client::builder(policy).build()?;
+    let webhooks = Webhooks::new(db.clone(), Arc::clone(clock), sealer, client, catalogue.clone());
+    Ok(webhooks.dispatching(Arc::new(ByJobs(jobs.clone()))))
+}
+
+/// Has the deliveries of `webhooks` carried out: they hear events, and their jobs are known.
+pub(crate) fn deliver(
+    kinds: Registry,
+    mut subscribers: Vec<Arc<dyn Subscriber>>,
+    webhooks: &Webhooks,
+    jobs: &Jobs,
+    db: &Db,
+) -> (Registry, Vec<Arc<dyn Subscriber>>) {
+    subscribers.push(Arc::new(webhooks.clone()));
+    let deliverer = Deliverer { webhooks: webhooks.clone(), jobs: jobs.clone(), db: db.clone() };
+    (kinds.with::<DeliverWebhook>(deliverer), subscribers)
+}
+
+/// Makes a job of each delivery.
+struct ByJobs(Jobs);
+
+impl Dispatch for ByJobs {
+    fn dispatch<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        delivery: WebhookDeliveryId,
+        tenant: TenantId,
+    ) -> BoxFuture<'a, Result<(), DbError>> {
+        Box::pin(async move {
+            match self.0.enqueue_as(tx, &DeliverWebhook { delivery, tenant }, request(tenant)).await {
+                Ok(_) => Ok(()),
+                Err(JobsError::Db(error)) => Err(error),
+                Err(error) => Err(DbError::Participant(Box::new(error))),
+            }
+        })
+    }
+}
+
+/// Takes one webhook delivery a step further.
+#[derive(Debug, Serialize, Deserialize)]
+struct DeliverWebhook {
+    delivery: WebhookDeliveryId,
+    tenant: TenantId,
+}
+
+/// What a delivery is carried out with.
+#[derive(Clone)]
+struct Deliverer {
+    webhooks: Webhooks,
+    jobs: Jobs,
+    db: Db,
+}
+
+/// What is left of a delivery follows as a job of its own: that a receiver is away is no failure of the job.
+impl Job for DeliverWebhook {
+    const NAME: &'static str = "webhooks.deliver";
+    const QUEUE: &'static str = "webhooks";
+
+    type State = Deliverer;
+    type Output = ();
+    type Error = Failed;
+
+    async fn run(self, attempt: Attempt, to: Deliverer) -> Result<(), Failed> {
+        let Next::After(wait) = to.webhooks.deliver(self.delivery).await? else { return Ok(()) };
+        let run_at = attempt.clock().now() + TimeDelta::from_std(wait)?;
+        let again = async move |tx: &mut Tx| {
+            to.jobs.enqueue_as(tx, &self, Request { run_at: Some(run_at), ..request(self.tenant) }).await?;
+            attempt.complete_in(tx, &()).await
+        };
+        Ok(to.db.transact(Scope::Platform("deliver a webhook later"), again).await?)
+    }
+}
+
+/// Deliveries take turns with those of other tenants.
+fn request(tenant: TenantId) -> Request {
+    Request { tenant: Some(tenant), ..Request::default() }
+}
+
+/// How often the log of deliveries is looked through for what is kept no longer.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+pub(super) async fn prune_often(webhooks: &Webhooks, kept: Duration, stop: impl Future<Output = ()>) {
+    let prune = async {
+        loop {
+            // Jitter, so that processes that were started together do not do it together.
+            tokio::time::sleep(PRUNE_EVERY.mul_f64(0.5 + fastrand::f64())).await;
+            match webhooks.prune(kept).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "old webhook deliveries are removed"),
+                Err(error) => {
+                    let error: &dyn StdError = &error;
+                    tracing::warn!(error, "old webhook deliveries cannot be removed");
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop => {}
+        () = prune => {}
+    }
+}

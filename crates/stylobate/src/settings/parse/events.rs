@@ -1,0 +1,80 @@
+//! The broker, and where webhooks may go.
+
+use std::time::Duration;
+
+use super::{Values, flag, list, number, text};
+use crate::settings::{EventSettings, table};
+use secrecy::SecretString;
+
+pub(super) fn events(values: &mut Values, is_production: bool) -> EventSettings {
+    EventSettings {
+        amqp_url: amqp_url(values),
+        discard_unroutable: discard_unroutable(values),
+        kept: days(values, table::EVENTS_KEPT, 30),
+        webhook_deliveries_kept: days(values, table::WEBHOOK_DELIVERIES_KEPT, 14),
+        webhook_networks: networks(values),
+        insecure_webhook_http: insecure_webhook_http(values, is_production),
+    }
+}
+
+#[cfg(feature = "rabbitmq")]
+fn amqp_url(values: &mut Values) -> Option<SecretString> {
+    let url = text(values, table::AMQP_URL)?;
+    if let Err(error) = stylobate_events::AmqpUrl::parse(&url) {
+        let name = values.name(table::AMQP_URL);
+        values.problem(name, error.to_string());
+    }
+    Some(SecretString::from(url))
+}
+
+#[cfg(not(feature = "rabbitmq"))]
+fn amqp_url(values: &mut Values) -> Option<SecretString> {
+    if text(values, table::AMQP_URL).is_some() {
+        let name = values.name(table::AMQP_URL);
+        values.problem(name, "needs a build with the feature `rabbitmq`");
+    }
+    None
+}
+
+fn days(values: &mut Values, key: &'static str, default: u64) -> Duration {
+    Duration::from_secs(86_400 * number::<u64>(values, key, default, 1..=3_650))
+}
+
+fn discard_unroutable(values: &mut Values) -> bool {
+    match text(values, table::AMQP_UNROUTABLE).as_deref() {
+        None | Some("keep") => false,
+        Some("discard") => true,
+        Some(_) => {
+            let name = values.name(table::AMQP_UNROUTABLE);
+            values.problem(name, "is neither `keep` nor `discard`");
+            false
+        }
+    }
+}
+
+// A27
+fn networks(values: &mut Values) -> Vec<ipnet::IpNet> {
+    let name = values.name(table::WEBHOOK_NETWORKS);
+    let mut networks = Vec::new();
+    for item in list(values, table::WEBHOOK_NETWORKS).unwrap_or_default() {
+        let network: Option<ipnet::IpNet> =
+            item.parse().ok().or_else(|| item.parse().ok().map(|address: std::net::IpAddr| address.into()));
+        match network {
+            Some(network) if network.prefix_len() == 0 => {
+                values.problem(name.clone(), "allows every address, the ones of this machine too");
+            }
+            Some(network) => networks.push(network),
+            None => values.problem(name.clone(), "lists something that is neither an address nor a network"),
+        }
+    }
+    networks
+}
+
+fn insecure_webhook_http(values: &mut Values, is_production: bool) -> bool {
+    let name = values.name(table::WEBHOOK_HTTP);
+    let allowed = flag(values, table::WEBHOOK_HTTP, false);
+    if allowed && is_production {
+        values.problem(name, "is refused in production: whoever reads the wire would read the events");
+    }
+    allowed
+}

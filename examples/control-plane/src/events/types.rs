@@ -1,0 +1,31 @@
+use serde_json::{Value, json};
+use stylobate::{
+    events::{EventType, Exchange},
+    object_schema,
+};
+
+/// The types of events that this program tells beside those of the platform's crates.
+pub(crate) fn event_types() -> Vec<EventType> {
+    vec![
+        person("user.created", "Somebody was made a member of the organisation, with an account of their own."),
+        person("user.updated", "What is known about somebody was changed, or whether they can sign in."),
+        person("user.deactivated", "Somebody can no longer sign in."),
+        person("user.deleted", "Somebody's account was removed with everything that was kept about them."),
+        person("member.removed", "Somebody left the organisation; their account goes on elsewhere."),
+    ]
+}
+
+fn person(name: &'static str, description: &'static str) -> EventType {
+    let id = json!({ "type": "string", "format": "uuid" });
+    let nullable = |kind: &str| -> Value { json!({ "type": [kind, "null"] }) };
+    let schema = object_schema(&[
+        ("actor_id", json!({ "type": ["string", "null"], "format": "uuid" })),
+        ("organization_id", id.clone()),
+        ("user_id", id),
+        ("username", nullable("string")),
+        ("email", json!({ "type": "string", "format": "email" })),
+        ("status", json!({ "type": "string" })),
+        ("is_active", json!({ "type": "boolean" })),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
+}

@@ -1,0 +1,2 @@
+DROP TABLE shop_parcels;
+DROP TABLE shop_orders;

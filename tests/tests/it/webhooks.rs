@@ -1,0 +1,259 @@
+//! Webhooks: a change over HTTP is heard by a receiver outside, signed, and by nobody inside.
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use stylobate_events::{TOLERANCE, WebhookHeaders, WebhookSecret, verify};
+use stylobate_tests::{Client, Engine, Received, Receiver, TestApp, eventually};
+
+stylobate_tests::both_engines!(
+    a_change_reaches_a_receiver_with_a_valid_signature,
+    a_webhook_is_made_changed_stopped_and_removed,
+    what_fails_is_on_record_and_sent_again,
+    secrets_are_rotated_without_a_gap,
+    webhooks_are_of_one_organisation,
+    private_addresses_are_never_connected_to,
+    deliveries_go_on_after_a_kill
+);
+
+/// An installation that sends webhooks to this machine, in the clear.
+async fn app(engine: Engine) -> TestApp {
+    let builder = TestApp::builder(engine).env("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8");
+    builder.env("WEBHOOK_INSECURE_ALLOW_HTTP", "true").start().await
+}
+
+async fn webhook(client: &Client, url: &str, events: &[&str]) -> (String, WebhookSecret) {
+    let made = client.post("/webhooks", json!({ "url": url, "events": events })).await.expect(201);
+    let secret = WebhookSecret::parse(made["secret"].as_str().unwrap()).unwrap();
+    (made["id"].as_str().unwrap().to_owned(), secret)
+}
+
+/// The id of the message, if `secret` has signed it just now.
+fn verified(received: &Received, secret: &WebhookSecret) -> Option<String> {
+    let headers = WebhookHeaders::find(|name| received.headers.get(name).map(String::as_str)).ok()?;
+    let id = verify(&headers, &received.body, std::slice::from_ref(secret), Utc::now(), TOLERANCE).ok()?;
+    Some(id.to_string())
+}
+
+/// The deliveries of a webhook, once there are as many as `number` in `status`.
+async fn deliveries(client: &Client, id: &str, status: &str, number: usize) -> Vec<Value> {
+    let path = format!("/webhooks/{id}/deliveries?status={status}");
+    eventually("deliveries of the webhook", async || {
+        let found = client.all(&path).await;
+        (found.len() >= number).then_some(found)
+    })
+    .await
+}
+
+async fn a_change_reaches_a_receiver_with_a_valid_signature(engine: Engine) {
+    let app = app(engine).await;
+    let admin = app.administrator().await;
+    let receiver = Receiver::start().await;
+    let (id, secret) = webhook(&admin, &receiver.url("/hook?a=1"), &["user.*"]).await;
+    let ada = app.person(&admin, "ada").await;
+    let received = receiver.wait_for(1).await;
+    let message = &received[0];
+    assert_eq!(message.line, "POST /hook?a=1");
+    let event = message.json();
+    assert_eq!((&event["type"], &event["data"]["user_id"]), (&json!("user.created"), &json!(ada.id)), "{event}");
+    assert_eq!((&event["subject"], &event["sequence"]), (&json!(ada.id), &json!(1)), "{event}");
+    assert_eq!(verified(message, &secret).as_deref(), event["id"].as_str());
+    assert_eq!(verified(message, &WebhookSecret::generate().unwrap()), None);
+    let mut forged = message.clone();
+    forged.body[20] ^= 1;
+    assert_eq!(verified(&forged, &secret), None);
+    // The log, and the list of what happened, say the same.
+    let delivered = deliveries(&admin, &id, "delivered", 1).await;
+    assert_eq!((&delivered[0]["event_id"], &delivered[0]["response_code"]), (&event["id"], &json!(204)));
+    let listed = admin.get(&format!("/v1/events/{}", event["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(listed, event);
+    let of_ada = admin.all(&format!("/v1/events?subject={}", ada.id)).await;
+    let types: Vec<_> = of_ada.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert!(types.contains(&"user.created") && types.contains(&"auth.login"), "{types:?}");
+    // What it does not hear of is not sent: Ada has signed in since.
+    assert!(receiver.received().iter().all(|one| one.json()["type"] != "auth.login"));
+}
+
+async fn a_webhook_is_made_changed_stopped_and_removed(engine: Engine) {
+    let app = app(engine).await;
+    let admin = app.administrator().await;
+    let receiver = Receiver::start().await;
+    let refused = [
+        (json!({ "url": "ftp://example.org/" }), "url"),
+        (json!({ "url": "http://user:pass@127.0.0.1/" }), "url"),
+        (json!({ "url": "http://169.254.169.254/latest/meta-data" }), "url"),
+        (json!({ "url": receiver.url("/"), "events": [] }), "events"),
+        (json!({ "url": receiver.url("/"), "events": ["user.creatd"] }), "events"),
+        (json!({ "url": receiver.url("/"), "description": "x".repeat(201) }), "description"),
+        (json!({ "url": receiver.url("/"), "signature": "none" }), "signature"),
+        (json!({ "url": receiver.url("/"), "secret": "mine" }), "secret"),
+    ];
+    for (body, field) in refused {
+        admin.post("/webhooks", body).await.problem_of(422, "validation", field);
+    }
+    let (id, _) = webhook(&admin, &receiver.url("/"), &["*"]).await;
+    let path = format!("/webhooks/{id}");
+    let shown = admin.get(&path).await.expect(200);
+    assert_eq!((&shown["is_active"], &shown["events"]), (&json!(true), &json!(["*"])), "{shown}");
+    assert!(shown.get("secret").is_none(), "{shown}");
+    assert_eq!(admin.all("/webhooks").await, [shown.clone()]);
+    // As the replaced system spells it.
+    assert_eq!(admin.all("/instances/webhooks").await, [shown]);
+    let test = admin.post(&format!("{path}/test"), Value::Null).await.expect(202);
+    assert_eq!(test["event"], "webhook.test");
+    let received = receiver.wait_for(1).await;
+    assert_eq!(received.last().unwrap().json()["type"], "webhook.test");
+
+    let stopped = admin.patch(&path, json!({ "is_active": false })).await.expect(200);
+    assert_eq!((&stopped["is_active"], &stopped["disabled_reason"]), (&json!(false), &json!("by_hand")));
+    admin.post(&format!("{path}/test"), Value::Null).await.problem(409, "webhook_disabled");
+    let changed = json!({ "is_active": true, "events": ["role.created"], "signature": "classic", "description": "CI" });
+    let changed = admin.patch(&path, changed).await.expect(200);
+    assert_eq!((&changed["disabled_reason"], &changed["signature"]), (&Value::Null, &json!("classic")));
+    let before = receiver.received().len();
+    admin.post("/roles", json!({ "name": "clerk" })).await.expect(201);
+    let classic = receiver.wait_for(before + 1).await.pop().unwrap();
+    assert_eq!(classic.header("x-webhook-event"), "role.created");
+    assert!(classic.header("x-webhook-signature").starts_with("sha256="), "{classic:?}");
+    assert_eq!(classic.header("idempotency-key"), classic.json()["id"].as_str().unwrap());
+    admin.delete(&path).await.expect(204);
+    admin.get(&path).await.problem(404, "not_found");
+    let actions: Vec<_> = admin.all("/audit-events").await;
+    for action in ["webhook.create", "webhook.update", "webhook.test", "webhook.delete"] {
+        assert!(actions.iter().any(|event| event["action"] == action), "{action}");
+    }
+}
+
+async fn what_fails_is_on_record_and_sent_again(engine: Engine) {
+    let app = app(engine).await;
+    let admin = app.administrator().await;
+    let receiver = Receiver::start().await;
+    receiver.answers(302, "location: http://127.0.0.1:9/\r\n");
+    let (id, secret) = webhook(&admin, &receiver.url("/"), &["role.created"]).await;
+    admin.post("/roles", json!({ "name": "clerk" })).await.expect(201);
+    let path = format!("/webhooks/{id}");
+    let tried = eventually("a failed attempt", async || {
+        let found = admin.all(&format!("{path}/deliveries")).await;
+        found.into_iter().find(|one| one["attempts"].as_u64() >= Some(1))
+    })
+    .await;
+    assert_eq!((&tried["status"], &tried["response_code"]), (&json!("pending"), &json!(302)), "{tried}");
+    assert!(tried["due_at"].is_string() && tried["error"].is_string(), "{tried}");
+    let failing = admin.get(&path).await.expect(200);
+    assert!(failing["failing_since"].is_string(), "{failing}");
+    // The receiver is well again: nobody has to wait for the next attempt.
+    receiver.answers(200, "");
+    let delivery = format!("{path}/deliveries/{}", tried["id"].as_str().unwrap());
+    admin.post(&format!("{delivery}/redeliver"), Value::Null).await.expect(202);
+    deliveries(&admin, &id, "delivered", 1).await;
+    let received = receiver.received();
+    let (first, last) = (received.first().unwrap(), received.last().unwrap());
+    assert_eq!(verified(first, &secret), verified(last, &secret), "the same message id");
+    let shown = admin.get(&delivery).await.expect(200);
+    assert_eq!(shown["payload"], last.json());
+    // One that says that it is gone is not asked again.
+    receiver.answers(410, "");
+    admin.post("/roles", json!({ "name": "gone" })).await.expect(201);
+    let gone = eventually("the webhook to be disabled", async || {
+        let shown = admin.get(&path).await.expect(200);
+        (shown["is_active"] == false).then_some(shown)
+    })
+    .await;
+    assert_eq!(gone["disabled_reason"], "gone", "{gone}");
+    eventually("the event that tells of it", async || {
+        (!admin.all("/v1/events?type=webhook.disabled").await.is_empty()).then_some(())
+    })
+    .await;
+}
+
+async fn secrets_are_rotated_without_a_gap(engine: Engine) {
+    let app = app(engine).await;
+    let admin = app.administrator().await;
+    let receiver = Receiver::start().await;
+    let (id, old) = webhook(&admin, &receiver.url("/"), &["*"]).await;
+    let rotate = format!("/webhooks/{id}/rotate-secret");
+    admin.post(&rotate, json!({ "overlap_seconds": 604_801 })).await.problem_of(422, "validation", "overlap_seconds");
+    let rotated = admin.post(&rotate, json!({})).await.expect(200);
+    let new = WebhookSecret::parse(rotated["secret"].as_str().unwrap()).unwrap();
+    assert!(rotated["previous_secret_until"].is_string(), "{rotated}");
+    let test = format!("/webhooks/{id}/test");
+    admin.post(&test, Value::Null).await.expect(202);
+    let of_test = |received: &[Received]| received.iter().find(|one| one.json()["type"] == "webhook.test").cloned();
+    let both = eventually("the test", async || of_test(&receiver.received())).await;
+    assert!(verified(&both, &old).is_some() && verified(&both, &new).is_some(), "{both:?}");
+    let rotated = admin.post(&rotate, json!({ "overlap_seconds": 0 })).await.expect(200);
+    let newest = WebhookSecret::parse(rotated["secret"].as_str().unwrap()).unwrap();
+    let before = receiver.received().len();
+    admin.post(&test, Value::Null).await.expect(202);
+    let alone = eventually("the second test", async || of_test(&receiver.received()[before..])).await;
+    assert!(verified(&alone, &newest).is_some() && verified(&alone, &new).is_none(), "{alone:?}");
+}
+
+async fn webhooks_are_of_one_organisation(engine: Engine) {
+    let app = app(engine).await;
+    let admin = app.administrator().await;
+    let receiver = Receiver::start().await;
+    let (id, _) = webhook(&admin, &receiver.url("/"), &["*"]).await;
+    let ada = app.person(&admin, "ada").await;
+    for path in ["/webhooks".to_owned(), format!("/webhooks/{id}"), "/v1/events".to_owned()] {
+        ada.client.get(&path).await.problem(403, "forbidden");
+    }
+    app.anonymous().get("/webhooks").await.problem(401, "unauthenticated");
+    admin.get("/webhooks/00000000-0000-0000-0000-000000000000").await.problem(404, "not_found");
+}
+
+// A27, C37
+async fn private_addresses_are_never_connected_to(engine: Engine) {
+    // Plain http is allowed, addresses of this machine are not.
+    let app = TestApp::builder(engine).env("WEBHOOK_INSECURE_ALLOW_HTTP", "true").start().await;
+    let admin = app.administrator().await;
+    let canary = Receiver::start().await;
+    let port = canary.url("").rsplit_once(':').unwrap().1.to_owned();
+    let hosts = [
+        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "0", "[::]", "[::1]",
+        "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]",
+        "[2001:0:7f00:1::]", "localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1.", "①②⑦.0.0.1",
+        "10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "[fe80::1]", "[fd00::1]",
+    ];
+    let mut accepted = Vec::new();
+    for host in hosts {
+        let url = format!("http://{host}:{port}/");
+        let answer = admin.post("/webhooks", json!({ "url": url, "events": ["role.created"] })).await;
+        match answer.status {
+            201 => accepted.push(answer.json()["id"].as_str().unwrap().to_owned()),
+            _ => {
+                answer.problem_of(422, "validation", "url");
+            }
+        }
+    }
+    // Names are looked up when a message is sent, and never connected to.
+    admin.post("/roles", json!({ "name": "clerk" })).await.expect(201);
+    for id in &accepted {
+        let tried = eventually("the attempt", async || {
+            let found = admin.all(&format!("/webhooks/{id}/deliveries")).await;
+            found.into_iter().find(|one| one["attempts"].as_u64() >= Some(1))
+        })
+        .await;
+        assert!(tried["response_code"].is_null() && tried["error"].is_string(), "{tried}");
+    }
+    assert!(!accepted.is_empty(), "names are not resolved when a webhook is made");
+    assert_eq!(canary.received().len(), 0);
+}
+
+async fn deliveries_go_on_after_a_kill(engine: Engine) {
+    let mut app = app(engine).await;
+    let admin = app.administrator().await;
+    let receiver = Receiver::start().await;
+    receiver.answers(503, "retry-after: 1\r\n");
+    let (id, _) = webhook(&admin, &receiver.url("/"), &["role.created"]).await;
+    for n in 0..5 {
+        admin.post("/roles", json!({ "name": format!("clerk-{n}") })).await.expect(201);
+    }
+    app.server().kill();
+    app.restart().await;
+    receiver.answers(204, "");
+    let admin = app.administrator().await;
+    deliveries(&admin, &id, "delivered", 5).await;
+    let names: std::collections::BTreeSet<_> =
+        receiver.received().iter().map(|one| one.json()["data"]["name"].to_string()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+}
