@@ -20,7 +20,7 @@ use crate::{
 const LEAST: f64 = 0.65;
 const SUBJECTS: usize = 1_000;
 /// How many transactions a round has.
-const TRANSACTIONS: usize = 2_000;
+const TRANSACTIONS: usize = 4_000;
 
 const TABLE: Sql = Sql::Per {
     pg: "CREATE TABLE bench_rows (id uuid PRIMARY KEY, name text NOT NULL, email text NOT NULL)",
@@ -37,7 +37,7 @@ fn at_once(engine: Engine) -> usize {
 
 pub(super) fn measure(runtime: &Runtime, report: &mut Report, engine: Engine) -> Result {
     let stage = runtime.block_on(stage(engine))?;
-    let mut rounds = |report: &mut Report, what: &str, at_once: usize, least: Option<f64>| {
+    let rounds = |report: &mut Report, what: &str, at_once: usize, least: Option<f64>| {
         let rounds = Rounds::measure(
             rounds::count(7),
             || runtime.block_on(insert(&stage.handles.db, at_once, true)),

@@ -10,9 +10,9 @@ use stylobate_tests::{
 
 use crate::{Verdicts, rabbitmq::KillableRabbitMq, rounds};
 
-/// A hundred crashes of a writer, and 12,000 events, of which more than 10,000 are committed.
+/// A hundred crashes of a writer, and 13,500 events, of which a sixth is rolled back.
 const ROUNDS: u32 = 100;
-const EVENTS_PER_ROUND: u32 = 120;
+const EVENTS_PER_ROUND: u32 = 135;
 const RESTARTS: u32 = 10;
 
 pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
