@@ -114,7 +114,6 @@ impl Outbox {
         };
         let new = NewEvent {
             id: event.id.unwrap_or(id).as_uuid(),
-            tenant: tenant.map(|tenant| tenant.as_uuid()),
             lane: tenant.map_or(Uuid::nil(), |tenant| tenant.as_uuid()),
             aggregate: event.aggregate.clone(),
             kind: event.kind,

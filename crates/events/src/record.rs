@@ -30,7 +30,7 @@ pub(crate) fn actor_kind_word(kind: ActorKind) -> &'static str {
 pub(crate) struct EventRow {
     pub(crate) ordinal: i64,
     pub(crate) id: uuid::Uuid,
-    pub(crate) tenant_id: Option<uuid::Uuid>,
+    pub(crate) lane: uuid::Uuid,
     pub(crate) aggregate: String,
     pub(crate) sequence: i64,
     pub(crate) r#type: String,
@@ -54,7 +54,7 @@ impl TryFrom<EventRow> for Envelope {
             id: row.id.into(),
             version: row.version.try_into().map_err(|_| bad("version"))?,
             occurred_at: row.occurred_at,
-            tenant_id: row.tenant_id.map(Into::into),
+            tenant_id: (!row.lane.is_nil()).then(|| row.lane.into()),
             actor: Actor {
                 kind: ActorKind::deserialize(word).map_err(|_| bad("actor_kind"))?,
                 id: row.actor_id,
@@ -111,11 +111,12 @@ pub struct EventQuery {
     pub kind: Option<String>,
     /// About this subject only.
     pub subject: Option<String>,
-    /// That happened at this time or later.
+    /// That were written at this time or later, to the millisecond.
     pub from: Option<DateTime<Utc>>,
-    /// That happened before this time.
+    /// That were written before this time, to the millisecond.
     pub to: Option<DateTime<Utc>>,
-    /// How many a page has.
+    /// How many a page has. One of a filter may have less though others follow: events are looked through ten thousand at a
+    /// time, from the newest on.
     pub limit: stylobate_core::PageLimit,
     /// Where the page before ended.
     pub cursor: Option<String>,

@@ -4,7 +4,7 @@ mod lease;
 mod local;
 mod turn;
 
-use std::{error::Error as StdError, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error as StdError, future::Future, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -118,7 +118,7 @@ impl Relay {
         let (tell, mut stopped) = watch::channel(false);
         let mut lease = Lease::new(&self.events, self.sink.name().to_owned(), self.options.lease);
         {
-            let mut work = pin!(self.work(&mut lease, &mut stopped));
+            let mut work = Box::pin(self.work(&mut lease, &mut stopped));
             tokio::select! {
                 biased;
                 () = stop => {
@@ -157,7 +157,8 @@ impl Relay {
                 }
                 self.turn(lease, stopped).await
             };
-            let turn = guarded(turn).await;
+            // Boxed: it is large, and `run` is spawned.
+            let turn = guarded(Box::pin(turn)).await;
             match &turn {
                 Ok(_) => {
                     if !is_asked {

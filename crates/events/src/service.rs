@@ -1,40 +1,30 @@
-use std::{
-    collections::BTreeMap, error::Error as StdError, future::Future, pin::pin, sync::Arc, time::Duration,
-};
+mod dead_letters;
+mod upkeep;
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::{DateTime, SubsecRound as _, Utc};
 use parking_lot::Mutex;
-use stylobate_core::{AuditEvent, Clock, Direction, EventId, Page, Principal, RequestContext, TenantId};
-use stylobate_db::{Db, Engine, Keyset, KeysetKey, Scope, Tx};
+use serde_json::Value;
+use stylobate_core::{AuditEvent, Clock, Cursor, EventId, Page, Principal, RequestContext};
+use stylobate_db::{Db, Scope, Tx};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
-    DeadLetter, DeadLetterQuery, Envelope, EventQuery, EventsError, Outage, Outbox, SubscriberCounts, Types,
+    Envelope, EventQuery, EventsError, Outage, Outbox, SubscriberCounts, Types,
     catalogue::checked_name,
-    guard::guarded,
     measures::Measures,
     store::{
-        dead::{self, DeadRow},
-        events, subscribers, upkeep,
+        events::{self, Part},
+        subscribers, upkeep as looks,
     },
 };
 
 /// What relays hear of from other processes.
 pub(crate) const TOLD: &str = "events";
-/// Other processes are told of commits at most this often: on PostgreSQL transactions that tell others commit one after the
-/// other, so no change does it itself.
-const TELL_EVERY: Duration = Duration::from_millis(25);
-/// How often old events are looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-/// How often is counted for those who measure.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// Rows that one transaction removes.
-const STEP: i64 = 1_000;
-/// A type that no program of a subscriber has asked for in this time, though one has asked for others, is forgotten: by then
-/// all run the program that no longer names it.
-const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(1);
-/// How many dead letters [`Events::replay_all`] takes at most.
-const REPLAYED_MAX: i64 = 10_000;
+pub(crate) const STEP: i64 = 1_000;
 
 /// The events of a platform: who hears them, what is owed, what was given up. Clones share it.
 #[derive(Clone)]
@@ -56,8 +46,10 @@ impl std::fmt::Debug for Events {
     }
 }
 
+/// How lists of events are ordered.
+const ORDER: &str = "id.desc";
+
 const NO_EVENT: EventsError = EventsError::NotFound { entity: "event" };
-const NO_DEAD_LETTER: EventsError = EventsError::NotFound { entity: "dead_letter" };
 const NO_SUBSCRIBER: EventsError = EventsError::NotFound { entity: "subscriber" };
 
 impl Events {
@@ -141,7 +133,7 @@ impl Events {
         self.forget(name).await
     }
 
-    async fn forget(&self, name: &str) -> Result<(), EventsError> {
+    pub(crate) async fn forget(&self, name: &str) -> Result<(), EventsError> {
         loop {
             let name = name.to_owned();
             let forget =
@@ -165,22 +157,35 @@ impl Events {
         for (field, text) in [("type", &query.kind), ("subject", &query.subject)] {
             checked_filter(field, text.as_deref())?;
         }
-        let keyset = Keyset::new(
-            "occurred_at",
-            "e.occurred_at",
-            "e.id",
-            true,
-            Direction::Desc,
-            query.limit,
-            query.cursor.as_deref(),
-        )?;
-        let tenant = context.principal.tenant;
+        let limit = usize::from(query.limit.get());
+        let before = match query.cursor.as_deref() {
+            Some(text) => Some(Cursor::decode(text, ORDER)?.id),
+            None => None,
+        };
+        let to = query.to.map(first_id);
+        let mut part = Part {
+            lane: events::lane(context.principal.tenant),
+            from: query.from.map(first_id),
+            before: before.into_iter().chain(to).min(),
+            kind: query.kind.clone(),
+            subject: query.subject.clone(),
+            // One more than asked tells whether there is another page.
+            most: i64::from(query.limit.get()) + 1,
+        };
         let mut tx = self.inner.db.begin_read(scope(&context.principal, "list events")).await?;
-        let rows = events::list(&mut tx, tenant, query, &keyset).await;
+        let edge = if part.has_filter() { events::edge(&mut tx, &part).await? } else { None };
+        part.from = edge.into_iter().chain(part.from).max();
+        let rows = events::list(&mut tx, &part).await;
         tx.rollback().await?;
-        let page = keyset.page(rows?, |row| (KeysetKey::Time(row.occurred_at), row.id));
-        let items = page.items.into_iter().map(Envelope::try_from).collect::<Result<_, _>>()?;
-        Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
+        let mut items = rows?.into_iter().map(Envelope::try_from).collect::<Result<Vec<_>, _>>()?;
+        let last = if items.len() > limit {
+            items.truncate(limit);
+            items.last().map(|event| event.id.as_uuid())
+        } else {
+            edge
+        };
+        let cursor = |id| Cursor { order: ORDER.to_owned(), key: Value::String(String::new()), id };
+        Ok(Page { items, next_cursor: last.map(cursor), total: None })
     }
 
     /// The event called `id`, of the caller's tenant.
@@ -194,109 +199,6 @@ impl Events {
         row?.ok_or(NO_EVENT)?.try_into()
     }
 
-    /// Deliveries that were given up, the last first: of the caller's tenant, or of all for a caller without one.
-    ///
-    /// # Errors
-    /// As [`list`](Self::list).
-    pub async fn dead_letters(
-        &self,
-        context: &RequestContext,
-        query: &DeadLetterQuery,
-    ) -> Result<Page<DeadLetter>, EventsError> {
-        checked_filter("subscriber", query.subscriber.as_deref())?;
-        let keyset = Keyset::new(
-            "parked_at",
-            "d.parked_at",
-            "d.id",
-            true,
-            Direction::Desc,
-            query.limit,
-            query.cursor.as_deref(),
-        )?;
-        let tenant = context.principal.tenant.or(query.tenant);
-        let mut tx = self.inner.db.begin_read(scope(&context.principal, "list dead letters")).await?;
-        let rows = dead::list(&mut tx, query.subscriber.as_deref(), tenant, &keyset).await;
-        tx.rollback().await?;
-        let page = keyset.page(rows?, |row| (KeysetKey::Time(row.parked_at), row.event.id));
-        Ok(page.map(dead_letter))
-    }
-
-    /// Owes a delivery that was given up once more, as if it had never been tried. It comes after later events of its aggregate
-    /// that were delivered meanwhile.
-    ///
-    /// # Errors
-    /// [`EventsError::NotFound`] when the caller's tenant has no such dead letter.
-    pub async fn replay(
-        &self,
-        context: &RequestContext,
-        subscriber: &str,
-        event: EventId,
-    ) -> Result<(), EventsError> {
-        if self.replay_some(context, subscriber, Some(event)).await? == 0 {
-            return Err(NO_DEAD_LETTER);
-        }
-        Ok(())
-    }
-
-    /// The same with all dead letters of `subscriber` that are the caller's tenant's, in the order of their events, at most
-    /// 10,000. Returns how many.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub async fn replay_all(&self, context: &RequestContext, subscriber: &str) -> Result<u64, EventsError> {
-        self.replay_some(context, subscriber, None).await
-    }
-
-    async fn replay_some(
-        &self,
-        context: &RequestContext,
-        subscriber: &str,
-        event: Option<EventId>,
-    ) -> Result<u64, EventsError> {
-        let (asking, name) = (context.clone(), subscriber.to_owned());
-        let replay = async move |tx: &mut Tx| {
-            let tenant = asking.principal.tenant;
-            let found = dead::find(tx, &name, event, tenant, REPLAYED_MAX).await?;
-            let mut replayed = 0;
-            for one in &found {
-                if dead::replay(tx, &name, one).await? {
-                    replayed += 1;
-                    tx.audit(about(&asking, "event.replay", one).with("subscriber", name.clone()));
-                }
-            }
-            tx.hint(TOLD);
-            Ok::<_, EventsError>(replayed)
-        };
-        let scope = scope(&context.principal, "replay dead letters");
-        let replayed = self.inner.db.transact(scope, replay).await?;
-        self.inner.outbox.wake();
-        Ok(replayed)
-    }
-
-    /// Removes a dead letter for good: its event is not delivered to that subscriber.
-    ///
-    /// # Errors
-    /// [`EventsError::NotFound`] when the caller's tenant has no such dead letter.
-    pub async fn drop_dead_letter(
-        &self,
-        context: &RequestContext,
-        subscriber: &str,
-        event: EventId,
-    ) -> Result<(), EventsError> {
-        let (asking, name) = (context.clone(), subscriber.to_owned());
-        let remove = async move |tx: &mut Tx| {
-            let found = dead::find(tx, &name, Some(event), asking.principal.tenant, 1).await?;
-            let one = found.first().ok_or(NO_DEAD_LETTER)?;
-            if !dead::remove(tx, &name, one).await? {
-                return Err(NO_DEAD_LETTER);
-            }
-            tx.audit(about(&asking, "event.drop", one).with("subscriber", name.clone()));
-            Ok(())
-        };
-        let scope = scope(&context.principal, "drop a dead letter");
-        self.inner.db.transact(scope, remove).await
-    }
-
     /// What every subscriber is owed, over all tenants. It counts rows: a million take a fraction of a second.
     ///
     /// # Errors
@@ -306,122 +208,6 @@ impl Events {
         let counts = counts(&mut tx).await;
         tx.rollback().await?;
         counts
-    }
-
-    /// Removes events that were written more than `kept` ago and that nobody is owed and nobody's dead letter is of, a thousand
-    /// at a time. Returns how many.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub async fn prune(&self, kept: TimeDelta) -> Result<u64, EventsError> {
-        let Some(before) = self.now().checked_sub_signed(kept) else { return Ok(0) };
-        let (mut removed, mut after) = (0, 0);
-        loop {
-            let prune =
-                async move |tx: &mut Tx| Ok::<_, EventsError>(upkeep::prune(tx, before, after, STEP).await?);
-            let pruned = self.inner.db.transact(Scope::Platform("remove old events"), prune).await?;
-            removed += pruned.removed;
-            match pruned.after {
-                Some(last) => after = last,
-                None => return Ok(removed),
-            }
-            // Others want to write as well.
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Removes what is left of subscribers that there are no longer, and types that none asks for any more.
-    async fn tidy(&self) -> Result<(), EventsError> {
-        const WHY: Scope = Scope::Platform("tidy up after subscribers of events");
-        let mut tx = self.inner.db.begin_read(WHY).await?;
-        let strays = subscribers::strays(&mut tx).await;
-        let names = subscribers::names(&mut tx).await;
-        tx.rollback().await?;
-        for name in strays? {
-            self.forget(&name).await?;
-        }
-        for name in names? {
-            let forget = async move |tx: &mut Tx| {
-                let Some(last) = subscribers::last_asked(tx, &name).await? else { return Ok(()) };
-                subscribers::forget_types(tx, &name, last - FORGOTTEN_AFTER).await?;
-                Ok::<_, EventsError>(())
-            };
-            self.inner.db.transact(WHY, forget).await?;
-        }
-        Ok(())
-    }
-
-    /// Tells the relays of other processes of what this one commits, removes events that were written more than `kept` ago once
-    /// an hour, and counts for those who measure, until `stop` is over. Every process that emits events or relays them runs it
-    /// once; where there is none, events of other processes are found by looking. Neither errors nor panics end it.
-    pub async fn keep_up(&self, kept: TimeDelta, stop: impl Future<Output = ()>) {
-        let mut stop = pin!(stop);
-        tokio::select! {
-            biased;
-            () = &mut stop => {}
-            () = self.tell_others() => {}
-            () = self.prune_often(kept) => {}
-            () = self.measure_often() => {}
-        }
-    }
-
-    async fn tell_others(&self) {
-        if self.inner.db.engine() == Engine::Sqlite {
-            // Its other processes are commands that end soon; the server's relays look often enough.
-            return std::future::pending().await;
-        }
-        let mut heard = self.inner.outbox.hear();
-        // The sender lives as long as `self`.
-        while heard.changed().await.is_ok() {
-            let tell = async {
-                let mut tx = self.inner.db.begin(Scope::Platform("tell of events")).await?;
-                tx.hint(TOLD);
-                Ok::<_, EventsError>(tx.commit().await?)
-            };
-            if let Err(error) = guarded(tell).await {
-                tracing::debug!(
-                    code = error.code(),
-                    "other processes were not told of events; they look for them"
-                );
-            }
-            tokio::time::sleep(TELL_EVERY).await;
-        }
-        std::future::pending().await
-    }
-
-    async fn prune_often(&self, kept: TimeDelta) {
-        loop {
-            // Jitter, so that processes that were started together do not do it together.
-            tokio::time::sleep(PRUNE_EVERY.mul_f64(0.5 + fastrand::f64())).await;
-            let prune = async {
-                self.tidy().await?;
-                self.prune(kept).await
-            };
-            match guarded(prune).await {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "old events are removed"),
-                Err(error) => {
-                    let error: &dyn StdError = &error;
-                    tracing::warn!(error, "old events cannot be removed");
-                }
-            }
-        }
-    }
-
-    async fn measure_often(&self) {
-        loop {
-            let measure = async {
-                if self.inner.measures.is_observed() {
-                    let counts = self.counts().await?;
-                    self.inner.measures.saw(counts, self.now());
-                }
-                Ok(())
-            };
-            if let Err(error) = guarded(measure).await {
-                tracing::debug!(code = error.code(), "what is owed cannot be counted");
-            }
-            tokio::time::sleep(MEASURE_EVERY).await;
-        }
     }
 
     /// Notes how a subscriber is doing, as a relay of this process has seen it.
@@ -455,9 +241,9 @@ impl Events {
     pub(crate) async fn glance(&self) -> Result<Vec<(String, bool, Option<DateTime<Utc>>)>, EventsError> {
         let mut tx = self.inner.db.begin_read(Scope::Platform("look whether events are delivered")).await?;
         let mut seen = Vec::new();
-        for row in upkeep::glance(&mut tx).await? {
+        for row in looks::glance(&mut tx).await? {
             let oldest_at = match row.first_ordinal {
-                Some(ordinal) => upkeep::written_at(&mut tx, ordinal).await?,
+                Some(ordinal) => looks::written_at(&mut tx, ordinal).await?,
                 None => None,
             };
             seen.push((row.name, row.has_dead != 0, oldest_at));
@@ -492,10 +278,10 @@ impl Events {
 
 async fn counts(tx: &mut Tx) -> Result<Vec<SubscriberCounts>, EventsError> {
     let mut counts = Vec::new();
-    for row in upkeep::counts(tx).await? {
+    for row in looks::counts(tx).await? {
         let first = [row.first_ordinal, row.first_held].into_iter().flatten().min();
         let oldest_at = match first {
-            Some(ordinal) => upkeep::written_at(tx, ordinal).await?,
+            Some(ordinal) => looks::written_at(tx, ordinal).await?,
             None => None,
         };
         counts.push(SubscriberCounts {
@@ -511,28 +297,18 @@ async fn counts(tx: &mut Tx) -> Result<Vec<SubscriberCounts>, EventsError> {
     Ok(counts)
 }
 
-fn scope(principal: &Principal, reason: &'static str) -> Scope {
+pub(crate) fn scope(principal: &Principal, reason: &'static str) -> Scope {
     principal.tenant.map_or(Scope::Platform(reason), Scope::Tenant)
 }
 
-fn about(context: &RequestContext, action: &'static str, dead: &dead::Parked) -> AuditEvent {
-    let tenant: Option<TenantId> = dead.tenant_id.map(Into::into);
-    AuditEvent::new(context, action, "event").on(dead.id).in_tenant(tenant)
-}
-
-fn dead_letter(row: DeadRow) -> DeadLetter {
-    DeadLetter {
-        subscriber: row.subscriber,
-        attempts: row.attempts.try_into().unwrap_or_default(),
-        error: row.error,
-        parked_at: row.parked_at,
-        event_id: row.event.id.into(),
-        event: row.event.try_into().ok(),
-    }
+/// The lowest id of an event that is written at `time`: ids begin with their millisecond (RFC 9562 §5.7).
+fn first_id(time: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(time.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(millis.min((1 << 48) - 1) << 80)
 }
 
 /// PostgreSQL has no text with a NUL in it, and refuses to compare one.
-fn checked_filter(field: &'static str, text: Option<&str>) -> Result<(), EventsError> {
+pub(crate) fn checked_filter(field: &'static str, text: Option<&str>) -> Result<(), EventsError> {
     if text.is_some_and(|text| text.contains('\0')) {
         return Err(EventsError::Invalid { field, problem: "has a character that no text has".to_owned() });
     }

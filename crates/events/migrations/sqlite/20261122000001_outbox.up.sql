@@ -14,10 +14,12 @@ CREATE TABLE event_aggregates (
 CREATE TABLE events (
     -- Ascends with the sequence within an aggregate, because it is drawn while the aggregate's row is held. Across aggregates it
     -- has gaps and comes late: nothing may be looked for behind the last one that was seen.
-    ordinal INTEGER PRIMARY KEY AUTOINCREMENT,
-    id BLOB NOT NULL CONSTRAINT events_id_key UNIQUE,
-    -- NULL is the platform.
-    tenant_id BLOB,
+    -- Without AUTOINCREMENT, which would cost each emission a page: the row with the highest ordinal is never removed.
+    ordinal INTEGER PRIMARY KEY,
+    -- The tenant, or the nil id.
+    lane BLOB NOT NULL,
+    -- Begins with the time of writing, so lists go along it.
+    id BLOB NOT NULL,
     aggregate_id INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
     type TEXT NOT NULL,
@@ -28,12 +30,10 @@ CREATE TABLE events (
     actor_id TEXT,
     trace TEXT,
     -- JSON, as text: it is told as it was written.
-    data TEXT NOT NULL
+    data TEXT NOT NULL,
+    -- The only index beside the key: each further one would cost every emission more than it saves the few who filter lists.
+    CONSTRAINT events_lane_id_key UNIQUE (lane, id)
 ) STRICT;
--- The lists of a tenant: all, those of a type, those about a subject.
-CREATE INDEX events_tenant_id_occurred_at ON events (tenant_id, occurred_at, id);
-CREATE INDEX events_tenant_id_type ON events (tenant_id, type, occurred_at, id);
-CREATE INDEX events_aggregate_id ON events (aggregate_id, occurred_at, id);
 
 -- Who is to hear events, and which relay works for it: the one that knows the token, for as long as it moves the beat.
 CREATE TABLE event_subscribers (
@@ -100,20 +100,19 @@ CREATE INDEX event_dead_letters_tenant_id ON event_dead_letters (tenant_id, park
 
 -- How events are told: one INSERT does what has to happen for each of its rows, in their order.
 CREATE VIEW event_emissions AS
-    SELECT e.id, e.tenant_id, a.lane, a.aggregate, e.type, e.version, e.occurred_at, e.written_at, e.actor_kind, e.actor_id,
-        e.trace, e.data
+    SELECT e.lane, e.id, a.aggregate, e.type, e.version, e.occurred_at, e.written_at, e.actor_kind, e.actor_id, e.trace, e.data
     FROM events AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id;
 CREATE TRIGGER event_emissions_insert INSTEAD OF INSERT ON event_emissions
 BEGIN
     INSERT INTO event_aggregates (lane, aggregate, last_sequence) VALUES (NEW.lane, NEW.aggregate, 1)
         ON CONFLICT (lane, aggregate) DO UPDATE SET last_sequence = last_sequence + 1;
-    INSERT INTO events (id, tenant_id, aggregate_id, sequence, type, version, occurred_at, written_at, actor_kind, actor_id,
-            trace, data)
-        SELECT NEW.id, NEW.tenant_id, a.id, a.last_sequence, NEW.type, NEW.version, NEW.occurred_at, NEW.written_at,
+    INSERT INTO events (lane, id, aggregate_id, sequence, type, version, occurred_at, written_at, actor_kind, actor_id, trace,
+            data)
+        SELECT NEW.lane, NEW.id, a.id, a.last_sequence, NEW.type, NEW.version, NEW.occurred_at, NEW.written_at,
             NEW.actor_kind, NEW.actor_id, NEW.trace, NEW.data
         FROM event_aggregates AS a WHERE a.lane = NEW.lane AND a.aggregate = NEW.aggregate;
     INSERT INTO event_deliveries (subscriber, ordinal, aggregate_id)
         SELECT s.subscriber, e.ordinal, e.aggregate_id FROM events AS e CROSS JOIN event_subscriptions AS s
-        WHERE e.id = NEW.id AND s.type IN (NEW.type, '*')
+        WHERE e.ordinal = last_insert_rowid() AND s.type IN (NEW.type, '*')
         ON CONFLICT (subscriber, ordinal) DO NOTHING;
 END;

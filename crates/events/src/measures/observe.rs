@@ -27,6 +27,9 @@ pub(super) struct Seen {
     counts: Vec<SubscriberCounts>,
 }
 
+/// Tells of a subscriber, value by value, with the state it is of.
+type Tell = fn(&SubscriberCounts, DateTime<Utc>, &mut dyn FnMut(f64, Option<&'static str>));
+
 impl Measures {
     pub(super) fn remember(&self, counts: Vec<SubscriberCounts>, now: DateTime<Utc>) {
         *self.seen.lock() = Some(Seen { at: Instant::now(), now, counts });
@@ -57,7 +60,7 @@ impl Measures {
         if self.instruments.set(Instruments { delivered, pickup }).is_err() {
             return;
         }
-        let told = |tell: fn(&SubscriberCounts, DateTime<Utc>, &mut dyn FnMut(f64, Option<&'static str>))| {
+        let told = |tell: Tell| {
             let seen = Arc::clone(&self.seen);
             move |gauge: &dyn opentelemetry::metrics::AsyncInstrument<f64>| {
                 let seen = seen.lock();

@@ -295,10 +295,9 @@ impl Relay {
         let found = owed::load(tx, &ordinals).await?;
         let mut missing = Vec::new();
         if found.len() < ordinals.len() {
-            let gone: HashSet<i64> = owed::missing(tx, &ordinals).await?.into_iter().collect();
-            missing.extend(
-                batch.due.iter().map(|owed| owed.place).filter(|place| gone.contains(&place.ordinal)),
-            );
+            let there: HashSet<i64> = owed::present(tx, &ordinals).await?.into_iter().collect();
+            let places = batch.due.iter().map(|owed| owed.place);
+            missing.extend(places.filter(|place| !there.contains(&place.ordinal)));
             batch.has_more |= found.len() + missing.len() < ordinals.len();
         }
         let by_ordinal: HashMap<i64, owed::Owed> =

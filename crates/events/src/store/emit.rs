@@ -9,7 +9,6 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct NewEvent {
     pub(crate) id: Uuid,
-    pub(crate) tenant: Option<Uuid>,
     pub(crate) lane: Uuid,
     pub(crate) aggregate: String,
     pub(crate) kind: &'static str,
@@ -24,7 +23,7 @@ pub(crate) struct NewEvent {
     pub(crate) later: i64,
 }
 
-/// 12 parameters a row on SQLite, far below its 32,766.
+/// 11 parameters a row on SQLite, far below its 32,766.
 const ROWS_PER_STATEMENT: usize = 500;
 /// Few enough that engines do not choke on a statement.
 const BYTES_PER_STATEMENT: usize = 4 << 20;
@@ -70,11 +69,11 @@ fn count_later(rows: &mut [NewEvent]) {
 
 /// The aggregates' rows are locked in order, and before the ordinals of their events are drawn.
 const BY_DOCUMENT: &str = "WITH told AS (
-         SELECT n, id, tenant, lane, aggregate, kind, version, occurred_at, written_at, actor_kind, actor_id, trace, data, later
-         FROM ROWS FROM (json_to_recordset(CAST($1 AS json)) AS (id uuid, tenant uuid, lane uuid, aggregate text, kind text,
+         SELECT n, id, lane, aggregate, kind, version, occurred_at, written_at, actor_kind, actor_id, trace, data, later
+         FROM ROWS FROM (json_to_recordset(CAST($1 AS json)) AS (id uuid, lane uuid, aggregate text, kind text,
              version bigint, occurred_at timestamptz, written_at timestamptz, actor_kind text, actor_id text, trace text,
              data text, later bigint)) WITH ORDINALITY
-             AS told (id, tenant, lane, aggregate, kind, version, occurred_at, written_at, actor_kind, actor_id, trace, data,
+             AS told (id, lane, aggregate, kind, version, occurred_at, written_at, actor_kind, actor_id, trace, data,
              later, n)
      ), numbered AS (
          INSERT INTO event_aggregates AS a (lane, aggregate, last_sequence)
@@ -82,9 +81,9 @@ const BY_DOCUMENT: &str = "WITH told AS (
          ON CONFLICT (lane, aggregate) DO UPDATE SET last_sequence = a.last_sequence + excluded.last_sequence
          RETURNING a.id, a.lane, a.aggregate, a.last_sequence
      ), written AS (
-         INSERT INTO events (id, tenant_id, aggregate_id, sequence, type, version, occurred_at, written_at, actor_kind,
+         INSERT INTO events (lane, id, aggregate_id, sequence, type, version, occurred_at, written_at, actor_kind,
              actor_id, trace, data)
-         SELECT t.id, t.tenant, a.id, a.last_sequence - t.later, t.kind, t.version, t.occurred_at, t.written_at,
+         SELECT t.lane, t.id, a.id, a.last_sequence - t.later, t.kind, t.version, t.occurred_at, t.written_at,
              t.actor_kind, t.actor_id, t.trace, t.data
          FROM told AS t JOIN numbered AS a ON a.lane = t.lane AND a.aggregate = t.aggregate ORDER BY t.n
          RETURNING ordinal, aggregate_id, type
@@ -104,12 +103,12 @@ async fn insert_by_document(tx: &mut Tx, rows: &[NewEvent]) -> Result<(), Error>
 /// A trigger of the view does what there is to do for each row.
 async fn insert_by_values(tx: &mut Tx, rows: &[NewEvent]) -> Result<(), Error> {
     let mut sql = tx.builder(
-        "INSERT INTO event_emissions (id, tenant_id, lane, aggregate, type, version, occurred_at, written_at, actor_kind, \
+        "INSERT INTO event_emissions (lane, id, aggregate, type, version, occurred_at, written_at, actor_kind, \
          actor_id, trace, data) VALUES ",
     );
     for (n, row) in rows.iter().enumerate() {
         sql.push(if n == 0 { "(" } else { ", (" });
-        sql.value(row.id).push(", ").value(row.tenant).push(", ").value(row.lane).push(", ");
+        sql.value(row.lane).push(", ").value(row.id).push(", ");
         sql.value(row.aggregate.clone()).push(", ").value(row.kind).push(", ").value(row.version).push(", ");
         sql.value(row.occurred_at).push(", ").value(row.written_at).push(", ").value(row.actor_kind);
         sql.push(", ").value(row.actor_id.clone()).push(", ").value(row.trace.clone());

@@ -1,49 +1,80 @@
 use stylobate_core::{EventId, TenantId};
-use stylobate_db::{Conn, Error, Keyset, SqlBuilder};
+use stylobate_db::{Conn, Error, SqlBuilder};
 use uuid::Uuid;
 
-use crate::{EventQuery, record::EventRow};
+use crate::record::EventRow;
 
-/// The events of a tenant, or those of the platform.
-fn push_tenant(sql: &mut SqlBuilder, tenant: Option<TenantId>) {
-    match tenant {
-        Some(tenant) => sql.push(" e.tenant_id = ").value(tenant.as_uuid()),
-        None => sql.push(" e.tenant_id IS NULL"),
-    };
+/// How many events a list with filters looks through for a page.
+pub(crate) const LOOKED_THROUGH: i64 = 10_000;
+
+/// Which part of the events of a lane a list shows, newest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Part {
+    /// The tenant, or the nil id.
+    pub(crate) lane: Uuid,
+    /// From this id on.
+    pub(crate) from: Option<Uuid>,
+    /// Before this id.
+    pub(crate) before: Option<Uuid>,
+    pub(crate) kind: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) most: i64,
 }
 
-const SELECT: &str = "SELECT e.ordinal, e.id, e.tenant_id, a.aggregate, e.sequence, e.type, e.version, \
-                      e.occurred_at, e.written_at, e.actor_kind, e.actor_id, e.trace, e.data \
-                      FROM events AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE";
+impl Part {
+    pub(crate) fn has_filter(&self) -> bool {
+        self.kind.is_some() || self.subject.is_some()
+    }
 
-pub(crate) fn push_list(sql: &mut SqlBuilder, tenant: Option<TenantId>, query: &EventQuery, keyset: &Keyset) {
+    fn push_range(&self, sql: &mut SqlBuilder) {
+        sql.push(" WHERE e.lane = ").value(self.lane);
+        if let Some(from) = self.from {
+            sql.push(" AND e.id >= ").value(from);
+        }
+        if let Some(before) = self.before {
+            sql.push(" AND e.id < ").value(before);
+        }
+    }
+}
+
+pub(crate) fn lane(tenant: Option<TenantId>) -> Uuid {
+    tenant.map_or(Uuid::nil(), |tenant| tenant.as_uuid())
+}
+
+const SELECT: &str = "SELECT e.ordinal, e.id, e.lane, a.aggregate, e.sequence, e.type, e.version, e.occurred_at, \
+                      e.written_at, e.actor_kind, e.actor_id, e.trace, e.data \
+                      FROM events AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id";
+
+/// Adds the statement that finds the last event that is looked through, if there are more.
+pub(crate) fn push_edge(sql: &mut SqlBuilder, part: &Part) {
+    sql.push("SELECT e.id FROM events AS e");
+    part.push_range(sql);
+    sql.push(" ORDER BY e.lane DESC, e.id DESC LIMIT 1 OFFSET ").value(LOOKED_THROUGH - 1);
+}
+
+pub(crate) async fn edge(conn: &mut Conn, part: &Part) -> Result<Option<Uuid>, Error> {
+    let mut sql = conn.builder("");
+    push_edge(&mut sql, part);
+    conn.q_build(sql).scalar_opt().await
+}
+
+pub(crate) fn push_list(sql: &mut SqlBuilder, part: &Part) {
     sql.push(SELECT);
-    push_tenant(sql, tenant);
-    if let Some(kind) = &query.kind {
+    part.push_range(sql);
+    if let Some(kind) = &part.kind {
         sql.push(" AND e.type = ").value(kind.clone());
     }
-    if let Some(subject) = &query.subject {
-        let lane = tenant.map_or(Uuid::nil(), |tenant| tenant.as_uuid());
-        sql.push(" AND e.aggregate_id = (SELECT s.id FROM event_aggregates AS s WHERE s.lane = ").value(lane);
+    if let Some(subject) = &part.subject {
+        sql.push(" AND e.aggregate_id = (SELECT s.id FROM event_aggregates AS s WHERE s.lane = ")
+            .value(part.lane);
         sql.push(" AND s.aggregate = ").value(subject.clone()).push(")");
     }
-    if let Some(from) = query.from {
-        sql.push(" AND e.occurred_at >= ").value(from);
-    }
-    if let Some(to) = query.to {
-        sql.push(" AND e.occurred_at < ").value(to);
-    }
-    keyset.push(sql);
+    sql.push(" ORDER BY e.lane DESC, e.id DESC LIMIT ").value(part.most);
 }
 
-pub(crate) async fn list(
-    conn: &mut Conn,
-    tenant: Option<TenantId>,
-    query: &EventQuery,
-    keyset: &Keyset,
-) -> Result<Vec<EventRow>, Error> {
+pub(crate) async fn list(conn: &mut Conn, part: &Part) -> Result<Vec<EventRow>, Error> {
     let mut sql = conn.builder("");
-    push_list(&mut sql, tenant, query, keyset);
+    push_list(&mut sql, part);
     conn.q_build(sql).all().await
 }
 
@@ -53,7 +84,6 @@ pub(crate) async fn find(
     id: EventId,
 ) -> Result<Option<EventRow>, Error> {
     let mut sql = conn.builder(SELECT);
-    push_tenant(&mut sql, tenant);
-    sql.push(" AND e.id = ").value(id.as_uuid());
+    sql.push(" WHERE e.lane = ").value(lane(tenant)).push(" AND e.id = ").value(id.as_uuid());
     conn.q_build(sql).opt().await
 }

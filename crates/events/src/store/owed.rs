@@ -108,15 +108,15 @@ pub(crate) async fn load(conn: &mut Conn, ordinals: &[i64]) -> Result<Vec<EventR
 }
 
 pub(crate) const LOAD: Sql = Sql::Per {
-    pg: "SELECT e.ordinal, e.id, e.tenant_id, a.aggregate, e.sequence, e.type, e.version, e.occurred_at,
+    pg: "SELECT e.ordinal, e.id, e.lane, a.aggregate, e.sequence, e.type, e.version, e.occurred_at,
              e.written_at, e.actor_kind, e.actor_id, e.trace, e.data
          FROM (SELECT ordinal, sum(bytes) OVER (ORDER BY ordinal) - bytes AS before
                FROM (SELECT e.ordinal, CAST(octet_length(e.data) AS bigint) AS bytes
-                     FROM json_array_elements_text(CAST($1 AS json)) AS wanted (ordinal)
-                     JOIN events AS e ON e.ordinal = CAST(wanted.ordinal AS bigint)) AS sizes) AS part
+                     FROM events AS e WHERE e.ordinal = ANY (ARRAY(
+                         SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($1 AS json))))) AS sizes) AS part
          JOIN events AS e ON e.ordinal = part.ordinal JOIN event_aggregates AS a ON a.id = e.aggregate_id
          WHERE part.before < $2 ORDER BY e.ordinal",
-    lite: "SELECT e.ordinal, e.id, e.tenant_id, a.aggregate, e.sequence, e.type, e.version, e.occurred_at,
+    lite: "SELECT e.ordinal, e.id, e.lane, a.aggregate, e.sequence, e.type, e.version, e.occurred_at,
                e.written_at, e.actor_kind, e.actor_id, e.trace, e.data
            FROM (SELECT ordinal, sum(bytes) OVER (ORDER BY ordinal) - bytes AS before
                  FROM (SELECT e.ordinal, octet_length(e.data) AS bytes
@@ -125,14 +125,13 @@ pub(crate) const LOAD: Sql = Sql::Per {
            WHERE part.before < $2 ORDER BY e.ordinal",
 };
 
-/// Which of `ordinals` there is no event of any more.
-pub(crate) async fn missing(conn: &mut Conn, ordinals: &[i64]) -> Result<Vec<i64>, Error> {
+/// Of which of `ordinals` there is an event.
+pub(crate) async fn present(conn: &mut Conn, ordinals: &[i64]) -> Result<Vec<i64>, Error> {
     let rows: Vec<(i64,)> = conn
         .q(Sql::Per {
-            pg: "SELECT CAST(wanted.ordinal AS bigint) FROM json_array_elements_text(CAST($1 AS json)) AS wanted (ordinal)
-                 WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.ordinal = CAST(wanted.ordinal AS bigint))",
-            lite: "SELECT CAST(wanted.value AS bigint) FROM json_each($1) AS wanted
-                   WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.ordinal = wanted.value)",
+            pg: "SELECT ordinal FROM events WHERE ordinal = ANY (ARRAY(
+                     SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($1 AS json))))",
+            lite: "SELECT ordinal FROM events WHERE ordinal IN (SELECT value FROM json_each($1))",
         })
         .bind(document(ordinals))
         .all()

@@ -1,12 +1,13 @@
 //! What becomes of deliveries.
 //!
+//! On PostgreSQL lists of ordinals are compared as arrays: a join with them may be planned as a scan of the whole table.
+//!
 //! Two relays may have the same delivery in hand. So each of these changes only what is still owed, and whoever changes which
 //! rows wait behind a hold has the hold's row first.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use stylobate_db::{Engine, Error, Sql, Tx};
 
 use crate::sink::Place;
@@ -29,18 +30,6 @@ pub(crate) fn document(numbers: &[i64]) -> String {
     serde_json::to_string(numbers).unwrap_or_default()
 }
 
-#[derive(Serialize)]
-struct Line {
-    aggregate: i64,
-    ordinal: i64,
-}
-
-fn lines<'a>(places: impl IntoIterator<Item = &'a Place>) -> String {
-    let lines: Vec<Line> =
-        places.into_iter().map(|place| Line { aggregate: place.aggregate, ordinal: place.ordinal }).collect();
-    serde_json::to_string(&lines).unwrap_or_default()
-}
-
 /// Writes the ends of deliveries to `subscriber`.
 pub(crate) async fn settle(
     tx: &mut Tx,
@@ -57,8 +46,11 @@ pub(crate) async fn settle(
     if !ordinals.is_empty() {
         tx.q(DONE).bind(subscriber.to_owned()).bind(document(&ordinals)).run().await?;
     }
-    if done(true).next().is_some() {
-        tx.q(DONE_HELD).bind(subscriber.to_owned()).bind(lines(done(true))).run().await?;
+    let ordinals: Vec<i64> = done(true).map(|place| place.ordinal).collect();
+    if !ordinals.is_empty() {
+        let aggregates: BTreeSet<i64> = done(true).map(|place| place.aggregate).collect();
+        let aggregates = document(&aggregates.into_iter().collect::<Vec<_>>());
+        tx.q(DONE_HELD).bind(subscriber.to_owned()).bind(aggregates).bind(document(&ordinals)).run().await?;
     }
     for (place, end) in ends {
         if let Ending::Dead { attempts, error } = end {
@@ -83,16 +75,18 @@ pub(crate) async fn settle(
 }
 
 pub(crate) const DONE: Sql = Sql::Per {
-    pg: "DELETE FROM event_deliveries WHERE subscriber = $1 AND ordinal IN
-             (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json)))",
+    pg: "DELETE FROM event_deliveries WHERE subscriber = $1 AND ordinal = ANY (ARRAY(
+                 SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json))))",
     lite: "DELETE FROM event_deliveries WHERE subscriber = $1 AND ordinal IN (SELECT value FROM json_each($2))",
 };
 
+/// An ordinal belongs to one aggregate, so no pairs need to be compared.
 const DONE_HELD: Sql = Sql::Per {
-    pg: "DELETE FROM event_held WHERE subscriber = $1 AND (aggregate_id, ordinal) IN
-             (SELECT aggregate, ordinal FROM json_to_recordset(CAST($2 AS json)) AS done (aggregate bigint, ordinal bigint))",
-    lite: "DELETE FROM event_held WHERE subscriber = $1 AND (aggregate_id, ordinal) IN
-               (SELECT value ->> 'aggregate', value ->> 'ordinal' FROM json_each($2))",
+    pg: "DELETE FROM event_held WHERE subscriber = $1
+         AND aggregate_id = ANY (ARRAY(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json))))
+         AND ordinal = ANY (ARRAY(SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($3 AS json))))",
+    lite: "DELETE FROM event_held WHERE subscriber = $1 AND aggregate_id IN (SELECT value FROM json_each($2))
+           AND ordinal IN (SELECT value FROM json_each($3))",
 };
 
 /// Removes one delivery wherever it is. Returns whether it was still owed.
@@ -128,7 +122,7 @@ async fn bury(
         return Ok(());
     }
     tx.q("INSERT INTO event_dead_letters (subscriber, ordinal, tenant_id, id, attempts, error, parked_at)
-          SELECT $1, e.ordinal, e.tenant_id, e.id, $3, $4, $5 FROM events AS e WHERE e.ordinal = $2
+          SELECT $1, e.ordinal, NULLIF(e.lane, $6), e.id, $3, $4, $5 FROM events AS e WHERE e.ordinal = $2
           ON CONFLICT (subscriber, ordinal) DO UPDATE SET attempts = excluded.attempts, error = excluded.error,
               parked_at = excluded.parked_at")
         .bind(subscriber.to_owned())
@@ -136,6 +130,7 @@ async fn bury(
         .bind(attempts)
         .bind(error.to_owned())
         .bind(now)
+        .bind(uuid::Uuid::nil())
         .run()
         .await?;
     Ok(())
@@ -146,8 +141,8 @@ async fn move_to_held(tx: &mut Tx, subscriber: &str, ordinals: &[i64]) -> Result
     let ordinals = document(ordinals);
     if tx.engine() == Engine::Postgres {
         tx.q("WITH gone AS (
-                  DELETE FROM event_deliveries WHERE subscriber = $1 AND ordinal IN
-                      (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json)))
+                  DELETE FROM event_deliveries WHERE subscriber = $1 AND ordinal = ANY (ARRAY(
+                 SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json))))
                   RETURNING subscriber, aggregate_id, ordinal
               )
               INSERT INTO event_held (subscriber, aggregate_id, ordinal) SELECT subscriber, aggregate_id, ordinal FROM gone
@@ -211,8 +206,8 @@ async fn hold(tx: &mut Tx, subscriber: &str, failed: &[&(Place, Ending)]) -> Res
 async fn lock(tx: &mut Tx, subscriber: &str, aggregates: &[i64]) -> Result<Vec<i64>, Error> {
     let rows: Vec<(i64,)> = tx
         .q(Sql::Per {
-            pg: "SELECT aggregate_id FROM event_holds WHERE subscriber = $1 AND aggregate_id IN
-                     (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json)))
+            pg: "SELECT aggregate_id FROM event_holds WHERE subscriber = $1 AND aggregate_id = ANY (ARRAY(
+                 SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json))))
                  ORDER BY aggregate_id FOR UPDATE",
             lite: "SELECT aggregate_id FROM event_holds WHERE subscriber = $1 AND aggregate_id IN
                        (SELECT value FROM json_each($2))",
@@ -245,8 +240,8 @@ pub(crate) async fn advance(
 ) -> Result<(), Error> {
     let held = document(&lock(tx, subscriber, aggregates).await?);
     tx.q(Sql::Per {
-        pg: "DELETE FROM event_holds WHERE subscriber = $1 AND aggregate_id IN
-                 (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json)))
+        pg: "DELETE FROM event_holds WHERE subscriber = $1 AND aggregate_id = ANY (ARRAY(
+                 SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json))))
              AND NOT EXISTS (SELECT 1 FROM event_held AS h WHERE h.subscriber = event_holds.subscriber
                  AND h.aggregate_id = event_holds.aggregate_id)",
         lite: "DELETE FROM event_holds WHERE subscriber = $1 AND aggregate_id IN (SELECT value FROM json_each($2))
@@ -260,8 +255,8 @@ pub(crate) async fn advance(
     tx.q(Sql::Per {
         pg: "UPDATE event_holds SET attempts = 0, due_at = $3, ordinal = (SELECT min(h.ordinal) FROM event_held AS h
                  WHERE h.subscriber = event_holds.subscriber AND h.aggregate_id = event_holds.aggregate_id)
-             WHERE subscriber = $1 AND aggregate_id IN
-                 (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json)))
+             WHERE subscriber = $1 AND aggregate_id = ANY (ARRAY(
+                 SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($2 AS json))))
              AND NOT EXISTS (SELECT 1 FROM event_held AS h WHERE h.subscriber = event_holds.subscriber
                  AND h.aggregate_id = event_holds.aggregate_id AND h.ordinal = event_holds.ordinal)",
         lite: "UPDATE event_holds SET attempts = 0, due_at = $3, ordinal = (SELECT min(h.ordinal) FROM event_held AS h

@@ -1,45 +1,90 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 use stylobate_db::{Conn, Error, Sql, Tx};
 
-/// One step of pruning: how many events were removed, and the last ordinal that was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pruned {
-    pub(crate) removed: u64,
-    /// `None` when nothing old is left behind it.
-    pub(crate) after: Option<i64>,
+use super::{settle::document, subscribers};
+
+/// One step of pruning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Events that may go.
+    pub(crate) gone: Vec<i64>,
+    /// The last ordinal that was looked at.
+    pub(crate) last: i64,
 }
 
-/// Looks at up to `most` events after the ordinal `after`, and removes those that were written before `before` and that nobody
-/// is owed and nobody's dead letter is of.
-pub(crate) async fn prune(
-    tx: &mut Tx,
+/// Looks at up to `most` events after the ordinal `after`: those that were written before `before`, that nobody is owed and that
+/// nobody's dead letter is of, may go. The last one of all stays, so that its ordinal is not given out again. `None` when there
+/// is nothing old. All that is read has to be of one moment, as deliveries move between tables; and whatever was owed to nobody
+/// then will never be again.
+pub(crate) async fn old(
+    conn: &mut Conn,
     before: DateTime<Utc>,
     after: i64,
     most: i64,
-) -> Result<Pruned, Error> {
-    let (last, old): (Option<i64>, i64) = tx
-        .q("SELECT max(ordinal), CAST(COALESCE(sum(CASE WHEN written_at < $1 THEN 1 ELSE 0 END), 0) AS bigint) FROM \
-            (SELECT ordinal, written_at FROM events WHERE ordinal > $2 ORDER BY ordinal LIMIT $3) AS part")
-        .bind(before)
+) -> Result<Option<Step>, Error> {
+    let rows: Vec<(i64, i64, DateTime<Utc>)> = conn
+        .q("SELECT ordinal, aggregate_id, written_at FROM events WHERE ordinal > $1 ORDER BY ordinal LIMIT $2")
         .bind(after)
         .bind(most)
-        .one()
+        .all()
         .await?;
-    let Some(last) = last.filter(|_| old > 0) else { return Ok(Pruned { removed: 0, after: None }) };
-    let removed = tx
-        .q("DELETE FROM events WHERE ordinal > $2 AND ordinal <= $3 AND written_at < $1
-            AND NOT EXISTS (SELECT 1 FROM event_subscribers AS s
-                JOIN event_deliveries AS d ON d.subscriber = s.name AND d.ordinal = events.ordinal)
-            AND NOT EXISTS (SELECT 1 FROM event_subscribers AS s
-                JOIN event_held AS h ON h.subscriber = s.name AND h.aggregate_id = events.aggregate_id AND h.ordinal = events.ordinal)
-            AND NOT EXISTS (SELECT 1 FROM event_subscribers AS s
-                JOIN event_dead_letters AS l ON l.subscriber = s.name AND l.ordinal = events.ordinal)")
-        .bind(before)
-        .bind(after)
-        .bind(last)
-        .run()
-        .await?;
-    Ok(Pruned { removed, after: Some(last) })
+    let Some((last, ..)) = rows.last().copied() else { return Ok(None) };
+    let mut old: BTreeMap<i64, i64> = rows
+        .into_iter()
+        .filter(|(.., written_at)| *written_at < before)
+        .map(|(ordinal, aggregate, _)| (ordinal, aggregate))
+        .collect();
+    if old.is_empty() {
+        return Ok(None);
+    }
+    let newest: i64 = conn.q("SELECT COALESCE(max(ordinal), 0) FROM events").scalar().await?;
+    old.remove(&newest);
+    let aggregates: BTreeSet<i64> = old.values().copied().collect();
+    let aggregates = document(&aggregates.into_iter().collect::<Vec<_>>());
+    for name in subscribers::names(conn).await? {
+        for statement in [
+            "SELECT ordinal FROM event_deliveries WHERE subscriber = $1 AND ordinal > $2 AND ordinal <= $3",
+            "SELECT ordinal FROM event_dead_letters WHERE subscriber = $1 AND ordinal > $2 AND ordinal <= $3",
+        ] {
+            let kept: Vec<(i64,)> = conn.q(statement).bind(name.clone()).bind(after).bind(last).all().await?;
+            for (ordinal,) in kept {
+                old.remove(&ordinal);
+            }
+        }
+        let held: Vec<(i64,)> = conn
+            .q(Sql::Per {
+                pg: "SELECT ordinal FROM event_held WHERE subscriber = $1 AND ordinal > $2 AND ordinal <= $3
+                     AND aggregate_id = ANY (ARRAY(
+                         SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($4 AS json))))",
+                lite:
+                    "SELECT ordinal FROM event_held WHERE subscriber = $1 AND ordinal > $2 AND ordinal <= $3
+                       AND aggregate_id IN (SELECT value FROM json_each($4))",
+            })
+            .bind(name)
+            .bind(after)
+            .bind(last)
+            .bind(aggregates.clone())
+            .all()
+            .await?;
+        for (ordinal,) in held {
+            old.remove(&ordinal);
+        }
+    }
+    Ok(Some(Step { gone: old.into_keys().collect(), last }))
+}
+
+/// Removes events.
+pub(crate) async fn remove(tx: &mut Tx, ordinals: &[i64]) -> Result<u64, Error> {
+    tx.q(Sql::Per {
+        pg: "DELETE FROM events WHERE ordinal = ANY (ARRAY(
+                 SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($1 AS json))))",
+        lite: "DELETE FROM events WHERE ordinal IN (SELECT value FROM json_each($1))",
+    })
+    .bind(document(ordinals))
+    .run()
+    .await
 }
 
 /// What there is for a subscriber.

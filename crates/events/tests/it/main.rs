@@ -12,6 +12,8 @@ mod emission;
 mod holds;
 mod leases;
 mod lists;
+#[cfg(feature = "metrics")]
+mod measures;
 mod model;
 mod rabbitmq;
 mod relaying;

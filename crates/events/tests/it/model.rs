@@ -97,7 +97,6 @@ async fn nothing_is_lost_and_what_comes_first_comes_in_order(db: TestDb) {
         Some(seed) => seed,
         None => uuid::Uuid::new_v4().as_u64_pair().0,
     };
-    println!("STYLOBATE_SEED={seed}");
     let broker = Arc::new(Broker { arrived: Mutex::default(), chance: Mutex::new(chance::Chance(seed)) });
     let options = RelayOptions {
         poll: Duration::from_millis(10),
@@ -145,11 +144,11 @@ async fn nothing_is_lost_and_what_comes_first_comes_in_order(db: TestDb) {
         relay.stop().await;
     }
     let mut firsts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let arrived = broker.arrived.lock().unwrap();
-    for (subject, n) in arrived.iter() {
-        let seen = firsts.entry(subject.clone()).or_default();
-        if !seen.contains(n) {
-            seen.push(*n);
+    let arrived = std::mem::take(&mut *broker.arrived.lock().unwrap());
+    for (subject, n) in arrived {
+        let seen = firsts.entry(subject).or_default();
+        if !seen.contains(&n) {
+            seen.push(n);
         }
     }
     for subject in SUBJECTS {

@@ -160,6 +160,24 @@ async fn services_learn_where_the_caller_is() {
 }
 
 #[tokio::test]
+async fn services_learn_of_the_one_trace_that_a_request_names() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let layers = ServiceBuilder::new().layer(edge()).layer(AuthenticateLayer::new(Arc::new(Known)));
+    let told =
+        async |context: Context| context.traceparent.map_or("none".to_owned(), |trace| trace.to_string());
+    let app = router([("/", get(told))]).layer(layers);
+    for (headers, trace) in
+        [(vec![], "none"), (vec![TRACE], TRACE), (vec!["00-0-0-01"], "none"), (vec![TRACE, TRACE], "none")]
+    {
+        let asked = headers
+            .into_iter()
+            .fold(request("GET", "/"), |asked, header| asked.header("traceparent", header));
+        let response = send(app.clone(), asked.body(Body::empty()).unwrap()).await;
+        assert_eq!(text(response).await, trace);
+    }
+}
+
+#[tokio::test]
 async fn without_layers_the_context_is_anonymous_and_nobody_is_signed_in() {
     let app = router([
         ("/context", get(async |context: Context| context.principal.is_authenticated().to_string())),

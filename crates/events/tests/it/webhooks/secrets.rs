@@ -8,7 +8,8 @@ use ring::digest::{SHA256, digest};
 use stylobate_core::{Sealer as _, WebhookEndpointId};
 use stylobate_db::Tx;
 use stylobate_events::{
-    DeliveryState, ENVELOPE_MAX, Envelope, MIGRATIONS, NewEndpoint, Next, Rejected, SignatureStyle, WebhookSecret,
+    DeliveryState, ENVELOPE_MAX, Envelope, MIGRATIONS, NewEndpoint, Next, Rejected, SignatureStyle,
+    WebhookSecret,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
