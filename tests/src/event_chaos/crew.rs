@@ -98,7 +98,7 @@ impl Crew {
         let mut blow = |point, strike| Blow { point, strike, after: self.random.u32(..4) };
         let death = blow(Point::nth(n), Strike::Kill);
         let freeze = blow(Point::nth(n / 2), Strike::Freeze(frozen));
-        if n % 2 == 0 { [death].into() } else { [freeze, death].into() }
+        if n.is_multiple_of(2) { [death].into() } else { [freeze, death].into() }
     }
 
     /// Longer than a lease, in milliseconds.

@@ -25,7 +25,7 @@ pub async fn work() {
     let url = named(DATABASE);
     match serde_json::from_str(&named(TASK)).expect("a task") {
         Task::Write(writing) => writing.work(&url).await,
-        Task::Relay(relaying) => relaying.work(&url).await,
+        Task::Relay(relaying) => Box::pin(relaying.work(&url)).await,
     }
 }
 

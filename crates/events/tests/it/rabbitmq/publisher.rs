@@ -114,7 +114,10 @@ async fn an_exchange_of_another_kind_is_an_outage_that_health_tells() {
     let health = publisher.check().await;
     // Anybody may ask for that: the names that the broker tells are for the log.
     let told = health.detail.as_deref();
-    assert_eq!((health.status, told), (HealthStatus::Down, Some("the broker refuses; the log has its words")));
+    assert_eq!(
+        (health.status, told),
+        (HealthStatus::Down, Some("the broker refuses; the log has its words"))
+    );
 
     host.channel.exchange_delete(AUDIT.into(), Default::default()).await.unwrap();
     host.queue("heard", AUDIT, "#").await;
