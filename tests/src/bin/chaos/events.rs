@@ -34,7 +34,7 @@ async fn restarted(broker: &KillableRabbitMq, round: u32, every: u32) -> bool {
     if round % every != every / 2 {
         return false;
     }
-    if round / every % 2 == 0 {
+    if (round / every).is_multiple_of(2) {
         broker.kill().await;
     } else {
         broker.stop().await;
