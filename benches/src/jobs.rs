@@ -14,14 +14,13 @@ mod year;
 
 use std::{sync::Arc, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
 use stylobate_tests::Engine;
 use tokio::runtime::Runtime;
 
 use crate::{
     Error, Result,
     report::{Goal, Report},
-    rounds::{self, Rounds, Sample, percentile, sorted},
+    rounds::{self, Rounds, percentile, sorted},
     site::ENGINES,
 };
 use ours::Ours;
@@ -85,22 +84,6 @@ fn measure(runtime: &Runtime, report: &mut Report, engine: Engine) -> Result {
     report.verdict(&format!("pick-up p99 on {engine:?}"), p99, "ms", Goal::AtMost(100.0));
     finished::measure(runtime, report, engine, &ours)?;
     runtime.block_on(year::measure(report, engine))
-}
-
-/// CPU time of this process, all threads.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
-}
-
-/// What one round came to.
-fn sample(jobs: usize, took: Duration, cpu: Duration) -> Sample {
-    Sample {
-        rate: jobs as f64 / took.as_secs_f64(),
-        cpu_us: Some(cpu.as_secs_f64() * 1e6 / jobs as f64),
-        p50_us: None,
-        p99_us: None,
-    }
 }
 
 /// How many handlers have run, and a bell for who waits for that.

@@ -17,6 +17,7 @@
 
 mod auth;
 mod bare;
+mod events;
 mod footprint;
 mod jobs;
 mod load;
@@ -43,7 +44,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "auth",
     "whoami",
     "me",
@@ -55,6 +56,7 @@ const NAMES: [&str; 12] = [
     "people",
     "rbac",
     "jobs",
+    "events",
     "footprint",
 ];
 
@@ -65,10 +67,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments: Vec<String> = arguments.into_iter().filter(|one| one != "--bench").collect();
-    let done = if arguments.first().is_some_and(|first| first == bare::COMMAND) {
-        bare::serve().map(|()| true)
-    } else {
-        runtime().and_then(|runtime| runtime.block_on(run(&arguments)))
+    let done = match arguments.first().map(String::as_str) {
+        Some(bare::COMMAND) => bare::serve().map(|()| true),
+        Some(events::COMMAND) => events::drain().map(|()| true),
+        _ => runtime().and_then(|runtime| runtime.block_on(run(&arguments))),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -106,6 +108,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "people" => people::run(&mut report).await,
             "rbac" => rbac::run(&mut report).await,
             "jobs" => jobs::run(&mut report),
+            "events" => events::run(&mut report),
             _ => footprint::run(&mut report).await,
         }?;
         verdicts.extend(report.finish()?);

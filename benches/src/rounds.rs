@@ -1,5 +1,8 @@
 //! Two contenders measured in turns, and what the turns say.
 
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use serde_json::json;
 
@@ -17,6 +20,25 @@ pub(crate) struct Sample {
     pub(crate) cpu_us: Option<f64>,
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
+}
+
+impl Sample {
+    /// What `count` things came to that this process has done since `begun`, when its CPU time was `cpu`.
+    pub(crate) fn since(begun: Instant, cpu: Duration, count: usize) -> Self {
+        let (took, cpu) = (begun.elapsed(), cpu_time().saturating_sub(cpu));
+        Self {
+            rate: count as f64 / took.as_secs_f64(),
+            cpu_us: Some(cpu.as_secs_f64() * 1e6 / count as f64),
+            p50_us: None,
+            p99_us: None,
+        }
+    }
+}
+
+/// CPU time of this process, all threads.
+pub(crate) fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Us and the peer, round by round.

@@ -10,7 +10,7 @@ mod chore;
 mod crew;
 mod evidence;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, Scope, Tx};
@@ -19,12 +19,15 @@ use stylobate_testkit::TestDb;
 use tokio::sync::oneshot;
 
 pub use chore::work;
-use chore::{Chore, InPairs, Strike};
+use chore::{Chore, InPairs};
 use crew::{Crew, Fault};
 pub use evidence::Findings;
 use evidence::{Excuses, Window};
 
-use crate::{Engine, PATIENCE};
+use crate::{
+    Engine, PATIENCE,
+    strike::{Strike, now_ms},
+};
 
 const SCOPE: Scope = Scope::Platform("chaos");
 /// The shortest there is: the more often it runs out, the more is proven.
@@ -252,11 +255,4 @@ async fn completed(db: &Db) -> Result<i64, JobsError> {
     let done = tx.q("SELECT count(*) FROM jobs WHERE state = 'completed'").scalar().await?;
     tx.rollback().await?;
     Ok(done)
-}
-
-/// The time of day: what the database's own notes are held against.
-#[expect(clippy::disallowed_methods, reason = "held against the clock of a database on the same machine")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,11 +6,12 @@
 //! with or without a token, an [`Answer`] what came back. [`TestApp`] puts them together with an administrator.
 //! [`Load`] writes until it is stopped and keeps a [`Ledger`] of what was acknowledged.
 //!
-//! [`job_chaos`] and [`schedule_chaos`] stand apart: they know the queue from inside, kill worker processes of their own, and let
-//! schedulers disagree about the time.
+//! [`job_chaos`], [`schedule_chaos`] and [`event_chaos`] stand apart: they know queue and outbox from inside, kill worker processes of
+//! their own, and let schedulers disagree about the time. A [`BrokerHost`] is a place of one's own on RabbitMQ.
 //!
 //! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
-//! `STYLOBATE_TEST_POSTGRES_URL`. Both are set by `cargo xtask test`. A test without them fails; it never skips.
+//! `STYLOBATE_TEST_POSTGRES_URL`, RabbitMQ through `STYLOBATE_TEST_AMQP_URL` and `STYLOBATE_TEST_AMQP_API_URL`. All are set by
+//! `cargo xtask test`. A test without them fails; it never skips.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,8 +22,10 @@
 
 mod answer;
 mod app;
+mod broker_host;
 mod client;
 mod engine;
+pub mod event_chaos;
 pub mod job_chaos;
 mod ledger;
 mod load;
@@ -34,10 +37,12 @@ mod receiver;
 mod refresh_race;
 pub mod schedule_chaos;
 mod server;
+mod strike;
 mod wire;
 
 pub use answer::{Answer, csv_rows};
 pub use app::{Person, TestApp, TestAppBuilder};
+pub use broker_host::BrokerHost;
 pub use client::{Client, form};
 pub use engine::Engine;
 pub use ledger::{Ledger, Verdict};

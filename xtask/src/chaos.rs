@@ -6,8 +6,8 @@ use crate::{Result, install, process, workspace};
 pub fn run(areas: &[String]) -> Result {
     let driver = ["--package", "stylobate-tests", "--bin", "chaos"];
     // What it kills; it finds it beside itself.
-    let worker = ["--package", "stylobate-tests", "--bin", "jobs-worker"];
-    process::run(process::cargo().args(["build", "--release", "--locked"]).args(worker))?;
+    let workers = ["--package", "stylobate-tests", "--bin", "jobs-worker", "--bin", "events-worker"];
+    process::run(process::cargo().args(["build", "--release", "--locked"]).args(workers))?;
     run_release(&["build", "--release"], &["run", "--quiet", "--release"], &driver, areas)
 }
 

@@ -16,8 +16,11 @@ use stylobate_testkit::TestDb;
 use stylobate_tests::Engine;
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{AT_ONCE, Count, cpu_time, sample, workers};
-use crate::{Result, rounds::Sample};
+use super::{AT_ONCE, Count, workers};
+use crate::{
+    Result,
+    rounds::{Sample, cpu_time},
+};
 
 pub(super) const SCOPE: Scope = Scope::Platform("bench");
 
@@ -126,7 +129,7 @@ impl Ours {
         while self.unfinished().await? > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let sample = sample(number, begun.elapsed(), cpu_time().saturating_sub(cpu));
+        let sample = Sample::since(begun, cpu, number);
         stop.send_replace(true);
         while running.join_next().await.is_some() {}
         Ok(sample)

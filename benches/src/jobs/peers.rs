@@ -17,8 +17,11 @@ use sqlx::{
 use stylobate_tests::{Engine, Place};
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{AT_ONCE, Count, cpu_time, sample, workers};
-use crate::{Result, rounds::Sample};
+use super::{AT_ONCE, Count, workers};
+use crate::{
+    Result,
+    rounds::{Sample, cpu_time},
+};
 
 const QUEUE: &str = "bench";
 /// As many as a handle of ours has in this bench.
@@ -125,7 +128,7 @@ impl Peer {
         while self.done().await? < wanted {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let sample = sample(number, begun.elapsed(), cpu_time().saturating_sub(cpu));
+        let sample = Sample::since(begun, cpu, number);
         stop.send_replace(true);
         while let Some(ended) = running.join_next().await {
             ended??;

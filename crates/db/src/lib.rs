@@ -30,7 +30,12 @@
 
 #![cfg_attr(
     not(any(feature = "postgres", feature = "sqlite")),
-    allow(unused, clippy::unused_async, reason = "without an engine there is nothing to talk to")
+    allow(
+        unused,
+        clippy::never_loop,
+        clippy::unused_async,
+        reason = "without an engine there is nothing to talk to"
+    )
 )]
 
 mod bind;

@@ -80,7 +80,8 @@ impl Attempt {
         self.inner.tenant
     }
 
-    /// Which attempt this is, from 1; those that were handed back are not counted.
+    /// Which attempt this is, from 1; those that were handed back are not counted, and the next one has their number again. It
+    /// orders nothing for the world outside: two attempts can have the same.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.inner.attempt
@@ -216,15 +217,8 @@ impl Attempt {
     /// too large, and the database's own.
     pub async fn complete_in(&self, tx: &mut Tx, output: &impl Serialize) -> Result<(), JobsError> {
         let now = self.inner.clock.now().trunc_subsecs(6);
-        let ended = Ended {
-            lease: self.inner.lease,
-            to: State::Completed,
-            run_at: None,
-            result: Some(output_text(output)?),
-            errors: None,
-            handed_back: 0,
-            lost: 0,
-        };
+        let result = Some(output_text(output)?);
+        let ended = Ended { result, ..Ended::new(self.inner.lease, State::Completed) };
         if finish::finish(tx, &[ended], now).await?.is_empty() {
             return Err(JobsError::LeaseLost);
         }

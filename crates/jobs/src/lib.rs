@@ -9,6 +9,7 @@ mod health;
 mod job;
 mod kind;
 mod life;
+mod loss;
 mod measures;
 #[cfg(test)]
 mod model;
@@ -20,6 +21,7 @@ mod schedule;
 mod schema;
 mod service;
 mod store;
+mod watch;
 mod worker;
 
 pub use attempt::{Attempt, CHECKPOINT_MAX, OUTPUT_MAX};
@@ -29,7 +31,7 @@ pub use handle::{Handle, Outcome};
 pub use health::QueueHealth;
 pub use job::{Action, Failed, Failure, Job, Unique};
 pub use life::{State, StateInvalid, Step};
-pub use reaper::{Retention, Watch};
+pub use reaper::Retention;
 pub use record::{
     AttemptError, ERRORS_KEPT, Enqueued, JobQuery, JobRecord, JobSummary, PAYLOAD_MAX, Progress,
 };
@@ -42,4 +44,5 @@ pub use schedule::{
 pub use schema::MIGRATIONS;
 pub use service::{Jobs, Request};
 pub use stylobate_core::{JobId, ScheduleId};
+pub use watch::Watch;
 pub use worker::{Worker, WorkerOptions};

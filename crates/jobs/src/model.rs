@@ -22,6 +22,7 @@ use crate::{
         finish::{Ended, finish},
         places, upkeep,
     },
+    watch::Silent,
 };
 
 const SCOPE: Scope = Scope::Platform("a model of jobs");
@@ -200,16 +201,15 @@ impl World<'_> {
                 if let Some((id, lease)) = self.leased(which) {
                     let job = &self.model[&id];
                     // All are the same worker's: beside others, the last attempt is made once more.
-                    let is_beside = self.model.values().filter(|job| job.lease.is_some()).count() > 1
-                        && job.attempts_max > 1
-                        && job.losses < job.attempts_max + 20;
+                    let is_alone = self.model.values().filter(|job| job.lease.is_some()).count() == 1;
+                    let is_beside = !is_alone && job.attempts_max > 1 && job.losses < job.attempts_max + 20;
                     let (has_more, losses) = (job.counted() < job.attempts_max, job.losses);
                     let to = match State::Leased.after(Step::LoseWorker, has_more || is_beside) {
                         _ if job.cancel_requested => State::Cancelled,
                         to => to.unwrap(),
                     };
                     let now = self.now();
-                    assert_eq!(self.reclaim(lease, false).await, Some(to));
+                    assert_eq!(self.reclaim(lease, is_alone, false).await, Some(to));
                     let job = self.model.get_mut(&id).unwrap();
                     job.end(to, now);
                     job.losses += 1;
@@ -228,7 +228,7 @@ impl World<'_> {
             }
             Happens::AlmostLoseWorker { which } => {
                 if let Some((_, lease)) = self.leased(which) {
-                    assert_eq!(self.reclaim(lease, true).await, None);
+                    assert_eq!(self.reclaim(lease, false, true).await, None);
                 }
             }
             Happens::Beat => self.beat().await,
@@ -365,15 +365,8 @@ impl World<'_> {
     /// Tells whether the end was accepted.
     async fn write_end(&self, lease: Lease, step: Step, to: State) -> bool {
         let now = self.now();
-        let ended = Ended {
-            lease,
-            to,
-            run_at: (to == State::Retryable).then_some(now + TimeDelta::seconds(10)),
-            result: None,
-            errors: None,
-            handed_back: i64::from(step == Step::Release),
-            lost: 0,
-        };
+        let run_at = (to == State::Retryable).then_some(now + TimeDelta::seconds(10));
+        let ended = Ended { run_at, handed_back: step == Step::Release, ..Ended::new(lease, to) };
         let write =
             async move |tx: &mut Tx| Ok::<_, JobsError>(finish(tx, std::slice::from_ref(&ended), now).await?);
         self.db.transact(SCOPE, write).await.unwrap() == [lease]
@@ -386,6 +379,7 @@ impl World<'_> {
         assert!(self.write_end(lease, step, to).await);
         let job = self.model.get_mut(&id).unwrap();
         job.handed_back += u32::from(step == Step::Release);
+        job.losses = 0;
         if to == State::Retryable {
             job.run_at = now + TimeDelta::seconds(10);
         }
@@ -393,7 +387,7 @@ impl World<'_> {
         self.lost.push(lease);
     }
 
-    async fn reclaim(&self, lease: Lease, beats: bool) -> Option<State> {
+    async fn reclaim(&self, lease: Lease, is_alone: bool, beats: bool) -> Option<State> {
         let now = self.now();
         let look = async move |tx: &mut Tx| {
             let pulses = upkeep::pulses(tx).await?;
@@ -404,7 +398,8 @@ impl World<'_> {
             if beats {
                 upkeep::beat(tx, &[lease]).await?;
             }
-            Ok::<_, JobsError>(upkeep::reclaim(tx, &[(pulse, Duration::from_secs(1))], now).await?)
+            let silent = Silent { pulse, silence: Duration::from_secs(1), is_alone };
+            Ok::<_, JobsError>(upkeep::reclaim(tx, &[silent], now).await?)
         };
         let taken = self.db.transact(SCOPE, look).await.unwrap();
         taken.first().map(|(_, state)| *state)

@@ -1,20 +1,19 @@
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     error::Error as StdError,
     future::Future,
     time::Duration,
 };
 
-use chrono::{SubsecRound as _, TimeDelta};
+use chrono::{DateTime, SubsecRound as _, TimeDelta};
 use stylobate_db::{Scope, Tx};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::{
-    Jobs, JobsError, State, WorkerOptions,
+    Jobs, JobsError, State, Watch, WorkerOptions,
     guard::guarded,
     service::WORK,
-    store::{counts, places, upkeep, upkeep::Pulse},
+    store::{counts, places, upkeep},
 };
 
 /// How long finished jobs are kept.
@@ -44,40 +43,14 @@ impl Default for Retention {
 const BATCH: i64 = 1_000;
 /// How many jobs one transaction takes from silent workers.
 const AT_ONCE: usize = 500;
-/// How many transactions of one turn remove finished jobs: what takes jobs from dead workers does not wait for a backlog.
-const PRUNED_PER_TURN: usize = 4;
+/// How many transactions of one turn remove finished jobs, and how many sum up counts: what takes jobs from dead workers does
+/// not wait for a backlog.
+const PRUNED_PER_TURN: usize = 6;
+const DRAWN_PER_TURN: usize = 10;
 /// How often it is done, when nothing is left to be removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether schedules are overdue and, for those who measure, what waits.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-
-/// What one process has seen of the workers of all: which sign of life it saw last, and since when.
-#[derive(Debug, Default)]
-pub struct Watch {
-    seen: HashMap<(Uuid, Uuid), (i64, Instant)>,
-}
-
-impl Watch {
-    /// Those whose sign of life has been the same for `lease`.
-    fn silent(&mut self, pulses: Vec<Pulse>, lease: Duration, now: Instant) -> Vec<(Pulse, Duration)> {
-        let mut silent = Vec::new();
-        let mut seen = HashMap::with_capacity(pulses.len());
-        for pulse in pulses {
-            let key = (pulse.id, pulse.lease_token);
-            let since = match self.seen.get(&key) {
-                Some((beat, since)) if *beat == pulse.beat => *since,
-                _ => now,
-            };
-            seen.insert(key, (pulse.beat, since));
-            let silence = now.saturating_duration_since(since);
-            if silence >= lease {
-                silent.push((pulse, silence));
-            }
-        }
-        self.seen = seen;
-        silent
-    }
-}
 
 impl Jobs {
     /// Takes jobs from workers that have not been heard of for `lease`, keeps the counts short, removes what finished long ago
@@ -94,7 +67,7 @@ impl Jobs {
             loop {
                 let mut result = guarded(self.reclaim(&mut watch, lease)).await.map(|_| ());
                 result = result.and(guarded(self.release_parked()).await);
-                result = result.and(guarded(self.draw_counts()).await);
+                result = result.and(guarded(self.draw_some(DRAWN_PER_TURN)).await);
                 if pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
                     let pruned = guarded(self.prune_some(retention, PRUNED_PER_TURN)).await;
                     if !matches!(pruned, Ok(Pruned { has_more: true, .. })) {
@@ -180,9 +153,18 @@ impl Jobs {
     /// # Errors
     /// The database's own.
     pub async fn draw_counts(&self) -> Result<(), JobsError> {
+        self.draw_some(usize::MAX).await
+    }
+
+    /// The same by at most so many transactions.
+    async fn draw_some(&self, most: usize) -> Result<(), JobsError> {
         let draw = async |tx: &mut Tx| Ok::<_, JobsError>(counts::draw(tx, BATCH * 10).await?);
         let full = usize::try_from(BATCH * 10).unwrap_or(usize::MAX);
-        while self.db.transact(Scope::Platform("sum up the counts of jobs"), draw).await? == full {}
+        for _ in 0..most {
+            if self.db.transact(Scope::Platform("sum up the counts of jobs"), draw).await? < full {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -197,14 +179,20 @@ impl Jobs {
     /// The same by at most so many transactions.
     async fn prune_some(&self, retention: Retention, most: usize) -> Result<Pruned, JobsError> {
         let now = self.clock.now().trunc_subsecs(6);
+        // Times before 1970 are written in ways that engines do not read.
+        let since = |kept| now.checked_sub_signed(kept).map(|before| before.max(DateTime::UNIX_EPOCH));
+        let mut left: Vec<_> = [
+            (State::Completed, since(retention.completed)),
+            (State::Cancelled, since(retention.cancelled)),
+            (State::Discarded, since(retention.discarded)),
+        ]
+        .into_iter()
+        .filter_map(|(state, before)| Some((state, before?)))
+        .collect();
         let (mut removed, mut batches) = (0, 0);
-        for (state, kept) in [
-            (State::Completed, retention.completed),
-            (State::Cancelled, retention.cancelled),
-            (State::Discarded, retention.discarded),
-        ] {
-            let Some(before) = now.checked_sub_signed(kept) else { continue };
-            loop {
+        // In turns, so that no state waits for another one's backlog.
+        while !left.is_empty() {
+            for (state, before) in std::mem::take(&mut left) {
                 if batches == most {
                     return Ok(Pruned { removed, has_more: true });
                 }
@@ -214,8 +202,8 @@ impl Jobs {
                 };
                 let gone = self.db.transact(Scope::Platform("remove finished jobs"), prune).await?;
                 removed += gone;
-                if gone < BATCH.unsigned_abs() {
-                    break;
+                if gone >= BATCH.unsigned_abs() {
+                    left.push((state, before));
                 }
             }
         }
@@ -261,11 +249,15 @@ mod tests {
         db.transact(SCOPE, fill).await.unwrap();
         let now = TimeDelta::seconds(-60);
         let retention = Retention { completed: now, cancelled: now, discarded: now };
-        // One transaction finds that no job has completed.
-        let pruned = jobs.prune_some(retention, 3).await.unwrap();
+        // Two transactions find that no job has completed and that there are no dead letters.
+        let pruned = jobs.prune_some(retention, 4).await.unwrap();
         assert_eq!(pruned, Pruned { removed: 2_000, has_more: true });
-        let pruned = jobs.prune_some(retention, 3).await.unwrap();
+        let pruned = jobs.prune_some(retention, 4).await.unwrap();
         assert_eq!(pruned, Pruned { removed: 500, has_more: false });
+        // A time before all calendars is none that the database refuses.
+        let ages = TimeDelta::days(4_000_000);
+        let retention = Retention { completed: ages, cancelled: ages, discarded: ages };
+        assert_eq!(jobs.prune(retention).await.unwrap(), 0);
     }
     both_engines!(a_backlog_of_finished_jobs_is_removed_in_parts, &[&MIGRATIONS]);
 }

@@ -80,7 +80,7 @@ pub struct JobSummary {
     pub state: State,
     /// Not before then.
     pub run_at: DateTime<Utc>,
-    /// How often it has been claimed.
+    /// How many of its attempts count: those that were handed back do not.
     pub attempt: u32,
     /// After how many attempts it is given up.
     pub attempts_max: u32,

@@ -34,7 +34,7 @@ pub(crate) const WORK: &str = "jobs";
 /// How a job is asked for, beside what its type says.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Not before then; at once when `None`. After 1970 and before the year 5000.
+    /// Not before then; at once when `None`. From 1970 on and before the year 5000.
     pub run_at: Option<DateTime<Utc>>,
     /// Whose it is; the transaction's tenant when `None`. Only a transaction of platform scope may name one.
     pub tenant: Option<TenantId>,
@@ -182,7 +182,7 @@ impl Jobs {
         let mut new = self.draft(&Shape::of::<J>(), Marks::of(job), tenant, payload)?;
         if let Some(time) = request.run_at {
             if !is_time(time) {
-                let problem = "is after 1970 and before the year 5000".to_owned();
+                let problem = "is from 1970 on and before the year 5000".to_owned();
                 return Err(JobsError::Invalid { field: "run_at", problem });
             }
             new.run_at = time.trunc_subsecs(6);

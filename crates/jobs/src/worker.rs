@@ -8,18 +8,19 @@ mod pulse;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::Instant,
 };
 
-use crate::{Jobs, Registry, record::shortened};
+use crate::{Jobs, Registry, attempt::Stop, record::shortened};
 use pulse::Running;
 
 /// How a worker works. What is out of its range counts as the nearest that is not.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// What it is called in the rows of its jobs: 1 to 128 characters, for example host and process id.
+    /// What it is called in the rows of its jobs: 1 to 119 characters, for example host and process id. Each worker adds a
+    /// random part of its own.
     pub name: String,
     /// Its queues, and how many jobs of each it runs at once. Empty: every queue of the registry, ten at once.
     pub queues: Vec<(String, usize)>,
@@ -57,7 +58,7 @@ impl WorkerOptions {
 
     /// The same, all within their ranges: a lease of no time would be a loop without rest.
     fn checked(mut self) -> Self {
-        let name = shortened(&self.name, 128);
+        let name = shortened(&self.name, 119);
         self.name = if name.is_empty() { Self::default().name } else { name };
         self.lease = self.lease.clamp(Self::LEASES.0, Self::LEASES.1);
         self.poll = self.poll.clamp(Duration::from_millis(10), Duration::from_secs(60));
@@ -91,6 +92,8 @@ pub(crate) struct Shared {
     registry: Registry,
     options: WorkerOptions,
     running: Arc<Running>,
+    /// Places for ends that are written one by one.
+    alone: Semaphore,
     endings: mpsc::Sender<ending::Ending>,
 }
 
@@ -98,11 +101,15 @@ impl Worker {
     /// A worker that knows `registry`.
     #[must_use]
     pub fn new(jobs: Jobs, registry: Registry, options: WorkerOptions) -> Self {
-        Self { jobs, registry, options: options.checked() }
+        let mut options = options.checked();
+        // Host and process id come again when a container is started anew; what is said of one worker must not be of two.
+        options.name = format!("{}-{:08x}", options.name, fastrand::u32(..));
+        Self { jobs, registry, options }
     }
 
     /// Works until `shutdown` is done; then claims nothing more, and returns when what runs has finished or has been handed
-    /// back. Survives a database that goes away and comes back.
+    /// back. Survives a database that goes away and comes back. Dropping the future stops the handlers; others take their
+    /// jobs over when the leases are over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { jobs, registry, options } = self;
         let queues = match options.queues.is_empty() {
@@ -114,7 +121,10 @@ impl Worker {
             false => options.queues.clone(),
         };
         let (endings, ended) = mpsc::channel(1_024);
-        let shared = Arc::new(Shared { jobs, registry, options, running: Arc::default(), endings });
+        let running = Arc::<Running>::default();
+        let _stops = StopsOnDrop(Arc::clone(&running));
+        let alone = Semaphore::new(WRITTEN_ALONE);
+        let shared = Arc::new(Shared { jobs, registry, options, running, alone, endings });
         let (stop, stopped) = watch::channel(false);
 
         let mut fetching = JoinSet::new();
@@ -130,7 +140,8 @@ impl Worker {
         stop.send_replace(true);
         let deadline = Instant::now() + shared.options.drain;
         // A claim that the database does not answer is given up; if it was made, others take the jobs over.
-        if tokio::time::timeout_at(deadline, async { while fetching.join_next().await.is_some() {} })
+        let claims_until = deadline.max(Instant::now() + CLAIMS_END);
+        if tokio::time::timeout_at(claims_until, async { while fetching.join_next().await.is_some() {} })
             .await
             .is_err()
         {
@@ -138,6 +149,21 @@ impl Worker {
         }
         shared.running.drain(&shared.options, deadline).await;
         upkeep.shutdown().await;
+    }
+}
+
+/// How many ends are written one by one at the same time.
+const WRITTEN_ALONE: usize = 4;
+/// How long a claim that is under way at shutdown has to come back, however short the drain is.
+const CLAIMS_END: Duration = Duration::from_secs(2);
+
+/// Tells the handlers that are left to stop when the worker is gone, or its future has been dropped: nobody says any more that
+/// their jobs live.
+struct StopsOnDrop(Arc<Running>);
+
+impl Drop for StopsOnDrop {
+    fn drop(&mut self) {
+        self.0.stop_all(Stop::LeaseLost);
     }
 }
 
@@ -175,7 +201,7 @@ mod tests {
             (most.cancel_grace, most.drain),
             (Duration::from_secs(3_600), Duration::from_secs(86_400))
         );
-        assert_eq!((most.name.chars().count(), most.name.contains('\0')), (128, false));
+        assert_eq!((most.name.chars().count(), most.name.contains('\0')), (119, false));
         let usual = WorkerOptions::default();
         assert_eq!(format!("{:?}", usual.clone().checked()), format!("{usual:?}"));
     }

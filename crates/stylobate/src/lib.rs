@@ -4,8 +4,8 @@ mod auth_setup;
 mod background;
 mod error;
 mod event_types;
-mod events;
 mod extensions;
+mod hearing;
 mod platform;
 mod router;
 #[cfg(feature = "server")]

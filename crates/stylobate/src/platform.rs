@@ -6,7 +6,7 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use stylobate_audit::AuditLog;
 use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
-use stylobate_core::{AuditSink, Clock, RequestContext, Sealer, SystemClock, TenantId};
+use stylobate_core::{AuditSink, Clock, RequestContext, SystemClock, TenantId};
 use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
 #[cfg(feature = "webhooks")]
 use stylobate_events::Webhooks;
@@ -21,8 +21,8 @@ use stylobate_tenancy::{DefaultOrg, Tenancy, TenancyConfig, TenancyMode};
 use crate::{
     Environment, Extensions, Handles, RbacEngine, SettingProblem, Settings, SettingsInvalid, StartError,
     background::Kinds,
-    events::{EventsDraft, Hearers},
     extensions::ExtensionsDraft,
+    hearing::{EventsDraft, Hearers},
     subjects::Subjects,
 };
 
@@ -359,7 +359,7 @@ impl PlatformBuilder {
         refuse_superuser(&settings, &db).await?;
         let audit_sink: Arc<dyn AuditSink> = Arc::new(stylobate_audit::Sink::new(db.clone(), writer));
         let sealer = Arc::new(LocalSealer::new(&key_encryption_key(&settings)?));
-        let sealer: Arc<dyn Sealer> = sealer;
+
         let auth = crate::auth_setup::auth(&settings, &db, &clock, Arc::clone(&sealer), &audit_sink).await?;
         let tenancy = Arc::new(Tenancy::new(Arc::clone(&clock)));
         let catalogue = match catalogue {
@@ -388,13 +388,13 @@ impl PlatformBuilder {
         let kinds = kinds.fill(&handles);
         let subscribers: Vec<_> = make_subscribers.into_iter().map(|make| make(&handles)).collect();
         #[cfg(feature = "webhooks")]
-        let webhooks = crate::events::webhooks(&settings, &db, &clock, sealer, &event_types, &jobs)?;
+        let webhooks = crate::hearing::webhooks(&settings, &db, &clock, sealer, &event_types, &jobs)?;
         #[cfg(feature = "webhooks")]
-        let (kinds, subscribers) = crate::events::deliver(kinds, subscribers, &webhooks, &jobs, &db);
+        let (kinds, subscribers) = crate::hearing::deliver(kinds, subscribers, &webhooks, &jobs, &db);
         let hearers = Hearers {
             subscribers,
             #[cfg(feature = "rabbitmq")]
-            publisher: crate::events::publisher(&settings, &event_types)?,
+            publisher: crate::hearing::publisher(&settings, &event_types)?,
         };
         hearers.register(&events).await?;
         let schedules = Schedules::new(jobs.clone(), kinds.clone());

@@ -4,10 +4,12 @@ mod access;
 mod admin;
 mod app;
 mod audit;
+mod caller;
 mod commands;
 mod credentials;
 #[cfg(feature = "dev-endpoints")]
 mod diagnostics;
+mod events;
 mod jobs;
 mod keys;
 mod lock;
@@ -20,6 +22,7 @@ mod schema;
 mod sessions;
 mod setup;
 mod unlock;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -39,13 +39,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let publisher = Arc::new(Publisher::new(broker.clone(), &catalogue, PublisherOptions::default())?);
     let sink: Arc<dyn Sink> = publisher.clone();
     // Short, so that nobody who kills the program has to wait long.
-    let options = RelayOptions { lease: Duration::from_secs(2), ..RelayOptions::default() };
+    let options = RelayOptions { lease: Duration::from_secs(1), ..RelayOptions::default() };
     let relay = Relay::new(events.clone(), sink, options);
     relay.register().await?;
 
-    // The consumer would be another service.
+    // The consumer would be another service. What fails waits for as short a time.
     let warehouse = Arc::new(Warehouse::default());
-    let options = ConsumerOptions::default();
+    let options = ConsumerOptions { delays: vec![Duration::from_secs(1)], ..ConsumerOptions::default() };
     let consumer = Consumer::new(broker, db.clone(), clock, catalogue, warehouse, options)?;
 
     println!("the shop is open; Ctrl-C closes it");
@@ -72,7 +72,7 @@ async fn trade(db: &Db) -> Result<(), stylobate_db::Error> {
     for article in ARTICLES {
         let number = shop::place(db, article).await?;
         println!("order {number} was placed: {article}");
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     loop {
         let shop::Counts { orders, impossible, parcels } = shop::counts(db).await?;

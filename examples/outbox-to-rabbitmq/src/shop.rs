@@ -12,10 +12,10 @@ stylobate_db::migration_set! {
 }
 
 /// What happened, as the warehouse is told.
-pub const ORDER_PLACED: &str = "order.placed";
+pub(crate) const ORDER_PLACED: &str = "order.placed";
 
 /// The events of the shop.
-pub fn catalogue() -> Result<Catalogue, EventsError> {
+pub(crate) fn catalogue() -> Result<Catalogue, EventsError> {
     Catalogue::new([EventType {
         name: ORDER_PLACED,
         version: 1,
@@ -31,7 +31,7 @@ pub fn catalogue() -> Result<Catalogue, EventsError> {
 
 /// Takes an order and returns its number. Should the program die before the commit there is neither order nor event; should it die
 /// after, there are both.
-pub async fn place(db: &Db, article: &'static str) -> Result<i64, Error> {
+pub(crate) async fn place(db: &Db, article: &'static str) -> Result<i64, Error> {
     let place = async move |tx: &mut Tx| {
         let insert = "INSERT INTO shop_orders (article) VALUES ($1) RETURNING number";
         let number: i64 = tx.q(insert).bind(article).scalar().await?;
@@ -44,15 +44,15 @@ pub async fn place(db: &Db, article: &'static str) -> Result<i64, Error> {
 }
 
 /// How the shop is doing.
-pub struct Counts {
-    pub orders: i64,
+pub(crate) struct Counts {
+    pub(crate) orders: i64,
     /// Orders of what nobody has.
-    pub impossible: i64,
-    pub parcels: i64,
+    pub(crate) impossible: i64,
+    pub(crate) parcels: i64,
 }
 
 /// Counts orders and parcels.
-pub async fn counts(db: &Db) -> Result<Counts, Error> {
+pub(crate) async fn counts(db: &Db) -> Result<Counts, Error> {
     let mut conn = db.read().await?;
     Ok(Counts {
         orders: conn.q("SELECT count(*) FROM shop_orders").scalar().await?,

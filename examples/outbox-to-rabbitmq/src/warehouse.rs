@@ -11,7 +11,7 @@ use crate::shop::ORDER_PLACED;
 
 /// Sends what is ordered. In a real system it is another service with a database of its own; the code would be the same.
 #[derive(Default)]
-pub struct Warehouse {
+pub(crate) struct Warehouse {
     fork_lift_has_come: AtomicBool,
 }
 

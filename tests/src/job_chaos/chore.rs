@@ -1,12 +1,5 @@
-use std::{
-    env,
-    io::Write as _,
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{env, sync::Arc, time::Duration};
 
-use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, DbOptions, Tx};
@@ -14,7 +7,7 @@ use stylobate_jobs::{
     Attempt, Backoff, Failed, Job, Jobs, JobsError, Registry, Retention, Unique, Worker, WorkerOptions,
 };
 
-use super::now_ms;
+use crate::strike::{Strike, write_line};
 
 /// What the killed workers do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,35 +42,6 @@ impl Point {
     /// The `n`th, round and round.
     pub(super) fn nth(n: u32) -> Self {
         Self::ALL[n as usize % Self::ALL.len()]
-    }
-}
-
-/// What a process does to itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Strike {
-    /// `kill -9`.
-    Kill,
-    /// `kill -STOP`, and `-CONT` so many milliseconds later.
-    Freeze(u64),
-}
-
-impl Strike {
-    fn happen(self) {
-        match self {
-            Self::Kill => kill_process(getpid(), Signal::KILL).expect("a process to kill itself"),
-            Self::Freeze(millis) => {
-                let (from, pid) = (now_ms(), getpid().as_raw_nonzero());
-                let to = from + i64::try_from(millis).unwrap_or(i64::MAX);
-                // It may not live to tell.
-                write_line(&format!("frozen {from} {to}"));
-                let thaw =
-                    format!("(sleep {}; kill -CONT {pid}) &", Duration::from_millis(millis).as_secs_f32());
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &thaw]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-                shell.status().expect("a shell to thaw the process");
-                kill_process(getpid(), Signal::STOP).expect("a process to stop itself");
-            }
-        }
     }
 }
 
@@ -212,14 +176,9 @@ impl Chore {
     }
 }
 
-/// One line by one system call: it is there even if the process is killed after it.
+/// One line, there even if the process is killed after it.
 fn say(what: &str, attempt: &Attempt) {
     write_line(&format!("{what} {} {}", attempt.id(), attempt.number()));
-}
-
-fn write_line(line: &str) {
-    // Whoever reads it may be gone, which is no reason to fail.
-    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Works until the process is killed. It also keeps the queue up, as every process of a deployment may.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// On which floor each package stands. A package that is not here does not belong to the house yet.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 20] = [
     ("stylobate-core", 0),
     ("stylobate-db", 1),
     ("stylobate-egress", 1),
@@ -14,6 +14,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("stylobate-rbac", 2),
     ("stylobate-observability", 2),
     ("stylobate-audit", 2),
+    ("stylobate-events", 2),
     ("stylobate-jobs", 2),
     ("stylobate-tower-middleware", 3),
     ("stylobate-endpoints", 3),
@@ -21,6 +22,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("control-plane", 5),
     ("jobs-and-schedules", 5),
     ("minimal", 5),
+    ("outbox-to-rabbitmq", 5),
     ("rbac-only", 5),
     ("resource-server", 5),
     ("stylobate-testkit", 2), // beside the house: it stands on the floors below 2

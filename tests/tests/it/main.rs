@@ -14,6 +14,7 @@ mod checker;
 mod cookies;
 mod credentials;
 mod decisions;
+mod event_chaos;
 mod events;
 mod exceptions;
 mod forced_change;

@@ -54,7 +54,11 @@ async fn a_change_reaches_a_receiver_with_a_valid_signature(engine: Engine) {
     let message = &received[0];
     assert_eq!(message.line, "POST /hook?a=1");
     let event = message.json();
-    assert_eq!((&event["type"], &event["data"]["user_id"]), (&json!("user.created"), &json!(ada.id)), "{event}");
+    assert_eq!(
+        (&event["type"], &event["data"]["user_id"]),
+        (&json!("user.created"), &json!(ada.id)),
+        "{event}"
+    );
     assert_eq!((&event["subject"], &event["sequence"]), (&json!(ada.id), &json!(1)), "{event}");
     assert_eq!(verified(message, &secret).as_deref(), event["id"].as_str());
     assert_eq!(verified(message, &WebhookSecret::generate().unwrap()), None);
@@ -106,7 +110,8 @@ async fn a_webhook_is_made_changed_stopped_and_removed(engine: Engine) {
     let stopped = admin.patch(&path, json!({ "is_active": false })).await.expect(200);
     assert_eq!((&stopped["is_active"], &stopped["disabled_reason"]), (&json!(false), &json!("by_hand")));
     admin.post(&format!("{path}/test"), Value::Null).await.problem(409, "webhook_disabled");
-    let changed = json!({ "is_active": true, "events": ["role.created"], "signature": "classic", "description": "CI" });
+    let changed =
+        json!({ "is_active": true, "events": ["role.created"], "signature": "classic", "description": "CI" });
     let changed = admin.patch(&path, changed).await.expect(200);
     assert_eq!((&changed["disabled_reason"], &changed["signature"]), (&Value::Null, &json!("classic")));
     let before = receiver.received().len();
@@ -133,7 +138,7 @@ async fn what_fails_is_on_record_and_sent_again(engine: Engine) {
     let path = format!("/webhooks/{id}");
     let tried = eventually("a failed attempt", async || {
         let found = admin.all(&format!("{path}/deliveries")).await;
-        found.into_iter().find(|one| one["attempts"].as_u64() >= Some(1))
+        found.into_iter().find(|one| one["error"].is_string())
     })
     .await;
     assert_eq!((&tried["status"], &tried["response_code"]), (&json!("pending"), &json!(302)), "{tried}");
@@ -147,7 +152,8 @@ async fn what_fails_is_on_record_and_sent_again(engine: Engine) {
     deliveries(&admin, &id, "delivered", 1).await;
     let received = receiver.received();
     let (first, last) = (received.first().unwrap(), received.last().unwrap());
-    assert_eq!(verified(first, &secret), verified(last, &secret), "the same message id");
+    let ids = [first, last].map(|one| verified(one, &secret).expect("a signature"));
+    assert_eq!(ids[0], ids[1], "the same message id");
     let shown = admin.get(&delivery).await.expect(200);
     assert_eq!(shown["payload"], last.json());
     // One that says that it is gone is not asked again.
@@ -171,13 +177,18 @@ async fn secrets_are_rotated_without_a_gap(engine: Engine) {
     let receiver = Receiver::start().await;
     let (id, old) = webhook(&admin, &receiver.url("/"), &["*"]).await;
     let rotate = format!("/webhooks/{id}/rotate-secret");
-    admin.post(&rotate, json!({ "overlap_seconds": 604_801 })).await.problem_of(422, "validation", "overlap_seconds");
+    admin.post(&rotate, json!({ "overlap_seconds": 604_801 })).await.problem_of(
+        422,
+        "validation",
+        "overlap_seconds",
+    );
     let rotated = admin.post(&rotate, json!({})).await.expect(200);
     let new = WebhookSecret::parse(rotated["secret"].as_str().unwrap()).unwrap();
     assert!(rotated["previous_secret_until"].is_string(), "{rotated}");
     let test = format!("/webhooks/{id}/test");
     admin.post(&test, Value::Null).await.expect(202);
-    let of_test = |received: &[Received]| received.iter().find(|one| one.json()["type"] == "webhook.test").cloned();
+    let of_test =
+        |received: &[Received]| received.iter().find(|one| one.json()["type"] == "webhook.test").cloned();
     let both = eventually("the test", async || of_test(&receiver.received())).await;
     assert!(verified(&both, &old).is_some() && verified(&both, &new).is_some(), "{both:?}");
     let rotated = admin.post(&rotate, json!({ "overlap_seconds": 0 })).await.expect(200);
@@ -195,7 +206,7 @@ async fn webhooks_are_of_one_organisation(engine: Engine) {
     let (id, _) = webhook(&admin, &receiver.url("/"), &["*"]).await;
     let ada = app.person(&admin, "ada").await;
     for path in ["/webhooks".to_owned(), format!("/webhooks/{id}"), "/v1/events".to_owned()] {
-        ada.client.get(&path).await.problem(403, "forbidden");
+        ada.client.get(&path).await.problem(403, "permission_denied");
     }
     app.anonymous().get("/webhooks").await.problem(401, "unauthenticated");
     admin.get("/webhooks/00000000-0000-0000-0000-000000000000").await.problem(404, "not_found");
@@ -209,48 +220,62 @@ async fn private_addresses_are_never_connected_to(engine: Engine) {
     let canary = Receiver::start().await;
     let port = canary.url("").rsplit_once(':').unwrap().1.to_owned();
     let hosts = [
-        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "0", "[::]", "[::1]",
-        "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]",
-        "[2001:0:7f00:1::]", "localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1.", "①②⑦.0.0.1",
-        "10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "[fe80::1]", "[fd00::1]",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "0.0.0.0",
+        "0",
+        "[::]",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "[2001:0:7f00:1::]",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "127.0.0.1.",
+        "①②⑦.0.0.1",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "[fe80::1]",
+        "[fd00::1]",
     ];
-    let mut accepted = Vec::new();
     for host in hosts {
         let url = format!("http://{host}:{port}/");
-        let answer = admin.post("/webhooks", json!({ "url": url, "events": ["role.created"] })).await;
-        match answer.status {
-            201 => accepted.push(answer.json()["id"].as_str().unwrap().to_owned()),
-            _ => {
-                answer.problem_of(422, "validation", "url");
-            }
-        }
+        let answer = admin.post("/webhooks", json!({ "url": url, "events": ["*"] })).await;
+        answer.problem_of(422, "validation", "url");
     }
-    // Names are looked up when a message is sent, and never connected to.
-    admin.post("/roles", json!({ "name": "clerk" })).await.expect(201);
-    for id in &accepted {
-        let tried = eventually("the attempt", async || {
-            let found = admin.all(&format!("/webhooks/{id}/deliveries")).await;
-            found.into_iter().find(|one| one["attempts"].as_u64() >= Some(1))
-        })
-        .await;
-        assert!(tried["response_code"].is_null() && tried["error"].is_string(), "{tried}");
-    }
-    assert!(!accepted.is_empty(), "names are not resolved when a webhook is made");
     assert_eq!(canary.received().len(), 0);
 }
 
 async fn deliveries_go_on_after_a_kill(engine: Engine) {
-    let mut app = app(engine).await;
+    let builder = TestApp::builder(engine).env("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8");
+    let builder = builder.env("WEBHOOK_INSECURE_ALLOW_HTTP", "true").env("JOB_LEASE_SECONDS", "5");
+    let mut app = builder.start().await;
     let admin = app.administrator().await;
     let receiver = Receiver::start().await;
-    receiver.answers(503, "retry-after: 1\r\n");
+    receiver.answers(503, "retry-after: 3\r\n");
     let (id, _) = webhook(&admin, &receiver.url("/"), &["role.created"]).await;
     for n in 0..5 {
         admin.post("/roles", json!({ "name": format!("clerk-{n}") })).await.expect(201);
     }
+    eventually("an attempt at each", async || {
+        let found = admin.all(&format!("/webhooks/{id}/deliveries")).await;
+        (found.len() == 5 && found.iter().all(|one| one["response_code"] == 503)).then_some(())
+    })
+    .await;
     app.server().kill();
-    app.restart().await;
     receiver.answers(204, "");
+    app.restart().await;
     let admin = app.administrator().await;
     deliveries(&admin, &id, "delivered", 5).await;
     let names: std::collections::BTreeSet<_> =

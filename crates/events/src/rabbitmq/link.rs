@@ -1,13 +1,14 @@
 use std::{cell::Cell, fmt, io, net, os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use lapin::{
-    Connection, ConnectionProperties, ErrorKind,
+    Channel, Connection, ConnectionProperties, ErrorKind,
     tcp::{AsyncTcpStream, OwnedTLSConfig},
 };
 use parking_lot::Mutex;
 use stylobate_core::{Health, HealthStatus};
 
 use super::AmqpUrl;
+use crate::backoff;
 
 /// A broker, and how to connect to it.
 #[derive(Clone)]
@@ -52,6 +53,16 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// The same without the words of others, which name users, exchanges and hosts: probes answer anybody.
+    fn summary(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "the broker does not answer in time",
+            Self::Blocked => "the broker takes nothing from publishers, for lack of memory or disk",
+            Self::Refused(_) => "the broker refuses; the log has its words",
+            Self::Lost(_) => "the broker cannot be reached",
+        }
+    }
+
     /// What a health check answers.
     pub(super) fn health(trouble: Option<&Self>) -> Health {
         match trouble {
@@ -59,7 +70,7 @@ impl Trouble {
             Some(Self::Blocked) => {
                 Health { status: HealthStatus::Degraded, detail: Some(Self::Blocked.to_string()) }
             }
-            Some(trouble) => Health::down(trouble.to_string()),
+            Some(trouble) => Health::down(trouble.summary()),
         }
     }
 }
@@ -138,9 +149,14 @@ impl Link {
         self.connection.status().blocked()
     }
 
-    /// Says goodbye, and waits a moment for the answer.
-    pub(super) async fn close(self) {
-        let goodbye = self.connection.close(200, "OK".into());
+    /// Says goodbye, and waits a moment for the answers. What is not closed in order is logged as an error by the client.
+    pub(super) async fn close(self, channel: Option<Channel>) {
+        let goodbye = async {
+            if let Some(channel) = channel.filter(|channel| channel.status().connected()) {
+                channel.close(200, "OK".into()).await?;
+            }
+            self.connection.close(200, "OK".into()).await
+        };
         let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
     }
 }
@@ -186,43 +202,26 @@ impl Drop for Cut {
     }
 }
 
-/// How long to wait before the next attempt to connect: 100 ms, twice that …, at most 5 s, each between half of it and all of
-/// it, so that clients that lost one broker do not come back together.
+/// How long to wait before the next attempt to connect: about 100 ms, twice that …, about 5 s, with jitter.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     failures: u32,
 }
 
 impl Pause {
-    const BASE: Duration = Duration::from_millis(100);
-    const MAX: Duration = Duration::from_secs(5);
-
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 
     pub(super) fn next(&mut self) -> Duration {
-        let whole = Self::BASE.saturating_mul(1 << self.failures.min(16)).min(Self::MAX);
         self.failures = self.failures.saturating_add(1);
-        whole.mul_f64(0.5 + fastrand::f64() / 2.0)
+        backoff::wait(Duration::from_millis(100), Duration::from_secs(5), self.failures, fastrand::f64())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_double_up_to_five_seconds_with_jitter_and_begin_anew() {
-        let mut pause = Pause::default();
-        for doubling in 0..40 {
-            let whole = Duration::from_millis(100).saturating_mul(1 << doubling.min(16)).min(Pause::MAX);
-            let next = pause.next();
-            assert!(next >= whole / 2 && next <= whole, "{next:?} of {whole:?}");
-        }
-        pause.reset();
-        assert!(pause.next() <= Pause::BASE);
-    }
 
     #[tokio::test]
     async fn a_peer_that_never_speaks_is_given_up_and_its_socket_cut() {

@@ -131,9 +131,9 @@ impl Outbound {
     /// Says goodbye to the broker. Publishing again connects again.
     pub(super) async fn close(&self) {
         let mut live = self.live.lock().await;
-        live.channel = None;
+        let channel = live.channel.take();
         if let Some(link) = live.link.take() {
-            link.close().await;
+            link.close(channel).await;
         }
     }
 

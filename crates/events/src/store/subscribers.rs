@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use stylobate_db::{Conn, Error, Tx};
+use stylobate_db::{Conn, Engine, Error, Tx};
 use uuid::Uuid;
 
 use crate::Types;
@@ -56,8 +58,21 @@ pub(crate) async fn remove(tx: &mut Tx, name: &str) -> Result<bool, Error> {
     Ok(removed > 0)
 }
 
-/// Removes up to `most` rows of each kind of what was owed to a subscriber that there is no longer. Returns how many.
+/// Removes up to `most` rows of each kind of what was owed to a subscriber that there is no longer, and nothing of one that has
+/// come back. Returns how many.
 pub(crate) async fn forget(tx: &mut Tx, name: &str, most: i64) -> Result<u64, Error> {
+    // Who comes back in a transaction beside this one waits for it, or has come before: its row is seen then.
+    let is_back = match tx.engine() {
+        Engine::Postgres => {
+            tx.q("LOCK TABLE event_subscribers IN SHARE ROW EXCLUSIVE MODE").run().await?;
+            is_there(tx, name).await?
+        }
+        // One writer at a time.
+        Engine::Sqlite => is_there(tx, name).await?,
+    };
+    if is_back {
+        return Ok(0);
+    }
     let mut gone = 0;
     for statement in [
         "DELETE FROM event_deliveries WHERE subscriber = $1 AND ordinal IN \
@@ -74,21 +89,38 @@ pub(crate) async fn forget(tx: &mut Tx, name: &str, most: i64) -> Result<u64, Er
     Ok(gone)
 }
 
+async fn is_there(conn: &mut Conn, name: &str) -> Result<bool, Error> {
+    let found: Option<i64> = conn
+        .q("SELECT CAST(1 AS bigint) FROM event_subscribers WHERE name = $1")
+        .bind(name.to_owned())
+        .scalar_opt()
+        .await?;
+    Ok(found.is_some())
+}
+
+macro_rules! stray_names {
+    ($table:literal) => {
+        concat!(
+            "WITH RECURSIVE names (name) AS (SELECT min(subscriber) FROM ", $table,
+            " UNION ALL SELECT (SELECT min(d.subscriber) FROM ", $table,
+            " AS d WHERE d.subscriber > names.name) FROM names WHERE names.name IS NOT NULL)
+             SELECT name FROM names WHERE name IS NOT NULL AND name NOT IN (SELECT s.name FROM event_subscribers AS s)"
+        )
+    };
+}
+
 /// The names under which something is owed though there is no such subscriber: a transaction that began before it was removed
 /// may have committed after.
 pub(crate) async fn strays(conn: &mut Conn) -> Result<Vec<String>, Error> {
-    // From one name to the next, so that the number of deliveries does not matter.
-    let rows: Vec<(String,)> = conn
-        .q("WITH RECURSIVE names (name) AS (
-                SELECT min(subscriber) FROM event_deliveries
-                UNION ALL
-                SELECT (SELECT min(d.subscriber) FROM event_deliveries AS d WHERE d.subscriber > names.name)
-                FROM names WHERE names.name IS NOT NULL
-            )
-            SELECT name FROM names WHERE name IS NOT NULL AND name NOT IN (SELECT s.name FROM event_subscribers AS s)")
-        .all()
-        .await?;
-    Ok(rows.into_iter().map(|(name,)| name).collect())
+    let mut found = BTreeSet::new();
+    // From one name to the next, so that the number of rows does not matter.
+    for statement in
+        [stray_names!("event_deliveries"), stray_names!("event_held"), stray_names!("event_dead_letters")]
+    {
+        let rows: Vec<(String,)> = conn.q(statement).all().await?;
+        found.extend(rows.into_iter().map(|(name,)| name));
+    }
+    Ok(found.into_iter().collect())
 }
 
 pub(crate) async fn names(conn: &mut Conn) -> Result<Vec<String>, Error> {

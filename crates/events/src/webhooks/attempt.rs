@@ -220,7 +220,8 @@ fn headers(
     }
     if matches!(style, SignatureStyle::Classic | SignatureStyle::Both) {
         insert("x-webhook-event", &owed.kind)?;
-        insert("x-webhook-signature", &classic_signature(secrets.first()?, body))?;
+        // There is room for one: the one before, for as long as it is live, since receivers may not know the new one yet.
+        insert("x-webhook-signature", &classic_signature(secrets.last()?, body))?;
         insert("idempotency-key", &id)?;
     }
     Some(headers)

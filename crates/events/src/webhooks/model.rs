@@ -12,7 +12,8 @@ pub enum SignatureStyle {
     #[default]
     Standard,
     /// `X-Webhook-Event`, `X-Webhook-Signature: sha256=…` of the body alone, `Idempotency-Key`, for receivers of older systems. It
-    /// has no time, so what somebody overhears can be sent again, and room for one secret only: the newest.
+    /// has no time, so what somebody overhears can be sent again, and room for one secret only: after a rotation the one before,
+    /// until that is not live any more.
     Classic,
     /// The headers of both.
     Both,

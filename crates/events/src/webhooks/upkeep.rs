@@ -36,9 +36,19 @@ impl Webhooks {
     /// # Errors
     /// The database's own, when it cannot be asked what is due. What goes wrong with one delivery is logged, and the others go on.
     pub async fn deliver_due(&self) -> Result<usize, WebhooksError> {
+        self.deliver_overdue(Duration::ZERO).await
+    }
+
+    /// The same with those that have been due for `by`: for services whose queue of jobs delivers, where a job may have been called
+    /// off or given up. Call it every few minutes.
+    ///
+    /// # Errors
+    /// As [`deliver_due`](Self::deliver_due).
+    pub async fn deliver_overdue(&self, by: Duration) -> Result<usize, WebhooksError> {
+        let by = TimeDelta::from_std(by).unwrap_or(TimeDelta::days(1));
         let mut tx = self.db.begin_read(Scope::Platform("look for webhooks to deliver")).await?;
         let most = i64::try_from(TURN_MAX).unwrap_or(i64::MAX);
-        let due = due::due(&mut tx, self.now(), TURN_OF_ENDPOINT_MAX, most).await?;
+        let due = due::due(&mut tx, self.now() - by, TURN_OF_ENDPOINT_MAX, most).await?;
         tx.rollback().await?;
         let found = due.len();
         let mut under_way = JoinSet::new();

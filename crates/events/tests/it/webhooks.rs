@@ -6,4 +6,5 @@ mod faults;
 mod receiver;
 mod secrets;
 mod upkeep;
+mod whole;
 mod world;

@@ -37,7 +37,7 @@ impl Measures {
             Some(Ended { to: State::Completed, .. }) => "completed",
             Some(Ended { to: State::Discarded, .. }) => "discarded",
             Some(Ended { to: State::Cancelled, .. }) => "cancelled",
-            Some(Ended { handed_back: 1.., .. }) => "released",
+            Some(Ended { handed_back: true, .. }) => "released",
             Some(_) => "failed",
         };
         let labels = [KeyValue::new("job", name.to_owned()), KeyValue::new("outcome", outcome)];

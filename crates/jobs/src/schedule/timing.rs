@@ -36,7 +36,7 @@ pub enum Timing {
     },
     /// Once.
     Once {
-        /// When; after 1970 and before the year 5000.
+        /// When; from 1970 on and before the year 5000.
         at: DateTime<Utc>,
     },
     /// What is stored is none of these: the row is damaged. Nobody can ask for it.
@@ -177,7 +177,7 @@ impl Timing {
             Self::Once { at } => {
                 use chrono::Datelike as _;
                 if !(1970..5000).contains(&at.year()) {
-                    return Err(invalid("at", "is after 1970 and before the year 5000"));
+                    return Err(invalid("at", "is from 1970 on and before the year 5000"));
                 }
                 Ok(Plan::Once(at.trunc_subsecs(6)))
             }

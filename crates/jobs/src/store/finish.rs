@@ -22,10 +22,17 @@ pub(crate) struct Ended {
     pub(crate) result: Option<String>,
     /// The failures so far, if the attempt added one.
     pub(crate) errors: Option<String>,
-    /// How many attempts count for nothing: 1 when this one was handed back, or 0.
-    pub(crate) handed_back: i64,
-    /// 1 when nothing was heard of the worker, or 0.
-    pub(crate) lost: i64,
+    /// Whether the attempt counts for nothing.
+    pub(crate) handed_back: bool,
+    /// Whether it ended because nothing was heard of the worker.
+    pub(crate) lost: bool,
+}
+
+impl Ended {
+    /// An attempt that says no more than where the job goes.
+    pub(crate) fn new(lease: Lease, to: State) -> Self {
+        Self { lease, to, run_at: None, result: None, errors: None, handed_back: false, lost: false }
+    }
 }
 
 /// A job whose end is written.
@@ -72,16 +79,17 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
 }
 
 /// `$1` what ended, `$2` now. One text whatever the number, so that the server reads and plans it once for each connection.
-/// A unique key is held beyond the end only as long as its rule says.
+/// Only a leased job has a token (`jobs_lease_check`); the state is not named, because the planner would take it for the better
+/// way to find the rows, and compare all that are leased with all that ended. Losses are counted in a row. A unique key is held beyond the end only as long as its rule says.
 const BY_DOCUMENT: &str = "UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), result = ended.result,
-         errors = COALESCE(ended.errors, jobs.errors), handed_back = handed_back + ended.more, losses = losses + ended.lost,
+         errors = COALESCE(ended.errors, jobs.errors), handed_back = jobs.handed_back + ended.handed_back, losses = (jobs.losses + 1) * ended.lost,
          lease_token = NULL, key_slot = NULL, cancel_requested = false,
          state = CASE WHEN cancel_requested AND NOT ended.is_finished THEN 'cancelled' ELSE ended.state END,
          finished_at = CASE WHEN cancel_requested OR ended.is_finished THEN $2 END,
          is_unique = is_unique AND ((NOT ended.is_finished AND NOT cancel_requested) OR COALESCE(unique_until > $2, false))
      FROM json_to_recordset(CAST($1 AS json)) AS ended (id uuid, token uuid, state text, run_at timestamptz, result text,
-         errors text, more bigint, lost bigint, is_finished boolean)
-     WHERE jobs.id = ended.id AND jobs.state = 'leased' AND jobs.lease_token = ended.token
+         errors text, handed_back bigint, lost bigint, is_finished boolean)
+     WHERE jobs.id = ended.id AND jobs.lease_token = ended.token
      RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key";
 
 #[derive(Serialize)]
@@ -92,7 +100,7 @@ struct Line {
     run_at: Option<DateTime<Utc>>,
     result: Option<String>,
     errors: Option<String>,
-    more: i64,
+    handed_back: i64,
     lost: i64,
     is_finished: bool,
 }
@@ -105,8 +113,8 @@ async fn write_by_document(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) ->
         run_at: one.run_at,
         result: one.result.clone(),
         errors: one.errors.clone(),
-        more: one.handed_back,
-        lost: one.lost,
+        handed_back: one.handed_back.into(),
+        lost: one.lost.into(),
         is_finished: one.to.is_finished(),
     };
     let lines: Vec<Line> = ended.iter().map(line).collect();
@@ -117,24 +125,20 @@ async fn write_by_document(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) ->
 /// SQLite keeps ids as bytes, which no document has.
 async fn write_by_values(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) -> Result<Vec<Written>, Error> {
     let mut sql = tx.builder(
-        "WITH ended (id, token, state, run_at, result, errors, more, lost, finished_at) AS (VALUES ",
+        "WITH ended (id, token, state, run_at, result, errors, handed_back, lost, finished_at) AS (VALUES ",
     );
     for (n, one) in ended.iter().enumerate() {
         sql.push(if n == 0 { "(" } else { ", (" });
         sql.value(one.lease.id.as_uuid()).push(", ").value(one.lease.token).push(", ");
         sql.value(one.to.as_str()).push(", ").value(one.run_at).push(", ");
         sql.value(one.result.clone()).push(", ").value(one.errors.clone()).push(", ");
-        sql.value(one.handed_back)
-            .push(", ")
-            .value(one.lost)
-            .push(", ")
-            .value(one.to.is_finished().then_some(now))
-            .push(")");
+        sql.value(i64::from(one.handed_back)).push(", ").value(i64::from(one.lost)).push(", ");
+        sql.value(one.to.is_finished().then_some(now)).push(")");
     }
     sql.push(
         ") UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), \
          result = ended.result, errors = COALESCE(ended.errors, jobs.errors), \
-         handed_back = handed_back + ended.more, losses = losses + ended.lost, lease_token = NULL, key_slot = NULL, \
+         handed_back = jobs.handed_back + ended.handed_back, losses = (jobs.losses + 1) * ended.lost, lease_token = NULL, key_slot = NULL, \
          state = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN 'cancelled' ELSE ended.state END, \
          finished_at = CASE WHEN cancel_requested AND ended.finished_at IS NULL THEN ",
     );

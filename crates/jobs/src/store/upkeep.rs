@@ -1,12 +1,10 @@
-use std::{collections::HashMap, time::Duration};
-
 use chrono::{DateTime, Utc};
 use stylobate_core::JobId;
 use stylobate_db::{Conn, Engine, Error, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
 use super::{claim::Lease, counts::Tally, finish::Ended, jobs::small};
-use crate::{AttemptError, Backoff, State, backoff::time_after_std};
+use crate::{AttemptError, State, backoff::time_after_std, loss::Loss, watch::Silent};
 
 /// `(id, token) IN (…)`.
 fn push_leases(sql: &mut SqlBuilder, leases: &[Lease]) {
@@ -74,10 +72,11 @@ pub(crate) struct Pulse {
     pub(crate) id: Uuid,
     pub(crate) lease_token: Uuid,
     pub(crate) beat: i64,
+    pub(crate) worker: Option<String>,
 }
 
 pub(crate) async fn pulses(conn: &mut Conn) -> Result<Vec<Pulse>, Error> {
-    conn.q("SELECT id, lease_token, beat FROM jobs WHERE state = 'leased'").all().await
+    conn.q("SELECT id, lease_token, beat, worker FROM jobs WHERE state = 'leased'").all().await
 }
 
 #[derive(sqlx::FromRow)]
@@ -89,32 +88,23 @@ struct LostRow {
     errors: String,
     cancel_requested: bool,
     losses: i64,
-    worker: Option<String>,
 }
 
-/// How often a job may be lost beside others beyond the attempts it has: by then its back-off has set it apart from all that
-/// came to an end meanwhile.
-const LOST_BESIDE_OTHERS: i64 = 20;
-
-/// Takes jobs from workers whose pulses have stood still for as long as is said beside them. Leaves out those that moved after
-/// all, and those that somebody is changing at this moment: a worker that froze in the middle of a transaction must not hold
-/// up the jobs of others. Returns what was taken, and where it went.
+/// Takes jobs from workers whose pulses have stood still. Leaves out those that moved after all, and those that somebody is
+/// changing at this moment: a worker that froze in the middle of a transaction must not hold up the jobs of others. Returns
+/// what was taken, and where it went.
 pub(crate) async fn reclaim(
     tx: &mut Tx,
-    silent: &[(Pulse, Duration)],
+    silent: &[Silent],
     now: DateTime<Utc>,
 ) -> Result<Vec<(JobId, State)>, Error> {
     let mut lost = Vec::with_capacity(silent.len());
-    let leased =
-        "SELECT worker, count(*) FROM jobs WHERE state = 'leased' AND worker IS NOT NULL GROUP BY worker";
-    let leased: HashMap<String, i64> = tx.q(leased).all::<(String, i64)>().await?.into_iter().collect();
     for some in silent.chunks(500) {
         let mut sql = tx.builder(
-            "SELECT id, lease_token, attempt - handed_back AS attempt, attempts_max, errors, cancel_requested, losses, worker \
-             FROM jobs \
+            "SELECT id, lease_token, attempt - handed_back AS attempt, attempts_max, errors, cancel_requested, losses FROM jobs \
              WHERE state = 'leased' AND (id, lease_token, beat) IN (VALUES ",
         );
-        for (n, (pulse, _)) in some.iter().enumerate() {
+        for (n, Silent { pulse, .. }) in some.iter().enumerate() {
             sql.push(if n == 0 { "(" } else { ", (" });
             sql.value(pulse.id).push(", ").value(pulse.lease_token).push(", ").value(pulse.beat).push(")");
         }
@@ -122,13 +112,9 @@ pub(crate) async fn reclaim(
         if tx.engine() == Engine::Postgres {
             sql.push(" FOR UPDATE SKIP LOCKED");
         }
-        let rows: Vec<LostRow> = tx.q_build(sql).all().await?;
-        for row in rows {
-            let is_alone =
-                row.worker.as_ref().and_then(|worker| leased.get(worker)).is_none_or(|jobs| *jobs <= 1);
-            let silence =
-                some.iter().find(|(pulse, _)| pulse.lease_token == row.lease_token && pulse.id == row.id);
-            lost.push(taken(row, silence.map_or(Duration::ZERO, |(_, silence)| *silence), is_alone, now));
+        for row in tx.q_build(sql).all::<LostRow>().await? {
+            let one = some.iter().find(|one| one.pulse.id == row.id);
+            lost.extend(one.map(|one| taken(row, one, now)));
         }
     }
     let held = super::finish::finish(tx, &lost, now).await?;
@@ -137,38 +123,33 @@ pub(crate) async fn reclaim(
 }
 
 /// What becomes of a job whose worker has been silent.
-///
-/// A worker that dies takes all it runs with it, and one of them may have killed it. So that this one does not take the same
-/// others along again and again, jobs that are lost a second time wait for a while, each its own; and a job that was lost
-/// beside others is not given up for that, unless it has been very often: whoever kills its worker is alone some day.
-fn taken(row: LostRow, silence: Duration, is_alone: bool, now: DateTime<Utc>) -> Ended {
-    let errors: Vec<AttemptError> = serde_json::from_str(&row.errors).unwrap_or_default();
-    // Which one stands in `worker`: whose job it is need not learn about machines.
-    let message = format!("its worker was not heard of for {} s", silence.as_secs_f32().ceil());
-    let errors = crate::record::with_error(errors, small(row.attempt), now, &message);
-    // Who may be tried once is not tried again.
-    let is_excused = !is_alone && row.attempts_max > 1 && row.losses < row.attempts_max + LOST_BESIDE_OTHERS;
-    let to = match () {
-        () if row.cancel_requested => State::Cancelled,
-        () if row.attempt >= row.attempts_max && !is_excused => State::Discarded,
-        () => State::Retryable,
+fn taken(row: LostRow, seen: &Silent, now: DateTime<Utc>) -> Ended {
+    let loss = Loss {
+        attempt: row.attempt,
+        attempts_max: row.attempts_max,
+        losses: row.losses,
+        is_cancelled: row.cancel_requested,
+        is_alone: seen.is_alone,
+        silence: seen.silence,
     };
+    let after = loss.outcome(fastrand::u64(..));
+    let mut errors: Vec<AttemptError> = serde_json::from_str(&row.errors).unwrap_or_default();
+    // What happens again and again leaves room for other failures.
+    errors.pop_if(|last| last.message.starts_with(NOT_HEARD_OF));
+    // Which worker it was stands in `worker`: whose job it is need not learn about machines.
+    let message = format!("{NOT_HEARD_OF} {} s", seen.silence.as_secs_f32().ceil());
+    let errors = crate::record::with_error(errors, small(row.attempt), now, &message);
     Ended {
-        lease: Lease { id: row.id.into(), token: row.lease_token },
-        to,
-        // The first time at once: the wait was the lease, and its time has come by whatever clock.
-        run_at: (row.losses > 0 && to == State::Retryable).then(|| {
-            // A lease, about.
-            let backoff = Backoff { base: silence.max(Duration::from_millis(100)), ..Backoff::DEFAULT };
-            time_after_std(now, backoff.wait(small(row.losses), fastrand::u64(..)))
-        }),
-        result: None,
+        run_at: after.wait.map(|wait| time_after_std(now, wait)),
         errors: serde_json::to_string(&errors).ok(),
-        // Its last attempt is made once more.
-        handed_back: i64::from(to == State::Retryable && row.attempt >= row.attempts_max),
-        lost: 1,
+        handed_back: after.is_handed_back,
+        lost: true,
+        ..Ended::new(Lease { id: row.id.into(), token: row.lease_token }, after.to)
     }
 }
+
+/// How the failure begins of which only a worker's silence is known.
+const NOT_HEARD_OF: &str = "its worker was not heard of for";
 
 /// Deletes up to `most` jobs in `state` that finished before `before` and hold no unique key. Returns how many.
 pub(crate) async fn prune(

@@ -26,67 +26,87 @@ pub(super) struct Ending {
 
 /// How many are written by one statement.
 const AT_ONCE: usize = 500;
-/// How often an end that the database refuses is handed to it by itself.
-const ALONE: usize = 2;
+/// How often the database must refuse an end by itself until it is believed.
+const REFUSALS: usize = 2;
 
-/// Writes how attempts ended, as many at once as there are. While the database is away it is tried again for as long as a lease;
-/// after that the job is somebody else's.
+/// Writes how attempts ended, as many at once as there are. What cannot be written is tried again for as long as a lease; after
+/// that the job is somebody else's.
 pub(super) async fn write(worker: Arc<Shared>, mut endings: mpsc::Receiver<Ending>) {
     let mut batch: Vec<Ending> = Vec::with_capacity(AT_ONCE);
     while endings.recv_many(&mut batch, AT_ONCE).await > 0 {
-        let all: Vec<Ended> = batch.iter().map(|ending| ending.ended.clone()).collect();
-        let began = Instant::now();
-        let held = match write_patiently(&worker, all.into(), began).await {
-            Ok(held) => held,
-            Err(error) if is_outage(&error) => {
-                let (error, jobs): (&dyn StdError, _) = (&error, batch.len());
-                tracing::error!(error, jobs, "how jobs ended could not be written; they will be run again");
-                batch.clear();
-                continue;
-            }
-            // Something about one of them: it must not cost the others what they did.
-            Err(_) => write_apart(&worker, &batch, began).await,
-        };
-        for ending in batch.drain(..) {
-            if !held.contains(&ending.ended.lease) {
-                tracing::info!(job = %ending.ended.lease.id, "a result is refused: the lease was lost, or the handler ended the job itself");
-            }
-        }
-    }
-}
-
-/// Writes each by itself. One that the database refuses is a dead letter that says so: run again, it would be refused again.
-async fn write_apart(worker: &Shared, batch: &[Ending], began: Instant) -> HashSet<Lease> {
-    let mut held = HashSet::with_capacity(batch.len());
-    for Ending { ended, job, .. } in batch {
-        let mut written = write_patiently(worker, [ended.clone()].into(), began).await;
-        for _ in 1..ALONE {
-            if written.as_ref().err().is_some_and(|error| !is_outage(error)) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                written = write_patiently(worker, [ended.clone()].into(), began).await;
-            }
-        }
-        if let Err(error) = &written
-            && !is_outage(error)
-        {
-            tell_refused(job, error);
-            written = write_patiently(worker, [refused(worker, job, error)].into(), began).await;
-        }
-        match written {
-            Ok(written) => held.extend(written),
+        let all: Arc<[Ended]> = batch.iter().map(|ending| ending.ended.clone()).collect();
+        match write_together(&worker, all).await {
+            Ok(held) => batch.drain(..).for_each(|ending| tell_lost(&ending, &held)),
+            // Something about one of them, or about one row: it must not cost the others what they did, nor hold up what
+            // ends meanwhile.
             Err(error) => {
                 let error: &dyn StdError = &error;
-                tracing::error!(error, job = %job.lease.id, "how a job ended could not be written; it will be run again");
-                held.insert(job.lease);
+                tracing::warn!(error, jobs = batch.len(), "how jobs ended is written one by one");
+                for ending in batch.drain(..) {
+                    tokio::spawn(write_alone(Arc::clone(&worker), ending));
+                }
             }
         }
     }
-    held
 }
 
-fn tell_refused(job: &Claimed, error: &JobsError) {
-    let error: &dyn StdError = error;
-    tracing::error!(error, job = %job.lease.id, "how a job ended is refused by the database: a dead letter");
+/// While the database is away it is tried again for as long as a lease.
+async fn write_together(worker: &Shared, all: Arc<[Ended]>) -> Result<HashSet<Lease>, JobsError> {
+    let (began, mut wait) = (Instant::now(), FIRST_WAIT);
+    loop {
+        match guarded(write_once(worker, Arc::clone(&all))).await {
+            Err(JobsError::Db(stylobate_db::Error::Unavailable(_)))
+                if began.elapsed() < worker.options.lease =>
+            {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            result => return result,
+        }
+    }
+}
+
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// An end that the database refuses for what is in it is a dead letter that says so: run again, it would be refused again.
+async fn write_alone(worker: Arc<Shared>, mut ending: Ending) {
+    // How many do so at once is for the pool; a permit keeps the others of the worker from waiting for it.
+    let _place = worker.alone.acquire().await;
+    let (began, mut wait, mut refusals) = (Instant::now(), FIRST_WAIT, 0);
+    loop {
+        match guarded(write_once(&worker, [ending.ended.clone()].into())).await {
+            Ok(held) => return tell_lost(&ending, &held),
+            Err(error) if began.elapsed() >= worker.options.lease => {
+                let (error, job): (&dyn StdError, _) = (&error, ending.ended.lease.id);
+                tracing::error!(error, %job, "how a job ended could not be written; it will be run again");
+                return;
+            }
+            Err(error) if is_refusal(&error) => {
+                refusals += 1;
+                if refusals == REFUSALS {
+                    let (cause, job): (&dyn StdError, _) = (&error, ending.ended.lease.id);
+                    tracing::error!(error = cause, %job, "how a job ended is refused by the database: a dead letter");
+                    ending.ended = refused(&worker, &ending.job, &error);
+                }
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+fn tell_lost(ending: &Ending, held: &HashSet<Lease>) {
+    if !held.contains(&ending.ended.lease) {
+        tracing::info!(job = %ending.ended.lease.id, "a result is refused: the lease was lost, or the handler ended the job itself");
+    }
+}
+
+/// Whether it is about the values themselves, so that trying again cannot help.
+fn is_refusal(error: &JobsError) -> bool {
+    use stylobate_db::Error;
+    matches!(error.as_db(), Some(Error::Value(_) | Error::Constraint { .. } | Error::Refused))
 }
 
 /// The end of a job whose end cannot be stored.
@@ -94,38 +114,7 @@ fn refused(worker: &Shared, job: &Claimed, error: &JobsError) -> Ended {
     let now = worker.jobs.clock.now().trunc_subsecs(6);
     let message = format!("how it ended was refused by the database: {error}");
     let errors = with_error(job.errors.clone(), job.attempt, now, &message);
-    Ended {
-        lease: job.lease,
-        to: State::Discarded,
-        run_at: None,
-        result: None,
-        errors: serde_json::to_string(&errors).ok(),
-        handed_back: 0,
-        lost: 0,
-    }
-}
-
-fn is_outage(error: &JobsError) -> bool {
-    error.as_db().is_some_and(stylobate_db::Error::is_outage)
-}
-
-/// Tries again while the database is away, until a lease after `began`.
-async fn write_patiently(
-    worker: &Shared,
-    all: Arc<[Ended]>,
-    began: Instant,
-) -> Result<HashSet<Lease>, JobsError> {
-    let mut wait = Duration::from_millis(20);
-    loop {
-        match guarded(write_once(worker, Arc::clone(&all))).await {
-            Err(error) if is_outage(&error) && began.elapsed() < worker.options.lease => {
-                tracing::debug!(code = error.code(), "how jobs ended could not be written yet");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_secs(1));
-            }
-            result => return result,
-        }
-    }
+    Ended { errors: serde_json::to_string(&errors).ok(), ..Ended::new(job.lease, State::Discarded) }
 }
 
 async fn write_once(worker: &Shared, all: Arc<[Ended]>) -> Result<HashSet<Lease>, JobsError> {

@@ -24,8 +24,6 @@ enum End {
     TimedOut,
     /// Its handler was dropped because it should have stopped.
     Stopped,
-    /// Its handler neither ended nor could be dropped: it does not come to an `await`.
-    Stuck,
     /// This program has no such kind.
     Unknown,
 }
@@ -45,7 +43,7 @@ pub(super) async fn perform(
     let kind = worker.registry.kind(&job.name);
     let is_known = kind.is_some();
     let end = match kind {
-        None => End::Unknown,
+        None => Some(End::Unknown),
         Some(kind) => {
             let attempt =
                 Attempt::new(&job, worker.jobs.db.clone(), Arc::clone(&worker.jobs.clock), stop.clone());
@@ -56,14 +54,14 @@ pub(super) async fn perform(
         }
     };
     let stopped_by = *stop.borrow();
-    if matches!(end, End::Stuck) || stopped_by == Stop::LeaseLost {
+    let Some(end) = end.filter(|_| stopped_by != Stop::LeaseLost) else {
         // Nothing is written, and nobody says any more that it lives: its lease runs out, and another worker gets it.
         span.in_scope(|| tracing::warn!("an attempt is given up"));
         if is_known {
             worker.jobs.measures.attempt(&job.name, None, began.elapsed());
         }
         return;
-    }
+    };
     let ended = ending_of(&worker, &job, end, stopped_by, &span);
     if is_known {
         worker.jobs.measures.attempt(&job.name, Some(&ended), began.elapsed());
@@ -72,12 +70,13 @@ pub(super) async fn perform(
     let _ = worker.endings.send(Ending { ended, job, _hold: hold }).await;
 }
 
+/// `None` when the handler neither ended nor could be dropped: it does not come to an `await`.
 async fn wait_for(
     mut handler: JoinHandle<Ran>,
     stop: &mut watch::Receiver<Stop>,
     timeout: Duration,
     grace: Duration,
-) -> End {
+) -> Option<End> {
     let told_to_stop = async {
         // Without a sender nobody will say so.
         let Ok(reason) = stop.wait_for(|stop| *stop != Stop::No).await.map(|reason| *reason) else {
@@ -92,16 +91,16 @@ async fn wait_for(
     };
     let why = tokio::select! {
         biased;
-        ran = &mut handler => return ended(ran),
+        ran = &mut handler => return Some(ended(ran)),
         () = told_to_stop => End::Stopped,
         () = tokio::time::sleep(timeout) => End::TimedOut,
     };
     handler.abort();
     match tokio::time::timeout(grace, &mut handler).await {
         // It was quicker.
-        Ok(Ok(ran)) => End::Ran(ran),
-        Ok(Err(_)) => why,
-        Err(_) => End::Stuck,
+        Ok(Ok(ran)) => Some(End::Ran(ran)),
+        Ok(Err(_)) => Some(why),
+        Err(_) => None,
     }
 }
 
@@ -145,7 +144,7 @@ fn ending_of(worker: &Shared, job: &Claimed, end: End, stopped_by: Stop, span: &
             let message = format!("timed out after {} ms", job.timeout_ms);
             (Step::Fail, message, Some(usual()))
         }
-        (End::Stopped | End::Stuck, _) => (Step::Fail, "stopped".to_owned(), Some(usual())),
+        (End::Stopped, _) => (Step::Fail, "stopped".to_owned(), Some(usual())),
     };
     span.in_scope(|| match step {
         Step::Fail if has_attempts => tracing::warn!(message, "an attempt failed"),
@@ -171,13 +170,11 @@ fn ended_as(
     errors.pop_if(|last| step == Step::Release && message.is_some_and(|message| last.message == message));
     let errors = message.map(|message| with_error(errors, job.attempt, now, message));
     Ended {
-        lease: job.lease,
-        to,
         run_at,
         result,
         errors: errors.and_then(|errors| serde_json::to_string(&errors).ok()),
         // What is handed back was no attempt at all.
-        handed_back: i64::from(step == Step::Release),
-        lost: 0,
+        handed_back: step == Step::Release,
+        ..Ended::new(job.lease, to)
     }
 }

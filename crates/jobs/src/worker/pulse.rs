@@ -31,7 +31,7 @@ struct Entry {
     beaten_at: Instant,
 }
 
-/// Has a job among those that run, until it is dropped, also by a panic: nobody says any more then that the job is worked on.
+/// Keeps a job among those that run. When it is dropped, also by a panic, the worker stops saying that the job lives.
 #[derive(Debug)]
 pub(super) struct Hold {
     running: Arc<Running>,
@@ -61,7 +61,7 @@ impl Running {
         self.jobs.lock().is_empty()
     }
 
-    fn stop_all(&self, reason: Stop) {
+    pub(super) fn stop_all(&self, reason: Stop) {
         for entry in self.jobs.lock().values() {
             tell(entry, reason);
         }

@@ -136,8 +136,14 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
         "Call off background jobs of the organisation, and ask for them once more",
     ),
     PermissionDef::new("event.read", "See what happened in the organisation"),
-    PermissionDef::new("webhook.read", "See the webhooks of the organisation, and what was sent to them"),
-    PermissionDef::new("webhook.manage", "Make, change and remove webhooks, and send to them again"),
+    PermissionDef::new(
+        "webhook.read",
+        "See the webhooks of the organisation, and the events that were sent to them",
+    ),
+    PermissionDef::new(
+        "webhook.manage",
+        "Decide where the events of the organisation are sent: make, change and remove webhooks",
+    ),
     PermissionDef::new("docs.read", "Read the documentation of the API"),
     // What is not one tenant's own.
     PermissionDef::new(

@@ -54,8 +54,13 @@ async fn send(url: &str, message: RabbitMessage) -> Result<bool, lapin::Error> {
     channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
     let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let (body, properties) = (message.message.as_bytes(), BasicProperties::default().with_delivery_mode(2));
-    let confirmed =
-        channel.basic_publish(exchange.into(), message.routing_key.as_str().into(), mandatory, body, properties);
+    let confirmed = channel.basic_publish(
+        exchange.into(),
+        message.routing_key.as_str().into(),
+        mandatory,
+        body,
+        properties,
+    );
     let confirmation = confirmed.await?.await?;
     connection.close(200, "done".into()).await?;
     Ok(matches!(confirmation, Confirmation::Ack(None)))

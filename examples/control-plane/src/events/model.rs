@@ -1,7 +1,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stylobate::events::{DeadLetter, Envelope, EventType, SubscriberCounts};
+use stylobate::{
+    core::ActorKind,
+    events::{DeadLetter, Envelope, EventType, SubscriberCounts},
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -30,7 +33,8 @@ pub(super) struct EventView {
 #[derive(Serialize, ToSchema)]
 struct EventActorView {
     /// `user`, `api_key`, `service`, `system` or `anonymous`.
-    kind: String,
+    #[schema(value_type = String)]
+    kind: ActorKind,
     id: Option<String>,
 }
 
@@ -42,7 +46,7 @@ impl From<Envelope> for EventView {
             version: event.version,
             occurred_at: event.occurred_at,
             tenant_id: event.tenant_id.map(|id| id.as_uuid()),
-            actor: EventActorView { kind: event.actor.kind.as_str().to_owned(), id: event.actor.id },
+            actor: EventActorView { kind: event.actor.kind, id: event.actor.id },
             subject: event.subject,
             sequence: event.sequence,
             trace: event.trace.map(|trace| trace.to_string()),

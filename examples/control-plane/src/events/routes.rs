@@ -9,8 +9,8 @@ use stylobate::{
 };
 
 use super::model::{
-    EventDeadLetterFilter, EventDeadLetterView, EventFilter, EventTypesView, EventView, ReplayInput, ReplayedView,
-    SubscribersView,
+    EventDeadLetterFilter, EventDeadLetterView, EventFilter, EventTypesView, EventView, ReplayInput,
+    ReplayedView, SubscribersView,
 };
 use crate::{
     caller::{of_platform, of_tenant},

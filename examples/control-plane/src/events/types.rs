@@ -7,10 +7,13 @@ use stylobate::{
 /// The types of events that this program tells beside those of the platform's crates.
 pub(crate) fn event_types() -> Vec<EventType> {
     vec![
-        person("user.created", "Somebody was made a member of the organisation, with an account of their own."),
+        person(
+            "user.created",
+            "Somebody was made a member of the organisation, with an account of their own.",
+        ),
         person("user.updated", "What is known about somebody was changed, or whether they can sign in."),
         person("user.deactivated", "Somebody can no longer sign in."),
-        person("user.deleted", "Somebody's account was removed with everything that was kept about them."),
+        person("user.deleted", "Somebody's account was removed. Forget what was told of them."),
         person("member.removed", "Somebody left the organisation; their account goes on elsewhere."),
     ]
 }

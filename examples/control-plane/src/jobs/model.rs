@@ -24,7 +24,7 @@ pub(super) struct JobView {
     state: State,
     /// Not before then.
     run_at: DateTime<Utc>,
-    /// How often it has been begun.
+    /// How many of its attempts count: those that were handed back do not.
     attempt: u32,
     /// After how many attempts it is given up.
     attempts_max: u32,

@@ -2,8 +2,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate::events::{
-    DeliveryState, DisabledReason, EndpointChange, NewEndpoint, SignatureStyle, WebhookDelivery, WebhookEndpoint,
-    WebhookSecret,
+    DeliveryState, DisabledReason, EndpointChange, NewEndpoint, SignatureStyle, WebhookDelivery,
+    WebhookEndpoint, WebhookSecret,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -107,7 +107,7 @@ pub(super) struct WebhookPatch {
     events: Option<Vec<String>>,
     #[schema(value_type = Option<String>)]
     signature: Option<SignatureStyle>,
-    /// `false` stops it and cancels what is owed to it; `true` lets it begin anew.
+    /// `false` stops it, and what comes due meanwhile is cancelled; `true` lets it begin anew.
     is_active: Option<bool>,
 }
 

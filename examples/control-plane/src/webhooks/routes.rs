@@ -10,7 +10,8 @@ use stylobate::{
 };
 
 use super::model::{
-    DeliveryFilter, RotateInput, WebhookDeliveryView, WebhookInput, WebhookPatch, WebhookView, WebhookWithSecretView,
+    DeliveryFilter, RotateInput, WebhookDeliveryView, WebhookInput, WebhookPatch, WebhookView,
+    WebhookWithSecretView,
 };
 use crate::{
     caller::of_tenant,
@@ -206,7 +207,9 @@ async fn redeliver(
 /// Callers know the types that a webhook hears as `events`.
 fn as_asked(error: WebhooksError) -> WebhooksError {
     match error {
-        WebhooksError::Invalid { field: "types", problem } => WebhooksError::Invalid { field: "events", problem },
+        WebhooksError::Invalid { field: "types", problem } => {
+            WebhooksError::Invalid { field: "events", problem }
+        }
         error => error,
     }
 }

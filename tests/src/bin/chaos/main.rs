@@ -1,4 +1,4 @@
-//! `cargo xtask chaos auth db jobs`: the promises about races and kills at full count. One verdict line per promise.
+//! `cargo xtask chaos auth db jobs events`: the promises about races and kills at full count. One verdict line per promise.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,16 +11,20 @@ use std::{env, process::ExitCode};
 
 mod auth;
 mod db;
+mod events;
 mod jobs;
 mod login;
 mod postgres;
+mod rabbitmq;
 mod revocation;
+
+/// Every area, in the order in which they run.
+const AREAS: [&str; 4] = ["auth", "db", "jobs", "events"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let named: Vec<String> = env::args().skip(1).collect();
-    let areas =
-        if named.is_empty() { vec!["auth".to_owned(), "db".to_owned(), "jobs".to_owned()] } else { named };
+    let areas = if named.is_empty() { AREAS.map(str::to_owned).to_vec() } else { named };
     let seed = env::var("STYLOBATE_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
@@ -36,8 +40,9 @@ async fn main() -> ExitCode {
             }
             "db" => db::run(&mut verdicts, seed).await,
             "jobs" => jobs::run(&mut verdicts, seed).await,
+            "events" => events::run(&mut verdicts, seed).await,
             unknown => {
-                println!("FAIL {unknown}: there is no such area; there are auth, db, jobs");
+                println!("FAIL {unknown}: there is no such area; there are {}", AREAS.join(", "));
                 return ExitCode::FAILURE;
             }
         }

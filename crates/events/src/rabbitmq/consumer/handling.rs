@@ -1,6 +1,5 @@
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use lapin::{
     message::Delivery,
     options::BasicAckOptions,
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 use super::Consumer;
 use crate::{
     Envelope, Refused, Types,
+    guard::guarded,
     rabbitmq::{
         inbox,
         link::Pause,
@@ -120,7 +120,7 @@ impl Consumer {
                 Ok(())
             };
             // What a panic or the end of the time leaves behind is an open transaction, which is rolled back.
-            let work = AssertUnwindSafe(self.inner.db.transact(scope, work)).catch_unwind();
+            let work = guarded(async { Ok(self.inner.db.transact(scope, work).await) });
             let outcome = match tokio::time::timeout(self.inner.options.timeout, work).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(Refused::later("the handler panicked")),

@@ -77,8 +77,7 @@ impl Consumer {
             handling.shutdown().await;
         }
         drop(deliveries);
-        drop(channel);
-        link.close().await;
+        link.close(Some(channel)).await;
         outcome
     }
 }

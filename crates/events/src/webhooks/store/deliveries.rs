@@ -123,9 +123,10 @@ pub(crate) async fn list(
     Ok(Page { items: items.collect::<Result<_, Error>>()?, next_cursor, total })
 }
 
-/// Makes a delivery pending and due, as if it had never been tried. Whoever is at it stays at it.
+/// Makes a delivery pending and due, as if it had never been tried. Whoever is at it writes nothing any more about it.
 pub(crate) async fn reopen(tx: &mut Tx, id: WebhookDeliveryId, now: DateTime<Utc>) -> Result<(), Error> {
-    tx.q("UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = $2, finished_at = NULL WHERE id = $1")
+    tx.q("UPDATE webhook_deliveries SET state = 'pending', attempts = 0, claims = claims + 1, due_at = $2, lease_until = NULL,
+              finished_at = NULL WHERE id = $1")
         .bind(id.as_uuid())
         .bind(now)
         .run()

@@ -77,15 +77,7 @@ async fn a_claim_that_freezes_holds_up_nobody_else() {
     assert_eq!(ids(&taken), BTreeSet::from([first]));
     // And when the one before it ends.
     let lease = taken[0].lease;
-    let ended = Ended {
-        lease,
-        to: State::Completed,
-        run_at: None,
-        result: None,
-        errors: None,
-        handed_back: 0,
-        lost: 0,
-    };
+    let ended = Ended::new(lease, State::Completed);
     let end =
         async move |tx: &mut Tx| Ok::<_, JobsError>(finish(tx, std::slice::from_ref(&ended), later()).await?);
     assert_eq!(db.transact(SCOPE, end).await.unwrap(), [lease]);

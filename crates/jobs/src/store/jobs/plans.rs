@@ -11,6 +11,9 @@ const SCOPE: Scope = Scope::Platform("tests");
 const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(7));
 const SCHEDULE: Uuid = Uuid::from_u128(8);
 
+/// What SQLite calls it.
+const PRIMARY_KEY: &str = "sqlite_autoindex_jobs_1";
+
 /// Two thousand jobs that have completed, and ten in every other state, of the same and of other queues, kinds, tenants and
 /// schedules; then what the engine learns by looking at them. SQLite is never told to look.
 const FILL: [Sql; 2] = [
@@ -92,7 +95,7 @@ async fn every_list_reads_an_index_that_has_what_it_shows(db: TestDb) {
         (State::Available, "jobs_available"),
         (State::Leased, "jobs_leased"),
         (State::Retryable, "jobs_retryable"),
-        (State::Completed, "jobs_completed"),
+        (State::Completed, PRIMARY_KEY),
         (State::Discarded, "jobs_discarded"),
         (State::Cancelled, "jobs_cancelled"),
     ];
@@ -100,15 +103,14 @@ async fn every_list_reads_an_index_that_has_what_it_shows(db: TestDb) {
     let all = || JobQuery { limit: PageLimit::new(1).unwrap(), ..JobQuery::default() };
     let state = |state| JobQuery { state: Some(state), ..all() };
     let mut queries = vec![
-        (all(), vec!["jobs_pkey", "sqlite_autoindex_jobs_1"]),
+        (all(), vec!["jobs_pkey", PRIMARY_KEY]),
         (JobQuery { queue: Some("rare".to_owned()), ..all() }, vec!["jobs_queue_id"]),
         (JobQuery { name: Some("tests.rare".to_owned()), ..all() }, vec!["jobs_name_id"]),
         (JobQuery { schedule_id: Some(SCHEDULE.into()), ..all() }, vec!["jobs_schedule_id_id"]),
     ];
     for (one, index) in by_state {
-        // PostgreSQL knows that nearly all have completed.
-        let indexes = if one == State::Completed { vec![index, "jobs_pkey"] } else { vec![index] };
-        queries.push((state(one), indexes));
+        queries
+            .push((state(one), if one == State::Completed { vec!["jobs_pkey", index] } else { vec![index] }));
         if one != State::Completed {
             queries.push((JobQuery { queue: Some("default".to_owned()), ..state(one) }, vec![index]));
             queries.push((JobQuery { name: Some("tests.often".to_owned()), ..state(one) }, vec![index]));

@@ -86,6 +86,9 @@ pub(crate) fn publisher(
     use stylobate_events::{AmqpUrl, Broker, PublisherOptions, Unroutable};
 
     let Some(url) = &settings.events.amqp_url else { return Ok(None) };
+    if settings.is_production() && url.expose_secret().starts_with("amqp://") {
+        tracing::warn!("AMQP_URL is plain amqp://: whoever reads the wire reads password and events");
+    }
     let url = AmqpUrl::parse(url.expose_secret())
         .map_err(|error| crate::platform::weak("AMQP_URL", error.to_string()))?;
     let unroutable = if settings.events.discard_unroutable { Unroutable::Discard } else { Unroutable::Keep };
@@ -98,9 +101,20 @@ impl Platform {
     /// what one process must do, and any number may. Call it once.
     pub fn relay_events(&self) {
         self.keep_up_events();
-        for relay in self.parts.hearers.relays(self.events()) {
+        let relays = self.parts.hearers.relays(self.events()).into_iter().map(|relay| {
             let draining = self.shutdown().token();
-            self.shutdown().spawn(async move { relay.run(draining.cancelled()).await });
+            async move { relay.run(draining.cancelled()).await }
+        });
+        let relays: Vec<_> = relays.map(|relay| self.shutdown().spawn(relay)).collect();
+        #[cfg(feature = "rabbitmq")]
+        if let Some(publisher) = self.parts.hearers.publisher.clone() {
+            self.shutdown().spawn(async move {
+                for relay in relays {
+                    // Panics end no relay.
+                    let _ = relay.await;
+                }
+                publisher.close().await;
+            });
         }
     }
 
@@ -119,7 +133,7 @@ impl Platform {
             let (webhooks, kept) = (self.webhooks().clone(), self.settings().events.webhook_deliveries_kept);
             let draining = self.shutdown().token();
             self.shutdown()
-                .spawn(async move { webhooks::prune_often(&webhooks, kept, draining.cancelled()).await });
+                .spawn(async move { webhooks::keep_up(&webhooks, kept, draining.cancelled()).await });
         }
     }
 }
