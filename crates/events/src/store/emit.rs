@@ -47,7 +47,10 @@ pub(crate) async fn insert(tx: &mut Tx, mut rows: Vec<NewEvent>) -> Result<(), E
         let (some, others) = rest.split_at_mut(length);
         count_later(some);
         match tx.engine() {
-            Engine::Postgres => insert_by_document(tx, some).await?,
+            Engine::Postgres => match some {
+                [one] => insert_one(tx, one).await?,
+                some => insert_by_document(tx, some).await?,
+            },
             Engine::Sqlite => insert_by_values(tx, some).await?,
         }
         rest = others;
@@ -89,9 +92,41 @@ const BY_DOCUMENT: &str = "WITH told AS (
          RETURNING ordinal, aggregate_id, type
      )
      INSERT INTO event_deliveries (subscriber, ordinal, aggregate_id)
-     SELECT s.subscriber, w.ordinal, w.aggregate_id
-     FROM written AS w JOIN event_subscriptions AS s ON s.type IN (w.type, '*')
-     ON CONFLICT (subscriber, ordinal) DO NOTHING";
+     SELECT DISTINCT s.subscriber, w.ordinal, w.aggregate_id
+     FROM written AS w JOIN event_subscriptions AS s ON s.type IN (w.type, '*')";
+
+/// What most transactions do, for about half of what the same costs by a document.
+const ONE: &str = "WITH numbered AS (
+         INSERT INTO event_aggregates AS a (lane, aggregate, last_sequence) VALUES ($1, $2, 1)
+         ON CONFLICT (lane, aggregate) DO UPDATE SET last_sequence = a.last_sequence + 1
+         RETURNING a.id, a.last_sequence
+     ), written AS (
+         INSERT INTO events (lane, id, aggregate_id, sequence, type, version, occurred_at, written_at, actor_kind, actor_id,
+             trace, data)
+         SELECT $1, $3, a.id, a.last_sequence, $4, $5, $6, $7, $8, $9, $10, $11 FROM numbered AS a
+         RETURNING ordinal, aggregate_id
+     )
+     INSERT INTO event_deliveries (subscriber, ordinal, aggregate_id)
+     SELECT s.subscriber, w.ordinal, w.aggregate_id FROM written AS w
+     CROSS JOIN (SELECT DISTINCT subscriber FROM event_subscriptions WHERE type IN ($4, '*')) AS s";
+
+async fn insert_one(tx: &mut Tx, row: &NewEvent) -> Result<(), Error> {
+    tx.q(ONE)
+        .bind(row.lane)
+        .bind(row.aggregate.clone())
+        .bind(row.id)
+        .bind(row.kind)
+        .bind(row.version)
+        .bind(row.occurred_at)
+        .bind(row.written_at)
+        .bind(row.actor_kind)
+        .bind(row.actor_id.clone())
+        .bind(row.trace.clone())
+        .bind(row.data.clone())
+        .run()
+        .await?;
+    Ok(())
+}
 
 async fn insert_by_document(tx: &mut Tx, rows: &[NewEvent]) -> Result<(), Error> {
     // Texts, ids, times and numbers cannot fail to be written.
