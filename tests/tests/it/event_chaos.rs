@@ -4,7 +4,7 @@ use stylobate_tests::{BrokerHost, Engine, both_engines, event_chaos::EventChaos}
 
 both_engines!(events_survive_kills_of_writers_and_relays_and_a_broker_that_hangs_up);
 
-// A27, C37
+// A31, C49
 async fn events_survive_kills_of_writers_and_relays_and_a_broker_that_hangs_up(engine: Engine) {
     let chaos = EventChaos { engine, rounds: 3, events_per_round: 90, kills: 3, queue: "classic", seed: 5 };
     let report = chaos.run(async |round, host| round == 1 && hangs_up(host).await).await;
