@@ -1,4 +1,4 @@
-//! A27 and C37 at small counts; `cargo xtask chaos events` shows them at full ones.
+//! A31 and C49 at small counts; `cargo xtask chaos events` shows them at full ones.
 
 use stylobate_tests::{BrokerHost, Engine, both_engines, event_chaos::EventChaos};
 
