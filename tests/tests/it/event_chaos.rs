@@ -12,13 +12,13 @@ async fn events_survive_kills_of_writers_and_relays_and_a_broker_that_hangs_up(e
     assert!(report.kills >= 3 && report.restarts == 1 && report.findings.crashes >= 3, "{report}");
 }
 
-/// The broker closes the connections of the relay and of the witness. It is everybody's, so it is not stopped here.
+/// The broker closes what connections of the relays and of the witness it lists. It is everybody's, so it is not stopped here.
 async fn hangs_up(host: &BrokerHost) -> bool {
     let mut closed = 0;
-    // It lists a connection a while after that was made.
-    for _ in 0..100 {
+    // It lists a connection up to five seconds after that was made.
+    for _ in 0..400 {
         closed += host.close_connections().expect("the broker to close connections");
-        if closed > 1 {
+        if closed > 0 {
             return true;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
