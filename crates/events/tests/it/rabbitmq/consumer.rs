@@ -53,7 +53,11 @@ async fn two_consumers_of_a_queue_that_get_the_same_event_at_once_have_one_effec
     for one in running {
         one.stop().await;
     }
-    assert_eq!((effects(&db).await, host.waiting("ear").await), (10, 0));
+    // Copies that nobody had come to may have gone back; they have no effect either.
+    let last = Running::start(&consumer(host.broker(), &db, &ears[0], options()));
+    settled(&host, &db, 10).await;
+    last.stop().await;
+    assert_eq!(effects(&db).await, 10);
 }
 
 // The acknowledgement never arrives: the event comes again, over another connection.
@@ -75,7 +79,7 @@ async fn a_consumer_that_is_cut_off_between_commit_and_acknowledgement_has_its_e
     host.publish(&event("user.created", "person:2")).await;
     settled(&host, &db, 2).await;
     running.stop().await;
-    assert_eq!((ear.calls().len(), host.waiting("ear").await), (2, 0));
+    assert_eq!(ear.calls().len(), 2);
 }
 
 async fn a_consumer_that_crashes_in_its_work_leaves_no_effect_and_the_next_one_does_it(db: TestDb) {
