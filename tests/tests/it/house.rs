@@ -113,6 +113,8 @@ fn examples_need_nothing_but_the_facade() {
             "resource-server" => &["stylobate-auth", "stylobate-core", "stylobate-tower-middleware"],
             // Its point is that jobs need a database and nothing else.
             "jobs-and-schedules" => &["stylobate-core", "stylobate-db", "stylobate-jobs"],
+            // Its point is that a service that tells of its changes needs nothing more.
+            "outbox-to-rabbitmq" => &["stylobate-core", "stylobate-db", "stylobate-events"],
             // Its point is that checks need neither a server nor a database.
             "rbac-only" => &["stylobate-core", "stylobate-rbac"],
             _ => &["stylobate"],

@@ -1,4 +1,4 @@
-//! A27, C37: writers and relays die at every step and the broker goes away; no committed event is lost, none is told that was not
+//! A31, C49: writers and relays die at every step and the broker goes away; no committed event is lost, none is told that was not
 //! committed, and each subject's come in order.
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) async fn run(verdicts: &mut Verdicts, seed: u64) {
             EventChaos { engine, rounds, events_per_round: EVENTS_PER_ROUND, kills: rounds / 2, queue, seed };
         let every = (ROUNDS / RESTARTS).min(rounds);
         let report = chaos.run(async |round, _| restarted(&broker, round, every).await).await;
-        let name = format!("events under kills on {engine:?}, {queue} queue (A27, C37)");
+        let name = format!("events under kills on {engine:?}, {queue} queue (A31, C49)");
         verdicts.add(is_kept(&report, rounds, rounds / every), &name, &report.to_string());
     }
 }

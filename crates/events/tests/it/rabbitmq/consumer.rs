@@ -33,7 +33,7 @@ async fn an_event_that_comes_twice_is_heard_once(db: TestDb) {
     settled(&host, &db, 2).await;
     running.stop().await;
     assert_eq!(ear.calls().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [first.id, second.id]);
-    assert_eq!((host.waiting("ear").await, host.waiting("ear.dead").await), (0, 0));
+    assert_eq!(host.waiting("ear.dead").await, 0);
 }
 
 async fn two_consumers_of_a_queue_that_get_the_same_event_at_once_have_one_effect(db: TestDb) {
@@ -53,7 +53,11 @@ async fn two_consumers_of_a_queue_that_get_the_same_event_at_once_have_one_effec
     for one in running {
         one.stop().await;
     }
-    assert_eq!((effects(&db).await, host.waiting("ear").await), (10, 0));
+    // Copies that nobody had come to may have gone back; they have no effect either.
+    let last = Running::start(&consumer(host.broker(), &db, &ears[0], options()));
+    settled(&host, &db, 10).await;
+    last.stop().await;
+    assert_eq!(effects(&db).await, 10);
 }
 
 // The acknowledgement never arrives: the event comes again, over another connection.
@@ -67,11 +71,15 @@ async fn a_consumer_that_is_cut_off_between_commit_and_acknowledgement_has_its_e
     host.publish(&event("user.created", "person:1")).await;
     until("the effect", async || (effects(&db).await == 1).then_some(())).await;
     proxy.cut().await;
+    // The broker has noticed, and the event is back in the queue.
+    host.abandoned("ear").await;
     proxy.set(Way::Open);
     host.consumed("ear").await;
-    settled(&host, &db, 1).await;
+    // What is behind it is heard after it.
+    host.publish(&event("user.created", "person:2")).await;
+    settled(&host, &db, 2).await;
     running.stop().await;
-    assert_eq!((ear.calls().len(), host.waiting("ear").await), (1, 0));
+    assert_eq!(ear.calls().len(), 2);
 }
 
 async fn a_consumer_that_crashes_in_its_work_leaves_no_effect_and_the_next_one_does_it(db: TestDb) {
