@@ -4,6 +4,7 @@
 //! log and a record of the process. Rooms lie together in one folder: the developer's, kept from `up` to `down`, or that
 //! of an [`Instance`], which ends with the command that started it.
 
+mod certificates;
 mod port;
 mod postgres;
 mod rabbitmq;
@@ -66,8 +67,8 @@ struct Launch {
     /// The signal that ends it in good order.
     end: Signal,
     port: u16,
-    /// Of the API by which it is managed, when it has one.
-    api_port: Option<u16>,
+    /// Where else it listens, in an order that the service knows.
+    more_ports: Vec<u16>,
     password: String,
 }
 

@@ -93,7 +93,8 @@ pub(crate) fn publisher(
         .map_err(|error| crate::platform::weak("AMQP_URL", error.to_string()))?;
     let unroutable = if settings.events.discard_unroutable { Unroutable::Discard } else { Unroutable::Keep };
     let options = PublisherOptions { unroutable, ..PublisherOptions::default() };
-    Ok(Some(Publisher::new(Broker::new(url), catalogue, options)?))
+    let broker = Broker { ca_pem: settings.events.amqp_ca.clone(), ..Broker::new(url) };
+    Ok(Some(Publisher::new(broker, catalogue, options)?))
 }
 
 impl Platform {

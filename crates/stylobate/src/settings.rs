@@ -59,6 +59,8 @@ impl Default for TokenSigning {
 pub struct EventSettings {
     /// The RabbitMQ that they are published to. Needs the feature `rabbitmq`.
     pub amqp_url: Option<SecretString>,
+    /// Certificates in PEM that sign the broker's, besides those of the public authorities.
+    pub amqp_ca: Option<String>,
     /// Whether an event for which the broker has no queue is forgotten instead of kept.
     pub discard_unroutable: bool,
     /// How long they are kept once everybody has them.

@@ -6,6 +6,7 @@
     reason = "a broken test environment ends the test"
 )]
 
+pub mod certificates;
 mod clock;
 mod database;
 

@@ -63,7 +63,14 @@ impl Service for Postgres {
         }
         let command = as_user(user.as_ref(), command);
         write_start_script(&start_script(room), &command)?;
-        Ok(Launch { command, programs: &["postgres"], end: Signal::INT, port, api_port: None, password })
+        Ok(Launch {
+            command,
+            programs: &["postgres"],
+            end: Signal::INT,
+            port,
+            more_ports: Vec::new(),
+            password,
+        })
     }
 
     fn is_ready(&self, launch: &Launch) -> bool {

@@ -4,7 +4,10 @@
 //! and a cookie by which nodes know each other. Here each room has its own of both, the mapper on the loopback address and
 //! in the process group of the node, so that nodes do not meet and nothing outlives the room.
 
-use super::{Durability, Exports, Launch, Service, as_user, drop_to, give, make_folder, port, write_private};
+use super::{
+    Durability, Exports, Launch, Service, as_user, certificates, drop_to, give, make_folder, port,
+    write_private,
+};
 use crate::{Result, install, process};
 use rustix::process::Signal;
 use std::fs;
@@ -40,8 +43,13 @@ impl Service for RabbitMq {
     fn prepare(&self, room: &Path, port: u16, _: Durability) -> Result<Launch> {
         let user = drop_to("rabbitmq")?;
         let password = process::random_hex(20)?;
-        let ports =
-            Ports { amqp: port, mapper: port::choose()?, node: port::choose()?, api: port::choose()? };
+        let ports = Ports {
+            amqp: port,
+            tls: port::choose()?,
+            mapper: port::choose()?,
+            node: port::choose()?,
+            api: port::choose()?,
+        };
         give(room, user.as_ref())?;
         for folder in ["home", "logs", "mnesia"].map(|name| room.join(name)) {
             make_folder(&folder)?;
@@ -51,7 +59,9 @@ impl Service for RabbitMq {
         let files = [
             ("home/.erlang.cookie", cookie.as_str(), 0o400),
             ("plugins", "[rabbitmq_management].\n", 0o600),
-            ("rabbitmq.conf", &ports.configuration(&password), 0o600),
+            ("rabbitmq.conf", &ports.configuration(room, &password), 0o600),
+            ("certificate.pem", certificates::CERTIFICATE, 0o600),
+            ("key.pem", certificates::KEY, 0o600),
             ("start", &ports.start(room), 0o755),
             ("ctl", &ports.ctl(room), 0o755),
         ];
@@ -75,22 +85,23 @@ impl Service for RabbitMq {
             programs: &["beam.smp", "epmd"],
             end: Signal::KILL, // an end in good order takes six seconds, and the data is deleted anyway
             port,
-            api_port: Some(ports.api),
+            more_ports: vec![ports.api, ports.tls],
             password,
         })
     }
 
     fn is_ready(&self, launch: &Launch) -> bool {
         speaks_amqp(launch.port).unwrap_or(false)
-            && launch.api_port.is_some_and(|port| answers_http(port).unwrap_or(false))
+            && launch.more_ports.first().is_some_and(|api| answers_http(*api).unwrap_or(false))
     }
 
     fn complete(&self, room: &Path, launch: &Launch) -> Result<Exports> {
-        let Launch { port, password, .. } = launch;
-        let api = launch.api_port.ok_or("no port of the management API")?;
+        let Launch { port, password, more_ports, .. } = launch;
+        let [api, tls] = more_ports[..] else { return Err("not all ports".into()) };
         let file = |name: &str| room.join(name).display().to_string();
         let exports = [
             ("URL", format!("amqp://{USER}:{password}@127.0.0.1:{port}/%2F")),
+            ("TLS_URL", format!("amqps://{USER}:{password}@127.0.0.1:{tls}/%2F")),
             ("API_URL", format!("http://{USER}:{password}@127.0.0.1:{api}")),
             ("PIDFILE", file("pid")),
             ("START", file("as-user-start")),
@@ -108,6 +119,8 @@ fn script(room: &Path, name: &str) -> String {
 struct Ports {
     /// Clients.
     amqp: u16,
+    /// Clients over TLS.
+    tls: u16,
     /// The port mapper, which tells `node` to `rabbitmqctl`.
     mapper: u16,
     node: u16,
@@ -116,10 +129,14 @@ struct Ports {
 }
 
 impl Ports {
-    fn configuration(&self, password: &str) -> String {
-        let Self { amqp, api, .. } = self;
+    fn configuration(&self, room: &Path, password: &str) -> String {
+        let Self { amqp, tls, api, .. } = self;
+        let room = room.display();
         format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
+             listeners.ssl.1 = 127.0.0.1:{tls}\n\
+             ssl_options.certfile = {room}/certificate.pem\n\
+             ssl_options.keyfile = {room}/key.pem\n\
              management.tcp.ip = 127.0.0.1\n\
              management.tcp.port = {api}\n\
              default_user = {USER}\n\
@@ -215,12 +232,13 @@ fn ask(port: u16, question: &[u8], answer: &mut [u8]) -> Result {
 mod tests {
     use super::*;
 
-    const PORTS: Ports = Ports { amqp: 15_001, mapper: 15_002, node: 15_003, api: 15_004 };
+    const PORTS: Ports = Ports { amqp: 15_001, mapper: 15_002, node: 15_003, api: 15_004, tls: 15_005 };
 
     #[test]
     fn nothing_listens_beyond_the_loopback_address() {
-        let configuration = PORTS.configuration("pw");
+        let configuration = PORTS.configuration(Path::new("/tmp/room"), "pw");
         assert!(configuration.contains("listeners.tcp.1 = 127.0.0.1:15001\n"));
+        assert!(configuration.contains("listeners.ssl.1 = 127.0.0.1:15005\n"));
         assert!(configuration.contains("management.tcp.ip = 127.0.0.1\n"));
         let start = PORTS.start(Path::new("/tmp/room"));
         assert!(start.contains("epmd -address 127.0.0.1 -port 15002 &"));
@@ -242,7 +260,7 @@ mod tests {
     #[test]
     fn the_password_is_in_no_script() {
         let room = Path::new("/tmp/room");
-        assert!(PORTS.configuration("sesame").contains("default_pass = sesame\n"));
+        assert!(PORTS.configuration(room, "sesame").contains("default_pass = sesame\n"));
         assert!(![PORTS.start(room), PORTS.ctl(room)].concat().contains("sesame"));
     }
 }

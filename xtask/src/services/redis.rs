@@ -32,7 +32,14 @@ impl Service for Redis {
         give(room, user.as_ref())?;
         give(&configuration, user.as_ref())?;
         let command = as_user(user.as_ref(), ["redis-server".into(), configuration.display().to_string()]);
-        Ok(Launch { command, programs: &["redis-server"], end: Signal::TERM, port, api_port: None, password })
+        Ok(Launch {
+            command,
+            programs: &["redis-server"],
+            end: Signal::TERM,
+            port,
+            more_ports: Vec::new(),
+            password,
+        })
     }
 
     fn is_ready(&self, launch: &Launch) -> bool {

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use stylobate_egress::{AddressPolicy, Client, ClientBuilder, Error, Request, Target, http::StatusCode};
+use stylobate_testkit::certificates::{AUTHORITY, CERTIFICATE, KEY};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -12,11 +13,6 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::world::{Server, Told, limits, loopback};
-
-/// An authority that exists in these tests alone, and what it says about `receiver.test` and `127.0.0.1`.
-const AUTHORITY: &str = include_str!("tls/authority.pem");
-const CERTIFICATE: &str = include_str!("tls/server.pem");
-const KEY: &str = include_str!("tls/server.key.pem");
 
 async fn server() -> SocketAddr {
     let certificates = CertificateDer::pem_slice_iter(CERTIFICATE.as_bytes()).map(Result::unwrap).collect();

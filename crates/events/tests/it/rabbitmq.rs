@@ -8,3 +8,4 @@ mod logs;
 mod proxy;
 mod publisher;
 mod retries;
+mod tls;

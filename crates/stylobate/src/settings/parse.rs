@@ -152,6 +152,18 @@ fn text(values: &Values, key: &'static str) -> Option<String> {
     values.get(key).map(|(_, value)| value.trim().to_owned())
 }
 
+/// What is written in the file that a setting names.
+fn file(values: &mut Values, key: &'static str) -> Option<String> {
+    match std::fs::read_to_string(text(values, key)?) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let name = values.name(key);
+            values.problem(name, format!("the file cannot be read: {}", error.kind()));
+            None
+        }
+    }
+}
+
 fn secret(values: &Values, key: &'static str) -> Option<SecretString> {
     values.get(key).map(|(_, value)| SecretString::from(value.to_owned()))
 }

@@ -100,6 +100,7 @@ table! {
     WORKER_CONCURRENCY = "JOBS__WORKER_CONCURRENCY" ["WORKER_CONCURRENCY"] ("10") "How many jobs of each queue a process runs at once, 1 to 1000.";
     JOB_LEASE = "JOBS__LEASE_SECONDS" ["JOB_LEASE_SECONDS"] ("30") "How long a job stays with a worker that nothing is heard of, 5 to 3600 seconds; others have it after twice that at most. The same in all processes.";
     #[secret] AMQP_URL = "EVENTS__AMQP_URL" ["AMQP_URL", "RABBITMQ_URL"] ("none") "`amqp://user:password@host:5672/vhost` or `amqps://…` of a RabbitMQ to which events are published. Without it they reach subscribers in this product and webhooks.";
+    AMQP_CA_FILE = "EVENTS__AMQP_CA_FILE" ["AMQP_CA_FILE"] ("none") "A file with certificates in PEM that sign the broker's, besides those of the public authorities. For `amqps://`.";
     AMQP_UNROUTABLE = "EVENTS__UNROUTABLE" ["AMQP_UNROUTABLE"] ("keep") "What becomes of an event for which the broker has no queue: `keep` tries again and keeps it as a dead letter, `discard` forgets it.";
     EVENTS_KEPT = "EVENTS__KEPT_DAYS" ["EVENTS_KEPT_DAYS"] ("30") "How long events are kept once everybody has them, 1 to 3650 days.";
     WEBHOOK_DELIVERIES_KEPT = "WEBHOOKS__DELIVERIES_KEPT_DAYS" ["WEBHOOK_DELIVERIES_KEPT_DAYS"] ("14") "How long the log of webhook deliveries is kept, 1 to 3650 days.";

@@ -24,6 +24,8 @@ use url::Url;
 
 /// Where tests find a broker.
 const URL: &str = "STYLOBATE_TEST_AMQP_URL";
+/// The same over TLS.
+const TLS_URL: &str = "STYLOBATE_TEST_AMQP_TLS_URL";
 /// Where its management API is.
 const API_URL: &str = "STYLOBATE_TEST_AMQP_API_URL";
 /// The program that runs `rabbitmqctl` against it.
@@ -70,6 +72,13 @@ impl Host {
     /// The address of the virtual host.
     pub(super) fn url(&self) -> Url {
         url_of(&self.name)
+    }
+
+    /// The same over TLS.
+    pub(super) fn tls_url(&self) -> Url {
+        let mut url = Url::parse(&variable(TLS_URL)).unwrap();
+        url.set_path(&self.name);
+        url
     }
 
     /// The broker as the crate is told of it.

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 pub(super) fn events(values: &mut Values, is_production: bool) -> EventSettings {
     EventSettings {
         amqp_url: amqp_url(values),
+        amqp_ca: certificates(values, table::AMQP_CA_FILE),
         discard_unroutable: discard_unroutable(values),
         kept: days(values, table::EVENTS_KEPT, 30),
         webhook_deliveries_kept: days(values, table::WEBHOOK_DELIVERIES_KEPT, 14),
@@ -33,6 +34,16 @@ fn amqp_url(values: &mut Values) -> Option<SecretString> {
         let name = values.name(table::AMQP_URL);
         values.problem(name, "needs a build with the feature `rabbitmq`");
     }
+    None
+}
+
+fn certificates(values: &mut Values, key: &'static str) -> Option<String> {
+    let pem = super::file(values, key)?;
+    if pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Some(pem);
+    }
+    let name = values.name(key);
+    values.problem(name, "is a file without a certificate in PEM");
     None
 }
 
@@ -77,4 +88,25 @@ fn insecure_webhook_http(values: &mut Values, is_production: bool) -> bool {
         values.problem(name, "is refused in production: whoever reads the wire would read the events");
     }
     allowed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::*;
+
+    #[test]
+    fn the_authority_of_a_broker_is_a_file_of_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let given = settings(&[("AMQP_CA_FILE", &write("ca.pem", pem))]).unwrap();
+        assert_eq!(given.events.amqp_ca.as_deref(), Some(pem));
+        for path in [write("empty.pem", ""), folder.path().join("none.pem").display().to_string()] {
+            assert_eq!(problems(&[("AMQP_CA_FILE", &path)]), ["AMQP_CA_FILE"]);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use stylobate_auth::SigningAlgorithm;
 
 use super::{
     super::{TokenSigning, source::Values, table},
-    text,
+    file, text,
 };
 
 /// What signs access tokens.
@@ -88,14 +88,7 @@ fn pem(values: &mut Values, inline: &'static str, path: &'static str) -> Option<
     if let Some((_, pem)) = values.get(inline) {
         return Some(pem.replace("\\n", "\n"));
     }
-    match std::fs::read_to_string(text(values, path)?) {
-        Ok(pem) => Some(pem),
-        Err(error) => {
-            let name = values.name(path);
-            values.problem(name, format!("the file cannot be read: {}", error.kind()));
-            None
-        }
-    }
+    file(values, path)
 }
 
 #[cfg(test)]
