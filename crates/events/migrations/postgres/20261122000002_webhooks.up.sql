@@ -47,6 +47,8 @@ CREATE TABLE webhook_deliveries (
     -- Counts every attempt ever. Whoever writes an outcome names the attempt it is of, so that a late one is not written over a
     -- later one.
     claims bigint NOT NULL,
+    -- Counts how often it was asked for: what is to be done about an earlier asking has nothing to do any more.
+    generation bigint NOT NULL,
     due_at timestamptz NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until timestamptz,

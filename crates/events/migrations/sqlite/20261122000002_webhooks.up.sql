@@ -42,6 +42,8 @@ CREATE TABLE webhook_deliveries (
     -- Counts every attempt ever. Whoever writes an outcome names the attempt it is of, so that a late one is not written over a
     -- later one.
     claims INTEGER NOT NULL,
+    -- Counts how often it was asked for: what is to be done about an earlier asking has nothing to do any more.
+    generation INTEGER NOT NULL,
     due_at TEXT NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until TEXT,

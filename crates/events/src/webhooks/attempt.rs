@@ -41,8 +41,28 @@ impl Webhooks {
     /// # Errors
     /// The database's own: nothing may be known about an attempt that was made, and the next follows when its lease has run out.
     pub async fn deliver(&self, id: WebhookDeliveryId) -> Result<Next, WebhooksError> {
+        self.step(id, None).await
+    }
+
+    /// The same for those to whom it was handed on ([`Dispatch`](super::Dispatch)): nothing is done once somebody has asked for
+    /// the delivery again, since that was handed on as well.
+    ///
+    /// # Errors
+    /// As [`deliver`](Self::deliver).
+    pub async fn deliver_generation(
+        &self,
+        id: WebhookDeliveryId,
+        generation: i64,
+    ) -> Result<Next, WebhooksError> {
+        self.step(id, Some(generation)).await
+    }
+
+    async fn step(&self, id: WebhookDeliveryId, generation: Option<i64>) -> Result<Next, WebhooksError> {
         let now = self.now();
         let Some((owed, stored)) = self.owed(id).await? else { return Ok(Next::Done) };
+        if generation.is_some_and(|generation| generation != owed.generation) {
+            return Ok(Next::Done);
+        }
         // Whoever is at it tells what comes of it.
         if let Some(wait) = owed.lease_until.and_then(|lease| wait_until(lease, now)) {
             return Ok(Next::After(wait));
