@@ -44,7 +44,7 @@ pub use {
     record::{DeadLetter, DeadLetterQuery, EventQuery, SubscriberCounts},
     relay::{Relay, RelayOptions},
     schema::MIGRATIONS,
-    service::Events,
+    service::{Events, Kept},
     sink::{Delivery, Outage, Outcome, Report, Sink, Types},
     subscriber::{Refused, Subscriber},
 };

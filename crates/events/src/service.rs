@@ -1,6 +1,8 @@
 mod dead_letters;
 mod upkeep;
 
+pub use upkeep::Kept;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound as _, Utc};

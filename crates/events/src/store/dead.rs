@@ -87,6 +87,16 @@ pub(crate) async fn remove(tx: &mut Tx, subscriber: &str, parked: &Parked) -> Re
     Ok(removed > 0)
 }
 
+/// Removes up to `most` dead letters that were given up before `before`, whoever's they are. Returns how many.
+pub(crate) async fn remove_old(tx: &mut Tx, before: DateTime<Utc>, most: i64) -> Result<u64, Error> {
+    tx.q("DELETE FROM event_dead_letters WHERE (subscriber, ordinal) IN \
+          (SELECT subscriber, ordinal FROM event_dead_letters WHERE parked_at < $1 ORDER BY parked_at LIMIT $2)")
+        .bind(before)
+        .bind(most)
+        .run()
+        .await
+}
+
 /// Owes a dead letter once more. Returns whether it was there.
 pub(crate) async fn replay(tx: &mut Tx, subscriber: &str, parked: &Parked) -> Result<bool, Error> {
     if !remove(tx, subscriber, parked).await? {

@@ -4,7 +4,7 @@ use std::{
 };
 
 use stylobate_core::{HealthCheck as _, HealthStatus};
-use stylobate_events::{EventsHealth, MIGRATIONS, Outcome, Refused, Types};
+use stylobate_events::{EventsHealth, Kept, MIGRATIONS, Outcome, Refused, Types};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::world::{Echo, PLATFORM, Recorder, World, as_tenant, event, number, system, tenant, until};
@@ -71,7 +71,7 @@ async fn events_of_another_process_are_heard_of(db: TestDb) {
     let world = World::new(db).await;
     let (other, events, _) = World::another(&world.test_db).await;
     let keeping_up = tokio::spawn(async move {
-        events.keep_up(chrono::TimeDelta::days(30), std::future::pending()).await;
+        events.keep_up(Kept::default(), std::future::pending()).await;
     });
     let all = Recorder::new("all");
     let relay = world.relay(&all);
