@@ -26,7 +26,7 @@ pub(crate) fn push_list(
         "SELECT d.subscriber, d.attempts, d.error, d.parked_at, e.ordinal, e.id, e.lane, a.aggregate, \
          e.sequence, e.type, e.version, e.occurred_at, e.written_at, e.actor_kind, e.actor_id, e.trace, e.data \
          FROM event_dead_letters AS d JOIN events AS e ON e.ordinal = d.ordinal \
-         JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE 1 = 1",
+         LEFT JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE 1 = 1",
     );
     if let Some(tenant) = tenant {
         sql.push(" AND d.tenant_id = ").value(tenant.as_uuid());
