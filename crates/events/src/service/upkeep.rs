@@ -100,8 +100,8 @@ impl Events {
         Ok(())
     }
 
-    /// Tells the relays of other processes of what this one commits, removes what is older than `kept` once an hour, and counts
-    /// for those who measure, until `stop` is over. Every process that emits events or relays them runs it
+    /// Tells the relays of other processes of what this one commits, says again who hears what and removes what is older than
+    /// `kept` once an hour, and counts for those who measure, until `stop` is over. Every process that emits events or relays them runs it
     /// once; where there is none, events of other processes are found by looking. Neither errors nor panics end it.
     pub async fn keep_up(&self, kept: Kept, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
@@ -113,6 +113,15 @@ impl Events {
             () = Box::pin(self.prune_often(kept)) => {}
             () = Box::pin(self.measure_often()) => {}
         }
+    }
+
+    /// Returns how many dead letters and how many events were removed.
+    async fn tidy_and_prune(&self, kept: Kept) -> Result<(u64, u64), EventsError> {
+        self.ask_all_again().await?;
+        self.tidy().await?;
+        // First: the events that they are of may go then.
+        let dead_letters = self.prune_dead_letters(kept.dead_letters).await?;
+        Ok((dead_letters, self.prune(kept.events).await?))
     }
 
     async fn tell_others(&self) {
@@ -143,13 +152,7 @@ impl Events {
         loop {
             // Jitter, so that processes that were started together do not do it together.
             tokio::time::sleep(PRUNE_EVERY.mul_f64(0.5 + fastrand::f64())).await;
-            let prune = async {
-                self.tidy().await?;
-                // First: the events that they are of may go then.
-                let dead_letters = self.prune_dead_letters(kept.dead_letters).await?;
-                Ok((dead_letters, self.prune(kept.events).await?))
-            };
-            match guarded(prune).await {
+            match guarded(self.tidy_and_prune(kept)).await {
                 Ok((0, 0)) => {}
                 Ok((dead_letters, events)) => {
                     tracing::info!(dead_letters, events, "old dead letters and events are removed");
@@ -184,10 +187,11 @@ mod tests {
     use std::sync::Arc;
 
     use chrono::TimeDelta;
+    use stylobate_core::RequestContext;
     use stylobate_db::{Scope, Tx};
     use stylobate_testkit::{ManualClock, TestDb, both_engines};
 
-    use crate::{Catalogue, Events, EventsError, MIGRATIONS, Outbox, Types};
+    use crate::{Catalogue, Events, EventsError, Kept, MIGRATIONS, Outbox, Types};
 
     const SCOPE: Scope = Scope::Platform("tests");
 
@@ -224,6 +228,27 @@ mod tests {
         assert_eq!(subscriptions(&db).await.len(), 3);
     }
     both_engines!(types_that_nobody_asks_for_are_forgotten_after_a_day, &[&MIGRATIONS]);
+
+    async fn a_process_without_relays_keeps_what_it_asked_for(db: TestDb) {
+        let clock = Arc::new(ManualClock::new());
+        let program = || {
+            let outbox = Arc::new(Outbox::new(Catalogue::default(), clock.clone()));
+            Events::new(db.clone(), outbox, clock.clone())
+        };
+        let (old, new) = (program(), program());
+        old.subscribe("all", &Types::named(["a"])).await.unwrap();
+        new.subscribe("all", &Types::named(["b"])).await.unwrap();
+        new.subscribe("gone", &Types::All).await.unwrap();
+        new.unsubscribe(&RequestContext::system("tests"), "gone").await.unwrap();
+        for _ in 0..30 {
+            clock.advance(TimeDelta::hours(1));
+            old.ask_again("all", &Types::named(["a"])).await.unwrap();
+            new.tidy_and_prune(Kept::default()).await.unwrap();
+        }
+        let all = |name: &str| ("all".to_owned(), name.to_owned());
+        assert_eq!(subscriptions(&db).await, [all("a"), all("b")]);
+    }
+    both_engines!(a_process_without_relays_keeps_what_it_asked_for, &[&MIGRATIONS]);
 
     async fn what_a_removed_subscriber_is_owed_late_goes(db: TestDb) {
         let clock = Arc::new(ManualClock::new());
