@@ -31,6 +31,9 @@ const FAILING_MAX: TimeDelta = TimeDelta::days(5);
 /// When to come back while secrets cannot be opened: that is not the receiver's fault, and no attempt.
 const SEALED_WAIT: TimeDelta = TimeDelta::minutes(1);
 
+/// When to come back while too many names are being looked up, about: others have taken the room, and nobody was asked.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
 /// When to come back to a delivery that somebody else was quicker with.
 const OVERTAKEN_WAIT: Duration = Duration::from_secs(1);
 
@@ -95,8 +98,10 @@ impl Webhooks {
         let Some(claimed) = self.db.transact(SCOPE, claim).await? else {
             return Ok(Next::After(OVERTAKEN_WAIT));
         };
-        let outcome = self.send(&claimed, &endpoint, &secrets, now).await;
-        self.settle(claimed, endpoint, outcome).await
+        match self.send(&claimed, &endpoint, &secrets, now).await {
+            Some(outcome) => self.settle(claimed, endpoint, outcome).await,
+            None => self.give_back(claimed).await,
+        }
     }
 
     /// The delivery while it is pending, and its endpoint.
@@ -129,26 +134,40 @@ impl Webhooks {
         self.db.transact(SCOPE, set_aside).await
     }
 
-    /// Sends the message. Whether the address is one that may be asked is decided now, and not when the endpoint was made.
+    /// Takes an attempt back that was none.
+    async fn give_back(&self, claimed: Owed) -> Result<Next, WebhooksError> {
+        let now = self.now();
+        let wait = BUSY_WAIT.mul_f64(1.0 + fastrand::f64() / 2.0);
+        let left = Left::Pending(now + TimeDelta::from_std(wait).unwrap_or_default());
+        let before = Owed { attempts: claimed.attempts - 1, ..claimed };
+        self.set_aside(before, "egress_busy", left, now).await?;
+        Ok(Next::After(wait))
+    }
+
+    /// Sends the message; `None` when there was no room to do so. Whether the address is one that may be asked is decided now, and
+    /// not when the endpoint was made.
     async fn send(
         &self,
         owed: &Owed,
         endpoint: &WebhookEndpoint,
         secrets: &[WebhookSecret],
         now: DateTime<Utc>,
-    ) -> Outcome {
+    ) -> Option<Outcome> {
         let target = match Target::parse(&endpoint.url, self.client.policy()) {
             Ok(target) => target,
-            Err(error) => return Outcome::failed(error.code()),
+            Err(error) => return Some(Outcome::failed(error.code())),
         };
         let Some(headers) = headers(owed, endpoint.signature, secrets, now) else {
-            return Outcome::failed("webhook_unsendable");
+            return Some(Outcome::failed("webhook_unsendable"));
         };
         let mut request = Request::post(target, owed.body.clone());
         request.headers = headers;
         // The status is what counts; people see how the text begins.
         request.answer_bytes_max = Some(EXCERPT_BYTES_MAX);
-        Outcome::of(self.client.send(request).await, now)
+        match self.client.send(request).await {
+            Err(stylobate_egress::Error::Busy) => None,
+            answered => Some(Outcome::of(answered, now)),
+        }
     }
 
     /// Writes what came of the attempt, and what follows for the endpoint.

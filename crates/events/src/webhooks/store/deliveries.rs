@@ -230,7 +230,8 @@ pub(crate) async fn settle(
     Ok(settled == 1)
 }
 
-/// Puts off or finishes a delivery without an attempt, for what `why` says; `false` when it is another one by now.
+/// Puts off or finishes a delivery without an attempt, for what `why` says, with the attempts that `owed` has; `false` when it is
+/// another one by now.
 pub(crate) async fn set_aside(
     tx: &mut Tx,
     owed: &Owed,
@@ -243,7 +244,7 @@ pub(crate) async fn set_aside(
         Left::Finished(state) => (state, owed.due_at, Some(now)),
     };
     let changed = tx
-        .q("UPDATE webhook_deliveries SET state = $3, due_at = $4, finished_at = $5, error = $6, lease_until = NULL
+        .q("UPDATE webhook_deliveries SET state = $3, due_at = $4, finished_at = $5, error = $6, attempts = $7, lease_until = NULL
             WHERE id = $1 AND claims = $2 AND state = 'pending'")
         .bind(owed.id)
         .bind(owed.claims)
@@ -251,6 +252,7 @@ pub(crate) async fn set_aside(
         .bind(due_at)
         .bind(finished_at)
         .bind(why.error)
+        .bind(owed.attempts)
         .run()
         .await?;
     Ok(changed == 1)
