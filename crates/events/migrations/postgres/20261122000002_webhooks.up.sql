@@ -49,6 +49,8 @@ CREATE TABLE webhook_deliveries (
     claims bigint NOT NULL,
     -- Counts how often it was asked for: what is to be done about an earlier asking has nothing to do any more.
     generation bigint NOT NULL,
+    -- When it was last asked for.
+    asked_at timestamptz NOT NULL,
     due_at timestamptz NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until timestamptz,

@@ -44,6 +44,8 @@ CREATE TABLE webhook_deliveries (
     claims INTEGER NOT NULL,
     -- Counts how often it was asked for: what is to be done about an earlier asking has nothing to do any more.
     generation INTEGER NOT NULL,
+    -- When it was last asked for.
+    asked_at TEXT NOT NULL,
     due_at TEXT NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until TEXT,

@@ -28,8 +28,13 @@ const SCOPE: Scope = Scope::Platform("deliver webhooks");
 /// How long an endpoint may fail before it is disabled.
 const FAILING_MAX: TimeDelta = TimeDelta::days(5);
 
-/// When to come back while secrets cannot be opened: that is not the receiver's fault, and no attempt.
+/// When to come back while secrets cannot be opened: that is not the receiver's fault, and no attempt. The first wait and the
+/// longest; between them it is as long as the delivery has been waiting, which doubles it each time.
 const SEALED_WAIT: TimeDelta = TimeDelta::minutes(1);
+const SEALED_WAIT_MAX: TimeDelta = TimeDelta::hours(4);
+
+/// How long somebody has to mend that, about as long as a receiver has.
+const SEALED_MAX: TimeDelta = TimeDelta::days(1);
 
 /// When to come back while too many names are being looked up, about: others have taken the room, and nobody was asked.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -88,9 +93,17 @@ impl Webhooks {
             Ok(secrets) => secrets,
             Err(error) => {
                 tracing::error!(webhook.endpoint = %endpoint.id, %error, "the secret of a webhook cannot be opened");
-                let left = Left::Pending(now + SEALED_WAIT);
+                let age = now - owed.asked_at;
+                let wait = age.clamp(SEALED_WAIT, SEALED_WAIT_MAX);
+                let is_over = age > SEALED_MAX;
+                let left = if is_over {
+                    Left::Finished(DeliveryState::Failed)
+                } else {
+                    Left::Pending(now + wait)
+                };
                 self.set_aside(owed, "webhook_secret_unusable", left, now).await?;
-                return Ok(Next::After(SEALED_WAIT.to_std().unwrap_or_default()));
+                let again = || Next::After(wait.to_std().unwrap_or_default());
+                return Ok(if is_over { Next::Done } else { again() });
             }
         };
         let lease_until = now + self.lease();

@@ -79,14 +79,14 @@ pub(crate) const FIRST: i64 = 1;
 pub(crate) async fn insert(tx: &mut Tx, new: &[NewDelivery]) -> Result<Vec<WebhookDeliveryId>, Error> {
     let mut sql = tx.builder(
         "INSERT INTO webhook_deliveries (id, tenant_id, endpoint_id, event_id, type, body, state, attempts, claims, generation, \
-         due_at, created_at) VALUES ",
+         asked_at, due_at, created_at) VALUES ",
     );
     for (n, one) in new.iter().enumerate() {
         sql.push(if n == 0 { "(" } else { ", (" }).value(one.id.as_uuid());
         sql.push(", ").value(one.tenant.as_uuid()).push(", ").value(one.endpoint.as_uuid());
         sql.push(", ").value(one.event.as_uuid()).push(", ").value(one.kind.clone());
         sql.push(", ").value(one.body.clone()).push(", 'pending', 0, 0, ").value(FIRST).push(", ");
-        sql.value(one.now).push(", ").value(one.now).push(")");
+        sql.value(one.now).push(", ").value(one.now).push(", ").value(one.now).push(")");
     }
     sql.push(" ON CONFLICT (endpoint_id, event_id) DO NOTHING RETURNING id");
     let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
@@ -134,7 +134,7 @@ pub(crate) async fn reopen(
     now: DateTime<Utc>,
 ) -> Result<Option<i64>, Error> {
     tx.q("UPDATE webhook_deliveries SET state = 'pending', attempts = 0, claims = claims + 1, generation = generation + 1,
-              due_at = $2, lease_until = NULL, finished_at = NULL WHERE id = $1 RETURNING generation")
+              asked_at = $2, due_at = $2, lease_until = NULL, finished_at = NULL WHERE id = $1 RETURNING generation")
         .bind(id.as_uuid())
         .bind(now)
         .scalar_opt()
@@ -153,6 +153,7 @@ pub(crate) struct Owed {
     pub(crate) attempts: i64,
     pub(crate) claims: i64,
     pub(crate) generation: i64,
+    pub(crate) asked_at: DateTime<Utc>,
     pub(crate) due_at: DateTime<Utc>,
     pub(crate) lease_until: Option<DateTime<Utc>>,
 }
@@ -165,7 +166,7 @@ impl Owed {
 }
 
 pub(crate) async fn owed(conn: &mut Conn, id: WebhookDeliveryId) -> Result<Option<Owed>, Error> {
-    conn.q("SELECT id, endpoint_id, event_id, type, body, attempts, claims, generation, due_at, lease_until
+    conn.q("SELECT id, endpoint_id, event_id, type, body, attempts, claims, generation, asked_at, due_at, lease_until
             FROM webhook_deliveries WHERE id = $1 AND state = 'pending'")
         .bind(id.as_uuid())
         .opt()
