@@ -17,6 +17,8 @@ CREATE TABLE webhook_endpoints (
         CONSTRAINT webhook_endpoints_reason_check CHECK (disabled_reason IN ('by_hand', 'gone', 'failing')),
     -- Since when every attempt has failed.
     failing_since TEXT,
+    -- How many deliveries were given up since then.
+    given_up INTEGER NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
     CONSTRAINT webhook_endpoints_enabled_check CHECK (is_enabled = (disabled_reason IS NULL)),

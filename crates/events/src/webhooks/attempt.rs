@@ -25,7 +25,7 @@ use super::{
 
 const SCOPE: Scope = Scope::Platform("deliver webhooks");
 
-/// How long an endpoint may fail before it is disabled.
+/// How long an endpoint may fail before it is disabled, if deliveries were given up meanwhile.
 const FAILING_MAX: TimeDelta = TimeDelta::days(5);
 
 /// When to come back while secrets cannot be opened: that is not the receiver's fault, and no attempt. The first wait and the
@@ -206,7 +206,7 @@ impl Webhooks {
             }
             match outcome.error {
                 None => endpoints::note_success(tx, endpoint.id).await?,
-                Some(_) => note_failure(tx, &endpoint, outcome.is_gone(), now).await?,
+                Some(_) => note_failure(tx, &endpoint, &outcome, wait.is_none(), now).await?,
             }
             Ok::<_, WebhooksError>(())
         };
@@ -224,11 +224,12 @@ fn wait_until(time: DateTime<Utc>, now: DateTime<Utc>) -> Option<Duration> {
 async fn note_failure(
     tx: &mut Tx,
     endpoint: &WebhookEndpoint,
-    is_gone: bool,
+    outcome: &Outcome,
+    is_given_up: bool,
     now: DateTime<Utc>,
 ) -> Result<(), WebhooksError> {
-    endpoints::note_failure(tx, endpoint, now).await?;
-    let (reason, failing) = if is_gone {
+    endpoints::note_failure(tx, endpoint, i64::from(is_given_up), now).await?;
+    let (reason, failing) = if outcome.is_gone() {
         (DisabledReason::Gone, None)
     } else if endpoint.failing_since.is_some_and(|since| since <= now - FAILING_MAX) {
         (DisabledReason::Failing, Some(now - FAILING_MAX))

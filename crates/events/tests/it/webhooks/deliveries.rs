@@ -245,6 +245,17 @@ async fn five_days_of_nothing_but_failures_disable_an_endpoint(db: TestDb) {
         let id = world.owe(endpoint.id).await;
         world.deliver(id).await
     };
+    // Until it is given up, a day later.
+    let fail_for_good = async || {
+        let id = world.owe(endpoint.id).await;
+        loop {
+            world.receiver.will([status(500)]);
+            match world.deliver(id).await {
+                Next::After(wait) => world.pass(TimeDelta::from_std(wait).unwrap()),
+                next => return next,
+            }
+        }
+    };
     let begun = world.now();
     fail().await;
     world.pass(TimeDelta::days(4));
@@ -254,15 +265,25 @@ async fn five_days_of_nothing_but_failures_disable_an_endpoint(db: TestDb) {
     let id = world.owe(endpoint.id).await;
     assert_eq!(world.deliver(id).await, Next::Done);
     world.pass(TimeDelta::days(2));
-    let begun = world.now();
     fail().await;
     // So does another receiver.
     let url = Some(world.receiver.url() + "&c=d");
     let change = EndpointChange { url, ..EndpointChange::default() };
     world.webhooks.update(&world.context(), endpoint.id, change).await.unwrap();
     world.pass(TimeDelta::days(4));
+    fail_for_good().await;
+    // Nothing happens for weeks, and then it fails once more.
+    world.pass(TimeDelta::days(20));
     fail().await;
-    world.pass(TimeDelta::days(5) - TimeDelta::microseconds(1));
+    assert!(world.get(endpoint.id).await.is_enabled);
+    // One that arrives forgets what was given up.
+    let id = world.owe(endpoint.id).await;
+    assert_eq!(world.deliver(id).await, Next::Done);
+    let begun_anew = world.now();
+    fail_for_good().await;
+    fail_for_good().await;
+    assert!(world.now() < begun_anew + TimeDelta::days(3));
+    world.pass(begun_anew + TimeDelta::days(5) - TimeDelta::microseconds(1) - world.now());
     fail().await;
     assert!(world.get(endpoint.id).await.is_enabled);
     world.pass(TimeDelta::microseconds(1));
@@ -271,7 +292,7 @@ async fn five_days_of_nothing_but_failures_disable_an_endpoint(db: TestDb) {
     assert!(matches!(last, Next::After(_)));
     let disabled = world.get(endpoint.id).await;
     assert_eq!((disabled.is_enabled, disabled.disabled_reason), (false, Some(DisabledReason::Failing)));
-    assert_eq!(disabled.failing_since, Some(begun + TimeDelta::days(4)));
+    assert_eq!(disabled.failing_since, Some(begun_anew));
     assert_eq!(world.actions(), ["webhook.disable"]);
     let emitted = world.emitted();
     assert_eq!((emitted.len(), emitted[0].0), (1, "webhook.disabled"));
