@@ -51,8 +51,8 @@ pub use {
 
 #[cfg(feature = "rabbitmq")]
 pub use rabbitmq::{
-    AmqpUrl, AmqpUrlInvalid, Broker, Consumer, ConsumerOptions, Publisher, PublisherOptions, QueueKind,
-    Unroutable, prune_inbox,
+    AmqpUrl, AmqpUrlInvalid, Broker, BrokerTrouble, Consumer, ConsumerOptions, Publisher, PublisherOptions,
+    QueueKind, Unroutable, prune_inbox,
 };
 
 #[cfg(feature = "webhooks")]
