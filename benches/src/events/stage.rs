@@ -11,8 +11,8 @@ use serde_json::json;
 use stylobate_core::{DomainEvent, RequestContext, SystemClock};
 use stylobate_db::{Db, Participant, Scope, Tx};
 use stylobate_events::{
-    AmqpUrl, Broker, Catalogue, EventType, Events, Exchange, Kept, MIGRATIONS, Outbox, Publisher, PublisherOptions,
-    Relay, RelayOptions,
+    AmqpUrl, Broker, Catalogue, EventType, Events, Exchange, Kept, MIGRATIONS, Outbox, Publisher,
+    PublisherOptions, Relay, RelayOptions,
 };
 use stylobate_testkit::TestDb;
 use stylobate_tests::{BrokerHost, Engine};

@@ -10,8 +10,8 @@ use std::{env, error::Error, sync::Arc, time::Duration};
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, DbOptions, migrate};
 use stylobate_events::{
-    Broker, Consumer, ConsumerOptions, Events, Kept, Outbox, Publisher, PublisherOptions, Relay, RelayOptions,
-    Sink,
+    Broker, Consumer, ConsumerOptions, Events, Kept, Outbox, Publisher, PublisherOptions, Relay,
+    RelayOptions, Sink,
 };
 
 use warehouse::Warehouse;

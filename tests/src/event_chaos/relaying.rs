@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use stylobate_core::{BoxFuture, SystemClock};
 use stylobate_db::{Participant, Tx};
 use stylobate_events::{
-    AmqpUrl, Broker, Delivery, Envelope, Events, Kept, Outbox, Outcome, Publisher, PublisherOptions,
-    Refused, Relay, RelayOptions, Report, Sink, Subscriber, Types,
+    AmqpUrl, Broker, Delivery, Envelope, Events, Kept, Outbox, Outcome, Publisher, PublisherOptions, Refused,
+    Relay, RelayOptions, Report, Sink, Subscriber, Types,
 };
 
 use super::{

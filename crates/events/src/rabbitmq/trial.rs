@@ -37,8 +37,7 @@ impl Broker {
         let (exchange, routing_key) = (name(exchange)?, name(routing_key)?);
         let outbound = Outbound::new(self.clone(), Ground::Exchanges(vec![exchange.clone()]), PATIENCE);
         let properties = BasicProperties::default().with_delivery_mode(2);
-        let (said, trouble) =
-            outbound.publish(&[Message { exchange, routing_key, properties, body }]).await;
+        let (said, trouble) = outbound.publish(&[Message { exchange, routing_key, properties, body }]).await;
         outbound.close().await;
         match said.first() {
             Some(Said::Kept) => Ok(true),

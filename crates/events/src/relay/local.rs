@@ -11,7 +11,9 @@ use stylobate_db::{Db, Engine, Error, Scope, TransactError as _};
 use tokio::task::JoinSet;
 
 use super::RelayOptions;
-use crate::{Delivery, Outcome, Refused, Report, Sink, Subscriber, Types, store::settle, subscriber::is_outage};
+use crate::{
+    Delivery, Outcome, Refused, Report, Sink, Subscriber, Types, store::settle, subscriber::is_outage,
+};
 
 /// Handles events in this process, each in a transaction of its own that also removes the delivery.
 pub(super) struct Local {

@@ -327,7 +327,8 @@ mod tests {
             // It waits for the hold. However long it had: nothing of what it changes is locked by then.
             assert!(tokio::time::timeout(Duration::from_millis(300), settling).await.is_err());
             let mut third = db.begin(SCOPE).await.unwrap();
-            let skipping = "SELECT ordinal FROM event_deliveries WHERE subscriber = 'all' FOR UPDATE SKIP LOCKED";
+            let skipping =
+                "SELECT ordinal FROM event_deliveries WHERE subscriber = 'all' FOR UPDATE SKIP LOCKED";
             let free: Vec<(i64,)> = third.q(skipping).all().await.unwrap();
             assert_eq!(free, [(2,)]);
             third.rollback().await.unwrap();

@@ -96,11 +96,8 @@ impl Webhooks {
                 let age = now - owed.asked_at;
                 let wait = age.clamp(SEALED_WAIT, SEALED_WAIT_MAX);
                 let is_over = age > SEALED_MAX;
-                let left = if is_over {
-                    Left::Finished(DeliveryState::Failed)
-                } else {
-                    Left::Pending(now + wait)
-                };
+                let left =
+                    if is_over { Left::Finished(DeliveryState::Failed) } else { Left::Pending(now + wait) };
                 self.set_aside(owed, "webhook_secret_unusable", left, now).await?;
                 let again = || Next::After(wait.to_std().unwrap_or_default());
                 return Ok(if is_over { Next::Done } else { again() });

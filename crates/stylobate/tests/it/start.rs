@@ -32,7 +32,8 @@ async fn nothing_is_made_before_everybody_who_hears_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let url = format!("sqlite://{path}/platform.db");
-    let pairs = [("DATA_DIR", path), ("DATABASE_URL", &url)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let pairs =
+        [("DATA_DIR", path), ("DATABASE_URL", &url)].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = Settings::from_pairs("", pairs).unwrap();
     let started = Platform::builder(settings).subscriber(|_| Arc::new(Nameless)).start().await;
     assert!(matches!(started, Err(StartError::Events(_))), "{:?}", started.err());

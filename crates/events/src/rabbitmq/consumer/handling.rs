@@ -135,8 +135,7 @@ impl Consumer {
             };
             match outcome {
                 Err(refused)
-                    if !has_begun.load(Ordering::Relaxed)
-                        || is_outage(&self.inner.db, &refused).await =>
+                    if !has_begun.load(Ordering::Relaxed) || is_outage(&self.inner.db, &refused).await =>
                 {
                     tracing::warn!(error = %refused, "an event waits for the database");
                     if !self.wait(delivery, &mut pause, &mut stopped).await {

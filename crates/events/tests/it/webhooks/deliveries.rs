@@ -408,8 +408,7 @@ async fn who_asks_again_takes_the_delivery_from_those_who_had_it(db: TestDb) {
     let (endpoint, _) = world.endpoint().await;
     hand_over(&world.db, &webhooks, &world.event("user.created")).await.unwrap();
     let id = world.deliveries(endpoint.id).await[0].id;
-    let deliver =
-        async |generation: i64| world.webhooks.deliver_generation(id, generation).await.unwrap();
+    let deliver = async |generation: i64| world.webhooks.deliver_generation(id, generation).await.unwrap();
     world.receiver.will([status(500)]);
     assert!(matches!(deliver(1).await, Next::After(_)));
     for _ in 0..3 {

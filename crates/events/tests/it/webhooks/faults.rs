@@ -145,7 +145,8 @@ impl Lookup for Crowded {
 
 async fn no_room_to_look_up_a_name_is_no_attempt(db: TestDb) {
     let lookup = Arc::new(Crowded::default());
-    let client = Client::builder(loopback()).limits(limits()).lookup(Arc::clone(&lookup) as _).build().unwrap();
+    let client =
+        Client::builder(loopback()).limits(limits()).lookup(Arc::clone(&lookup) as _).build().unwrap();
     let world = World::with(db, client).await;
     let url = format!("http://hooks.example.com:{}/", world.receiver.address.port());
     let (endpoint, _) = world.create(NewEndpoint { url, ..world.all() }).await.unwrap();
