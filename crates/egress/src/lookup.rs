@@ -164,6 +164,11 @@ mod tests {
             self.opened.notify_all();
         }
 
+        /// Opens when it goes, so that a test that fails does not wait for it.
+        fn opening(self: &Arc<Self>) -> Opening {
+            Opening(Arc::clone(self))
+        }
+
         async fn wait_for(&self, asked: usize) {
             for _ in 0..2_000 {
                 if self.asked.load(Ordering::SeqCst) >= asked {
@@ -175,10 +180,18 @@ mod tests {
         }
     }
 
+    struct Opening(Arc<Resolver>);
+
+    impl Drop for Opening {
+        fn drop(&mut self) {
+            self.0.open();
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_name_that_is_answered_slowly_has_one_place() {
         let resolver = Arc::new(Resolver::default());
-        let lookup = resolver.lookup();
+        let (lookup, _opening) = (resolver.lookup(), resolver.opening());
         let waiting: Vec<_> = (0..AT_ONCE * 2)
             .map(|_| {
                 let lookup = lookup.clone();
@@ -202,7 +215,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn without_room_nobody_is_asked() {
         let resolver = Arc::new(Resolver::default());
-        let lookup = resolver.lookup();
+        let (lookup, _opening) = (resolver.lookup(), resolver.opening());
         for n in 0..AT_ONCE {
             let lookup = lookup.clone();
             tokio::spawn(async move { lookup.lookup(&format!("slow-{n}.example.com")).await });
@@ -218,7 +231,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_cannot_be_resolved_takes_no_place() {
         let resolver = Arc::new(Resolver::default());
-        let lookup = resolver.lookup();
+        let (lookup, _opening) = (resolver.lookup(), resolver.opening());
         for _ in 0..AT_ONCE + 1 {
             assert_eq!(lookup.lookup("nobody").await.unwrap_err().kind(), io::ErrorKind::NotFound);
             assert!(lookup.lookup("bug").await.is_err());
