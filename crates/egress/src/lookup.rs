@@ -40,8 +40,11 @@ struct Shared {
     places: Arc<Semaphore>,
     /// Where the answers will be of names that are being asked for.
     asked: Mutex<HashMap<String, watch::Receiver<Option<Answered>>>>,
-    resolve: Box<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>,
+    resolve: Box<Resolve>,
 }
+
+/// Asks for the addresses of a name, and blocks its thread meanwhile.
+type Resolve = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// An answer that many can have.
 type Answered = Result<Vec<IpAddr>, Arc<io::Error>>;
