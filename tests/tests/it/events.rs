@@ -204,7 +204,7 @@ async fn what_was_given_up_is_seen_and_owed_again(engine: Engine) {
     admin.delete(&letter("webhooks")).await.problem(404, "not_found");
     assert_eq!(subscriber(&admin, "webhooks").await["owed"], 0);
     let dropped = admin.all("/audit-events?action=event.drop").await;
-    assert_eq!((dropped.len(), &dropped[0]["target_id"]), (1, &event["id"]), "{dropped:?}");
+    assert_eq!((dropped.len(), &dropped[0]["entity_id"]), (1, &event["id"]), "{dropped:?}");
 }
 
 /// As if the delivery of the role to webhooks had failed too often.
