@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
 use lapin::{
     Channel, Connection,
     options::{QueueDeclareOptions, QueuePurgeOptions},
@@ -12,8 +11,8 @@ use serde_json::json;
 use stylobate_core::{DomainEvent, RequestContext, SystemClock};
 use stylobate_db::{Db, Participant, Scope, Tx};
 use stylobate_events::{
-    AmqpUrl, Broker, Catalogue, EventType, Events, Exchange, MIGRATIONS, Outbox, Publisher, PublisherOptions,
-    Relay, RelayOptions,
+    AmqpUrl, Broker, Catalogue, EventType, Events, Exchange, Kept, MIGRATIONS, Outbox, Publisher,
+    PublisherOptions, Relay, RelayOptions,
 };
 use stylobate_testkit::TestDb;
 use stylobate_tests::{BrokerHost, Engine};
@@ -58,7 +57,7 @@ impl Handles {
             }
         };
         let (events, until) = (self.events.clone(), stopped());
-        running.spawn(async move { events.keep_up(TimeDelta::days(30), until).await });
+        running.spawn(async move { events.keep_up(Kept::default(), until).await });
         for relay in relays {
             running.spawn(relay.run(stopped()));
         }

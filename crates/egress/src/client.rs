@@ -172,8 +172,8 @@ impl Client {
     /// Asks, and reads what is answered, whatever its status is.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when the host must not be connected to; [`Error::NameUnresolved`], [`Error::ConnectFailed`],
-    /// [`Error::TlsFailed`], [`Error::Timeout`] and [`Error::Broken`] when there is no status. A body that could not be read to
+    /// [`Error::Forbidden`] when the host must not be connected to; [`Error::Busy`] when nobody was asked;
+    /// [`Error::NameUnresolved`], [`Error::ConnectFailed`], [`Error::TlsFailed`], [`Error::Timeout`] and [`Error::Broken`] when there is no status. A body that could not be read to
     /// its end is no error: see [`Answer::ending`].
     pub async fn send(&self, request: Request) -> Result<Answer, Error> {
         let limits = self.shared.limits;

@@ -1,4 +1,5 @@
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -28,9 +29,10 @@ pub(crate) async fn connect(
     let addresses = match target.host() {
         Host::Ipv4(address) => vec![IpAddr::V4(*address)],
         Host::Ipv6(address) => vec![IpAddr::V6(*address)],
-        Host::Domain(name) => {
-            lookup.lookup(name).await.map_err(|error| Error::NameUnresolved(Some(Box::new(error))))?
-        }
+        Host::Domain(name) => lookup.lookup(name).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => Error::Busy,
+            _ => Error::NameUnresolved(Some(Box::new(error))),
+        })?,
     };
     for address in &addresses {
         policy.check(*address)?;

@@ -15,6 +15,10 @@ pub enum Error {
     /// The name has no address, or nobody could be asked for it.
     #[error("the name could not be resolved")]
     NameUnresolved(#[source] Option<Cause>),
+    /// Too many names are being looked up, so nobody was asked for this one, and nothing was connected to. It says nothing about
+    /// the host: try again in a moment.
+    #[error("too many names are being looked up")]
+    Busy,
     /// Nobody took the connection.
     #[error("the connection could not be made")]
     ConnectFailed(#[source] Option<Cause>),
@@ -46,6 +50,7 @@ impl Error {
             Self::Target(_) => "egress_url_invalid",
             Self::Forbidden(_) => "egress_address_forbidden",
             Self::NameUnresolved(_) => "egress_name_unresolved",
+            Self::Busy => "egress_busy",
             Self::ConnectFailed(_) => "egress_connect_failed",
             Self::TlsFailed(_) => "egress_tls_failed",
             Self::Timeout => "egress_timeout",

@@ -44,15 +44,15 @@ pub use {
     record::{DeadLetter, DeadLetterQuery, EventQuery, SubscriberCounts},
     relay::{Relay, RelayOptions},
     schema::MIGRATIONS,
-    service::Events,
+    service::{Events, Kept},
     sink::{Delivery, Outage, Outcome, Report, Sink, Types},
     subscriber::{Refused, Subscriber},
 };
 
 #[cfg(feature = "rabbitmq")]
 pub use rabbitmq::{
-    AmqpUrl, AmqpUrlInvalid, Broker, Consumer, ConsumerOptions, Publisher, PublisherOptions, QueueKind,
-    Unroutable, prune_inbox,
+    AmqpUrl, AmqpUrlInvalid, Broker, BrokerTrouble, Consumer, ConsumerOptions, Publisher, PublisherOptions,
+    QueueKind, Unroutable, prune_inbox,
 };
 
 #[cfg(feature = "webhooks")]

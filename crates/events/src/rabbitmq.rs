@@ -7,6 +7,7 @@ mod message;
 mod outbound;
 mod publisher;
 mod topology;
+mod trial;
 mod url;
 
 pub use consumer::{Consumer, ConsumerOptions};
@@ -14,4 +15,5 @@ pub use inbox::prune_inbox;
 pub use link::Broker;
 pub use publisher::{Publisher, PublisherOptions, Unroutable};
 pub use topology::QueueKind;
+pub use trial::BrokerTrouble;
 pub use url::{AmqpUrl, AmqpUrlInvalid};

@@ -31,7 +31,8 @@ pub(crate) struct EventRow {
     pub(crate) ordinal: i64,
     pub(crate) id: uuid::Uuid,
     pub(crate) lane: uuid::Uuid,
-    pub(crate) aggregate: String,
+    /// `None` when its row is missing.
+    pub(crate) aggregate: Option<String>,
     pub(crate) sequence: i64,
     pub(crate) r#type: String,
     pub(crate) version: i64,
@@ -63,7 +64,7 @@ impl TryFrom<EventRow> for Envelope {
             trace: row.trace.map(|text| text.parse().map_err(|_| bad("trace"))).transpose()?,
             data: serde_json::from_str(&row.data).map_err(|_| bad("data"))?,
             kind: row.r#type,
-            subject: row.aggregate,
+            subject: row.aggregate.ok_or(bad("aggregate_id"))?,
         })
     }
 }

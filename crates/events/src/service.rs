@@ -1,6 +1,8 @@
 mod dead_letters;
 mod upkeep;
 
+pub use upkeep::Kept;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
@@ -37,6 +39,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     outbox: Arc<Outbox>,
     outages: Mutex<BTreeMap<String, (Outage, Instant)>>,
+    /// Who hears what, as this process has written down.
+    asked: Mutex<BTreeMap<String, Types>>,
     measures: Measures,
 }
 
@@ -56,7 +60,14 @@ impl Events {
     /// The events in `db`, in whose transactions `outbox` takes part.
     #[must_use]
     pub fn new(db: Db, outbox: Arc<Outbox>, clock: Arc<dyn Clock>) -> Self {
-        let inner = Inner { db, clock, outbox, outages: Mutex::default(), measures: Measures::default() };
+        let inner = Inner {
+            db,
+            clock,
+            outbox,
+            outages: Mutex::default(),
+            asked: Mutex::default(),
+            measures: Measures::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -84,7 +95,8 @@ impl Events {
 
     /// Writes down that the subscriber called `name` hears `types` from now on: each later event of them is owed to it until it
     /// has been delivered, whether anybody works for it or not. Types that it heard before stay until nobody has asked for them
-    /// for a day, so that programs of two versions can run beside each other.
+    /// for a day, so that programs of two versions can run beside each other: [`keep_up`](Self::keep_up) asks again for those that
+    /// were written down through this handle or a clone.
     ///
     /// # Errors
     /// [`EventsError::Invalid`] when a name is none; [`EventsError::Db`] otherwise.
@@ -93,9 +105,20 @@ impl Events {
         if let Types::Named(names) = types {
             names.iter().try_for_each(|name| checked_name("type", name, 128))?;
         }
+        self.inner.asked.lock().insert(name.to_owned(), types.clone());
         let (name, types, now) = (name.to_owned(), types.clone(), self.now());
         let register = async move |tx: &mut Tx| Ok(subscribers::register(tx, &name, &types, now).await?);
         self.inner.db.transact(Scope::Platform("register a subscriber of events"), register).await
+    }
+
+    /// Says again who hears what, as far as this process has written it down: where it only emits events, no relay of its own says
+    /// so for the newest program.
+    async fn ask_all_again(&self) -> Result<(), EventsError> {
+        let asked = self.inner.asked.lock().clone();
+        for (name, types) in &asked {
+            self.ask_again(name, types).await?;
+        }
+        Ok(())
     }
 
     /// Says again that a program of the subscriber hears `types`, unless somebody has removed it.

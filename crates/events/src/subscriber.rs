@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
 use stylobate_core::BoxFuture;
-use stylobate_db::{Error, TransactError, Tx};
+use stylobate_db::{Db, Error, TransactError, Tx};
 
 use crate::{Envelope, Types};
 
@@ -68,10 +68,19 @@ impl Refused {
         self.after
     }
 
-    /// Whether it was the database, and not the event.
-    pub(crate) fn is_outage(&self) -> bool {
+    /// Whether it may have been the database, and not the event.
+    fn seems_outage(&self) -> bool {
         matches!(&self.reason, Reason::Db(Error::Unavailable(_) | Error::Busy))
     }
+}
+
+/// How long the database may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether it was the database, and not the event: then it answers nobody. An event that alone meets such an error each time would
+/// otherwise keep all others from its subscriber for ever.
+pub(crate) async fn is_outage(db: &Db, refused: &Refused) -> bool {
+    refused.seems_outage() && !matches!(tokio::time::timeout(PATIENCE, db.ping()).await, Ok(Ok(())))
 }
 
 impl fmt::Display for Refused {

@@ -8,7 +8,7 @@ use std::sync::{Arc, atomic::Ordering};
 use chrono::TimeDelta;
 #[cfg(feature = "rabbitmq")]
 use stylobate_events::Publisher;
-use stylobate_events::{Catalogue, EventType, Events, Relay, RelayOptions, Subscriber};
+use stylobate_events::{Catalogue, EventType, Events, Kept, Relay, RelayOptions, Subscriber};
 
 #[cfg(feature = "webhooks")]
 pub(crate) use webhooks::{deliver, webhooks};
@@ -126,7 +126,9 @@ impl Platform {
         if self.parts.keeps_up_events.swap(true, Ordering::AcqRel) {
             return;
         }
-        let kept = TimeDelta::from_std(self.settings().events.kept).unwrap_or(TimeDelta::MAX);
+        let settings = &self.settings().events;
+        let delta = |kept| TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX);
+        let kept = Kept { events: delta(settings.kept), dead_letters: delta(settings.dead_letters_kept) };
         let (events, draining) = (self.events().clone(), self.shutdown().token());
         self.shutdown().spawn(async move { events.keep_up(kept, draining.cancelled()).await });
         #[cfg(feature = "webhooks")]

@@ -371,7 +371,6 @@ impl PlatformBuilder {
         let subjects = Subjects { auth: auth.clone(), tenancy: Arc::clone(&tenancy) };
         let rbac =
             Rbac::with_engine(db.clone(), Arc::clone(&clock), engine).with_directory(Arc::new(subjects));
-        let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
         let jobs = Jobs::new(db.clone(), Arc::clone(&clock));
         let events = Events::new(db.clone(), outbox, Arc::clone(&clock));
         let handles = Handles {
@@ -396,7 +395,9 @@ impl PlatformBuilder {
             #[cfg(feature = "rabbitmq")]
             publisher: crate::hearing::publisher(&settings, &event_types)?,
         };
+        // First: what is made below is told as well.
         hearers.register(&events).await?;
+        let default_org = make_defaults(&settings, &db, &tenancy, &rbac).await?;
         let schedules = Schedules::new(jobs.clone(), kinds.clone());
         let health = HealthRegistry::new()
             .with_shutdown(&shutdown)

@@ -65,6 +65,8 @@ pub struct EventSettings {
     pub discard_unroutable: bool,
     /// How long they are kept once everybody has them.
     pub kept: Duration,
+    /// How long deliveries that were given up are kept, with their events.
+    pub dead_letters_kept: Duration,
     /// How long the log of webhook deliveries is kept.
     pub webhook_deliveries_kept: Duration,
     /// The private networks that webhooks may go to.

@@ -11,6 +11,7 @@ use stylobate::{
     Settings,
     core::Problem,
     endpoints::{Permission, Route, Routes},
+    events::{AmqpUrl, Broker},
     middleware::{ApiResult, StrictJson, StrictQuery},
 };
 use utoipa::{IntoParams, ToSchema};
@@ -26,6 +27,8 @@ pub(crate) fn routes(settings: &Settings) -> Routes {
         .redis_url
         .as_ref()
         .and_then(|url| Config::from_url(url.expose_secret()).create_pool(Some(Runtime::Tokio1)).ok());
+    let broker = settings.events.amqp_url.as_ref();
+    let broker = broker.and_then(|url| AmqpUrl::parse(url.expose_secret()).ok()).map(Broker::new);
     let echo_reason = Permission::Public("it returns what it was given, in development only");
     Routes::new()
         .add(
@@ -61,7 +64,7 @@ pub(crate) fn routes(settings: &Settings) -> Routes {
                 .summary("Publishes a message to an exchange of RabbitMQ, and says whether a queue has it")
                 .body::<rabbit::RabbitMessage>()
                 .returns::<rabbit::Published>(200),
-            &settings.events.amqp_url,
+            &broker,
             rabbit::publish,
         )
 }

@@ -7,11 +7,11 @@ mod warehouse;
 
 use std::{env, error::Error, sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
 use stylobate_core::SystemClock;
 use stylobate_db::{Db, DbOptions, migrate};
 use stylobate_events::{
-    Broker, Consumer, ConsumerOptions, Events, Outbox, Publisher, PublisherOptions, Relay, RelayOptions, Sink,
+    Broker, Consumer, ConsumerOptions, Events, Kept, Outbox, Publisher, PublisherOptions, Relay,
+    RelayOptions, Sink,
 };
 
 use warehouse::Warehouse;
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::join!(
         relay.run(asked_to_stop()),
         consumer.run(asked_to_stop()),
-        events.keep_up(TimeDelta::days(30), asked_to_stop()),
+        events.keep_up(Kept::default(), asked_to_stop()),
         async {
             tokio::select! {
                 traded = trade(&db) => if let Err(error) = traded {

@@ -5,12 +5,11 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use stylobate_core::{BoxFuture, SystemClock};
 use stylobate_db::{Participant, Tx};
 use stylobate_events::{
-    AmqpUrl, Broker, Delivery, Envelope, Events, Outbox, Outcome, Publisher, PublisherOptions, Refused,
+    AmqpUrl, Broker, Delivery, Envelope, Events, Kept, Outbox, Outcome, Publisher, PublisherOptions, Refused,
     Relay, RelayOptions, Report, Sink, Subscriber, Types,
 };
 
@@ -95,7 +94,7 @@ impl Relaying {
         tokio::join!(
             to_broker.run(std::future::pending()),
             to_hearer.run(std::future::pending()),
-            events.keep_up(TimeDelta::days(1), std::future::pending())
+            events.keep_up(Kept::default(), std::future::pending())
         );
     }
 }

@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use stylobate_core::{BoxFuture, SystemClock};
 use stylobate_db::{ConstraintKind, Db, Error, Participant, Pending, Takes, Tx};
-use stylobate_events::{Events, Outbox};
+use stylobate_events::{Events, Kept, Outbox};
 
 use super::{
     note::{self, Note},
@@ -83,7 +82,7 @@ impl Writing {
         let db = connected(url, &participants).await;
         let events = Events::new(db.clone(), outbox, Arc::new(SystemClock));
         tokio::select! {
-            () = events.keep_up(TimeDelta::days(1), std::future::pending()) => {}
+            () = events.keep_up(Kept::default(), std::future::pending()) => {}
             () = self.tell(&db, &is_last) => {}
         }
     }

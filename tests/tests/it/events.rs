@@ -173,13 +173,7 @@ async fn what_was_given_up_is_seen_and_owed_again(engine: Engine) {
         (subscriber(&admin, "webhooks").await["owed"] == 0).then_some(())
     })
     .await;
-    // As if it had failed too often.
-    app.place
-        .sql(
-            "INSERT INTO event_dead_letters (subscriber, ordinal, tenant_id, id, attempts, error, parked_at)
-             SELECT 'webhooks', ordinal, lane, id, 12, 'it panicked', written_at FROM events WHERE type = 'role.created'",
-        )
-        .await;
+    give_up(&app).await;
     let letters = admin.all("/v1/events/dead-letters").await;
     assert_eq!(letters.len(), 1, "{letters:?}");
     let letter = &letters[0];
@@ -195,6 +189,32 @@ async fn what_was_given_up_is_seen_and_owed_again(engine: Engine) {
     assert_eq!(replay(json!({ "subscriber": "webhooks" })).await.expect(200), json!({ "replayed": 0 }));
     assert!(admin.all("/audit-events?action=event.replay").await.len() == 1);
     admin.delete("/v1/events/subscribers/nobody").await.problem(404, "not_found");
+
+    // Or for good.
+    eventually("it to be delivered again", async || {
+        (subscriber(&admin, "webhooks").await["owed"] == 0).then_some(())
+    })
+    .await;
+    give_up(&app).await;
+    let letter = |name: &str| format!("/v1/events/dead-letters/{name}/{}", event["id"].as_str().unwrap());
+    admin.delete(&letter("rabbitmq")).await.problem(404, "not_found");
+    admin.delete("/v1/events/dead-letters/webhooks/nothing").await.problem_of(422, "validation", "event_id");
+    admin.delete(&letter("webhooks")).await.expect(204);
+    assert_eq!(admin.all("/v1/events/dead-letters").await, Vec::<Value>::new());
+    admin.delete(&letter("webhooks")).await.problem(404, "not_found");
+    assert_eq!(subscriber(&admin, "webhooks").await["owed"], 0);
+    let dropped = admin.all("/audit-events?action=event.drop").await;
+    assert_eq!((dropped.len(), &dropped[0]["entity_id"]), (1, &event["id"]), "{dropped:?}");
+}
+
+/// As if the delivery of the role to webhooks had failed too often.
+async fn give_up(app: &TestApp) {
+    app.place
+        .sql(
+            "INSERT INTO event_dead_letters (subscriber, ordinal, tenant_id, id, attempts, error, parked_at)
+             SELECT 'webhooks', ordinal, lane, id, 12, 'it panicked', written_at FROM events WHERE type = 'role.created'",
+        )
+        .await;
 }
 
 /// `docs/event-types.md` is the catalogue. `UPDATE_DOCS=1` writes it anew.

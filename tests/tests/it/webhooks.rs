@@ -9,6 +9,7 @@ stylobate_tests::both_engines!(
     a_change_reaches_a_receiver_with_a_valid_signature,
     a_webhook_is_made_changed_stopped_and_removed,
     what_fails_is_on_record_and_sent_again,
+    one_job_is_left_of_a_delivery_that_is_asked_for_again_and_again,
     secrets_are_rotated_without_a_gap,
     webhooks_are_of_one_organisation,
     private_addresses_are_never_connected_to,
@@ -170,6 +171,31 @@ async fn what_fails_is_on_record_and_sent_again(engine: Engine) {
         (!admin.all("/v1/events?type=webhook.disabled").await.is_empty()).then_some(())
     })
     .await;
+}
+
+async fn one_job_is_left_of_a_delivery_that_is_asked_for_again_and_again(engine: Engine) {
+    let app = app(engine).await;
+    let admin = app.administrator().await;
+    let receiver = Receiver::start().await;
+    receiver.answers(500, "");
+    let (id, _) = webhook(&admin, &receiver.url("/"), &["role.created"]).await;
+    admin.post("/roles", json!({ "name": "clerk" })).await.expect(201);
+    let owed = deliveries(&admin, &id, "pending", 1).await.remove(0);
+    let again = format!("/webhooks/{id}/deliveries/{}/redeliver", owed["id"].as_str().unwrap());
+    for asked in 1..=4 {
+        receiver.wait_for(asked).await;
+        admin.post(&again, Value::Null).await.expect(202);
+    }
+    // Those of earlier askings end when their time has come, a few seconds later.
+    eventually("one job", async || {
+        let jobs = admin.all("/v1/jobs?name=webhooks.deliver").await;
+        assert!(jobs.len() >= 5, "{jobs:?}");
+        let ended =
+            |job: &&Value| ["completed", "discarded", "cancelled"].iter().any(|one| job["state"] == *one);
+        (jobs.len() - jobs.iter().filter(ended).count() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(deliveries(&admin, &id, "pending", 1).await.len(), 1);
 }
 
 async fn secrets_are_rotated_without_a_gap(engine: Engine) {

@@ -17,6 +17,8 @@ CREATE TABLE webhook_endpoints (
         CONSTRAINT webhook_endpoints_reason_check CHECK (disabled_reason IN ('by_hand', 'gone', 'failing')),
     -- Since when every attempt has failed.
     failing_since timestamptz,
+    -- How many deliveries were given up since then.
+    given_up bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     CONSTRAINT webhook_endpoints_enabled_check CHECK (is_enabled = (disabled_reason IS NULL)),
@@ -47,6 +49,10 @@ CREATE TABLE webhook_deliveries (
     -- Counts every attempt ever. Whoever writes an outcome names the attempt it is of, so that a late one is not written over a
     -- later one.
     claims bigint NOT NULL,
+    -- Counts how often it was asked for: what is to be done about an earlier asking has nothing to do any more.
+    generation bigint NOT NULL,
+    -- When it was last asked for.
+    asked_at timestamptz NOT NULL,
     due_at timestamptz NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until timestamptz,

@@ -17,6 +17,8 @@ CREATE TABLE webhook_endpoints (
         CONSTRAINT webhook_endpoints_reason_check CHECK (disabled_reason IN ('by_hand', 'gone', 'failing')),
     -- Since when every attempt has failed.
     failing_since TEXT,
+    -- How many deliveries were given up since then.
+    given_up INTEGER NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
     CONSTRAINT webhook_endpoints_enabled_check CHECK (is_enabled = (disabled_reason IS NULL)),
@@ -42,6 +44,10 @@ CREATE TABLE webhook_deliveries (
     -- Counts every attempt ever. Whoever writes an outcome names the attempt it is of, so that a late one is not written over a
     -- later one.
     claims INTEGER NOT NULL,
+    -- Counts how often it was asked for: what is to be done about an earlier asking has nothing to do any more.
+    generation INTEGER NOT NULL,
+    -- When it was last asked for.
+    asked_at TEXT NOT NULL,
     due_at TEXT NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until TEXT,

@@ -80,7 +80,7 @@ impl ConsumerOptions {
 ///    letter. One that is refused for ever ([`Refused::never`](crate::Refused::never)), cannot be read, or has a version that the
 ///    catalogue does not know is one at once. The reason is in its headers `x-reason` and `x-error`.
 /// 3. Events that wait are overtaken by later ones of their subject; the envelope's `sequence` tells.
-/// 4. While the database is away, events are kept and tried again; that is no attempt.
+/// 4. While the database answers nobody, events are kept and tried again; that is no attempt.
 /// 5. It connects again when the connection or the queue is lost, and declares its exchanges, queues and bindings each time. Bindings
 ///    that it no longer wants stay; what comes by them is acknowledged and forgotten.
 #[derive(Clone)]

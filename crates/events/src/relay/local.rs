@@ -11,7 +11,9 @@ use stylobate_db::{Db, Engine, Error, Scope, TransactError as _};
 use tokio::task::JoinSet;
 
 use super::RelayOptions;
-use crate::{Delivery, Outcome, Refused, Report, Sink, Subscriber, Types, store::settle};
+use crate::{
+    Delivery, Outcome, Refused, Report, Sink, Subscriber, Types, store::settle, subscriber::is_outage,
+};
 
 /// Handles events in this process, each in a transaction of its own that also removes the delivery.
 pub(super) struct Local {
@@ -55,9 +57,8 @@ async fn handle(
         Ok(Ok(true)) => Handled::Outcome(Outcome::Settled),
         // Another relay has done it, or put it aside.
         Ok(Ok(false)) => Handled::Outcome(Outcome::Unknown),
-        Ok(Err(refused)) if !has_begun || refused.is_outage() => {
-            Handled::Outage("the database does not answer")
-        }
+        Ok(Err(_)) if !has_begun => Handled::Outage("the database does not answer"),
+        Ok(Err(refused)) if is_outage(&db, &refused).await => Handled::Outage("the database does not answer"),
         Ok(Err(refused)) => Handled::Outcome(Outcome::Refused(refused)),
         Err(_) if !has_begun => Handled::Outage("the database does not answer in time"),
         Err(_) => {

@@ -134,6 +134,10 @@ impl Relay {
                 }
             }
         }
+        // What the batch is of could not be read: it would be the same again at once.
+        if deliveries.is_empty() && ends.list.is_empty() {
+            return Ok(Turn::Idle { next });
+        }
         let is_whole = stopped_aggregates.is_empty();
         let turn = self.deliver(lease, stopped, Lanes::of(deliveries), &mut ends).await;
         self.write(&mut ends).await?;

@@ -7,7 +7,7 @@ use super::{Events, STEP, TOLD};
 use crate::{
     EventsError,
     guard::guarded,
-    store::{subscribers, upkeep},
+    store::{dead, subscribers, upkeep},
 };
 
 /// Other processes are told of commits at most this often: on PostgreSQL transactions that tell others commit one after the
@@ -21,7 +21,42 @@ const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// all run the program that no longer names it.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(1);
 
+/// How long is kept what nobody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Events that everybody has, from when they were written. Default 30 days.
+    pub events: TimeDelta,
+    /// Deliveries that were given up, from then on, and with them their events. Default 90 days: long enough for somebody to find
+    /// them, and no longer than has to be since they have what is in the event about people.
+    pub dead_letters: TimeDelta,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { events: TimeDelta::days(30), dead_letters: TimeDelta::days(90) }
+    }
+}
+
 impl Events {
+    /// Removes dead letters that were given up more than `kept` ago, whoever's they are, a thousand at a time. Returns how many.
+    /// What they were of goes with [`prune`](Self::prune).
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn prune_dead_letters(&self, kept: TimeDelta) -> Result<u64, EventsError> {
+        let Some(before) = self.now().checked_sub_signed(kept) else { return Ok(0) };
+        let mut removed = 0;
+        loop {
+            let remove =
+                async move |tx: &mut Tx| Ok::<_, EventsError>(dead::remove_old(tx, before, STEP).await?);
+            let step = self.inner.db.transact(Scope::Platform("remove old dead letters"), remove).await?;
+            removed += step;
+            if step < STEP.unsigned_abs() {
+                return Ok(removed);
+            }
+        }
+    }
+
     /// Removes events that were written more than `kept` ago and that nobody is owed and nobody's dead letter is of, a thousand
     /// at a time. Returns how many.
     ///
@@ -65,10 +100,10 @@ impl Events {
         Ok(())
     }
 
-    /// Tells the relays of other processes of what this one commits, removes events that were written more than `kept` ago once
-    /// an hour, and counts for those who measure, until `stop` is over. Every process that emits events or relays them runs it
+    /// Tells the relays of other processes of what this one commits, says again who hears what and removes what is older than
+    /// `kept` once an hour, and counts for those who measure, until `stop` is over. Every process that emits events or relays them runs it
     /// once; where there is none, events of other processes are found by looking. Neither errors nor panics end it.
-    pub async fn keep_up(&self, kept: TimeDelta, stop: impl Future<Output = ()>) {
+    pub async fn keep_up(&self, kept: Kept, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         // Boxed: they are large, and whoever spawns this would have to do it.
         tokio::select! {
@@ -78,6 +113,15 @@ impl Events {
             () = Box::pin(self.prune_often(kept)) => {}
             () = Box::pin(self.measure_often()) => {}
         }
+    }
+
+    /// Returns how many dead letters and how many events were removed.
+    async fn tidy_and_prune(&self, kept: Kept) -> Result<(u64, u64), EventsError> {
+        self.ask_all_again().await?;
+        self.tidy().await?;
+        // First: the events that they are of may go then.
+        let dead_letters = self.prune_dead_letters(kept.dead_letters).await?;
+        Ok((dead_letters, self.prune(kept.events).await?))
     }
 
     async fn tell_others(&self) {
@@ -104,17 +148,15 @@ impl Events {
         std::future::pending().await
     }
 
-    async fn prune_often(&self, kept: TimeDelta) {
+    async fn prune_often(&self, kept: Kept) {
         loop {
             // Jitter, so that processes that were started together do not do it together.
             tokio::time::sleep(PRUNE_EVERY.mul_f64(0.5 + fastrand::f64())).await;
-            let prune = async {
-                self.tidy().await?;
-                self.prune(kept).await
-            };
-            match guarded(prune).await {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "old events are removed"),
+            match guarded(self.tidy_and_prune(kept)).await {
+                Ok((0, 0)) => {}
+                Ok((dead_letters, events)) => {
+                    tracing::info!(dead_letters, events, "old dead letters and events are removed");
+                }
                 Err(error) => {
                     let error: &dyn StdError = &error;
                     tracing::warn!(error, "old events cannot be removed");
@@ -145,10 +187,11 @@ mod tests {
     use std::sync::Arc;
 
     use chrono::TimeDelta;
+    use stylobate_core::RequestContext;
     use stylobate_db::{Scope, Tx};
     use stylobate_testkit::{ManualClock, TestDb, both_engines};
 
-    use crate::{Catalogue, Events, EventsError, MIGRATIONS, Outbox, Types};
+    use crate::{Catalogue, Events, EventsError, Kept, MIGRATIONS, Outbox, Types};
 
     const SCOPE: Scope = Scope::Platform("tests");
 
@@ -185,6 +228,27 @@ mod tests {
         assert_eq!(subscriptions(&db).await.len(), 3);
     }
     both_engines!(types_that_nobody_asks_for_are_forgotten_after_a_day, &[&MIGRATIONS]);
+
+    async fn a_process_without_relays_keeps_what_it_asked_for(db: TestDb) {
+        let clock = Arc::new(ManualClock::new());
+        let program = || {
+            let outbox = Arc::new(Outbox::new(Catalogue::default(), clock.clone()));
+            Events::new(db.clone(), outbox, clock.clone())
+        };
+        let (old, new) = (program(), program());
+        old.subscribe("all", &Types::named(["a"])).await.unwrap();
+        new.subscribe("all", &Types::named(["b"])).await.unwrap();
+        new.subscribe("gone", &Types::All).await.unwrap();
+        new.unsubscribe(&RequestContext::system("tests"), "gone").await.unwrap();
+        for _ in 0..30 {
+            clock.advance(TimeDelta::hours(1));
+            old.ask_again("all", &Types::named(["a"])).await.unwrap();
+            new.tidy_and_prune(Kept::default()).await.unwrap();
+        }
+        let all = |name: &str| ("all".to_owned(), name.to_owned());
+        assert_eq!(subscriptions(&db).await, [all("a"), all("b")]);
+    }
+    both_engines!(a_process_without_relays_keeps_what_it_asked_for, &[&MIGRATIONS]);
 
     async fn what_a_removed_subscriber_is_owed_late_goes(db: TestDb) {
         let clock = Arc::new(ManualClock::new());

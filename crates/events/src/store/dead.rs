@@ -26,7 +26,7 @@ pub(crate) fn push_list(
         "SELECT d.subscriber, d.attempts, d.error, d.parked_at, e.ordinal, e.id, e.lane, a.aggregate, \
          e.sequence, e.type, e.version, e.occurred_at, e.written_at, e.actor_kind, e.actor_id, e.trace, e.data \
          FROM event_dead_letters AS d JOIN events AS e ON e.ordinal = d.ordinal \
-         JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE 1 = 1",
+         LEFT JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE 1 = 1",
     );
     if let Some(tenant) = tenant {
         sql.push(" AND d.tenant_id = ").value(tenant.as_uuid());
@@ -85,6 +85,16 @@ pub(crate) async fn remove(tx: &mut Tx, subscriber: &str, parked: &Parked) -> Re
         .run()
         .await?;
     Ok(removed > 0)
+}
+
+/// Removes up to `most` dead letters that were given up before `before`, whoever's they are. Returns how many.
+pub(crate) async fn remove_old(tx: &mut Tx, before: DateTime<Utc>, most: i64) -> Result<u64, Error> {
+    tx.q("DELETE FROM event_dead_letters WHERE (subscriber, ordinal) IN \
+          (SELECT subscriber, ordinal FROM event_dead_letters WHERE parked_at < $1 ORDER BY parked_at LIMIT $2)")
+        .bind(before)
+        .bind(most)
+        .run()
+        .await
 }
 
 /// Owes a dead letter once more. Returns whether it was there.

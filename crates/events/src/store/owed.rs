@@ -102,7 +102,8 @@ pub(crate) async fn read(
     Ok(batch)
 }
 
-/// The events of `ordinals`, in order, up to [`BATCH_BYTES`].
+/// The events of `ordinals`, in order, up to [`BATCH_BYTES`]; also those whose aggregate there is no longer, so that somebody
+/// hears of them.
 pub(crate) async fn load(conn: &mut Conn, ordinals: &[i64]) -> Result<Vec<EventRow>, Error> {
     conn.q(LOAD).bind(document(ordinals)).bind(BATCH_BYTES).all().await
 }
@@ -114,14 +115,14 @@ pub(crate) const LOAD: Sql = Sql::Per {
                FROM (SELECT e.ordinal, CAST(octet_length(e.data) AS bigint) AS bytes
                      FROM events AS e WHERE e.ordinal = ANY (ARRAY(
                          SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST($1 AS json))))) AS sizes) AS part
-         JOIN events AS e ON e.ordinal = part.ordinal JOIN event_aggregates AS a ON a.id = e.aggregate_id
+         JOIN events AS e ON e.ordinal = part.ordinal LEFT JOIN event_aggregates AS a ON a.id = e.aggregate_id
          WHERE part.before < $2 ORDER BY e.ordinal",
     lite: "SELECT e.ordinal, e.id, e.lane, a.aggregate, e.sequence, e.type, e.version, e.occurred_at,
                e.written_at, e.actor_kind, e.actor_id, e.trace, e.data
            FROM (SELECT ordinal, sum(bytes) OVER (ORDER BY ordinal) - bytes AS before
                  FROM (SELECT e.ordinal, octet_length(e.data) AS bytes
                        FROM json_each($1) AS wanted CROSS JOIN events AS e ON e.ordinal = wanted.value) AS sizes) AS part
-           JOIN events AS e ON e.ordinal = part.ordinal JOIN event_aggregates AS a ON a.id = e.aggregate_id
+           JOIN events AS e ON e.ordinal = part.ordinal LEFT JOIN event_aggregates AS a ON a.id = e.aggregate_id
            WHERE part.before < $2 ORDER BY e.ordinal",
 };
 

@@ -37,6 +37,15 @@ pub(crate) async fn settle(
     ends: &[(Place, Ending)],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
+    // Of those for which anything changes about what waits. Many ends are none of them.
+    let waiting: BTreeSet<i64> = ends
+        .iter()
+        .filter(|(place, end)| place.is_held || !matches!(end, Ending::Done | Ending::Removed))
+        .map(|(place, _)| place.aggregate)
+        .collect();
+    if !waiting.is_empty() {
+        lock(tx, subscriber, &waiting.into_iter().collect::<Vec<_>>()).await?;
+    }
     let done = |is_held| {
         ends.iter()
             .filter(move |(place, end)| place.is_held == is_held && *end == Ending::Done)
@@ -271,4 +280,62 @@ pub(crate) async fn advance(
     .run()
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stylobate_db::{Db, Scope};
+    use stylobate_testkit::TestDb;
+
+    use super::*;
+    use crate::MIGRATIONS;
+
+    const SCOPE: Scope = Scope::Platform("tests");
+    const READY: Place = Place { ordinal: 2, aggregate: 7, is_held: false };
+
+    /// Aggregate 7 waits for event 1; event 2 of it is ready, as another relay has seen it.
+    async fn fill(db: &Db) {
+        let fill = async |tx: &mut Tx| {
+            for statement in [
+                "INSERT INTO event_holds (subscriber, aggregate_id, ordinal, attempts, due_at, error) VALUES ('all', 7, 1, 1, $1, '')",
+                "INSERT INTO event_held (subscriber, aggregate_id, ordinal) SELECT 'all', 7, 1 WHERE $1 = $1",
+                "INSERT INTO event_deliveries (subscriber, ordinal, aggregate_id) SELECT 'all', 2, 7 WHERE $1 = $1",
+            ] {
+                tx.q(statement).bind(DateTime::<Utc>::UNIX_EPOCH).run().await?;
+            }
+            Ok::<_, Error>(())
+        };
+        db.transact(SCOPE, fill).await.unwrap();
+    }
+
+    /// SQLite has one writer at a time.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_changes_what_waits_has_the_hold_first() {
+        let db = TestDb::postgres(&[&MIGRATIONS]).await;
+        fill(&db).await;
+        let mut first = db.begin(SCOPE).await.unwrap();
+        assert_eq!(lock(&mut first, "all", &[7]).await.unwrap(), [7]);
+        for end in [
+            Ending::Held { attempts: 1, due_at: DateTime::UNIX_EPOCH, error: String::new() },
+            Ending::Dead { attempts: 1, error: String::new() },
+        ] {
+            let mut second = db.begin(SCOPE).await.unwrap();
+            let ends = [(READY, end)];
+            let settling = settle(&mut second, "all", &ends, DateTime::UNIX_EPOCH);
+            // It waits for the hold. However long it had: nothing of what it changes is locked by then.
+            assert!(tokio::time::timeout(Duration::from_millis(300), settling).await.is_err());
+            let mut third = db.begin(SCOPE).await.unwrap();
+            let skipping =
+                "SELECT ordinal FROM event_deliveries WHERE subscriber = 'all' FOR UPDATE SKIP LOCKED";
+            let free: Vec<(i64,)> = third.q(skipping).all().await.unwrap();
+            assert_eq!(free, [(2,)]);
+            third.rollback().await.unwrap();
+            drop(second);
+        }
+        // Who has it goes on without the two waiting for each other.
+        park(&mut first, "all", &[READY]).await.unwrap();
+        first.commit().await.unwrap();
+    }
 }

@@ -25,11 +25,19 @@ use super::{
 
 const SCOPE: Scope = Scope::Platform("deliver webhooks");
 
-/// How long an endpoint may fail before it is disabled.
+/// How long an endpoint may fail before it is disabled, if deliveries were given up meanwhile.
 const FAILING_MAX: TimeDelta = TimeDelta::days(5);
 
-/// When to come back while secrets cannot be opened: that is not the receiver's fault, and no attempt.
+/// When to come back while secrets cannot be opened: that is not the receiver's fault, and no attempt. The first wait and the
+/// longest; between them it is as long as the delivery has been waiting, which doubles it each time.
 const SEALED_WAIT: TimeDelta = TimeDelta::minutes(1);
+const SEALED_WAIT_MAX: TimeDelta = TimeDelta::hours(4);
+
+/// How long somebody has to mend that, about as long as a receiver has.
+const SEALED_MAX: TimeDelta = TimeDelta::days(1);
+
+/// When to come back while too many names are being looked up, about: others have taken the room, and nobody was asked.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
 
 /// When to come back to a delivery that somebody else was quicker with.
 const OVERTAKEN_WAIT: Duration = Duration::from_secs(1);
@@ -41,8 +49,28 @@ impl Webhooks {
     /// # Errors
     /// The database's own: nothing may be known about an attempt that was made, and the next follows when its lease has run out.
     pub async fn deliver(&self, id: WebhookDeliveryId) -> Result<Next, WebhooksError> {
+        self.step(id, None).await
+    }
+
+    /// The same for those to whom it was handed on ([`Dispatch`](super::Dispatch)): nothing is done once somebody has asked for
+    /// the delivery again, since that was handed on as well.
+    ///
+    /// # Errors
+    /// As [`deliver`](Self::deliver).
+    pub async fn deliver_generation(
+        &self,
+        id: WebhookDeliveryId,
+        generation: i64,
+    ) -> Result<Next, WebhooksError> {
+        self.step(id, Some(generation)).await
+    }
+
+    async fn step(&self, id: WebhookDeliveryId, generation: Option<i64>) -> Result<Next, WebhooksError> {
         let now = self.now();
         let Some((owed, stored)) = self.owed(id).await? else { return Ok(Next::Done) };
+        if generation.is_some_and(|generation| generation != owed.generation) {
+            return Ok(Next::Done);
+        }
         // Whoever is at it tells what comes of it.
         if let Some(wait) = owed.lease_until.and_then(|lease| wait_until(lease, now)) {
             return Ok(Next::After(wait));
@@ -65,9 +93,14 @@ impl Webhooks {
             Ok(secrets) => secrets,
             Err(error) => {
                 tracing::error!(webhook.endpoint = %endpoint.id, %error, "the secret of a webhook cannot be opened");
-                let left = Left::Pending(now + SEALED_WAIT);
+                let age = now - owed.asked_at;
+                let wait = age.clamp(SEALED_WAIT, SEALED_WAIT_MAX);
+                let is_over = age > SEALED_MAX;
+                let left =
+                    if is_over { Left::Finished(DeliveryState::Failed) } else { Left::Pending(now + wait) };
                 self.set_aside(owed, "webhook_secret_unusable", left, now).await?;
-                return Ok(Next::After(SEALED_WAIT.to_std().unwrap_or_default()));
+                let again = || Next::After(wait.to_std().unwrap_or_default());
+                return Ok(if is_over { Next::Done } else { again() });
             }
         };
         let lease_until = now + self.lease();
@@ -75,8 +108,10 @@ impl Webhooks {
         let Some(claimed) = self.db.transact(SCOPE, claim).await? else {
             return Ok(Next::After(OVERTAKEN_WAIT));
         };
-        let outcome = self.send(&claimed, &endpoint, &secrets, now).await;
-        self.settle(claimed, endpoint, outcome).await
+        match self.send(&claimed, &endpoint, &secrets, now).await {
+            Some(outcome) => self.settle(claimed, endpoint, outcome).await,
+            None => self.give_back(claimed).await,
+        }
     }
 
     /// The delivery while it is pending, and its endpoint.
@@ -109,26 +144,40 @@ impl Webhooks {
         self.db.transact(SCOPE, set_aside).await
     }
 
-    /// Sends the message. Whether the address is one that may be asked is decided now, and not when the endpoint was made.
+    /// Takes an attempt back that was none.
+    async fn give_back(&self, claimed: Owed) -> Result<Next, WebhooksError> {
+        let now = self.now();
+        let wait = BUSY_WAIT.mul_f64(1.0 + fastrand::f64() / 2.0);
+        let left = Left::Pending(now + TimeDelta::from_std(wait).unwrap_or_default());
+        let before = Owed { attempts: claimed.attempts - 1, ..claimed };
+        self.set_aside(before, "egress_busy", left, now).await?;
+        Ok(Next::After(wait))
+    }
+
+    /// Sends the message; `None` when there was no room to do so. Whether the address is one that may be asked is decided now, and
+    /// not when the endpoint was made.
     async fn send(
         &self,
         owed: &Owed,
         endpoint: &WebhookEndpoint,
         secrets: &[WebhookSecret],
         now: DateTime<Utc>,
-    ) -> Outcome {
+    ) -> Option<Outcome> {
         let target = match Target::parse(&endpoint.url, self.client.policy()) {
             Ok(target) => target,
-            Err(error) => return Outcome::failed(error.code()),
+            Err(error) => return Some(Outcome::failed(error.code())),
         };
         let Some(headers) = headers(owed, endpoint.signature, secrets, now) else {
-            return Outcome::failed("webhook_unsendable");
+            return Some(Outcome::failed("webhook_unsendable"));
         };
         let mut request = Request::post(target, owed.body.clone());
         request.headers = headers;
         // The status is what counts; people see how the text begins.
         request.answer_bytes_max = Some(EXCERPT_BYTES_MAX);
-        Outcome::of(self.client.send(request).await, now)
+        match self.client.send(request).await {
+            Err(stylobate_egress::Error::Busy) => None,
+            answered => Some(Outcome::of(answered, now)),
+        }
     }
 
     /// Writes what came of the attempt, and what follows for the endpoint.
@@ -154,7 +203,7 @@ impl Webhooks {
             }
             match outcome.error {
                 None => endpoints::note_success(tx, endpoint.id).await?,
-                Some(_) => note_failure(tx, &endpoint, outcome.is_gone(), now).await?,
+                Some(_) => note_failure(tx, &endpoint, &outcome, wait.is_none(), now).await?,
             }
             Ok::<_, WebhooksError>(())
         };
@@ -172,11 +221,12 @@ fn wait_until(time: DateTime<Utc>, now: DateTime<Utc>) -> Option<Duration> {
 async fn note_failure(
     tx: &mut Tx,
     endpoint: &WebhookEndpoint,
-    is_gone: bool,
+    outcome: &Outcome,
+    is_given_up: bool,
     now: DateTime<Utc>,
 ) -> Result<(), WebhooksError> {
-    endpoints::note_failure(tx, endpoint, now).await?;
-    let (reason, failing) = if is_gone {
+    endpoints::note_failure(tx, endpoint, i64::from(is_given_up), now).await?;
+    let (reason, failing) = if outcome.is_gone() {
         (DisabledReason::Gone, None)
     } else if endpoint.failing_since.is_some_and(|since| since <= now - FAILING_MAX) {
         (DisabledReason::Failing, Some(now - FAILING_MAX))

@@ -49,6 +49,7 @@ impl Webhooks {
     }
 
     /// Asks for a delivery again, whatever came of it: at once, and with all its attempts. The receiver sees the same `webhook-id`.
+    /// What comes of an attempt that is under way counts no more.
     ///
     /// # Errors
     /// [`WebhooksError::NotFound`]; [`WebhooksError::Disabled`] when its endpoint is; the database's own.
@@ -67,8 +68,8 @@ impl Webhooks {
             if !endpoint.is_enabled {
                 return Err(WebhooksError::Disabled);
             }
-            deliveries::reopen(tx, id, now).await?;
-            this.hand_on(tx, &[id], before.tenant_id).await?;
+            let generation = deliveries::reopen(tx, id, now).await?.ok_or(NO_DELIVERY)?;
+            this.hand_on(tx, &[id], generation, before.tenant_id).await?;
             let event = noted(&context, "webhook.redeliver", &endpoint);
             let event = event.with("delivery", id.to_string());
             tx.audit(event.with("state_before", before.state.as_str()));
@@ -118,7 +119,7 @@ impl Webhooks {
                 now,
             };
             deliveries::insert(tx, &[new]).await?;
-            this.hand_on(tx, &[delivery_id], endpoint.tenant_id).await?;
+            this.hand_on(tx, &[delivery_id], deliveries::FIRST, endpoint.tenant_id).await?;
             tx.audit(noted(&context, "webhook.test", &endpoint).with("delivery", delivery_id.to_string()));
             deliveries::find(tx, scope, delivery_id).await?.ok_or(NO_DELIVERY)
         };

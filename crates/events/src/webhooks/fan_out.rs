@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{Envelope, Refused, Subscriber, Types};
 
-/// Takes deliveries as they are made, and sees to it that [`Webhooks::deliver`] is called for each until it is done: a queue of
+/// Takes deliveries as they are made, and sees to it that [`Webhooks::deliver_generation`] is called for each until it is done: a queue of
 /// jobs. Without one, [`Webhooks::run`] does it.
 pub trait Dispatch: Send + Sync {
-    /// Takes `delivery`, which is `tenant`'s, inside the transaction that makes it, or that asks for it again.
+    /// Takes `delivery`, which is `tenant`'s, inside the transaction that makes it, or that asks for it again. Each asking is
+    /// another `generation`, for [`Webhooks::deliver_generation`]: what was to be done about those before ends by itself.
     ///
     /// # Errors
     /// The database's own; or [`stylobate_db::Error::Participant`] with what went wrong. Nothing is made then.
@@ -21,6 +22,7 @@ pub trait Dispatch: Send + Sync {
         &'a self,
         tx: &'a mut Tx,
         delivery: WebhookDeliveryId,
+        generation: i64,
         tenant: TenantId,
     ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
 }
@@ -30,11 +32,12 @@ impl Webhooks {
         &self,
         tx: &mut Tx,
         made: &[WebhookDeliveryId],
+        generation: i64,
         tenant: TenantId,
     ) -> Result<(), stylobate_db::Error> {
         if let Some(dispatch) = &self.dispatch {
             for id in made {
-                dispatch.dispatch(tx, *id, tenant).await?;
+                dispatch.dispatch(tx, *id, generation, tenant).await?;
             }
         }
         Ok(())
@@ -76,7 +79,7 @@ impl Subscriber for Webhooks {
                 return Ok(());
             }
             let made = deliveries::insert(tx, &new).await?;
-            self.hand_on(tx, &made, tenant).await?;
+            self.hand_on(tx, &made, deliveries::FIRST, tenant).await?;
             Ok(())
         })
     }

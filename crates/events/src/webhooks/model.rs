@@ -27,7 +27,7 @@ pub enum DisabledReason {
     ByHand,
     /// The receiver answered 410 Gone.
     Gone,
-    /// Nothing but failures for 5 days.
+    /// Nothing but failures for 5 days, in which two deliveries or more were given up.
     Failing,
 }
 

@@ -19,7 +19,7 @@ pub const ENDPOINTS_MAX: usize = 50;
 /// 1. A message is sent at least once, and always with the same `webhook-id`: the id of the event. Messages of one endpoint may
 ///    overtake each other; receivers that mind look at `sequence`.
 /// 2. Attempts are made at once and after 5 s, 1 min, 5 min, 30 min, 1 h, 2 h, 4 h, 8 h and 8 h. A 2xx ends it. `Retry-After` of a
-///    429 or 503 is honoured up to an hour. A 410, or 5 days of nothing but failures, disables the endpoint, which is on record and
+///    429 or 503 is honoured up to an hour. A 410, or 5 days of nothing but failures with two deliveries given up, disables the endpoint, which is on record and
 ///    told as the event `webhook.disabled`.
 /// 3. One attempt at a time has the delivery. When its process dies between sending and writing what came of it, the lease runs out
 ///    and it is sent again; when the process was only frozen, it writes nothing over what came later.

@@ -168,6 +168,27 @@ async fn an_event_whose_row_is_damaged_is_given_up(db: TestDb) {
 }
 both_engines!(an_event_whose_row_is_damaged_is_given_up, &[&MIGRATIONS]);
 
+async fn an_event_whose_subject_is_gone_is_given_up(db: TestDb) {
+    let world = World::new(db).await;
+    world.events.subscribe("all", &Types::All).await.unwrap();
+    world.emit_many(&["a", "b"], 3).await;
+    let owner = world.test_db.open_as_owner().await;
+    let damage = async |tx: &mut Tx| tx.q("DELETE FROM event_aggregates WHERE aggregate = 'a'").run().await;
+    assert_eq!(owner.transact(PLATFORM, damage).await.unwrap(), 1);
+    let all = Recorder::new("all");
+    let relay = world.relay(&all);
+    world.drained("all").await;
+    assert_eq!((all.numbers("a"), all.numbers("b")), (vec![], vec![1, 2, 3]));
+    let dead = world.events.dead_letters(&system(), &DeadLetterQuery::default()).await.unwrap().items;
+    assert_eq!(dead.len(), 3);
+    for letter in dead {
+        assert_eq!(letter.event, None);
+        assert!(letter.error.contains("bad value in `aggregate_id`"), "{}", letter.error);
+    }
+    relay.stop().await;
+}
+both_engines!(an_event_whose_subject_is_gone_is_given_up, &[&MIGRATIONS]);
+
 // A12
 async fn dead_letters_are_their_tenants_own(db: TestDb) {
     let world = World::new(db).await;

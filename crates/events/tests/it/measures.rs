@@ -3,7 +3,7 @@ use std::time::Duration;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
-use stylobate_events::{MIGRATIONS, Outcome, Refused, Types};
+use stylobate_events::{Kept, MIGRATIONS, Outcome, Refused, Types};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::world::{Recorder, World, number};
@@ -45,7 +45,7 @@ async fn what_is_owed_and_delivered_is_measured(db: TestDb) {
     relay.stop().await;
     let events = world.events.clone();
     let keeping_up = tokio::spawn(async move {
-        events.keep_up(chrono::TimeDelta::days(30), std::future::pending()).await;
+        events.keep_up(Kept::default(), std::future::pending()).await;
     });
     wait_for(
         &registry,

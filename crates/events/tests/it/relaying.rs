@@ -4,10 +4,10 @@ use std::{
 };
 
 use stylobate_core::{HealthCheck as _, HealthStatus};
-use stylobate_events::{EventsHealth, MIGRATIONS, Outcome, Refused, Types};
+use stylobate_events::{EventsHealth, Kept, MIGRATIONS, Outcome, Refused, Types};
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{Echo, PLATFORM, Recorder, World, as_tenant, event, system, tenant, until};
+use crate::world::{Echo, PLATFORM, Recorder, World, as_tenant, event, number, system, tenant, until};
 
 async fn events_reach_who_hears_them_soon_after_the_commit_and_in_order(db: TestDb) {
     let world = World::new(db).await;
@@ -71,7 +71,7 @@ async fn events_of_another_process_are_heard_of(db: TestDb) {
     let world = World::new(db).await;
     let (other, events, _) = World::another(&world.test_db).await;
     let keeping_up = tokio::spawn(async move {
-        events.keep_up(chrono::TimeDelta::days(30), std::future::pending()).await;
+        events.keep_up(Kept::default(), std::future::pending()).await;
     });
     let all = Recorder::new("all");
     let relay = world.relay(&all);
@@ -226,3 +226,28 @@ async fn a_sink_that_panics_or_says_nothing_is_asked_again(db: TestDb) {
     relay.stop().await;
 }
 both_engines!(a_sink_that_panics_or_says_nothing_is_asked_again, &[&MIGRATIONS]);
+
+async fn an_event_that_alone_meets_a_busy_database_is_its_own_failure(db: TestDb) {
+    let world = World::new(db).await;
+    world.events.subscribe("echo", &Types::named(["note.made"])).await.unwrap();
+    let echo = Echo::new();
+    echo.does(|event| match (event.subject.as_str(), number(event)) {
+        ("a", 1) => Err(stylobate_db::Error::Busy.into()),
+        ("b", 1) => Err(stylobate_db::Error::Unavailable("a function that is broken".into()).into()),
+        _ => Ok(()),
+    });
+    world.emit_many(&["a", "b", "c"], 2).await;
+    let mut options = crate::world::options();
+    options.attempts_max = 2;
+    let subscriber: Arc<dyn stylobate_events::Subscriber> = Arc::<Echo>::clone(&echo);
+    let relay = stylobate_events::Relay::to_subscriber(world.events.clone(), subscriber, options);
+    let relay = world.run(relay);
+    world.drained("echo").await;
+    relay.stop().await;
+    let mut echoes = world.echoes().await;
+    echoes.sort();
+    let expected = [("a", 2), ("b", 2), ("c", 1), ("c", 2)].map(|(subject, n)| (subject.to_owned(), n));
+    assert_eq!(echoes, expected);
+    assert_eq!((world.counts("echo").await.dead, world.events.outages()), (2, Vec::new()));
+}
+both_engines!(an_event_that_alone_meets_a_busy_database_is_its_own_failure, &[&MIGRATIONS]);

@@ -29,6 +29,15 @@ async fn old_events_go_when_nobody_is_owed_them(db: TestDb) {
     assert_eq!(world.events.prune(TimeDelta::seconds(-60)).await.unwrap(), 1_503);
     assert_eq!(world.count("events").await, 3);
     assert_eq!(world.events.prune(TimeDelta::MAX).await.unwrap(), 0);
+    // What was given up goes when it is old, and its event after it.
+    for young in [TimeDelta::days(1), TimeDelta::MAX] {
+        assert_eq!(world.events.prune_dead_letters(young).await.unwrap(), 0);
+    }
+    assert_eq!(world.counts("all").await.dead, 1);
+    assert_eq!(world.events.prune_dead_letters(TimeDelta::seconds(-60)).await.unwrap(), 1);
+    assert_eq!(world.counts("all").await.dead, 0);
+    assert_eq!(world.events.prune(TimeDelta::seconds(-60)).await.unwrap(), 1);
+    assert_eq!(world.count("events").await, 2);
     relay.stop().await;
     // Numbers go on though the events before are gone.
     world.emit("a", 7).await;

@@ -49,10 +49,12 @@ impl Dispatch for ByJobs {
         &'a self,
         tx: &'a mut Tx,
         delivery: WebhookDeliveryId,
+        generation: i64,
         tenant: TenantId,
     ) -> BoxFuture<'a, Result<(), DbError>> {
         Box::pin(async move {
-            match self.0.enqueue_as(tx, &DeliverWebhook { delivery, tenant }, request(tenant)).await {
+            let job = DeliverWebhook { delivery, generation, tenant };
+            match self.0.enqueue_as(tx, &job, request(tenant)).await {
                 Ok(_) => Ok(()),
                 Err(JobsError::Db(error)) => Err(error),
                 Err(error) => Err(DbError::Participant(Box::new(error))),
@@ -65,6 +67,8 @@ impl Dispatch for ByJobs {
 #[derive(Debug, Serialize, Deserialize)]
 struct DeliverWebhook {
     delivery: WebhookDeliveryId,
+    /// Somebody who asks for it again makes another job, and this one ends.
+    generation: i64,
     tenant: TenantId,
 }
 
@@ -86,7 +90,8 @@ impl Job for DeliverWebhook {
     type Error = Failed;
 
     async fn run(self, attempt: Attempt, to: Deliverer) -> Result<(), Failed> {
-        let Next::After(wait) = to.webhooks.deliver(self.delivery).await? else { return Ok(()) };
+        let next = to.webhooks.deliver_generation(self.delivery, self.generation).await?;
+        let Next::After(wait) = next else { return Ok(()) };
         let run_at = attempt.clock().now() + TimeDelta::from_std(wait)?;
         let again = async move |tx: &mut Tx| {
             to.jobs.enqueue_as(tx, &self, Request { run_at: Some(run_at), ..request(self.tenant) }).await?;

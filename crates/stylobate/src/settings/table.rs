@@ -103,6 +103,7 @@ table! {
     AMQP_CA_FILE = "EVENTS__AMQP_CA_FILE" ["AMQP_CA_FILE"] ("none") "A file with certificates in PEM that sign the broker's, besides those of the public authorities. For `amqps://`.";
     AMQP_UNROUTABLE = "EVENTS__UNROUTABLE" ["AMQP_UNROUTABLE"] ("keep") "What becomes of an event for which the broker has no queue: `keep` tries again and keeps it as a dead letter, `discard` forgets it.";
     EVENTS_KEPT = "EVENTS__KEPT_DAYS" ["EVENTS_KEPT_DAYS"] ("30") "How long events are kept once everybody has them, 1 to 3650 days.";
+    EVENT_DEAD_LETTERS_KEPT = "EVENTS__DEAD_LETTERS_KEPT_DAYS" ["EVENT_DEAD_LETTERS_KEPT_DAYS"] ("90") "How long deliveries of events that were given up are kept, with their events, 1 to 3650 days.";
     WEBHOOK_DELIVERIES_KEPT = "WEBHOOKS__DELIVERIES_KEPT_DAYS" ["WEBHOOK_DELIVERIES_KEPT_DAYS"] ("14") "How long the log of webhook deliveries is kept, 1 to 3650 days.";
     WEBHOOK_NETWORKS = "WEBHOOKS__ALLOWED_NETWORKS" ["WEBHOOK_ALLOWED_NETWORKS"] ("none") "Private addresses and networks that webhooks may go to all the same, separated by commas: `10.1.0.0/16`. Otherwise only public addresses.";
     WEBHOOK_HTTP = "WEBHOOKS__INSECURE_ALLOW_HTTP" ["WEBHOOK_INSECURE_ALLOW_HTTP"] ("false") "Whether webhooks may go to `http://` addresses, in the clear. Refused in production.";

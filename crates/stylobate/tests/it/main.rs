@@ -9,3 +9,5 @@
 
 mod configuration;
 mod documents;
+#[cfg(feature = "sqlite")]
+mod start;

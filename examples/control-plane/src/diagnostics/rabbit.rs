@@ -1,23 +1,13 @@
-use std::time::Duration;
-
 use axum::{Json, extract::State};
-use lapin::{
-    BasicProperties, Confirmation, Connection, ConnectionProperties, ExchangeKind,
-    options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
-    types::FieldTable,
-};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use stylobate::{
     core::Problem,
+    events::Broker,
     middleware::{ApiResult, StrictJson},
 };
 use utoipa::ToSchema;
 
 use super::away;
-
-/// How long the broker has for all of it.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A message to be published.
 #[derive(Deserialize, ToSchema)]
@@ -37,33 +27,13 @@ pub(super) struct Published {
 }
 
 pub(super) async fn publish(
-    State(url): State<Option<SecretString>>,
+    State(broker): State<Option<Broker>>,
     StrictJson(message): StrictJson<RabbitMessage>,
 ) -> ApiResult<Json<Published>> {
-    let url = url.ok_or_else(broker_away)?;
-    let published = tokio::time::timeout(PATIENCE, send(url.expose_secret(), message)).await;
-    Ok(Json(Published { routed: published.map_err(|_| broker_away())?.map_err(|_| broker_away())? }))
-}
-
-async fn send(url: &str, message: RabbitMessage) -> Result<bool, lapin::Error> {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let exchange = message.exchange_name.as_str();
-    channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
-    let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let (body, properties) = (message.message.as_bytes(), BasicProperties::default().with_delivery_mode(2));
-    let confirmed = channel.basic_publish(
-        exchange.into(),
-        message.routing_key.as_str().into(),
-        mandatory,
-        body,
-        properties,
-    );
-    let confirmation = confirmed.await?.await?;
-    connection.close(200, "done".into()).await?;
-    Ok(matches!(confirmation, Confirmation::Ack(None)))
+    let broker = broker.ok_or_else(broker_away)?;
+    let RabbitMessage { exchange_name, routing_key, message } = message;
+    let published = broker.try_out(&exchange_name, &routing_key, message.into_bytes()).await;
+    Ok(Json(Published { routed: published.map_err(|_| broker_away())? }))
 }
 
 fn broker_away() -> Problem {

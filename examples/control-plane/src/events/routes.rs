@@ -5,7 +5,7 @@ use stylobate::{
     core::{EventId, Page, TenantId},
     endpoints::{Permission, Route, Routes},
     events::{DeadLetterQuery, EventQuery, Events},
-    middleware::{ApiResult, Context, ListQuery, PathId, StrictJson},
+    middleware::{ApiResult, Context, ListQuery, PathId, PathIds, StrictJson},
 };
 
 use super::model::{
@@ -58,6 +58,14 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
                 .returns::<ReplayedView>(200),
             events,
             replay,
+        )
+        .add(
+            Route::delete("/v1/events/dead-letters/{subscriber}/{event_id}", EVERYWHERE)
+                .tag(TAG)
+                .summary("Drops a delivery that was given up: its event never reaches that subscriber")
+                .answers(204, None),
+            events,
+            drop_dead_letter,
         )
         .add(
             Route::get("/v1/events/subscribers", EVERYWHERE)
@@ -147,6 +155,15 @@ async fn replay(
         None => events.replay_all(&context, &input.subscriber).await?,
     };
     Ok(Json(ReplayedView { replayed }))
+}
+
+async fn drop_dead_letter(
+    State(events): State<Events>,
+    context: Context,
+    PathIds(subscriber, event): PathIds<String, EventId>,
+) -> ApiResult<StatusCode> {
+    events.drop_dead_letter(&of_platform(&context), &subscriber, event).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn subscribers(State(events): State<Events>) -> ApiResult<Json<SubscribersView>> {

@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use lapin::{
     message::Delivery,
@@ -18,6 +21,7 @@ use crate::{
         message::{ATTEMPTS, ERROR, Message, REASON, attempts, excerpt},
         outbound::Said,
     },
+    subscriber::is_outage,
 };
 
 /// What is to be done with a delivery.
@@ -113,7 +117,10 @@ impl Consumer {
         loop {
             let (inner, event) = (Arc::clone(&self.inner), Arc::clone(event));
             let now = inner.clock.now();
+            let has_begun = Arc::new(AtomicBool::new(false));
+            let begun = Arc::clone(&has_begun);
             let work = async move |tx: &mut Tx| -> Result<(), Refused> {
+                begun.store(true, Ordering::Relaxed);
                 if inbox::take(tx, inner.subscriber.name(), event.id, now).await? {
                     inner.subscriber.handle(tx, &event).await?;
                 }
@@ -127,7 +134,9 @@ impl Consumer {
                 Err(_) => Err(Refused::later("the handler took too long")),
             };
             match outcome {
-                Err(refused) if refused.is_outage() => {
+                Err(refused)
+                    if !has_begun.load(Ordering::Relaxed) || is_outage(&self.inner.db, &refused).await =>
+                {
                     tracing::warn!(error = %refused, "an event waits for the database");
                     if !self.wait(delivery, &mut pause, &mut stopped).await {
                         return None;

@@ -72,18 +72,21 @@ pub(crate) struct NewDelivery {
     pub(crate) now: DateTime<Utc>,
 }
 
+/// The generation of a delivery that was asked for once.
+pub(crate) const FIRST: i64 = 1;
+
 /// Makes deliveries, but those of an event that their endpoint is owed already. Returns which were made.
 pub(crate) async fn insert(tx: &mut Tx, new: &[NewDelivery]) -> Result<Vec<WebhookDeliveryId>, Error> {
     let mut sql = tx.builder(
-        "INSERT INTO webhook_deliveries (id, tenant_id, endpoint_id, event_id, type, body, state, attempts, claims, due_at, \
-         created_at) VALUES ",
+        "INSERT INTO webhook_deliveries (id, tenant_id, endpoint_id, event_id, type, body, state, attempts, claims, generation, \
+         asked_at, due_at, created_at) VALUES ",
     );
     for (n, one) in new.iter().enumerate() {
         sql.push(if n == 0 { "(" } else { ", (" }).value(one.id.as_uuid());
         sql.push(", ").value(one.tenant.as_uuid()).push(", ").value(one.endpoint.as_uuid());
         sql.push(", ").value(one.event.as_uuid()).push(", ").value(one.kind.clone());
-        sql.push(", ").value(one.body.clone()).push(", 'pending', 0, 0, ");
-        sql.value(one.now).push(", ").value(one.now).push(")");
+        sql.push(", ").value(one.body.clone()).push(", 'pending', 0, 0, ").value(FIRST).push(", ");
+        sql.value(one.now).push(", ").value(one.now).push(", ").value(one.now).push(")");
     }
     sql.push(" ON CONFLICT (endpoint_id, event_id) DO NOTHING RETURNING id");
     let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
@@ -123,15 +126,19 @@ pub(crate) async fn list(
     Ok(Page { items: items.collect::<Result<_, Error>>()?, next_cursor, total })
 }
 
-/// Makes a delivery pending and due, as if it had never been tried. Whoever is at it writes nothing any more about it.
-pub(crate) async fn reopen(tx: &mut Tx, id: WebhookDeliveryId, now: DateTime<Utc>) -> Result<(), Error> {
-    tx.q("UPDATE webhook_deliveries SET state = 'pending', attempts = 0, claims = claims + 1, due_at = $2, lease_until = NULL,
-              finished_at = NULL WHERE id = $1")
+/// Makes a delivery pending and due, as if it had never been tried, and returns its new generation; `None` when it is gone.
+/// Whoever is at it writes nothing any more about it.
+pub(crate) async fn reopen(
+    tx: &mut Tx,
+    id: WebhookDeliveryId,
+    now: DateTime<Utc>,
+) -> Result<Option<i64>, Error> {
+    tx.q("UPDATE webhook_deliveries SET state = 'pending', attempts = 0, claims = claims + 1, generation = generation + 1,
+              asked_at = $2, due_at = $2, lease_until = NULL, finished_at = NULL WHERE id = $1 RETURNING generation")
         .bind(id.as_uuid())
         .bind(now)
-        .run()
-        .await?;
-    Ok(())
+        .scalar_opt()
+        .await
 }
 
 /// A pending delivery, as an attempt needs it.
@@ -145,6 +152,8 @@ pub(crate) struct Owed {
     pub(crate) body: String,
     pub(crate) attempts: i64,
     pub(crate) claims: i64,
+    pub(crate) generation: i64,
+    pub(crate) asked_at: DateTime<Utc>,
     pub(crate) due_at: DateTime<Utc>,
     pub(crate) lease_until: Option<DateTime<Utc>>,
 }
@@ -157,7 +166,7 @@ impl Owed {
 }
 
 pub(crate) async fn owed(conn: &mut Conn, id: WebhookDeliveryId) -> Result<Option<Owed>, Error> {
-    conn.q("SELECT id, endpoint_id, event_id, type, body, attempts, claims, due_at, lease_until
+    conn.q("SELECT id, endpoint_id, event_id, type, body, attempts, claims, generation, asked_at, due_at, lease_until
             FROM webhook_deliveries WHERE id = $1 AND state = 'pending'")
         .bind(id.as_uuid())
         .opt()
@@ -222,7 +231,8 @@ pub(crate) async fn settle(
     Ok(settled == 1)
 }
 
-/// Puts off or finishes a delivery without an attempt, for what `why` says; `false` when it is another one by now.
+/// Puts off or finishes a delivery without an attempt, for what `why` says, with the attempts that `owed` has; `false` when it is
+/// another one by now.
 pub(crate) async fn set_aside(
     tx: &mut Tx,
     owed: &Owed,
@@ -235,7 +245,7 @@ pub(crate) async fn set_aside(
         Left::Finished(state) => (state, owed.due_at, Some(now)),
     };
     let changed = tx
-        .q("UPDATE webhook_deliveries SET state = $3, due_at = $4, finished_at = $5, error = $6, lease_until = NULL
+        .q("UPDATE webhook_deliveries SET state = $3, due_at = $4, finished_at = $5, error = $6, attempts = $7, lease_until = NULL
             WHERE id = $1 AND claims = $2 AND state = 'pending'")
         .bind(owed.id)
         .bind(owed.claims)
@@ -243,6 +253,7 @@ pub(crate) async fn set_aside(
         .bind(due_at)
         .bind(finished_at)
         .bind(why.error)
+        .bind(owed.attempts)
         .run()
         .await?;
     Ok(changed == 1)

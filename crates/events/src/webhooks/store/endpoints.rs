@@ -221,22 +221,32 @@ pub(crate) async fn note_success(tx: &mut Tx, id: WebhookEndpointId) -> Result<(
     Ok(())
 }
 
-/// Notes that attempts at `endpoint` fail from `now` on, if that is news and it still is where it was.
+/// Notes that attempts at `endpoint` fail from `now` on, and how many deliveries were given up with this one, if that is news and it
+/// still is where it was.
 pub(crate) async fn note_failure(
     tx: &mut Tx,
     endpoint: &WebhookEndpoint,
+    given_up: i64,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    tx.q("UPDATE webhook_endpoints SET failing_since = $3 WHERE id = $1 AND url = $2 AND failing_since IS NULL")
+    tx.q("UPDATE webhook_endpoints SET failing_since = COALESCE(failing_since, $3),
+              given_up = $4 + CASE WHEN failing_since IS NULL THEN 0 ELSE given_up END
+          WHERE id = $1 AND url = $2 AND (failing_since IS NULL OR $4 > 0)")
         .bind(endpoint.id.as_uuid())
         .bind(endpoint.url.clone())
         .bind(now)
+        .bind(given_up)
         .run()
         .await?;
     Ok(())
 }
 
-/// Disables `endpoint`, if it is enabled, still is where it was, and, with `failing`, has been failing since before that.
+/// How many deliveries must have been given up before an endpoint is disabled for failing: an attempt that failed long ago and one
+/// that fails now, with nothing to be sent between them, are no reason.
+const GIVEN_UP: i64 = 2;
+
+/// Disables `endpoint`, if it is enabled, still is where it was, and, with `failing`, has been failing since before that, so that
+/// deliveries were given up.
 pub(crate) async fn disable(
     tx: &mut Tx,
     endpoint: &WebhookEndpoint,
@@ -246,7 +256,7 @@ pub(crate) async fn disable(
 ) -> Result<bool, Error> {
     let disabled = tx
         .q("UPDATE webhook_endpoints SET is_enabled = $3, disabled_reason = $4, updated_at = $5
-            WHERE id = $1 AND url = $2 AND is_enabled AND (failing_since <= $6 OR $7)")
+            WHERE id = $1 AND url = $2 AND is_enabled AND ((failing_since <= $6 AND given_up >= $8) OR $7)")
         .bind(endpoint.id.as_uuid())
         .bind(endpoint.url.clone())
         .bind(false)
@@ -254,6 +264,7 @@ pub(crate) async fn disable(
         .bind(now)
         .bind(failing)
         .bind(failing.is_none())
+        .bind(GIVEN_UP)
         .run()
         .await?;
     Ok(disabled == 1)

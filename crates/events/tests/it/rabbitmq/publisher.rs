@@ -153,3 +153,25 @@ fn versions_of_a_type_have_one_exchange() {
     let error = Publisher::new(broker, &Catalogue::default(), options).unwrap_err();
     assert!(matches!(error, EventsError::Invalid { field: "name", .. }));
 }
+
+#[tokio::test]
+async fn a_broker_is_tried_out() {
+    let host = Host::new().await;
+    host.queue("heard", "trials", "one.*").await;
+    let broker = host.broker();
+    let try_out = async |exchange: &str, key: &str| broker.try_out(exchange, key, b"hello".to_vec()).await;
+    assert!(try_out("trials", "one.two").await.unwrap());
+    let heard = host.arrival("heard").await;
+    assert_eq!((heard.data.as_slice(), heard.properties.delivery_mode()), (&b"hello"[..], &Some(2)));
+    assert!(!try_out("trials", "two.one").await.unwrap());
+    // Made when it is not there.
+    assert!(!try_out("other-trials", "one").await.unwrap());
+    let refused = try_out("amq.fanout", "one").await.unwrap_err();
+    assert!(refused.to_string().starts_with("the broker refuses"), "{refused}");
+    let refused = try_out(&"x".repeat(256), "one").await.unwrap_err();
+    assert!(refused.to_string().contains("255"), "{refused}");
+    // Nobody listens there: the port was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let away = host.broker_at(free.port()).try_out("trials", "one", Vec::new()).await.unwrap_err();
+    assert!(away.to_string().starts_with("the broker cannot be reached"), "{away}");
+}

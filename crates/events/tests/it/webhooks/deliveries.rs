@@ -245,6 +245,17 @@ async fn five_days_of_nothing_but_failures_disable_an_endpoint(db: TestDb) {
         let id = world.owe(endpoint.id).await;
         world.deliver(id).await
     };
+    // Until it is given up, a day later.
+    let fail_for_good = async || {
+        let id = world.owe(endpoint.id).await;
+        loop {
+            world.receiver.will([status(500)]);
+            match world.deliver(id).await {
+                Next::After(wait) => world.pass(TimeDelta::from_std(wait).unwrap()),
+                next => return next,
+            }
+        }
+    };
     let begun = world.now();
     fail().await;
     world.pass(TimeDelta::days(4));
@@ -254,15 +265,25 @@ async fn five_days_of_nothing_but_failures_disable_an_endpoint(db: TestDb) {
     let id = world.owe(endpoint.id).await;
     assert_eq!(world.deliver(id).await, Next::Done);
     world.pass(TimeDelta::days(2));
-    let begun = world.now();
     fail().await;
     // So does another receiver.
     let url = Some(world.receiver.url() + "&c=d");
     let change = EndpointChange { url, ..EndpointChange::default() };
     world.webhooks.update(&world.context(), endpoint.id, change).await.unwrap();
     world.pass(TimeDelta::days(4));
+    fail_for_good().await;
+    // Nothing happens for weeks, and then it fails once more.
+    world.pass(TimeDelta::days(20));
     fail().await;
-    world.pass(TimeDelta::days(5) - TimeDelta::microseconds(1));
+    assert!(world.get(endpoint.id).await.is_enabled);
+    // One that arrives forgets what was given up.
+    let id = world.owe(endpoint.id).await;
+    assert_eq!(world.deliver(id).await, Next::Done);
+    let begun_anew = world.now();
+    fail_for_good().await;
+    fail_for_good().await;
+    assert!(world.now() < begun_anew + TimeDelta::days(3));
+    world.pass(begun_anew + TimeDelta::days(5) - TimeDelta::microseconds(1) - world.now());
     fail().await;
     assert!(world.get(endpoint.id).await.is_enabled);
     world.pass(TimeDelta::microseconds(1));
@@ -271,7 +292,7 @@ async fn five_days_of_nothing_but_failures_disable_an_endpoint(db: TestDb) {
     assert!(matches!(last, Next::After(_)));
     let disabled = world.get(endpoint.id).await;
     assert_eq!((disabled.is_enabled, disabled.disabled_reason), (false, Some(DisabledReason::Failing)));
-    assert_eq!(disabled.failing_since, Some(begun + TimeDelta::days(4)));
+    assert_eq!(disabled.failing_since, Some(begun_anew));
     assert_eq!(world.actions(), ["webhook.disable"]);
     let emitted = world.emitted();
     assert_eq!((emitted.len(), emitted[0].0), (1, "webhook.disabled"));
@@ -334,7 +355,7 @@ both_engines!(deliveries_are_listed_by_time_and_state, &[&MIGRATIONS]);
 /// Takes what it is given, or refuses.
 #[derive(Default)]
 struct Queue {
-    taken: Mutex<Vec<WebhookDeliveryId>>,
+    taken: Mutex<Vec<(WebhookDeliveryId, i64)>>,
     is_full: std::sync::atomic::AtomicBool,
 }
 
@@ -343,13 +364,14 @@ impl Dispatch for Queue {
         &'a self,
         _: &'a mut Tx,
         delivery: WebhookDeliveryId,
+        generation: i64,
         _: TenantId,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             if self.is_full.load(std::sync::atomic::Ordering::SeqCst) {
                 return Err(Error::Participant("full".into()));
             }
-            self.taken.lock().unwrap().push(delivery);
+            self.taken.lock().unwrap().push((delivery, generation));
             Ok(())
         })
     }
@@ -363,9 +385,10 @@ async fn each_delivery_is_handed_on_as_it_is_made(db: TestDb) {
     let event = world.event("user.created");
     hand_over(&world.db, &webhooks, &event).await.unwrap();
     hand_over(&world.db, &webhooks, &event).await.unwrap();
-    let mut expected = vec![world.deliveries(one.id).await[0].id, world.deliveries(other.id).await[0].id];
-    expected.push(webhooks.test(&world.context(), one.id).await.unwrap().id);
-    expected.push(webhooks.redeliver(&world.context(), expected[0]).await.unwrap().id);
+    let mut expected =
+        vec![(world.deliveries(one.id).await[0].id, 1), (world.deliveries(other.id).await[0].id, 1)];
+    expected.push((webhooks.test(&world.context(), one.id).await.unwrap().id, 1));
+    expected.push((webhooks.redeliver(&world.context(), expected[0].0).await.unwrap().id, 2));
     let mut taken = queue.taken.lock().unwrap().clone();
     taken[..2].sort();
     expected[..2].sort();
@@ -377,3 +400,46 @@ async fn each_delivery_is_handed_on_as_it_is_made(db: TestDb) {
     assert_eq!(world.deliveries(one.id).await.len(), 2);
 }
 both_engines!(each_delivery_is_handed_on_as_it_is_made, &[&MIGRATIONS]);
+
+async fn who_asks_again_takes_the_delivery_from_those_who_had_it(db: TestDb) {
+    let world = World::new(db).await;
+    let queue = Arc::new(Queue::default());
+    let webhooks = world.webhooks.clone().dispatching(Arc::clone(&queue) as _);
+    let (endpoint, _) = world.endpoint().await;
+    hand_over(&world.db, &webhooks, &world.event("user.created")).await.unwrap();
+    let id = world.deliveries(endpoint.id).await[0].id;
+    let deliver = async |generation: i64| world.webhooks.deliver_generation(id, generation).await.unwrap();
+    world.receiver.will([status(500)]);
+    assert!(matches!(deliver(1).await, Next::After(_)));
+    for _ in 0..3 {
+        webhooks.redeliver(&world.context(), id).await.unwrap();
+    }
+    let generations: Vec<_> = queue.taken.lock().unwrap().iter().map(|(_, generation)| *generation).collect();
+    assert_eq!(generations, [1, 2, 3, 4]);
+    // It is due, and none but the last takes it up: each of them would come back until it is done.
+    for earlier in 1..4 {
+        assert_eq!(deliver(earlier).await, Next::Done);
+    }
+    assert_eq!((world.receiver.got().len(), world.state(id).await), (1, DeliveryState::Pending));
+
+    // What comes of an attempt that is under way is written over nothing.
+    for late in [500, 204] {
+        let sent = world.receiver.got().len();
+        let generation = queue.taken.lock().unwrap().last().unwrap().1;
+        world.receiver.will([Reply::Held(late)]);
+        let under_way = webhooks.clone();
+        let worker = tokio::spawn(async move { under_way.deliver_generation(id, generation).await });
+        world.receiver.wait_for(sent + 1).await;
+        let asked = webhooks.redeliver(&world.context(), id).await.unwrap();
+        assert_eq!((asked.state, asked.attempts), (DeliveryState::Pending, 0));
+        world.receiver.let_go();
+        worker.await.unwrap().unwrap();
+        assert_eq!(world.delivery(id).await, asked, "{late}");
+        assert_eq!(deliver(generation).await, Next::Done);
+        assert_eq!(world.receiver.got().len(), sent + 1);
+    }
+    let last = queue.taken.lock().unwrap().last().unwrap().1;
+    assert_eq!(deliver(last).await, Next::Done);
+    assert_eq!(world.state(id).await, DeliveryState::Delivered);
+}
+both_engines!(who_asks_again_takes_the_delivery_from_those_who_had_it, &[&MIGRATIONS]);

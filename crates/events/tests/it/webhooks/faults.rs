@@ -1,13 +1,19 @@
 //! Receivers that misbehave, addresses that lead inside, and workers that die, freeze, or are two.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    io,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use chrono::TimeDelta;
+use stylobate_core::BoxFuture;
 use stylobate_db::{Scope, Tx};
-use stylobate_egress::{AddressPolicy, Client, Limits};
+use stylobate_egress::{AddressPolicy, Client, Limits, Lookup};
 use stylobate_events::{ATTEMPTS_MAX, DeliveryState, EndpointChange, MIGRATIONS, NewEndpoint, Next};
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -123,6 +129,44 @@ async fn a_name_that_changes_its_mind_is_refused(db: TestDb) {
     assert_eq!(canary.connections(), 0);
 }
 both_engines!(a_name_that_changes_its_mind_is_refused, &[&MIGRATIONS]);
+
+/// Has room for nobody until it is told to.
+#[derive(Debug, Default)]
+struct Crowded(AtomicBool);
+
+impl Lookup for Crowded {
+    fn lookup<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        let has_room = self.0.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if has_room { Ok(vec![[127, 0, 0, 1].into()]) } else { Err(io::ErrorKind::ResourceBusy.into()) }
+        })
+    }
+}
+
+async fn no_room_to_look_up_a_name_is_no_attempt(db: TestDb) {
+    let lookup = Arc::new(Crowded::default());
+    let client =
+        Client::builder(loopback()).limits(limits()).lookup(Arc::clone(&lookup) as _).build().unwrap();
+    let world = World::with(db, client).await;
+    let url = format!("http://hooks.example.com:{}/", world.receiver.address.port());
+    let (endpoint, _) = world.create(NewEndpoint { url, ..world.all() }).await.unwrap();
+    let id = world.owe(endpoint.id).await;
+    for _ in 0..2 * ATTEMPTS_MAX {
+        let Next::After(wait) = world.deliver(id).await else { panic!("it is to be tried again") };
+        assert!((10..=15).contains(&wait.as_secs()), "{wait:?}");
+        let delivery = world.delivery(id).await;
+        assert_eq!(
+            (delivery.state, delivery.attempts, delivery.error.as_deref()),
+            (DeliveryState::Pending, 0, Some("egress_busy"))
+        );
+        world.pass(TimeDelta::seconds(15));
+    }
+    assert_eq!(world.get(endpoint.id).await.failing_since, None);
+    lookup.0.store(true, Ordering::SeqCst);
+    assert_eq!(world.deliver(id).await, Next::Done);
+    assert_eq!(world.delivery(id).await.attempts, 1);
+}
+both_engines!(no_room_to_look_up_a_name_is_no_attempt, &[&MIGRATIONS]);
 
 async fn a_crash_between_sending_and_writing_costs_one_message_more(db: TestDb) {
     let world = World::new(db).await;

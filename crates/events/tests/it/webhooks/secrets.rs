@@ -171,9 +171,9 @@ async fn a_sealer_that_is_away_is_not_the_receivers_fault(db: TestDb) {
     world.sealer.is_away.store(true, std::sync::atomic::Ordering::SeqCst);
     assert!(world.sealer.seal(b"", b"").await.is_err());
     assert_eq!(world.create(world.all()).await.unwrap_err().code(), "webhook_secret_unusable");
-    for _ in 0..20 {
-        assert_eq!(world.deliver(id).await, Next::After(Duration::from_secs(60)));
-        world.pass(TimeDelta::seconds(60));
+    for minutes in [1, 1, 2, 4, 8, 16] {
+        assert_eq!(world.deliver(id).await, Next::After(Duration::from_secs(60 * minutes)));
+        world.pass(TimeDelta::seconds(60) * i32::try_from(minutes).unwrap());
     }
     assert_eq!(
         (world.state(id).await, world.get(endpoint.id).await.failing_since),
@@ -185,3 +185,28 @@ async fn a_sealer_that_is_away_is_not_the_receivers_fault(db: TestDb) {
     assert_eq!(world.delivery(id).await.attempts, 1);
 }
 both_engines!(a_sealer_that_is_away_is_not_the_receivers_fault, &[&MIGRATIONS]);
+
+async fn secrets_that_nobody_opens_for_a_day_are_the_end(db: TestDb) {
+    let world = World::new(db).await;
+    let (endpoint, _) = world.endpoint().await;
+    let (id, begun) = (world.owe(endpoint.id).await, world.now());
+    world.sealer.is_away.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut tries = 0;
+    while let Next::After(wait) = world.deliver(id).await {
+        world.pass(TimeDelta::from_std(wait).unwrap());
+        tries += 1;
+    }
+    let span = world.now() - begun;
+    assert!(tries < 20 && span > TimeDelta::days(1) && span < TimeDelta::hours(29), "{tries} in {span}");
+    let delivery = world.delivery(id).await;
+    assert_eq!(
+        (delivery.state, delivery.attempts, delivery.error.as_deref()),
+        (DeliveryState::Failed, 0, Some("webhook_secret_unusable"))
+    );
+    let endpoint = world.get(endpoint.id).await;
+    assert_eq!((endpoint.is_enabled, endpoint.failing_since), (true, None));
+    // Asked for again, it has another day.
+    world.webhooks.redeliver(&world.context(), id).await.unwrap();
+    assert_eq!(world.deliver(id).await, Next::After(Duration::from_secs(60)));
+}
+both_engines!(secrets_that_nobody_opens_for_a_day_are_the_end, &[&MIGRATIONS]);

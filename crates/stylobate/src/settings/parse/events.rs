@@ -12,6 +12,7 @@ pub(super) fn events(values: &mut Values, is_production: bool) -> EventSettings 
         amqp_ca: certificates(values, table::AMQP_CA_FILE),
         discard_unroutable: discard_unroutable(values),
         kept: days(values, table::EVENTS_KEPT, 30),
+        dead_letters_kept: days(values, table::EVENT_DEAD_LETTERS_KEPT, 90),
         webhook_deliveries_kept: days(values, table::WEBHOOK_DELIVERIES_KEPT, 14),
         webhook_networks: networks(values),
         insecure_webhook_http: insecure_webhook_http(values, is_production),

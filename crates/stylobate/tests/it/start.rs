@@ -1,0 +1,49 @@
+//! In which order a platform is put together.
+
+use std::sync::Arc;
+
+use stylobate::{
+    Platform, Settings, StartError,
+    core::BoxFuture,
+    db::{Db, DbOptions, Scope, Tx},
+    events::{Envelope, Refused, Subscriber, Types},
+};
+
+/// Cannot be registered.
+struct Nameless;
+
+impl Subscriber for Nameless {
+    fn name(&self) -> &'static str {
+        ""
+    }
+
+    fn types(&self) -> Types {
+        Types::All
+    }
+
+    fn handle<'a>(&'a self, _: &'a mut Tx, _: &'a Envelope) -> BoxFuture<'a, Result<(), Refused>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// What is made at the first start is told to everybody who is to hear it, so nothing is made before they are written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_made_before_everybody_who_hears_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let url = format!("sqlite://{path}/platform.db");
+    let pairs =
+        [("DATA_DIR", path), ("DATABASE_URL", &url)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let settings = Settings::from_pairs("", pairs).unwrap();
+    let started = Platform::builder(settings).subscriber(|_| Arc::new(Nameless)).start().await;
+    assert!(matches!(started, Err(StartError::Events(_))), "{:?}", started.err());
+    let db = Db::connect(&url, DbOptions::default()).await.unwrap();
+    let mut tx = db.begin_read(Scope::Platform("tests")).await.unwrap();
+    for table in ["orgs", "roles", "permissions"] {
+        let mut sql = tx.builder("SELECT count(*) FROM ");
+        sql.push(table);
+        assert_eq!(tx.q_build(sql).scalar::<i64>().await.unwrap(), 0, "{table}");
+    }
+    tx.rollback().await.unwrap();
+    db.close().await;
+}
