@@ -62,6 +62,12 @@ pub enum EventsError {
         /// What was looked for: `event`, `dead_letter`, `subscriber`.
         entity: &'static str,
     },
+    /// A relay works for the subscriber: what it is owed is wanted.
+    #[error("a process works for the subscriber `{name}`")]
+    Served {
+        /// Its name.
+        name: String,
+    },
     /// A stored row does not have the form this version writes.
     #[error("row {ordinal} of events: bad value in `{column}`")]
     RowInvalid {
@@ -93,6 +99,7 @@ impl EventsError {
             Self::Invalid { .. } => "validation",
             Self::ForeignTenant => "foreign_tenant",
             Self::NotFound { .. } => "not_found",
+            Self::Served { .. } => "subscriber_served",
             Self::RowInvalid { .. } => "row_invalid",
             Self::Panicked => "internal",
             Self::Cursor(_) => "invalid_cursor",

@@ -57,7 +57,7 @@ pub use rabbitmq::{
 
 #[cfg(feature = "webhooks")]
 pub use webhooks::{
-    ATTEMPTS_MAX, DeliveryQuery, DeliveryState, DisabledReason, Dispatch, ENDPOINTS_MAX, EndpointChange,
-    EndpointQuery, NewEndpoint, Next, SignatureStyle, WebhookDelivery, WebhookEndpoint, Webhooks,
-    WebhooksError,
+    ATTEMPTS_MAX, DeliveryQuery, DeliveryState, DisabledReason, Dispatch, Dispatched, ENDPOINTS_MAX,
+    EndpointChange, EndpointQuery, NewEndpoint, Next, SignatureStyle, WebhookDelivery, WebhookEndpoint,
+    Webhooks, WebhooksError,
 };

@@ -54,7 +54,10 @@ impl std::fmt::Debug for Events {
 const ORDER: &str = "id.desc";
 
 const NO_EVENT: EventsError = EventsError::NotFound { entity: "event" };
-const NO_SUBSCRIBER: EventsError = EventsError::NotFound { entity: "subscriber" };
+/// How often it is looked for a sign of life.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+pub(crate) const NO_SUBSCRIBER: EventsError = EventsError::NotFound { entity: "subscriber" };
 
 impl Events {
     /// The events in `db`, in whose transactions `outbox` takes part.
@@ -133,27 +136,52 @@ impl Events {
         self.inner.db.transact(Scope::Platform("register a subscriber of events"), register).await
     }
 
-    /// Removes a subscriber and all that it was owed, also its dead letters. A relay that still runs for it stops delivering.
+    /// Removes a subscriber that no relay works for, and all that it was owed, also its dead letters. When the last relay that
+    /// worked for it did not say that it ended, this waits for `lease`, which is [`RelayOptions::lease`](crate::RelayOptions::lease)
+    /// of such relays, for a sign of life.
     ///
     /// # Errors
-    /// [`EventsError::NotFound`] when there is none of that name; [`EventsError::Db`] otherwise.
-    pub async fn unsubscribe(&self, context: &RequestContext, name: &str) -> Result<(), EventsError> {
-        let removed = {
+    /// [`EventsError::NotFound`] when there is none of that name; [`EventsError::Served`] when a relay works for it;
+    /// [`EventsError::Db`] otherwise.
+    pub async fn unsubscribe(
+        &self,
+        context: &RequestContext,
+        name: &str,
+        lease: Duration,
+    ) -> Result<(), EventsError> {
+        let silent = self.silence_of(name, lease).await?;
+        let remove = {
             let (context, name) = (context.clone(), name.to_owned());
-            let remove = async move |tx: &mut Tx| {
-                let removed = subscribers::remove(tx, &name).await?;
-                if removed {
-                    let event = AuditEvent::new(&context, "event_subscriber.remove", "event_subscriber");
-                    tx.audit(event.on(&name).in_tenant(None));
+            async move |tx: &mut Tx| {
+                if !subscribers::remove(tx, &name, silent).await? {
+                    return Err(EventsError::Served { name: name.clone() });
                 }
-                Ok::<_, EventsError>(removed)
-            };
-            self.inner.db.transact(Scope::Platform("remove a subscriber of events"), remove).await?
+                let event = AuditEvent::new(&context, "event_subscriber.remove", "event_subscriber");
+                tx.audit(event.on(&name).in_tenant(None));
+                Ok(())
+            }
         };
-        if !removed {
-            return Err(NO_SUBSCRIBER);
-        }
+        self.inner.db.transact(Scope::Platform("remove a subscriber of events"), remove).await?;
         self.forget(name).await
+    }
+
+    /// The last sign of life of the relays of a subscriber that none works for.
+    async fn silence_of(&self, name: &str, lease: Duration) -> Result<subscribers::Pulse, EventsError> {
+        let begun = Instant::now();
+        let mut first = None;
+        loop {
+            let mut tx = self.inner.db.begin_read(Scope::Platform("look whether a relay lives")).await?;
+            let pulse = subscribers::pulse(&mut tx, name).await;
+            tx.rollback().await?;
+            let pulse = pulse?.ok_or(NO_SUBSCRIBER)?;
+            if *first.get_or_insert(pulse) != pulse && pulse.lease_token.is_some() {
+                return Err(EventsError::Served { name: name.to_owned() });
+            }
+            if pulse.lease_token.is_none() || begun.elapsed() >= lease {
+                return Ok(pulse);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     pub(crate) async fn forget(&self, name: &str) -> Result<(), EventsError> {

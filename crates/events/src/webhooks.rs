@@ -31,7 +31,7 @@ mod upkeep;
 #[cfg(feature = "webhooks")]
 pub use error::WebhooksError;
 #[cfg(feature = "webhooks")]
-pub use fan_out::Dispatch;
+pub use fan_out::{Dispatch, Dispatched};
 #[cfg(feature = "webhooks")]
 pub use model::{
     DeliveryQuery, DeliveryState, DisabledReason, EndpointChange, EndpointQuery, NewEndpoint, Next,

@@ -192,6 +192,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     row("session_unknown", 401, "unauthenticated", "A valid credential is required."),
     open("setup_token_invalid", 403, "The set-up link is not valid."),
     open("stale", 409, "The row has changed since it was read."),
+    open("subscriber_served", 409, "A process works for the subscriber; stop it first."),
     open("tenant_required", 403, "The caller acts for no organisation."),
     row("token_revoked", 401, "unauthenticated", "A valid credential is required."),
     open("unauthenticated", 401, "A valid credential is required."),
@@ -202,5 +203,10 @@ pub const PROBLEMS: &[ProblemRow] = &[
     open("validation", 422, "The request does not have the expected form."),
     open("webhook_disabled", 409, "The webhook is stopped, so nothing is sent to it."),
     open("webhook_limit", 409, "The organisation has as many webhooks as it may."),
+    open(
+        "webhook_secret_rotating",
+        409,
+        "The secret before the last one still counts; wait until it does not, or rotate with `overlap_seconds` 0.",
+    ),
     outage("webhook_secret_unusable"),
 ];

@@ -187,6 +187,8 @@ async fn what_was_given_up_is_seen_and_owed_again(engine: Engine) {
     assert_eq!(replayed, json!({ "replayed": 1 }));
     assert_eq!(admin.all("/v1/events/dead-letters").await, Vec::<Value>::new());
     assert_eq!(replay(json!({ "subscriber": "webhooks" })).await.expect(200), json!({ "replayed": 0 }));
+    replay(json!({ "subscriber": "nobody" })).await.problem(404, "not_found");
+    admin.delete("/v1/events/subscribers/webhooks").await.problem(409, "subscriber_served");
     assert!(admin.all("/audit-events?action=event.replay").await.len() == 1);
     admin.delete("/v1/events/subscribers/nobody").await.problem(404, "not_found");
 

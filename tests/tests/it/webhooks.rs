@@ -1,9 +1,12 @@
 //! Webhooks: a change over HTTP is heard by a receiver outside, signed, and by nobody inside.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 use stylobate_core::{Clock as _, SystemClock};
 use stylobate_events::{TOLERANCE, WebhookHeaders, WebhookSecret, verify};
 use stylobate_tests::{Client, Engine, Received, Receiver, TestApp, eventually};
+use tokio::net::{TcpListener, TcpStream};
 
 stylobate_tests::both_engines!(
     a_change_reaches_a_receiver_with_a_valid_signature,
@@ -12,6 +15,7 @@ stylobate_tests::both_engines!(
     one_job_is_left_of_a_delivery_that_is_asked_for_again_and_again,
     secrets_are_rotated_without_a_gap,
     webhooks_are_of_one_organisation,
+    a_silent_receiver_does_not_take_all_places,
     private_addresses_are_never_connected_to,
     deliveries_go_on_after_a_kill
 );
@@ -282,6 +286,41 @@ async fn private_addresses_are_never_connected_to(engine: Engine) {
         answer.problem_of(422, "validation", "url");
     }
     assert_eq!(canary.received().len(), 0);
+}
+
+async fn a_silent_receiver_does_not_take_all_places(engine: Engine) {
+    let app = app(engine).await;
+    let admin = app.administrator().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let connections = Arc::new(Mutex::new(Vec::new()));
+    let accepted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = silent.accept().await {
+            accepted.lock().unwrap().push(connection);
+        }
+    });
+    let (stuck, _) = webhook(&admin, &url, &["role.created"]).await;
+    let receiver = Receiver::start().await;
+    let (other, _) = webhook(&admin, &receiver.url("/"), &["role.created"]).await;
+    for _ in 0..20 {
+        admin.post(&format!("/webhooks/{stuck}/test"), Value::Null).await.expect(202);
+    }
+    admin.post(&format!("/webhooks/{other}/test"), Value::Null).await.expect(202);
+    receiver.wait_for(1).await;
+    let is_open = |connection: &TcpStream| {
+        // What was sent is never read, so nothing but the end of the connection is nothing.
+        let mut buffer = [0; 1 << 16];
+        loop {
+            match connection.try_read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+            }
+        }
+    };
+    let open = connections.lock().unwrap().iter().filter(|connection| is_open(connection)).count();
+    assert!(open <= 3, "{open} attempts at once");
 }
 
 async fn deliveries_go_on_after_a_kill(engine: Engine) {

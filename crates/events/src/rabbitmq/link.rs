@@ -41,6 +41,8 @@ impl fmt::Debug for Broker {
 /// Why the broker could not be used. Its text is for operators: it names no password and no part of an event.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Trouble {
+    #[error("the broker has not answered yet")]
+    Untried,
     #[error("the broker did not answer within {0:?}")]
     Silent(Duration),
     #[error("the broker takes nothing from publishers, for lack of memory or disk")]
@@ -56,6 +58,7 @@ impl Trouble {
     /// The same without the words of others, which name users, exchanges and hosts: probes answer anybody.
     fn summary(&self) -> &'static str {
         match self {
+            Self::Untried => "the broker has not answered yet",
             Self::Silent(_) => "the broker does not answer in time",
             Self::Blocked => "the broker takes nothing from publishers, for lack of memory or disk",
             Self::Refused(_) => "the broker refuses; the log has its words",

@@ -65,7 +65,7 @@ pub(super) struct Outbound {
     /// How long the broker may be silent while something is asked of it.
     patience: Duration,
     live: Mutex<Live>,
-    /// The last trouble, until the next success.
+    /// The last trouble, until the next success. Nothing has succeeded at first.
     trouble: Instantly<Option<Trouble>>,
 }
 
@@ -86,7 +86,13 @@ impl std::fmt::Debug for Live {
 
 impl Outbound {
     pub(super) fn new(broker: Broker, ground: Ground, patience: Duration) -> Self {
-        Self { broker, ground, patience, live: Mutex::default(), trouble: Instantly::default() }
+        Self {
+            broker,
+            ground,
+            patience,
+            live: Mutex::default(),
+            trouble: Instantly::new(Some(Trouble::Untried)),
+        }
     }
 
     /// Publishes all of `messages` and waits until the broker has said something to each of them, or something is the matter:
@@ -113,7 +119,14 @@ impl Outbound {
 
     /// Connects if need be, and says how the broker is doing. While a wave is under way it is not asked.
     pub(super) async fn look(&self) -> Option<Trouble> {
-        let Ok(mut live) = self.live.try_lock() else { return self.trouble.lock().clone() };
+        let known = || self.trouble.lock().clone();
+        let Ok(mut live) = self.live.try_lock() else { return known() };
+        // It is too early to try again, and whoever asks wants to know now.
+        if live.not_before.is_some_and(|at| at > Instant::now())
+            && let Some(trouble) = known()
+        {
+            return Some(trouble);
+        }
         match self.channel(&mut live).await {
             Ok(channel) => {
                 live.channel = Some(channel);

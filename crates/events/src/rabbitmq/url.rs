@@ -41,6 +41,15 @@ impl AmqpUrl {
         if !matches!(url.scheme(), "amqp" | "amqps") {
             return Err(AmqpUrlInvalid("it begins with neither amqp:// nor amqps://"));
         }
+        if text.chars().any(char::is_control) {
+            return Err(AmqpUrlInvalid("it has control characters"));
+        }
+        if url.port() == Some(0) {
+            return Err(AmqpUrlInvalid("its port is 0"));
+        }
+        if url.path().trim_start_matches('/').contains('/') {
+            return Err(AmqpUrlInvalid("its virtual host has a / that is not percent-encoded"));
+        }
         if url.fragment().is_some() {
             return Err(AmqpUrlInvalid("it has a fragment: is a # in the password percent-encoded?"));
         }
@@ -148,6 +157,9 @@ mod tests {
             "sesame",
             "http://a:sesame@h",
             "amqp://a:sesame@h:99999",
+            "amqp://a:sesame@h:0",
+            "amqp://a:sesame@h/a/b",
+            "amqp://a:sesame\n@h",
             "amqp://a:sesame@h/?x=1",
             "amqp://a:sesame@h/?heartbeat=0",
             "amqp://a:ses#ame@h",

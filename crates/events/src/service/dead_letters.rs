@@ -1,10 +1,13 @@
 use stylobate_core::{AuditEvent, Direction, EventId, Page, RequestContext, TenantId};
 use stylobate_db::{Keyset, KeysetKey, Tx};
 
-use super::{Events, TOLD, checked_filter, scope};
+use super::{Events, NO_SUBSCRIBER, TOLD, checked_filter, scope};
 use crate::{
     DeadLetter, DeadLetterQuery, EventsError,
-    store::dead::{self, DeadRow},
+    store::{
+        dead::{self, DeadRow},
+        subscribers,
+    },
 };
 
 /// How many dead letters [`Events::replay_all`] takes at most.
@@ -61,7 +64,7 @@ impl Events {
     /// 10,000. Returns how many.
     ///
     /// # Errors
-    /// The database's own.
+    /// [`EventsError::NotFound`] when there is no such subscriber; the database's own.
     pub async fn replay_all(&self, context: &RequestContext, subscriber: &str) -> Result<u64, EventsError> {
         self.replay_some(context, subscriber, None).await
     }
@@ -76,6 +79,9 @@ impl Events {
         let replay = async move |tx: &mut Tx| {
             let tenant = asking.principal.tenant;
             let found = dead::find(tx, &name, event, tenant, REPLAYED_MAX).await?;
+            if event.is_none() && found.is_empty() && subscribers::pulse(tx, &name).await?.is_none() {
+                return Err(NO_SUBSCRIBER);
+            }
             let mut replayed = 0;
             for one in &found {
                 if dead::replay(tx, &name, one).await? {

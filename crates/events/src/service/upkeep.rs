@@ -239,7 +239,7 @@ mod tests {
         old.subscribe("all", &Types::named(["a"])).await.unwrap();
         new.subscribe("all", &Types::named(["b"])).await.unwrap();
         new.subscribe("gone", &Types::All).await.unwrap();
-        new.unsubscribe(&RequestContext::system("tests"), "gone").await.unwrap();
+        new.unsubscribe(&RequestContext::system("tests"), "gone", std::time::Duration::ZERO).await.unwrap();
         for _ in 0..30 {
             clock.advance(TimeDelta::hours(1));
             old.ask_again("all", &Types::named(["a"])).await.unwrap();

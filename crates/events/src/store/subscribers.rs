@@ -51,10 +51,17 @@ pub(crate) async fn last_asked(conn: &mut Conn, name: &str) -> Result<Option<Dat
         .await
 }
 
-/// Removes a subscriber. What it was owed goes step by step: see [`forget`].
-pub(crate) async fn remove(tx: &mut Tx, name: &str) -> Result<bool, Error> {
-    tx.q("DELETE FROM event_subscriptions WHERE subscriber = $1").bind(name.to_owned()).run().await?;
-    let removed = tx.q("DELETE FROM event_subscribers WHERE name = $1").bind(name.to_owned()).run().await?;
+/// Removes a subscriber, unless there has been a sign of life since `seen`. What it was owed goes step by step: see [`forget`].
+pub(crate) async fn remove(tx: &mut Tx, name: &str, seen: Pulse) -> Result<bool, Error> {
+    let removed = tx
+        .q("DELETE FROM event_subscribers WHERE name = $1 AND lease_beat = $2")
+        .bind(name.to_owned())
+        .bind(seen.lease_beat)
+        .run()
+        .await?;
+    if removed > 0 {
+        tx.q("DELETE FROM event_subscriptions WHERE subscriber = $1").bind(name.to_owned()).run().await?;
+    }
     Ok(removed > 0)
 }
 

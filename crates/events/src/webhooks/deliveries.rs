@@ -6,6 +6,7 @@ use super::{
     DeliveryQuery, WebhookDelivery, Webhooks, WebhooksError,
     endpoints::noted,
     error::{NO_DELIVERY, NO_ENDPOINT},
+    fan_out::Dispatched,
     service::{TEST, scope, subject},
     store::{
         deliveries::{self, NewDelivery},
@@ -69,7 +70,8 @@ impl Webhooks {
                 return Err(WebhooksError::Disabled);
             }
             let generation = deliveries::reopen(tx, id, now).await?.ok_or(NO_DELIVERY)?;
-            this.hand_on(tx, &[id], generation, before.tenant_id).await?;
+            let (endpoint_id, tenant) = (before.endpoint_id, before.tenant_id);
+            this.hand_on(tx, Dispatched { id, generation, endpoint: endpoint_id, tenant }).await?;
             let event = noted(&context, "webhook.redeliver", &endpoint);
             let event = event.with("delivery", id.to_string());
             tx.audit(event.with("state_before", before.state.as_str()));
@@ -119,7 +121,8 @@ impl Webhooks {
                 now,
             };
             deliveries::insert(tx, &[new]).await?;
-            this.hand_on(tx, &[delivery_id], deliveries::FIRST, endpoint.tenant_id).await?;
+            let (generation, tenant) = (deliveries::FIRST, endpoint.tenant_id);
+            this.hand_on(tx, Dispatched { id: delivery_id, generation, endpoint: id, tenant }).await?;
             tx.audit(noted(&context, "webhook.test", &endpoint).with("delivery", delivery_id.to_string()));
             deliveries::find(tx, scope, delivery_id).await?.ok_or(NO_DELIVERY)
         };

@@ -171,6 +171,10 @@ impl Webhooks {
         let context = context.clone();
         let rotate = async move |tx: &mut Tx| {
             let mut endpoint = endpoints::find(tx, scope, id, true).await?.ok_or(NO_ENDPOINT)?.endpoint;
+            // Whoever asks twice would take the secret away that the receiver has.
+            if until.is_some() && endpoint.previous_secret_until.is_some_and(|until| until > now) {
+                return Err(WebhooksError::Rotating);
+            }
             endpoints::rotate(tx, id, &sealed, until, now).await?;
             endpoint.previous_secret_until = until;
             endpoint.updated_at = now;

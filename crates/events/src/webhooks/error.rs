@@ -33,6 +33,9 @@ pub enum WebhooksError {
     /// The endpoint is disabled, so nothing is sent to it.
     #[error("the webhook is disabled")]
     Disabled,
+    /// The secret was rotated a while ago, and the one before still counts. There are two at most.
+    #[error("the secret before the last one still counts")]
+    Rotating,
     /// The secret of the endpoint could not be sealed or opened.
     #[error("the secret of the webhook cannot be used")]
     Seal(#[from] SealError),
@@ -58,6 +61,7 @@ impl WebhooksError {
             Self::TooMany { .. } => "webhook_limit",
             Self::TenantRequired => "tenant_required",
             Self::Disabled => "webhook_disabled",
+            Self::Rotating => "webhook_secret_rotating",
             Self::Seal(_) => "webhook_secret_unusable",
             Self::Randomness | Self::Panicked => "internal",
             Self::Cursor(_) => "invalid_cursor",

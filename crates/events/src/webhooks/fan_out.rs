@@ -1,4 +1,4 @@
-use stylobate_core::{BoxFuture, TenantId, WebhookDeliveryId};
+use stylobate_core::{BoxFuture, TenantId, WebhookDeliveryId, WebhookEndpointId};
 use stylobate_db::Tx;
 
 use super::{
@@ -13,34 +13,37 @@ use crate::{Envelope, Refused, Subscriber, Types};
 /// Takes deliveries as they are made, and sees to it that [`Webhooks::deliver_generation`] is called for each until it is done: a queue of
 /// jobs. Without one, [`Webhooks::run`] does it.
 pub trait Dispatch: Send + Sync {
-    /// Takes `delivery`, which is `tenant`'s, inside the transaction that makes it, or that asks for it again. Each asking is
-    /// another `generation`, for [`Webhooks::deliver_generation`]: what was to be done about those before ends by itself.
+    /// Takes a delivery inside the transaction that makes it, or that asks for it again.
     ///
     /// # Errors
     /// The database's own; or [`stylobate_db::Error::Participant`] with what went wrong. Nothing is made then.
     fn dispatch<'a>(
         &'a self,
         tx: &'a mut Tx,
-        delivery: WebhookDeliveryId,
-        generation: i64,
-        tenant: TenantId,
+        delivery: Dispatched,
     ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
 }
 
+/// A delivery that is handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dispatched {
+    /// Which one.
+    pub id: WebhookDeliveryId,
+    /// Which asking it is of, for [`Webhooks::deliver_generation`]: what was to be done about those before ends by itself.
+    pub generation: i64,
+    /// To which endpoint it goes. One that is slow should not take all places from those of others.
+    pub endpoint: WebhookEndpointId,
+    /// Whose it is.
+    pub tenant: TenantId,
+}
+
 impl Webhooks {
-    pub(super) async fn hand_on(
-        &self,
-        tx: &mut Tx,
-        made: &[WebhookDeliveryId],
-        generation: i64,
-        tenant: TenantId,
-    ) -> Result<(), stylobate_db::Error> {
-        if let Some(dispatch) = &self.dispatch {
-            for id in made {
-                dispatch.dispatch(tx, *id, generation, tenant).await?;
-            }
+    pub(super) async fn hand_on(&self, tx: &mut Tx, delivery: Dispatched) -> Result<(), stylobate_db::Error> {
+        match &self.dispatch {
+            Some(dispatch) => dispatch.dispatch(tx, delivery).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -79,7 +82,9 @@ impl Subscriber for Webhooks {
                 return Ok(());
             }
             let made = deliveries::insert(tx, &new).await?;
-            self.hand_on(tx, &made, deliveries::FIRST, tenant).await?;
+            for NewDelivery { id, endpoint, .. } in new.into_iter().filter(|one| made.contains(&one.id)) {
+                self.hand_on(tx, Dispatched { id, generation: deliveries::FIRST, endpoint, tenant }).await?;
+            }
             Ok(())
         })
     }

@@ -132,14 +132,22 @@ async fn a_subscriber_that_is_removed_is_owed_nothing_more(db: TestDb) {
     until("nobody registered", async || !world.events.counts().await.unwrap().is_empty()).await;
     all.cut_off(Some("away"));
     world.emit_many(&["a"], 2_500).await;
-    world.events.unsubscribe(&system(), "all").await.unwrap();
-    assert_eq!(world.events.unsubscribe(&system(), "all").await.unwrap_err().code(), "not_found");
+    until("nobody works", async || world.counts("all").await.is_served).await;
+    // Not while it is wanted; and of a relay that was killed nothing is heard for a lease.
+    let remove = async || world.events.unsubscribe(&system(), "all", options().lease * 2).await;
+    assert_eq!(remove().await.unwrap_err().code(), "subscriber_served");
+    assert_eq!(world.counts("all").await.owed, 2_500);
+    relay.kill().await;
+    remove().await.unwrap();
+    assert_eq!(remove().await.unwrap_err().code(), "not_found");
     all.cut_off(None);
     world.emit("a", 1).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!((world.count("event_deliveries").await, world.events.counts().await.unwrap()), (0, vec![]));
+    // It comes back with its program, and goes at once when that has ended.
+    let relay = world.relay(&all);
+    until("nobody registered", async || !world.events.counts().await.unwrap().is_empty()).await;
     relay.stop().await;
-    // It comes back with its program.
+    world.events.unsubscribe(&system(), "all", Duration::from_secs(60)).await.unwrap();
     let relay = world.relay(&all);
     until("nobody registered", async || !world.events.counts().await.unwrap().is_empty()).await;
     let before = all.count();

@@ -2,10 +2,10 @@ use std::{error::Error as StdError, future::Future, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use stylobate_core::{BoxFuture, Clock, Sealer, TenantId, WebhookDeliveryId};
+use stylobate_core::{BoxFuture, Clock, Sealer, TenantId, WebhookDeliveryId, WebhookEndpointId};
 use stylobate_db::{Db, Error as DbError, Scope, Tx};
 use stylobate_egress::{AddressPolicy, Client};
-use stylobate_events::{Catalogue, Dispatch, Next, Subscriber, Webhooks};
+use stylobate_events::{Catalogue, Dispatch, Dispatched, Next, Subscriber, Webhooks};
 use stylobate_jobs::{Attempt, Failed, Job, Jobs, JobsError, Registry, Request};
 
 use crate::{Settings, StartError};
@@ -45,15 +45,10 @@ pub(crate) fn deliver(
 struct ByJobs(Jobs);
 
 impl Dispatch for ByJobs {
-    fn dispatch<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        delivery: WebhookDeliveryId,
-        generation: i64,
-        tenant: TenantId,
-    ) -> BoxFuture<'a, Result<(), DbError>> {
+    fn dispatch<'a>(&'a self, tx: &'a mut Tx, delivery: Dispatched) -> BoxFuture<'a, Result<(), DbError>> {
         Box::pin(async move {
-            let job = DeliverWebhook { delivery, generation, tenant };
+            let Dispatched { id, generation, endpoint, tenant, .. } = delivery;
+            let job = DeliverWebhook { delivery: id, generation, endpoint, tenant };
             match self.0.enqueue_as(tx, &job, request(tenant)).await {
                 Ok(_) => Ok(()),
                 Err(JobsError::Db(error)) => Err(error),
@@ -69,6 +64,7 @@ struct DeliverWebhook {
     delivery: WebhookDeliveryId,
     /// Somebody who asks for it again makes another job, and this one ends.
     generation: i64,
+    endpoint: WebhookEndpointId,
     tenant: TenantId,
 }
 
@@ -84,10 +80,16 @@ struct Deliverer {
 impl Job for DeliverWebhook {
     const NAME: &'static str = "webhooks.deliver";
     const QUEUE: &'static str = "webhooks";
+    // A receiver that never answers takes this many places of a worker, and leaves the others to others.
+    const KEY_LIMIT: u16 = 3;
 
     type State = Deliverer;
     type Output = ();
     type Error = Failed;
+
+    fn key(&self) -> Option<String> {
+        Some(self.endpoint.to_string())
+    }
 
     async fn run(self, attempt: Attempt, to: Deliverer) -> Result<(), Failed> {
         let next = to.webhooks.deliver_generation(self.delivery, self.generation).await?;

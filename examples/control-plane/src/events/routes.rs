@@ -4,7 +4,7 @@ use stylobate::{
     Platform,
     core::{EventId, Page, TenantId},
     endpoints::{Permission, Route, Routes},
-    events::{DeadLetterQuery, EventQuery, Events},
+    events::{DeadLetterQuery, EventQuery, Events, RelayOptions},
     middleware::{ApiResult, Context, ListQuery, PathId, PathIds, StrictJson},
 };
 
@@ -78,7 +78,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .add(
             Route::delete("/v1/events/subscribers/{name}", EVERYWHERE)
                 .tag(TAG)
-                .summary("Removes a subscriber that no process works for any more, with all that it is owed")
+                .summary("Removes a subscriber that no process works for any more, with all that it is owed; 409 while one does")
                 .answers(204, None),
             events,
             unsubscribe,
@@ -175,6 +175,6 @@ async fn unsubscribe(
     context: Context,
     PathId(name): PathId<String>,
 ) -> ApiResult<StatusCode> {
-    events.unsubscribe(&of_platform(&context), &name).await?;
+    events.unsubscribe(&of_platform(&context), &name, RelayOptions::default().lease).await?;
     Ok(StatusCode::NO_CONTENT)
 }

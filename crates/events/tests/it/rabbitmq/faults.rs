@@ -28,6 +28,16 @@ async fn deliver_all(publisher: &Publisher, wave: &[Arc<Delivery>]) -> usize {
 }
 
 #[tokio::test]
+async fn a_broker_that_has_never_answered_is_not_up() {
+    let host = Host::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let publisher = hasty(host.broker_at(silent.local_addr().unwrap().port()));
+    // One of them waits for it; the other cannot wait as well, and must not guess.
+    let (first, second) = tokio::join!(publisher.check(), publisher.check());
+    assert_eq!((first.status, second.status), (HealthStatus::Down, HealthStatus::Down));
+}
+
+#[tokio::test]
 async fn a_broker_that_comes_late_is_found() {
     let host = Host::new().await;
     host.queue("heard", AUDIT, "#").await;

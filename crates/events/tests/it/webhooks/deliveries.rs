@@ -10,8 +10,8 @@ use serde_json::json;
 use stylobate_core::{BoxFuture, Clock as _, PageLimit, SystemClock, TenantId, WebhookDeliveryId};
 use stylobate_db::{Error, Tx};
 use stylobate_events::{
-    ATTEMPTS_MAX, DeliveryQuery, DeliveryState, DisabledReason, Dispatch, EndpointChange, Envelope,
-    MIGRATIONS, NewEndpoint, Next,
+    ATTEMPTS_MAX, DeliveryQuery, DeliveryState, DisabledReason, Dispatch, Dispatched, EndpointChange,
+    Envelope, MIGRATIONS, NewEndpoint, Next,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -360,18 +360,12 @@ struct Queue {
 }
 
 impl Dispatch for Queue {
-    fn dispatch<'a>(
-        &'a self,
-        _: &'a mut Tx,
-        delivery: WebhookDeliveryId,
-        generation: i64,
-        _: TenantId,
-    ) -> BoxFuture<'a, Result<(), Error>> {
+    fn dispatch<'a>(&'a self, _: &'a mut Tx, delivery: Dispatched) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             if self.is_full.load(std::sync::atomic::Ordering::SeqCst) {
                 return Err(Error::Participant("full".into()));
             }
-            self.taken.lock().unwrap().push((delivery, generation));
+            self.taken.lock().unwrap().push((delivery.id, delivery.generation));
             Ok(())
         })
     }

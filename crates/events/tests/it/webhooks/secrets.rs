@@ -112,6 +112,12 @@ async fn both_secrets_sign_until_the_overlap_is_over(db: TestDb) {
         world.webhooks.rotate_secret(&world.context(), endpoint.id, Some(overlap)).await.unwrap().1
     };
     let third = rotate(Duration::from_secs(60)).await;
+    // Whoever asks twice takes nothing from the receiver.
+    let minute = Some(Duration::from_secs(60));
+    let twice = world.webhooks.rotate_secret(&world.context(), endpoint.id, minute).await.unwrap_err();
+    assert_eq!(twice.code(), "webhook_secret_rotating");
+    assert!(verifies(&second).await && verifies(&third).await);
+    world.pass(TimeDelta::seconds(60));
     let fourth = rotate(Duration::from_secs(60)).await;
     assert!(!verifies(&second).await && verifies(&third).await && verifies(&fourth).await);
     let fifth = rotate(Duration::ZERO).await;

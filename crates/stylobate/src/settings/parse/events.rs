@@ -72,14 +72,27 @@ fn networks(values: &mut Values) -> Vec<ipnet::IpNet> {
         let network: Option<ipnet::IpNet> =
             item.parse().ok().or_else(|| item.parse().ok().map(|address: std::net::IpAddr| address.into()));
         match network {
-            Some(network) if network.prefix_len() == 0 => {
-                values.problem(name.clone(), "allows every address, the ones of this machine too");
+            Some(network) if network.prefix_len() < widest(network) => {
+                values.problem(name.clone(), "lists a network that is wider than /8, or /16 of IPv6");
+            }
+            // `10.1.0.0/8` may have been meant as `10.1.0.0/16`, and some read `010` as eight.
+            Some(network) if network != network.trunc() || is_misspelt(network, &item) => {
+                values.problem(name.clone(), "lists a network that is not written as its first address");
             }
             Some(network) => networks.push(network),
             None => values.problem(name.clone(), "lists something that is neither an address nor a network"),
         }
     }
     networks
+}
+
+fn widest(network: ipnet::IpNet) -> u8 {
+    if network.addr().is_ipv4() { 8 } else { 16 }
+}
+
+fn is_misspelt(network: ipnet::IpNet, item: &str) -> bool {
+    let address = item.split('/').next().unwrap_or_default();
+    network.addr().is_ipv4() && network.addr().to_string() != address
 }
 
 fn insecure_webhook_http(values: &mut Values, is_production: bool) -> bool {
@@ -94,6 +107,20 @@ fn insecure_webhook_http(values: &mut Values, is_production: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::tests::*;
+
+    #[test]
+    fn networks_of_webhooks_are_written_plainly_and_are_not_the_world() {
+        let allowed = "10.1.0.0/16, 192.168.7.9, 127.0.0.0/8, fd00::/16, ::1";
+        let given = settings(&[("WEBHOOK_ALLOWED_NETWORKS", allowed)]).unwrap();
+        assert_eq!(given.events.webhook_networks.len(), 5);
+        for refused in
+            ["0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "fc00::/7", "10.1.0.0/8", "010.0.0.0/8", "x"]
+        {
+            let name = "WEBHOOK_ALLOWED_NETWORKS";
+            let named = problems(&[(name, refused)]);
+            assert!(!named.is_empty() && named.iter().all(|one| one == name), "{refused}: {named:?}");
+        }
+    }
 
     #[test]
     fn the_authority_of_a_broker_is_a_file_of_certificates() {
