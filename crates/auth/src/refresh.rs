@@ -24,7 +24,7 @@
 //!    [`IdempotencyKey`]: the successor is then kept beside the family, sealed under a key made from the idempotency key
 //!    and the presented token. Neither is in the database, so the database alone does not open it.
 //! 5. A reuse ends the session, leaves an audit record and the event `session.reuse_detected`, and tells the owner through
-//!    the [`MessageSender`](stylobate_core::MessageSender) that the service was given.
+//!    the [`MessageSender`](stylobate_core::MessageSender), where the service was given one.
 
 mod family;
 mod idempotency;

@@ -97,6 +97,14 @@ ids! {
     JobId,
     /// Names a key of the key ring (the `kid` of a token).
     KeyId,
+    /// Names a message that was handed over.
+    MessageId,
+    /// Names the delivery of a message to one destination.
+    MessageDeliveryId,
+    /// Names something that a person finds in the product.
+    NotificationId,
+    /// Names a destination for messages that somebody has set up.
+    NotificationChannelId,
     /// Names a permission rule for one subject, beside its roles.
     OverrideId,
     /// Names a permission.
@@ -117,6 +125,8 @@ ids! {
     ServiceId,
     /// Names a session. It is public to its owner; the session's token is a different, secret value.
     SessionId,
+    /// Names an address that nothing is sent to.
+    SuppressionId,
     /// Names a tenant: organisation and tenant are the same entity.
     TenantId,
     /// Names one access token (its `jti`). It is no secret: knowing it does not make a token.

@@ -38,11 +38,12 @@ pub use event::DomainEvent;
 pub use future::BoxFuture;
 pub use health::{Health, HealthCheck, HealthStatus};
 pub use id::{
-    AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, JobId, KeyId, OverrideId, PermissionId,
-    PersonId, RequestId, RoleAssignmentId, RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId,
-    TenantId, TokenId, WebhookDeliveryId, WebhookEndpointId,
+    AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, JobId, KeyId, MessageDeliveryId, MessageId,
+    NotificationChannelId, NotificationId, OverrideId, PermissionId, PersonId, RequestId, RoleAssignmentId,
+    RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId, SuppressionId, TenantId, TokenId,
+    WebhookDeliveryId, WebhookEndpointId,
 };
-pub use message::{Message, MessageError, MessageSender};
+pub use message::{Message, MessageError, MessageSender, MessageTo};
 pub use page::{Cursor, CursorInvalid, Direction, Page, PageLimit};
 pub use principal::{Assurance, AuthenticatorAssurance, Credential, Principal, Subject};
 pub use problem::{FieldProblem, Problem};

@@ -83,7 +83,8 @@ impl AuthBuilder {
     }
 
     /// What tells people that something happened to their account, for example that a refresh token of theirs was used
-    /// twice (`refresh_reuse_detected`). Default: nothing, and the log says so when there would have been a message.
+    /// twice (`refresh_reuse_detected`). Messages are handed over after the change, and lost with
+    /// the process: where events are heard, let whoever hears `session.reuse_detected` tell them instead. Default: nothing.
     pub fn messages(mut self, messages: Arc<dyn MessageSender>) -> Self {
         self.messages = Some(messages);
         self

@@ -99,12 +99,7 @@ impl Auth {
     /// [`AuthenticateError::Revoked`] are final.
     pub fn authenticate_cookie(&self, cookie: &str) -> Result<Principal, AuthenticateError> {
         let key = SessionKey::of_presented(cookie).ok_or(AuthenticateError::UnknownSession)?;
-        let known = self.inner.known_sessions.find(&key).ok_or(AuthenticateError::Stale)?;
-        self.refuse_revoked(&key, &known)?;
-        let now = self.inner.clock.now();
-        if !self.inner.revocations.is_fresh() || !known.is_current(&self.inner.session_limits, now) {
-            return Err(AuthenticateError::Stale);
-        }
+        let known = self.remembered(&key)?;
         Ok(self.in_use(key, &known))
     }
 
@@ -120,6 +115,34 @@ impl Auth {
             decided => return decided,
         }
         let key = SessionKey::of_presented(cookie).ok_or(AuthenticateError::UnknownSession)?;
+        let known = self.read_session(key).await?;
+        Ok(self.in_use(key, &known))
+    }
+
+    /// Checks whether a session cookie would still do, without using the session: for connections that stay open.
+    ///
+    /// # Errors
+    /// As [`authenticate_cookie_slow`](Self::authenticate_cookie_slow).
+    pub async fn cookie_holds(&self, cookie: &str) -> Result<(), AuthenticateError> {
+        let key = SessionKey::of_presented(cookie).ok_or(AuthenticateError::UnknownSession)?;
+        match self.remembered(&key) {
+            Err(AuthenticateError::Stale) => self.read_session(key).await.map(|_| ()),
+            decided => decided.map(|_| ()),
+        }
+    }
+
+    /// What memory says of a session, if it may decide.
+    fn remembered(&self, key: &SessionKey) -> Result<Arc<Known>, AuthenticateError> {
+        let known = self.inner.known_sessions.find(key).ok_or(AuthenticateError::Stale)?;
+        self.refuse_revoked(key, &known)?;
+        let now = self.inner.clock.now();
+        if !self.inner.revocations.is_fresh() || !known.is_current(&self.inner.session_limits, now) {
+            return Err(AuthenticateError::Stale);
+        }
+        Ok(known)
+    }
+
+    async fn read_session(&self, key: SessionKey) -> Result<Arc<Known>, AuthenticateError> {
         let (began, now) = (Instant::now(), self.inner.clock.now());
         let mut conn = self.inner.db.read().await.map_err(AuthenticateError::Unavailable)?;
         let read = session::find_by_key(&mut conn, key, now).await.map_err(AuthenticateError::Unavailable)?;
@@ -130,7 +153,7 @@ impl Auth {
         };
         let known = self.inner.known_sessions.insert(key, read, began);
         self.refuse_revoked(&key, &known)?;
-        Ok(self.in_use(key, &known))
+        Ok(known)
     }
 
     /// What is in memory may refuse even when it is stale; it just may not accept.

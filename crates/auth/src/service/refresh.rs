@@ -168,26 +168,17 @@ impl Auth {
 
     /// Tells the owner, off the request's path: whoever presented the token learns nothing from how long it takes.
     fn tell_owner(&self, ctx: &RequestContext, session: SessionId, owner: &Owner, now: DateTime<Utc>) {
-        let Some(sender) = self.inner.messages.clone() else {
-            tracing::warn!(
-                %session,
-                person = %owner.person,
-                "nobody was told of the reuse: the service was given no message sender"
-            );
-            return;
-        };
-        let message = Message {
-            kind: "refresh_reuse_detected",
-            recipient: owner.person,
-            tenant: owner.tenant,
-            values: json!({
-                "session_id": session,
-                "address": ctx.address,
-                "user_agent": ctx.user_agent,
-                "occurred_at": now,
-            }),
-            idempotency_key: Some(format!("refresh_reuse_detected:{session}")),
-        };
+        let Some(sender) = self.inner.messages.clone() else { return };
+        let values = json!({
+            "session_id": session,
+            "address": ctx.address,
+            "user_agent": ctx.user_agent,
+            "occurred_at": now,
+        });
+        let message = Message::to_person("refresh_reuse_detected", owner.person)
+            .in_tenant(owner.tenant)
+            .with(values)
+            .key(format!("refresh_reuse_detected:{session}"));
         tokio::spawn(async move {
             if let Err(error) = sender.send(message).await {
                 let error = &error as &dyn std::error::Error;

@@ -113,6 +113,20 @@ async fn a_cookie_session_ends_by_idling_and_at_its_absolute_limit(db: TestDb) {
 }
 both_engines!(a_cookie_session_ends_by_idling_and_at_its_absolute_limit, &[&MIGRATIONS]);
 
+async fn an_open_connection_is_no_use_of_its_session(db: TestDb) {
+    let config = AuthConfig { session_idle_minutes: 10, ..AuthConfig::default() };
+    let house = House::with(db, config).await;
+    house.person("ada").await;
+    let session = house.cookie_login(&nobody(), "ada").await;
+    let holds = async || house.auth.cookie_holds(session.secret.expose_secret()).await;
+    for minute in 0..10 {
+        holds().await.unwrap_or_else(|error| panic!("minute {minute}: {error}"));
+        house.wait(60);
+    }
+    assert!(matches!(holds().await, Err(AuthenticateError::UnknownSession)));
+}
+both_engines!(an_open_connection_is_no_use_of_its_session, &[&MIGRATIONS]);
+
 async fn use_is_written_once_a_minute(db: TestDb) {
     let house = House::new(db).await;
     house.person("ada").await;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use stylobate_auth::{Auth, AuthConfig, AuthError, IdempotencyKey, MIGRATIONS, TokenPair};
-use stylobate_core::{Clock as _, Outcome, SessionId};
+use stylobate_core::{Clock as _, MessageTo, Outcome, SessionId};
 use stylobate_db::{Db, DbOptions, Participant};
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -58,7 +58,7 @@ async fn a_token_used_again_ends_its_family_and_session(db: TestDb) {
     );
     eventually("the owner being told", async || house.audit.messages().len() == 1).await;
     let message = house.audit.messages().remove(0);
-    assert_eq!((message.kind, message.recipient), ("refresh_reuse_detected", ada));
+    assert_eq!((message.kind, &message.to), ("refresh_reuse_detected", &MessageTo::Person(ada)));
     assert!(!message.values.to_string().contains(&first.refresh_token[10..30]));
     // The person's other session goes on.
     assert!(!is_revoked(&house.auth, &other).await);
