@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, StatusCode, header};
 
 use crate::Error;
 
@@ -59,6 +62,17 @@ impl Answer {
         }
         excerpt
     }
+
+    /// How long the other side asks to be left alone from `now` on: `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date.
+    #[must_use]
+    pub fn retry_after(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+        }
+        let at = DateTime::parse_from_rfc2822(text).ok()?;
+        at.with_timezone(&Utc).signed_duration_since(now).to_std().ok()
+    }
 }
 
 #[cfg(test)]
@@ -88,5 +102,24 @@ mod tests {
         ] {
             assert_eq!(answer(b"a", ending).whole().unwrap_err().code(), code);
         }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = DateTime::from_timestamp(1_772_366_400, 0).unwrap();
+        let read = |text: &str| {
+            let mut answer = answer(b"", Ending::Whole);
+            answer.headers.insert(header::RETRY_AFTER, text.parse().unwrap());
+            answer.retry_after(now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(
+            (read("120"), read(" 7 "), read("Sun, 01 Mar 2026 12:01:00 GMT")),
+            (Some(120), Some(7), Some(60))
+        );
+        assert_eq!(read("99999999999999999999"), Some(u64::MAX));
+        for none in ["", "-1", "soon", "1.5", "Sun, 01 Mar 2026 11:59:00 GMT", "2026-03-01T12:01:00Z"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+        assert_eq!(answer(b"", Ending::Whole).retry_after(now), None);
     }
 }

@@ -10,6 +10,7 @@ mod error;
 #[cfg(feature = "client")]
 mod lookup;
 mod policy;
+mod signature;
 mod target;
 #[cfg(feature = "client")]
 mod tls;
@@ -24,4 +25,9 @@ pub use ipnet::IpNet;
 #[cfg(feature = "client")]
 pub use lookup::{Lookup, SystemLookup};
 pub use policy::{AddressPolicy, Forbidden};
+pub use signature::{
+    Rejected, SecretInvalid, TOLERANCE, WEBHOOK_ID_HEADER, WEBHOOK_SIGNATURE_HEADER,
+    WEBHOOK_TIMESTAMP_HEADER, WebhookHeaders, WebhookMessageId, WebhookSecret, classic_signature, signatures,
+    verify,
+};
 pub use target::{Target, TargetInvalid, URL_CHARS_MAX};

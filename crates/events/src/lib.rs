@@ -35,7 +35,9 @@ pub use catalogue::{Catalogue, EventType, Exchange};
 pub use envelope::{ENVELOPE_MAX, Envelope, SUBJECT_MAX};
 pub use error::EventsError;
 pub use stylobate_core::{EventId, TraceParent};
-pub use webhooks::{MessageId, Rejected, SecretInvalid, TOLERANCE, WebhookHeaders, WebhookSecret, verify};
+pub use webhooks::{
+    Rejected, SecretInvalid, TOLERANCE, WebhookHeaders, WebhookMessageId, WebhookSecret, verify,
+};
 
 #[cfg(feature = "sql")]
 pub use {

@@ -1,8 +1,5 @@
 //! Events for programs of others, over HTTPS.
 
-mod secret;
-mod signature;
-
 #[cfg(feature = "webhooks")]
 mod attempt;
 #[cfg(feature = "webhooks")]
@@ -39,7 +36,8 @@ pub use model::{
 };
 #[cfg(feature = "webhooks")]
 pub use outcome::ATTEMPTS_MAX;
-pub use secret::{SecretInvalid, WebhookSecret};
 #[cfg(feature = "webhooks")]
 pub use service::{ENDPOINTS_MAX, Webhooks};
-pub use signature::{MessageId, Rejected, TOLERANCE, WebhookHeaders, verify};
+pub use stylobate_egress::{
+    Rejected, SecretInvalid, TOLERANCE, WebhookHeaders, WebhookMessageId, WebhookSecret, verify,
+};

@@ -5,8 +5,10 @@ use serde_json::json;
 use stylobate_core::{DomainEvent, RequestContext, WebhookDeliveryId, WebhookEndpointId};
 use stylobate_db::{Scope, Tx};
 use stylobate_egress::{
-    Request, Target,
+    Request, Target, WEBHOOK_ID_HEADER, WEBHOOK_SIGNATURE_HEADER, WEBHOOK_TIMESTAMP_HEADER,
+    classic_signature,
     http::{HeaderMap, HeaderName, HeaderValue, header},
+    signatures,
 };
 
 use super::{
@@ -16,7 +18,6 @@ use super::{
     outcome::{ATTEMPTS_MAX, EXCERPT_BYTES_MAX, Outcome},
     sealed,
     service::{DISABLED, subject},
-    signature::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, classic_signature, signatures},
     store::{
         deliveries::{self, Left, Owed},
         endpoints::{self, Stored},
@@ -264,9 +265,9 @@ fn headers(
         Some(())
     };
     if matches!(style, SignatureStyle::Standard | SignatureStyle::Both) {
-        insert(ID_HEADER, &id)?;
-        insert(TIMESTAMP_HEADER, &now.timestamp().to_string())?;
-        insert(SIGNATURE_HEADER, &signatures(secrets, &id, now.timestamp(), body))?;
+        insert(WEBHOOK_ID_HEADER, &id)?;
+        insert(WEBHOOK_TIMESTAMP_HEADER, &now.timestamp().to_string())?;
+        insert(WEBHOOK_SIGNATURE_HEADER, &signatures(secrets, &id, now.timestamp(), body))?;
     }
     if matches!(style, SignatureStyle::Classic | SignatureStyle::Both) {
         insert("x-webhook-event", &owed.kind)?;

@@ -1,10 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use stylobate_egress::{
-    Answer, Error,
-    http::{HeaderMap, StatusCode, header},
-};
+use stylobate_egress::{Answer, Error, http::StatusCode};
 
 /// The waits between attempts: about a day in all. The first attempt follows at once.
 const WAITS: [Duration; 9] = {
@@ -62,7 +59,7 @@ impl Outcome {
             status: Some(answer.status.as_u16()),
             excerpt: Some(answer.excerpt(EXCERPT_BYTES_MAX)).filter(|excerpt| !excerpt.is_empty()),
             error,
-            retry_after: retry_after(&answer.headers, now).filter(|_| may_ask),
+            retry_after: answer.retry_after(now).filter(|_| may_ask),
         }
     }
 
@@ -85,16 +82,6 @@ impl Outcome {
         let asked = self.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         Some((*wait + Duration::from_millis(jitter % fifth)).max(asked))
     }
-}
-
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let at = DateTime::parse_from_rfc2822(text).ok()?;
-    at.with_timezone(&Utc).signed_duration_since(now).to_std().ok()
 }
 
 #[cfg(test)]
@@ -124,23 +111,5 @@ mod tests {
         let wait = |asked, attempts| asking(Some(asked)).wait(attempts, 0).unwrap().as_secs();
         assert_eq!((wait(0, 1), wait(3, 1), wait(120, 1)), (5, 5, 120));
         assert_eq!((wait(u64::MAX, 1), wait(3_601, 1), wait(60, 4)), (3_600, 3_600, 1_800));
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = DateTime::from_timestamp(1_772_366_400, 0).unwrap();
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, text.parse().unwrap());
-            retry_after(&headers, now).map(|wait| wait.as_secs())
-        };
-        assert_eq!(
-            (read("120"), read(" 7 "), read("Sun, 01 Mar 2026 12:01:00 GMT")),
-            (Some(120), Some(7), Some(60))
-        );
-        assert_eq!(read("99999999999999999999"), Some(u64::MAX));
-        for none in ["", "-1", "soon", "1.5", "Sun, 01 Mar 2026 11:59:00 GMT", "2026-03-01T12:01:00Z"] {
-            assert_eq!(read(none), None, "{none}");
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use stylobate_events::{MessageId, Rejected, TOLERANCE, WebhookHeaders, WebhookSecret, verify};
+use stylobate_events::{Rejected, TOLERANCE, WebhookHeaders, WebhookMessageId, WebhookSecret, verify};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -53,7 +53,7 @@ impl Got {
     }
 
     /// What a receiver does, with the time at which it was sent as its own.
-    pub(crate) fn verify(&self, secrets: &[WebhookSecret]) -> Result<MessageId, Rejected> {
+    pub(crate) fn verify(&self, secrets: &[WebhookSecret]) -> Result<WebhookMessageId, Rejected> {
         let headers = WebhookHeaders::find(|name| self.header(name))?;
         let sent = headers.timestamp.parse().unwrap();
         let now = chrono::DateTime::from_timestamp(sent, 0).unwrap();

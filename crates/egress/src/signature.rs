@@ -1,14 +1,22 @@
+//! Messages that their receiver can tell are ours, as Standard Webhooks has it: signed with a secret that both sides share, and
+//! dated.
+
+mod secret;
+
 use std::{fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use ring::hmac;
 
-use super::WebhookSecret;
+pub use secret::{SecretInvalid, WebhookSecret};
 
-pub(super) const ID_HEADER: &str = "webhook-id";
-pub(super) const TIMESTAMP_HEADER: &str = "webhook-timestamp";
-pub(super) const SIGNATURE_HEADER: &str = "webhook-signature";
+/// Names the message, and stays the same however often it is sent.
+pub const WEBHOOK_ID_HEADER: &str = "webhook-id";
+/// When this attempt was made, in seconds since 1970.
+pub const WEBHOOK_TIMESTAMP_HEADER: &str = "webhook-timestamp";
+/// One signature per live secret, with spaces between them.
+pub const WEBHOOK_SIGNATURE_HEADER: &str = "webhook-signature";
 
 /// How old or how far in the future a message may be: 5 minutes, for clocks that differ and networks that are slow. Receivers
 /// remember ids for as long.
@@ -38,18 +46,18 @@ impl<'a> WebhookHeaders<'a> {
     pub fn find(find: impl Fn(&'static str) -> Option<&'a str>) -> Result<Self, Rejected> {
         let required = |name| find(name).ok_or(Rejected::HeaderMissing { name });
         Ok(Self {
-            id: required(ID_HEADER)?,
-            timestamp: required(TIMESTAMP_HEADER)?,
-            signature: required(SIGNATURE_HEADER)?,
+            id: required(WEBHOOK_ID_HEADER)?,
+            timestamp: required(WEBHOOK_TIMESTAMP_HEADER)?,
+            signature: required(WEBHOOK_SIGNATURE_HEADER)?,
         })
     }
 }
 
 /// Names a message. Receivers that have done their work for one answer 2xx for the next with the same id, and do nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MessageId(String);
+pub struct WebhookMessageId(String);
 
-impl MessageId {
+impl WebhookMessageId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -57,7 +65,7 @@ impl MessageId {
     }
 }
 
-impl fmt::Display for MessageId {
+impl fmt::Display for WebhookMessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -110,19 +118,24 @@ impl Rejected {
 /// Signatures are compared in constant time.
 ///
 /// ```
-/// use stylobate_core::{Clock as _, SystemClock};
-/// use stylobate_events::{Rejected, TOLERANCE, WebhookHeaders, WebhookSecret, verify};
+/// use chrono::{DateTime, Utc};
+/// use stylobate_egress::{Rejected, TOLERANCE, WebhookHeaders, WebhookSecret, verify};
 ///
 /// // Of a request: its headers, and its body before anything has parsed it.
-/// fn receive(header: impl Fn(&'static str) -> Option<&'static str>, body: &[u8]) -> Result<(), Rejected> {
+/// fn receive(
+///     header: impl Fn(&'static str) -> Option<&'static str>,
+///     body: &[u8],
+///     now: DateTime<Utc>,
+/// ) -> Result<(), Rejected> {
 ///     let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("the one that was shown");
 ///     let headers = WebhookHeaders::find(header)?;
-///     let id = verify(&headers, body, &[secret], SystemClock.now(), TOLERANCE)?;
+///     let id = verify(&headers, body, &[secret], now, TOLERANCE)?;
 ///     // … unless there was a message `id` before.
 ///     println!("{id}");
 ///     Ok(())
 /// }
-/// assert_eq!(receive(|_| None, b"{}"), Err(Rejected::HeaderMissing { name: "webhook-id" }));
+/// let none = receive(|_| None, b"{}", DateTime::UNIX_EPOCH);
+/// assert_eq!(none, Err(Rejected::HeaderMissing { name: "webhook-id" }));
 /// ```
 ///
 /// # Errors
@@ -133,13 +146,13 @@ pub fn verify(
     secrets: &[WebhookSecret],
     now: DateTime<Utc>,
     tolerance: Duration,
-) -> Result<MessageId, Rejected> {
+) -> Result<WebhookMessageId, Rejected> {
     let WebhookHeaders { id, timestamp, signature } = *headers;
     // With a dot in the id, parts of it could be passed off as the timestamp, or that as part of the body.
     if id.is_empty() || id.len() > ID_CHARS_MAX || id.contains('.') || id.chars().any(char::is_control) {
-        return Err(Rejected::HeaderMalformed { name: ID_HEADER });
+        return Err(Rejected::HeaderMalformed { name: WEBHOOK_ID_HEADER });
     }
-    let malformed = Rejected::HeaderMalformed { name: TIMESTAMP_HEADER };
+    let malformed = Rejected::HeaderMalformed { name: WEBHOOK_TIMESTAMP_HEADER };
     if timestamp.is_empty() || !timestamp.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed);
     }
@@ -157,7 +170,7 @@ pub fn verify(
     let known = signature.split(' ').filter_map(|one| one.strip_prefix("v1,")).take(SIGNATURES_MAX);
     for tag in known.filter_map(|text| STANDARD.decode(text).ok()) {
         if secrets.iter().any(|secret| hmac::verify(secret.key(), &message, &tag).is_ok()) {
-            return Ok(MessageId(id.to_owned()));
+            return Ok(WebhookMessageId(id.to_owned()));
         }
     }
     Err(Rejected::Unsigned)
@@ -168,17 +181,18 @@ fn message(id: &str, timestamp: i64, body: &[u8]) -> Vec<u8> {
     [format!("{id}.{timestamp}.").as_bytes(), body].concat()
 }
 
-/// The header `webhook-signature`: one signature per secret.
-#[cfg(any(feature = "webhooks", test))]
-pub(super) fn signatures(secrets: &[WebhookSecret], id: &str, timestamp: i64, body: &[u8]) -> String {
+/// The header [`WEBHOOK_SIGNATURE_HEADER`] of a message sent at `timestamp`: one signature per secret.
+#[must_use]
+pub fn signatures(secrets: &[WebhookSecret], id: &str, timestamp: i64, body: &[u8]) -> String {
     let message = message(id, timestamp, body);
     let sign = |secret: &WebhookSecret| format!("v1,{}", STANDARD.encode(hmac::sign(secret.key(), &message)));
     secrets.iter().map(sign).collect::<Vec<_>>().join(" ")
 }
 
-/// The header `X-Webhook-Signature` of receivers that know no other: of the body alone, keyed with the text of the secret.
-#[cfg(any(feature = "webhooks", test))]
-pub(super) fn classic_signature(secret: &WebhookSecret, body: &[u8]) -> String {
+/// The header `X-Webhook-Signature` of receivers that know no other: of the body alone, keyed with the text of the secret. It has
+/// no time, so what somebody overhears can be sent again.
+#[must_use]
+pub fn classic_signature(secret: &WebhookSecret, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
     format!("sha256={}", hex::encode(hmac::sign(&key, body)))
 }
@@ -206,12 +220,12 @@ mod tests {
         signature: &str,
         body: &[u8],
         age: i64,
-    ) -> Result<MessageId, Rejected> {
+    ) -> Result<WebhookMessageId, Rejected> {
         let now = DateTime::from_timestamp(SENT + age, 999_000_000).unwrap();
         verify(&WebhookHeaders { id, timestamp, signature }, body, &secrets(), now, TOLERANCE)
     }
 
-    fn check_signature(signature: &str) -> Result<MessageId, Rejected> {
+    fn check_signature(signature: &str) -> Result<WebhookMessageId, Rejected> {
         check(ID, &SENT.to_string(), signature, BODY, 0)
     }
 
@@ -270,14 +284,15 @@ mod tests {
     fn headers_that_cannot_be_read_are_rejected() {
         for timestamp in ["", "now", "-1", "+1", "1.5", " 1", "1e9", "99999999999999999999", "١"] {
             let rejected = check(ID, timestamp, SIGNATURE, BODY, 0).unwrap_err();
-            assert_eq!(rejected, Rejected::HeaderMalformed { name: TIMESTAMP_HEADER }, "{timestamp}");
+            assert_eq!(rejected, Rejected::HeaderMalformed { name: WEBHOOK_TIMESTAMP_HEADER }, "{timestamp}");
         }
         for id in ["", "a.b", "a\nb", &"x".repeat(129)] {
             let rejected = check(id, &SENT.to_string(), SIGNATURE, BODY, 0).unwrap_err();
-            assert_eq!(rejected, Rejected::HeaderMalformed { name: ID_HEADER }, "{id}");
+            assert_eq!(rejected, Rejected::HeaderMalformed { name: WEBHOOK_ID_HEADER }, "{id}");
         }
-        let missing = WebhookHeaders::find(|name| (name != TIMESTAMP_HEADER).then_some("x")).unwrap_err();
-        assert_eq!(missing, Rejected::HeaderMissing { name: TIMESTAMP_HEADER });
+        let missing =
+            WebhookHeaders::find(|name| (name != WEBHOOK_TIMESTAMP_HEADER).then_some("x")).unwrap_err();
+        assert_eq!(missing, Rejected::HeaderMissing { name: WEBHOOK_TIMESTAMP_HEADER });
     }
 
     proptest! {
