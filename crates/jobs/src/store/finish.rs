@@ -45,6 +45,9 @@ struct Written {
     key: Option<String>,
 }
 
+/// How many are written by one statement.
+const AT_ONCE: usize = 500;
+
 /// Writes how attempts ended, each only if it still has its lease. A job that was called off does not wait for another
 /// attempt: it is cancelled. Returns the leases that were still held.
 pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> Result<Vec<Lease>, Error> {
@@ -53,7 +56,7 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
     // In the order of ids, to be found by them below.
     let mut sorted: Vec<&Ended> = ended.iter().collect();
     sorted.sort_by_key(|one| one.lease.id);
-    for some in sorted.chunks(500) {
+    for some in sorted.chunks(AT_ONCE) {
         let written = match tx.engine() {
             Engine::Postgres => write_by_document(tx, some, now).await?,
             Engine::Sqlite => write_by_values(tx, some, now).await?,
@@ -78,19 +81,38 @@ pub(crate) async fn finish(tx: &mut Tx, ended: &[Ended], now: DateTime<Utc>) -> 
     Ok(held)
 }
 
-/// `$1` what ended, `$2` now. One text whatever the number, so that the server reads and plans it once for each connection.
+/// `$1` what ended, `$2` now. Few texts, so that the server reads and plans each once for each connection; they say how many ended
+/// at most, because the planner takes any document for a hundred rows, and to find those it would read a table of thousands from end
+/// to end.
 /// Only a leased job has a token (`jobs_lease_check`); the state is not named, because the planner would take it for the better
 /// way to find the rows, and compare all that are leased with all that ended. Losses are counted in a row. A unique key is held beyond the end only as long as its rule says.
-const BY_DOCUMENT: &str = "UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), result = ended.result,
+macro_rules! by_document {
+    ($most:literal) => {
+        concat!(
+            "UPDATE jobs SET run_at = COALESCE(ended.run_at, jobs.run_at), result = ended.result,
          errors = COALESCE(ended.errors, jobs.errors), handed_back = jobs.handed_back + ended.handed_back, losses = (jobs.losses + 1) * ended.lost,
          lease_token = NULL, key_slot = NULL, cancel_requested = false,
          state = CASE WHEN cancel_requested AND NOT ended.is_finished THEN 'cancelled' ELSE ended.state END,
          finished_at = CASE WHEN cancel_requested OR ended.is_finished THEN $2 END,
          is_unique = is_unique AND ((NOT ended.is_finished AND NOT cancel_requested) OR COALESCE(unique_until > $2, false))
-     FROM json_to_recordset(CAST($1 AS json)) AS ended (id uuid, token uuid, state text, run_at timestamptz, result text,
-         errors text, handed_back bigint, lost bigint, is_finished boolean)
+     FROM (SELECT * FROM json_to_recordset(CAST($1 AS json)) AS line (id uuid, token uuid, state text, run_at timestamptz,
+         result text, errors text, handed_back bigint, lost bigint, is_finished boolean) LIMIT ",
+            $most,
+            ") AS ended
      WHERE jobs.id = ended.id AND jobs.lease_token = ended.token
-     RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key";
+     RETURNING jobs.id, jobs.state, jobs.queue, jobs.lane, jobs.key"
+        )
+    };
+}
+
+const fn by_document(ended: usize) -> &'static str {
+    match ended {
+        0..=1 => by_document!(1),
+        2..=10 => by_document!(10),
+        // `AT_ONCE`.
+        _ => by_document!(500),
+    }
+}
 
 #[derive(Serialize)]
 struct Line {
@@ -119,7 +141,7 @@ async fn write_by_document(tx: &mut Tx, ended: &[&Ended], now: DateTime<Utc>) ->
     };
     let lines: Vec<Line> = ended.iter().map(line).collect();
     let document = serde_json::to_string(&lines).unwrap_or_default();
-    tx.q(BY_DOCUMENT).bind(document).bind(now).all().await
+    tx.q(by_document(ended.len())).bind(document).bind(now).all().await
 }
 
 /// SQLite keeps ids as bytes, which no document has.
