@@ -1,0 +1,30 @@
+use serde_json::{Value, json};
+
+use super::{ChatText, unmentioned};
+
+/// Mattermost takes 16,383; nobody reads that much.
+const CHARS_MAX: usize = 3_000;
+
+/// An incoming webhook's payload. Mattermost reads Markdown and the format of Slack, and calls whoever is behind an `@`.
+pub(crate) fn body(text: &ChatText<'_>) -> Value {
+    let text = unmentioned(&text.joined(CHARS_MAX)).replace('\\', "\\\\").replace('[', "\\[");
+    // Slack's `<!channel>` and `<url|words>`, and HTML.
+    json!({ "text": text.replace('<', "<\u{200b}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::samples::TRICKS, *};
+
+    #[test]
+    fn nothing_is_hidden_and_nobody_called() {
+        let body = body(&ChatText { title: "title", text: TRICKS });
+        let text = body["text"].as_str().unwrap();
+        assert!(text.starts_with("title\n\n<\u{200b}!channel>"));
+        for trick in ["@all", "@channel", "@here", "<!", "<@", "<https", "<script", " [home]", "![x]"] {
+            assert!(!text.contains(trick), "{trick} in {text}");
+        }
+        assert!(text.contains("@\u{200b}all") && text.contains("\\[home](https://evil.test)"));
+        assert_eq!(body.as_object().unwrap().len(), 1);
+    }
+}

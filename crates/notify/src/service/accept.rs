@@ -1,0 +1,188 @@
+use chrono::TimeDelta;
+use serde_json::Value;
+use stylobate_core::{BoxFuture, Message, MessageError, MessageId, MessageSender, MessageTo, TenantId};
+use stylobate_db::{Scope, Tx};
+
+use super::{
+    Notifier,
+    error::checked_line,
+    sealed::{self, Place},
+};
+use crate::{
+    Accepted, Announcement, EmailAddress, MessageKind, MessageRef, NotifierError, NotifyError,
+    policy::dedup,
+    store::{
+        lane,
+        messages::{self, NewMessage},
+    },
+};
+
+/// How long the values of a message may be, as JSON: more than any mail that somebody reads says.
+pub const VALUES_BYTES_MAX: usize = 64 << 10;
+
+/// How long a key may be.
+const KEY_CHARS_MAX: usize = 200;
+/// How long a topic may be: as long as names of types of events.
+const TOPIC_CHARS_MAX: usize = 128;
+
+/// To whom a message goes.
+enum To<'a> {
+    Person(stylobate_core::PersonId),
+    Email(EmailAddress),
+    Channels { topic: Option<&'a str> },
+}
+
+/// What is accepted, whoever it is for.
+struct Asked<'a> {
+    kind: &'static str,
+    to: To<'a>,
+    tenant: Option<TenantId>,
+    values: &'a Value,
+    key: Option<&'a str>,
+}
+
+impl Notifier {
+    /// Takes a message with the change that it is about: it goes out if that commits, and only then. Without a tenant it is of the
+    /// transaction's.
+    ///
+    /// # Errors
+    /// [`NotifierError::Notify`] for a kind that is unknown, values that are not the kind's, and an address that is none;
+    /// [`NotifierError::TooLarge`] above [`VALUES_BYTES_MAX`]; [`NotifierError::Invalid`] for a key that is none;
+    /// [`NotifierError::ForeignTenant`]; [`NotifierError::Seal`]; the database's own. None is about whether it will arrive.
+    pub async fn notify_in(&self, tx: &mut Tx, message: &Message) -> Result<Accepted, NotifierError> {
+        let to = match &message.to {
+            MessageTo::Person(person) => To::Person(*person),
+            MessageTo::Email(address) => {
+                To::Email(EmailAddress::parse(address).map_err(NotifyError::Address)?)
+            }
+            _ => return Err(NotifyError::Unreachable.into()),
+        };
+        let (kind, tenant, values) = (message.kind, message.tenant, &message.values);
+        let key = message.idempotency_key.as_deref();
+        self.accept(tx, Asked { kind, to, tenant, values, key }).await
+    }
+
+    /// Takes something for the channels of a tenant with the change that it is about.
+    ///
+    /// # Errors
+    /// As of [`notify_in`](Self::notify_in).
+    pub async fn announce_in(
+        &self,
+        tx: &mut Tx,
+        announcement: &Announcement,
+    ) -> Result<Accepted, NotifierError> {
+        let (kind, tenant, values) = (announcement.kind, Some(announcement.tenant), &announcement.values);
+        let to = To::Channels { topic: announcement.topic.as_deref() };
+        let key = announcement.idempotency_key.as_deref();
+        self.accept(tx, Asked { kind, to, tenant, values, key }).await
+    }
+
+    /// Takes a message in a transaction of its own.
+    ///
+    /// # Errors
+    /// As of [`notify_in`](Self::notify_in).
+    pub async fn notify(&self, message: Message) -> Result<Accepted, NotifierError> {
+        let scope = message.tenant.map_or(Scope::Platform("accept a message"), Scope::Tenant);
+        let this = self.clone();
+        let accept = async move |tx: &mut Tx| this.notify_in(tx, &message).await;
+        self.inner.db.transact(scope, accept).await
+    }
+
+    /// Takes an announcement in a transaction of its own.
+    ///
+    /// # Errors
+    /// As of [`notify_in`](Self::notify_in).
+    pub async fn announce(&self, announcement: Announcement) -> Result<Accepted, NotifierError> {
+        let scope = Scope::Tenant(announcement.tenant);
+        let this = self.clone();
+        let accept = async move |tx: &mut Tx| this.announce_in(tx, &announcement).await;
+        self.inner.db.transact(scope, accept).await
+    }
+
+    async fn accept(&self, tx: &mut Tx, asked: Asked<'_>) -> Result<Accepted, NotifierError> {
+        let tenant = match (tx.scope().tenant(), asked.tenant) {
+            (Some(own), Some(named)) if own != named => return Err(NotifierError::ForeignTenant),
+            (own, named) => named.or(own),
+        };
+        let kind = *self.catalogue().kind(asked.kind)?;
+        let json = self.checked_values(&kind, asked.values)?;
+        if let Some(key) = asked.key {
+            checked_line("idempotency_key", key, KEY_CHARS_MAX)?;
+        }
+        let now = self.now();
+        let id = MessageId::new(now);
+        let sealer = &*self.inner.sealer;
+        let values_sealed = sealed::seal(sealer, Place::Values, id.as_uuid(), &json).await?;
+        let (person, email_sealed, recipient, topic) = match &asked.to {
+            To::Person(person) => {
+                (Some(person.as_uuid()), None, person.as_uuid().as_bytes().to_vec(), kind.name)
+            }
+            To::Email(address) => {
+                let text = address.as_str().as_bytes();
+                let sealed = sealed::seal(sealer, Place::Recipient, id.as_uuid(), text).await?;
+                (None, Some(sealed), address.as_str().to_lowercase().into_bytes(), kind.name)
+            }
+            To::Channels { topic } => {
+                let topic = topic.unwrap_or(kind.name);
+                checked_line("topic", topic, TOPIC_CHARS_MAX)?;
+                (None, None, topic.as_bytes().to_vec(), topic)
+            }
+        };
+        let said = Some(asked.values).filter(|_| !kind.is_confidential);
+        let new = NewMessage {
+            id,
+            lane: lane(tenant),
+            kind: kind.name.to_owned(),
+            topic: topic.to_owned(),
+            person,
+            email_sealed,
+            digest: kind.one_within.map(|_| dedup::digest(kind.name, &recipient, said)),
+            values_sealed,
+            idempotency_key: asked.key.map(str::to_owned),
+            is_planned: false,
+            now,
+            expires_at: kind
+                .expires_after
+                .and_then(|after| now.checked_add_signed(TimeDelta::from_std(after).ok()?)),
+        };
+        if !messages::insert(tx, new).await? {
+            return Ok(Accepted::Already);
+        }
+        if let Some(dispatch) = &self.inner.dispatch {
+            dispatch.plan(tx, MessageRef { id, tenant }).await?;
+        }
+        Ok(Accepted::New(id))
+    }
+
+    /// The values as JSON, if they are those of the kind.
+    pub(super) fn checked_values(
+        &self,
+        kind: &MessageKind,
+        values: &Value,
+    ) -> Result<Vec<u8>, NotifierError> {
+        let invalid = |problem| NotifyError::ValuesInvalid { kind: kind.name.to_owned(), problem };
+        let given = values.as_object().ok_or_else(|| invalid("are no object"))?;
+        // Writing JSON into memory cannot fail.
+        let json = serde_json::to_vec(values).unwrap_or_default();
+        if json.len() > VALUES_BYTES_MAX {
+            return Err(NotifierError::TooLarge { bytes: json.len(), max: VALUES_BYTES_MAX });
+        }
+        let sample = self.catalogue().sample(kind.name)?.as_object();
+        match sample.into_iter().flat_map(|sample| sample.keys()).find(|name| !given.contains_key(*name)) {
+            Some(missing) => {
+                Err(NotifyError::ValueMissing { kind: kind.name.to_owned(), variable: missing.clone() }
+                    .into())
+            }
+            None => Ok(json),
+        }
+    }
+}
+
+impl MessageSender for Notifier {
+    fn send(&self, message: Message) -> BoxFuture<'_, Result<(), MessageError>> {
+        Box::pin(async move {
+            let sent = self.notify(message).await;
+            sent.map(drop).map_err(|error| MessageError(Box::new(error)))
+        })
+    }
+}

@@ -1,0 +1,31 @@
+use chrono::{DateTime, Utc};
+use stylobate_core::BoxFuture;
+use stylobate_db::Tx;
+
+use crate::{DeliveryRef, MessageRef};
+
+/// Takes messages and deliveries as they are made, and sees to it that [`Notifier::plan`](crate::Notifier::plan) and
+/// [`Notifier::deliver`](crate::Notifier::deliver) are called for each until it is done: a queue of jobs. Without one,
+/// [`Notifier::run`](crate::Notifier::run) does it.
+pub trait Dispatch: Send + Sync {
+    /// Takes a message inside the transaction that accepts it.
+    ///
+    /// # Errors
+    /// The database's own; or [`stylobate_db::Error::Participant`] with what went wrong. Nothing is accepted then.
+    fn plan<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        message: MessageRef,
+    ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
+
+    /// Takes a delivery that is due at `at`, inside the transaction that makes it.
+    ///
+    /// # Errors
+    /// As of [`plan`](Self::plan).
+    fn deliver<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        delivery: DeliveryRef,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
+}

@@ -1,0 +1,36 @@
+use stylobate_core::{PersonId, TenantId};
+use stylobate_db::Tx;
+
+use super::Notifier;
+use crate::{
+    NotifierError,
+    store::{channels, deliveries, notifications, preferences, suppressions, templates},
+};
+
+impl Notifier {
+    /// Removes what belongs to a person who is gone, with whatever removes them. Their deliveries stay in the log until they are old.
+    /// The transaction's scope is [`Scope::Platform`](stylobate_db::Scope): a tenant's does not see what is a person's own.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn forget_person(&self, tx: &mut Tx, person: PersonId) -> Result<(), NotifierError> {
+        channels::remove_of_person(tx, person).await?;
+        notifications::remove_of(tx, person).await?;
+        preferences::remove_of(tx, person).await?;
+        deliveries::end_of_person(tx, person.as_uuid(), self.now()).await?;
+        Ok(())
+    }
+
+    /// Removes what a tenant that is gone has set up, with whatever removes it, in a transaction of
+    /// [`Scope::Platform`](stylobate_db::Scope) or the tenant's own. Messages that were accepted still go to the people they are for, and
+    /// what people were told stays with them until it is old.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn forget_tenant(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), NotifierError> {
+        channels::remove_of_tenant(tx, tenant).await?;
+        templates::remove_of(tx, tenant.as_uuid()).await?;
+        suppressions::remove_of(tx, tenant.as_uuid()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+use chrono::{DateTime, Utc};
+use stylobate_core::{Direction, Page, PageLimit, SuppressionId};
+use stylobate_db::{Conn, Error, Keyset, KeysetKey, Scope, Tx};
+use uuid::Uuid;
+
+use super::{bad_row, lane, tenant_of};
+use crate::{Medium, NotifierError, Suppression};
+
+#[derive(sqlx::FromRow)]
+struct SuppressionRow {
+    id: Uuid,
+    lane: Uuid,
+    medium: String,
+    destination: String,
+    reason: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<SuppressionRow> for Suppression {
+    type Error = Error;
+
+    fn try_from(row: SuppressionRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.id.into(),
+            tenant_id: tenant_of(row.lane),
+            medium: Medium::of(&row.medium).ok_or(bad_row("notify_suppressions.medium", row.id))?,
+            destination: row.destination,
+            reason: row.reason,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+        })
+    }
+}
+
+/// Which of `keys` nothing is sent to, for a message of `lane`.
+pub(crate) async fn among(
+    conn: &mut Conn,
+    lane: Uuid,
+    keys: &[Vec<u8>],
+    now: DateTime<Utc>,
+) -> Result<Vec<Vec<u8>>, Error> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = conn.builder("SELECT DISTINCT address_key FROM notify_suppressions WHERE lane IN (");
+    sql.value(lane).push(", ").value(Uuid::nil()).push(") AND address_key IN ").list(keys.to_vec());
+    sql.push(" AND (expires_at IS NULL OR expires_at > ").value(now).push(")");
+    let rows: Vec<(Vec<u8>,)> = conn.q_build(sql).all().await?;
+    Ok(rows.into_iter().map(|(key,)| key).collect())
+}
+
+/// Notes that nothing is sent to an address for a while, without anybody's say: what somebody noted stays as it is, and no wait
+/// becomes shorter.
+pub(crate) async fn put_by_itself(
+    tx: &mut Tx,
+    lane: Uuid,
+    address_key: Vec<u8>,
+    new: &Suppression,
+) -> Result<(), Error> {
+    tx.q("INSERT INTO notify_suppressions (id, lane, medium, address_key, destination, reason, created_at, expires_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+          ON CONFLICT (lane, medium, address_key) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at,
+              expires_at = excluded.expires_at
+          WHERE notify_suppressions.expires_at <= excluded.created_at
+              OR (notify_suppressions.reason = excluded.reason AND notify_suppressions.expires_at < excluded.expires_at)")
+        .bind(new.id.as_uuid())
+        .bind(lane)
+        .bind(new.medium.as_str())
+        .bind(address_key)
+        .bind(new.destination.clone())
+        .bind(new.reason.clone())
+        .bind(new.created_at)
+        .bind(new.expires_at)
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Notes that nothing is sent to an address; what was noted before is replaced, and keeps its id.
+pub(crate) async fn put(
+    tx: &mut Tx,
+    lane: Uuid,
+    address_key: Vec<u8>,
+    new: &Suppression,
+) -> Result<SuppressionId, Error> {
+    let id: Uuid = tx
+        .q("INSERT INTO notify_suppressions (id, lane, medium, address_key, destination, reason, created_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+            ON CONFLICT (lane, medium, address_key) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at,
+                expires_at = excluded.expires_at
+            RETURNING id")
+        .bind(new.id.as_uuid())
+        .bind(lane)
+        .bind(new.medium.as_str())
+        .bind(address_key)
+        .bind(new.destination.clone())
+        .bind(new.reason.clone())
+        .bind(new.created_at)
+        .bind(new.expires_at)
+        .scalar()
+        .await?;
+    Ok(id.into())
+}
+
+pub(crate) async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    limit: PageLimit,
+    cursor: Option<&str>,
+) -> Result<Page<Suppression>, NotifierError> {
+    let keyset = Keyset::new("created_at", "created_at", "id", true, Direction::Desc, limit, cursor)?;
+    let mut sql = conn.builder(
+        "SELECT id, lane, medium, destination, reason, created_at, expires_at FROM notify_suppressions WHERE lane = ",
+    );
+    sql.value(lane(scope.tenant()));
+    keyset.push(&mut sql);
+    let rows = conn.q_build(sql).all::<SuppressionRow>().await?;
+    let Page { items, next_cursor, total } =
+        keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
+    let items = items.into_iter().map(Suppression::try_from);
+    Ok(Page { items: items.collect::<Result<_, Error>>()?, next_cursor, total })
+}
+
+pub(crate) async fn delete(tx: &mut Tx, scope: Scope, id: SuppressionId) -> Result<bool, Error> {
+    let mut sql = tx.builder("DELETE FROM notify_suppressions WHERE id = ");
+    sql.value(id.as_uuid()).push(" AND lane = ").value(lane(scope.tenant()));
+    Ok(tx.q_build(sql).run().await? == 1)
+}
+
+pub(crate) async fn remove_expired(tx: &mut Tx, now: DateTime<Utc>) -> Result<u64, Error> {
+    tx.q("DELETE FROM notify_suppressions WHERE expires_at <= $1").bind(now).run().await
+}
+
+pub(crate) async fn remove_of(tx: &mut Tx, lane: Uuid) -> Result<u64, Error> {
+    tx.q("DELETE FROM notify_suppressions WHERE lane = $1").bind(lane).run().await
+}

@@ -1,0 +1,62 @@
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+
+use stylobate_notify::{FailureClass, FileTransport, MailTransport as _, conformance};
+
+use super::world::{in_folder, mail};
+
+#[tokio::test]
+async fn mails_lie_in_the_folder_as_they_were_written() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("not/there/yet");
+    let transport = FileTransport::new(&folder);
+    let path = folder.display().to_string();
+    conformance::mail_transport(&transport, async |id| in_folder(&path, id)).await;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(entry.file_name().to_string_lossy().ends_with(".eml"), "{:?}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_is_sent_again_takes_the_place_of_the_first() {
+    let place = tempfile::tempdir().unwrap();
+    let transport = FileTransport::new(place.path());
+    let mail = mail("ada");
+    transport.send(&mail).await.unwrap();
+    transport.send(&mail).await.unwrap();
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_to_is_an_outage() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let transport = FileTransport::new(file.join("folder"));
+    let error = transport.send(&mail("ada")).await.unwrap_err();
+    assert_eq!((error.code, error.class), ("mail_folder_failed", FailureClass::Outage));
+    assert_eq!(transport.check().await.unwrap_err().code, "mail_folder_failed");
+}
+
+#[tokio::test]
+async fn old_mails_are_removed_from_the_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let transport = FileTransport::new(place.path().join("box"));
+    let day = Duration::from_secs(86_400);
+    assert_eq!(transport.remove_older(day).await.unwrap(), 0);
+    transport.send(&mail("ada")).await.unwrap();
+    transport.send(&mail("bob")).await.unwrap();
+    let foreign = place.path().join("box/notes.txt");
+    fs::write(&foreign, "").unwrap();
+    let old = fs::metadata(&foreign).unwrap().modified().unwrap() - 2 * day;
+    let first = fs::read_dir(place.path().join("box")).unwrap().map(|entry| entry.unwrap().path());
+    let first =
+        first.filter(|path| path.extension().is_some_and(|extension| extension == "eml")).min().unwrap();
+    for path in [&first, &foreign] {
+        fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+    assert_eq!(transport.remove_older(day).await.unwrap(), 1);
+    assert!(!first.exists() && foreign.exists());
+    assert_eq!(fs::read_dir(place.path().join("box")).unwrap().count(), 2);
+}
