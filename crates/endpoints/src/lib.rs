@@ -1,6 +1,8 @@
 //! Mountable axum routers, one per flow, with permission and OpenAPI document on every route.
 
 mod flows;
+#[cfg(feature = "live")]
+mod live;
 mod operations;
 mod paths;
 mod routes;
@@ -9,6 +11,8 @@ pub use flows::{
     Flows, identity_routes, jwks_routes, login_routes, logout_routes, me_routes, password_routes,
     refresh_routes, session_routes, whoami_routes,
 };
+#[cfg(feature = "live")]
+pub use live::{Feed, LIVE_BATCH, LiveItem, LiveQuery, LiveRoutes};
 #[cfg(feature = "metrics")]
 pub use operations::{MetricsAccess, metrics_routes};
 pub use operations::{health_routes, pool_routes};

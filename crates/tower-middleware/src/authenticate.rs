@@ -21,6 +21,7 @@ mod by_remote;
 mod by_sessions;
 mod presented;
 
+pub(crate) use presented::OwnedCredential;
 pub use presented::{Presented, SessionCookie};
 
 /// How many characters of `User-Agent` are kept: real ones stay below, and audit rows stay small.
@@ -80,6 +81,14 @@ pub trait Authenticator: Send + Sync + 'static {
         &'a self,
         presented: Presented<'a>,
     ) -> BoxFuture<'a, Result<Principal, CredentialRefused>>;
+
+    /// Decides whether what was presented a while ago would still do, for a connection that is open. It is no use of a session: an
+    /// open tab keeps nobody signed in.
+    ///
+    /// The future fails with [`CredentialRefused`] when the credential proves nobody any more.
+    fn still_holds<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<(), CredentialRefused>> {
+        Box::pin(async move { self.authenticate(presented).await.map(|_| ()) })
+    }
 }
 
 /// Finds out who acts: bearer token or session cookie become the principal of the request's
@@ -87,7 +96,7 @@ pub trait Authenticator: Send + Sync + 'static {
 ///
 /// 1. Nothing presented: the principal is anonymous.
 /// 2. `Authorization` goes before the cookie; it is explicit, and browsers do not attach it by themselves.
-/// 3. Two `Authorization` headers, or two session cookies, are two opinions: 400 `ambiguous_credential`.
+/// 3. A WebSocket may offer its token among the subprotocols (`bearer, TOKEN`), which is what browsers can do. Two `Authorization` headers, or two session cookies, are two opinions: 400 `ambiguous_credential`.
 /// 4. A credential that is refused makes the principal anonymous and is remembered: whoever asks for a principal (the
 ///    [`PermissionGuardLayer`](crate::PermissionGuardLayer), [`CurrentPrincipal`](crate::CurrentPrincipal)) answers 401
 ///    with `error="invalid_token"`, or 503 when credentials cannot be judged. Public routes work all the same, so that an
@@ -199,7 +208,7 @@ where
 impl<S> Authenticate<S> {
     fn later<B>(
         &mut self,
-        credential: presented::OwnedCredential,
+        credential: OwnedCredential,
         mut request: Request<B>,
     ) -> AnswerFuture<S::Future, S::Error>
     where

@@ -146,6 +146,34 @@ mod with_stores {
         }
     }
 
+    #[cfg(feature = "notify")]
+    impl IntoProblem for stylobate_notify::NotifierError {
+        fn into_problem(self) -> Problem {
+            match self {
+                Self::Db(error) => error.into_problem(),
+                Self::Notify(error) => error.into_problem(),
+                Self::Cursor(_) => cursor(),
+                Self::Invalid { field, ref problem } | Self::ChannelInvalid { field, ref problem } => {
+                    of_field("validation", field, "invalid", problem)
+                }
+                error => problem_of(error.code(), &error),
+            }
+        }
+    }
+
+    #[cfg(feature = "notify")]
+    impl IntoProblem for stylobate_notify::NotifyError {
+        fn into_problem(self) -> Problem {
+            match self {
+                // Says where, and never what values there were.
+                Self::TemplateInvalid { part, line, ref problem } => {
+                    of_field(self.code(), part, "invalid", &format!("line {line}: {problem}"))
+                }
+                error => problem_of(error.code(), &error),
+            }
+        }
+    }
+
     impl IntoProblem for stylobate_rbac::RbacError {
         fn into_problem(self) -> Problem {
             match self {

@@ -13,7 +13,7 @@ use stylobate_core::{Credential, Problem};
 use tower::{Layer, Service};
 use tower_http::csrf::CsrfLayer as CrossOriginLayer;
 
-use crate::{ApiError, Error, Origin, authenticate, cookies, future::AnswerFuture};
+use crate::{ApiError, Error, Origin, authenticate, cookies, future::AnswerFuture, upgrade};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -23,7 +23,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///    the layer is [`for_forms`](Self::for_forms).
 ///    A cookie that is a credential for one route only, such as one with a refresh token, is
 ///    [named](Self::and_for_cookie).
-/// 2. `GET`, `HEAD` and `OPTIONS` pass; they change nothing.
+/// 2. `GET`, `HEAD` and `OPTIONS` pass; they change nothing. Not so the handshake of a WebSocket: what it opens can be read by
+///    the page that opened it, and no CORS keeps it from that. It is judged whenever a browser sends it, whatever it presents
+///    (RFC 6455 §10.2).
 /// 3. What is left is judged by tower-http's [`CsrfLayer`](tower_http::csrf::CsrfLayer): `Sec-Fetch-Site`, then `Origin`
 ///    against the host and the trusted origins.
 /// 4. A request with neither header is refused as well: every browser that sends our cookies sends one of them.
@@ -92,8 +94,10 @@ impl CsrfLayer {
     }
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
-        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if safe || !self.is_in_danger(request) {
+        let is_socket = upgrade::is_socket(request.headers());
+        let safe = !is_socket && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let from_browser = is_socket && request.headers().contains_key(header::ORIGIN);
+        if safe || !(from_browser || self.is_in_danger(request)) {
             return Ok(());
         }
         let refused = |detail: &str| Err(Problem::new(403, "csrf").detail(detail).into());
@@ -118,7 +122,8 @@ impl CsrfLayer {
 
     fn judge<B>(&self, request: &Request<B>) -> bool {
         let mut head = Request::new(());
-        *head.method_mut() = request.method().clone();
+        // One that the judge does not let pass by itself.
+        *head.method_mut() = Method::POST;
         *head.uri_mut() = request.uri().clone();
         for name in [SEC_FETCH_SITE, header::ORIGIN, header::HOST] {
             if let Some(value) = request.headers().get(&name) {

@@ -46,6 +46,14 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentPrincipal {
 #[derive(Debug, Clone)]
 pub struct Context(Arc<RequestContext>);
 
+impl Context {
+    /// The context, to be kept beyond the request.
+    #[must_use]
+    pub fn into_inner(self) -> Arc<RequestContext> {
+        self.0
+    }
+}
+
 impl Deref for Context {
     type Target = RequestContext;
 

@@ -33,6 +33,18 @@ impl Authenticator for Auth {
             decided.map_err(|error| refused(&error))
         })
     }
+
+    fn still_holds<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<(), CredentialRefused>> {
+        Box::pin(async move {
+            let Presented::Session(cookie) = presented else {
+                if let Some(decided) = self.authenticate_now(presented) {
+                    return decided.map(|_| ());
+                }
+                return Authenticator::authenticate(self, presented).await.map(|_| ());
+            };
+            self.cookie_holds(cookie).await.map_err(|error| refused(&error))
+        })
+    }
 }
 
 fn principal(token: &VerifiedToken) -> Principal {

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::{
     ApiError,
     cookies::{self, ambiguous},
+    upgrade::SocketProtocols,
 };
 
 /// What a request presents to prove who acts.
@@ -15,7 +16,7 @@ pub enum Presented<'a> {
     Nothing,
     /// An `Authorization` header that is no bearer token.
     Unknown,
-    /// A bearer token (RFC 6750 §2.1).
+    /// A bearer token (RFC 6750 §2.1), or that of a WebSocket, among its subprotocols.
     Bearer(&'a str),
     /// The value of the session cookie.
     Session(&'a str),
@@ -33,13 +34,13 @@ impl fmt::Debug for Presented<'_> {
 }
 
 /// The same, kept while somebody waits.
-pub(super) struct OwnedCredential {
+pub(crate) struct OwnedCredential {
     text: String,
     is_session: bool,
 }
 
 impl Presented<'_> {
-    pub(super) fn to_owned(self) -> OwnedCredential {
+    pub(crate) fn to_owned(self) -> OwnedCredential {
         let (text, is_session) = match self {
             Self::Bearer(text) => (text, false),
             Self::Session(text) => (text, true),
@@ -50,7 +51,7 @@ impl Presented<'_> {
 }
 
 impl OwnedCredential {
-    pub(super) fn as_presented(&self) -> Presented<'_> {
+    pub(crate) fn as_presented(&self) -> Presented<'_> {
         if self.is_session { Presented::Session(&self.text) } else { Presented::Bearer(&self.text) }
     }
 }
@@ -76,10 +77,15 @@ impl SessionCookie {
     }
 
     /// Finds the one credential of a request.
-    pub(super) fn presented(self, headers: &HeaderMap) -> Result<Presented<'_>, ApiError> {
+    pub(crate) fn presented(self, headers: &HeaderMap) -> Result<Presented<'_>, ApiError> {
         let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+        let of_socket = SocketProtocols::of(headers)?.token;
         if let Some(line) = lines.next() {
-            return if lines.next().is_none() { Ok(bearer(line)) } else { Err(ambiguous()) };
+            let is_one = lines.next().is_none() && of_socket.is_none();
+            return if is_one { Ok(bearer(line)) } else { Err(ambiguous()) };
+        }
+        if let Some(token) = of_socket {
+            return Ok(Presented::Bearer(token));
         }
         let found = cookies::find(headers, self.name())?;
         Ok(found.map_or(Presented::Nothing, Presented::Session))

@@ -47,6 +47,24 @@ async fn bearer_tokens_and_session_cookies_become_the_principal() {
 }
 
 #[tokio::test]
+async fn the_token_of_a_socket_is_among_its_subprotocols() {
+    let socket = |request: Builder| request.header("upgrade", "websocket");
+    let offered = "bearer, ada";
+    let response = asked("/me", |request| socket(request).header("sec-websocket-protocol", offered)).await;
+    assert_eq!(text(response).await, format!("{:?} Bearer", Some(ada())));
+    let refused =
+        asked("/me", |request| socket(request).header("sec-websocket-protocol", "bearer, stale")).await;
+    assert_eq!(refused.status(), 401);
+    // It is one of two opinions beside a header, and nothing where no socket is asked for.
+    let both = |request| {
+        socket(request).header("sec-websocket-protocol", offered).header("authorization", "Bearer ada")
+    };
+    assert_eq!(problem(asked("/me", both).await).await["code"], "ambiguous_credential");
+    let plain = asked("/maybe", |request| request.header("sec-websocket-protocol", offered)).await;
+    assert_eq!(text(plain).await, "false");
+}
+
+#[tokio::test]
 async fn nobody_is_asked_to_prove_who_it_is() {
     let response = asked("/me", |request| request).await;
     assert_eq!(response.headers()["www-authenticate"], "Bearer");

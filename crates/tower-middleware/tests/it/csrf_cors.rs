@@ -67,6 +67,32 @@ async fn only_cookies_need_the_proof() {
     assert_eq!(status(app(), both).await, 200);
 }
 
+// C27
+#[tokio::test]
+async fn another_site_opens_no_socket_whatever_it_presents() {
+    let opened = async |lines: &[(&str, &str)]| {
+        let app = platform([("/", get(async || "done"))]);
+        let start = request("GET", "/").header("upgrade", "websocket");
+        let head = lines.iter().fold(start, |request, (name, value)| request.header(*name, *value));
+        send(app, head.body(Body::empty()).unwrap()).await.status().as_u16()
+    };
+    let (cookie, token) = (("cookie", "__Host-session=ada"), ("sec-websocket-protocol", "bearer, ada"));
+    for (origin, expected) in [
+        ("https://app.example", 200),
+        ("https://evil.example", 403),
+        ("https://sibling.app.example", 403),
+        ("null", 403),
+        ("", 403),
+    ] {
+        for credential in [cookie, token, ("x-nothing", "x")] {
+            assert_eq!(opened(&[("origin", origin), credential]).await, expected, "{origin} {credential:?}");
+        }
+    }
+    // Programs have no origin. A browser would: a cookie without one is refused.
+    assert_eq!(opened(&[token]).await, 200);
+    assert_eq!(opened(&[cookie]).await, 403);
+}
+
 #[tokio::test]
 async fn a_further_cookie_needs_the_proof_where_nothing_else_is_presented() {
     let layers = ServiceBuilder::new()

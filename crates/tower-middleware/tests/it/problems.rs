@@ -43,6 +43,8 @@ fn every_error_of_the_crates_has_its_row() {
         "crates/auth/src/service/error.rs",
         "crates/db/src/error.rs",
         "crates/jobs/src/error.rs",
+        "crates/notify/src/error.rs",
+        "crates/notify/src/service/error.rs",
         "crates/rbac/src/error.rs",
         "crates/tenancy/src/error.rs",
         "crates/tenancy/src/membership.rs",

@@ -1,0 +1,5 @@
+//! The live routes, over real connections.
+
+mod socket;
+mod stream;
+mod world;
