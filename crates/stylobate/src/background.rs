@@ -99,6 +99,15 @@ impl Platform {
         let retention = if self.parts.sweeps_by_jobs { Retention::FOREVER } else { Retention::default() };
         let draining = self.shutdown().token();
         self.shutdown().spawn(async move { jobs.keep_up(lease, retention, draining.cancelled()).await });
+        #[cfg(feature = "notify")]
+        {
+            let (notifier, outbox) = (self.notifier().clone(), self.outbox());
+            let kept = self.settings().messages.deliveries_kept;
+            let draining = self.shutdown().token();
+            self.shutdown().spawn(async move {
+                crate::messaging::keep_up(&notifier, outbox, kept, draining.cancelled()).await;
+            });
+        }
     }
 
     /// What every process needs: following what others revoke and grant, and cleaning up.

@@ -32,6 +32,10 @@ pub enum StartError {
     #[cfg(feature = "webhooks")]
     #[error("webhooks cannot be set up")]
     Webhooks(#[from] stylobate_egress::Error),
+    /// Messages could not be set up.
+    #[cfg(feature = "notify")]
+    #[error("messages cannot be set up")]
+    Messages(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Logs or metrics could not be set up.
     #[error("logs or metrics cannot be set up")]
     Observability(#[from] stylobate_observability::Error),
@@ -67,6 +71,8 @@ impl StartError {
             Self::Events(error) => error.code(),
             #[cfg(feature = "webhooks")]
             Self::Webhooks(error) => error.code(),
+            #[cfg(feature = "notify")]
+            Self::Messages(_) => "messages_setup",
             Self::Observability(error) => error.code(),
             Self::Paths(_) => "paths_invalid",
             Self::Middleware(error) => error.code(),

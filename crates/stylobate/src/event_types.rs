@@ -19,6 +19,8 @@ pub fn default_event_types() -> Vec<EventType> {
         role("role.deleted", "A role was removed."),
         assignment("role.assigned", "Somebody was given a role."),
         assignment("role.unassigned", "Somebody has a role no longer."),
+        #[cfg(feature = "notify")]
+        channel_disabled(),
     ]
 }
 
@@ -79,4 +81,21 @@ fn assignment(name: &'static str, description: &'static str) -> EventType {
         ("expires_at", json!({ "type": ["string", "null"], "format": "date-time" })),
     ]);
     EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
+}
+
+#[cfg(feature = "notify")]
+fn channel_disabled() -> EventType {
+    let schema = object_schema(&[
+        ("channel_id", id()),
+        ("owner_id", id_or_null()),
+        ("reason", json!({ "enum": ["gone", "failing"] })),
+    ]);
+    EventType {
+        name: "notification_channel.disabled",
+        version: 1,
+        exchange: None,
+        description: "A channel of messages was switched off because its other side is gone, or failed for days: one of the \
+                      organisation, or of the person who owns it.",
+        schema,
+    }
 }

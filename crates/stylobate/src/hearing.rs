@@ -106,6 +106,10 @@ impl Platform {
             let draining = self.shutdown().token();
             async move { relay.run(draining.cancelled()).await }
         });
+        #[cfg_attr(
+            not(feature = "rabbitmq"),
+            expect(unused_variables, reason = "nothing is closed after them")
+        )]
         let relays: Vec<_> = relays.map(|relay| self.shutdown().spawn(relay)).collect();
         #[cfg(feature = "rabbitmq")]
         if let Some(publisher) = self.parts.hearers.publisher.clone() {

@@ -6,6 +6,8 @@ mod error;
 mod event_types;
 mod extensions;
 mod hearing;
+#[cfg(feature = "notify")]
+mod messaging;
 mod platform;
 mod router;
 #[cfg(feature = "server")]
@@ -17,10 +19,14 @@ pub use background::Handles;
 pub use error::StartError;
 pub use event_types::{default_event_types, object_schema};
 pub use extensions::Extensions;
+#[cfg(feature = "notify")]
+pub use messaging::default_message_kinds;
 pub use platform::{Platform, PlatformBuilder, migration_sets};
 pub use router::Paths;
 #[cfg(feature = "server")]
 pub use server::serve;
+#[cfg(feature = "notify")]
+pub use settings::MessageSettings;
 pub use settings::{
     Environment, EventSettings, RbacEngine, Setting, SettingProblem, Settings, SettingsInvalid, Source,
     SourceKind, TokenSigning, settings_table,
@@ -34,6 +40,8 @@ pub use stylobate_db as db;
 pub use stylobate_endpoints as endpoints;
 pub use stylobate_events as events;
 pub use stylobate_jobs as jobs;
+#[cfg(feature = "notify")]
+pub use stylobate_notify as notify;
 pub use stylobate_observability as observability;
 pub use stylobate_rbac as rbac;
 pub use stylobate_tenancy as tenancy;
@@ -52,6 +60,8 @@ pub fn features() -> &'static [&'static str] {
         "legacy-hashes",
         #[cfg(feature = "metrics")]
         "metrics",
+        #[cfg(feature = "notify")]
+        "notify",
         #[cfg(feature = "postgres")]
         "postgres",
         #[cfg(feature = "rabbitmq")]

@@ -1,3 +1,5 @@
+#[cfg(feature = "notify")]
+use std::sync::OnceLock;
 use std::{
     path::Path,
     sync::{Arc, atomic::AtomicBool},
@@ -6,20 +8,28 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use stylobate_audit::AuditLog;
 use stylobate_auth::{Auth, KeyEncryptionKey, LocalSealer};
+#[cfg(feature = "notify")]
+use stylobate_core::Sealer;
 use stylobate_core::{AuditSink, Clock, RequestContext, SystemClock, TenantId};
 use stylobate_db::{DatabaseHealth, Db, DbOptions, Engine, MigrationSet, Scope, migrate};
 #[cfg(feature = "webhooks")]
 use stylobate_events::Webhooks;
 use stylobate_events::{EventType, Events, EventsHealth, Outbox, Subscriber};
 use stylobate_jobs::{Jobs, QueueHealth, Registry, ScheduleHealth, Schedules};
+#[cfg(feature = "notify")]
+use stylobate_notify::Notifier;
 #[cfg(feature = "metrics")]
 use stylobate_observability::{Build, Metrics};
 use stylobate_observability::{HealthRegistry, Shutdown};
 use stylobate_rbac::{Catalogue, Rbac, default_catalogue};
 use stylobate_tenancy::{DefaultOrg, Tenancy, TenancyConfig, TenancyMode};
+#[cfg(feature = "notify")]
+use stylobate_tower_middleware::LiveConnections;
 
+#[cfg(feature = "notify")]
+use crate::messaging::{Messages, MessagesDraft};
 use crate::{
-    Environment, Extensions, Handles, RbacEngine, SettingProblem, Settings, SettingsInvalid, StartError,
+    Environment, Extensions, Handles, SettingProblem, Settings, SettingsInvalid, StartError,
     background::Kinds,
     extensions::ExtensionsDraft,
     hearing::{EventsDraft, Hearers},
@@ -37,6 +47,8 @@ pub fn migration_sets() -> Vec<&'static MigrationSet> {
         &stylobate_audit::MIGRATIONS,
         &stylobate_jobs::MIGRATIONS,
         &stylobate_events::MIGRATIONS,
+        #[cfg(feature = "notify")]
+        &stylobate_notify::MIGRATIONS,
     ]
 }
 
@@ -66,6 +78,10 @@ pub(crate) struct Parts {
     #[cfg(feature = "webhooks")]
     webhooks: Webhooks,
     pub(crate) keeps_up_events: AtomicBool,
+    #[cfg(feature = "notify")]
+    pub(crate) notifier: Notifier,
+    #[cfg(feature = "notify")]
+    pub(crate) live_connections: OnceLock<LiveConnections>,
     health: Arc<HealthRegistry>,
     #[cfg(feature = "metrics")]
     metrics: Arc<Metrics>,
@@ -100,6 +116,8 @@ impl Platform {
             catalogue: None,
             kinds: Kinds::default(),
             events: EventsDraft::default(),
+            #[cfg(feature = "notify")]
+            messages: MessagesDraft::default(),
             sweeps_by_jobs: false,
             extensions: ExtensionsDraft::default(),
             shutdown: Shutdown::default(),
@@ -260,6 +278,8 @@ pub struct PlatformBuilder {
     catalogue: Option<Catalogue>,
     kinds: Kinds,
     events: EventsDraft,
+    #[cfg(feature = "notify")]
+    pub(crate) messages: MessagesDraft,
     sweeps_by_jobs: bool,
     extensions: ExtensionsDraft,
     shutdown: Shutdown,
@@ -341,6 +361,8 @@ impl PlatformBuilder {
             catalogue,
             kinds,
             events,
+            #[cfg(feature = "notify")]
+            messages,
             sweeps_by_jobs,
             extensions,
             shutdown,
@@ -386,6 +408,11 @@ impl PlatformBuilder {
         };
         let kinds = kinds.fill(&handles);
         let subscribers: Vec<_> = make_subscribers.into_iter().map(|make| make(&handles)).collect();
+        #[cfg(feature = "notify")]
+        let Messages { notifier, watch } =
+            crate::messaging::messages(messages, &handles, Arc::clone(&sealer) as Arc<dyn Sealer>)?;
+        #[cfg(feature = "notify")]
+        let (kinds, subscribers) = crate::messaging::deliver(kinds, subscribers, &notifier, &handles);
         #[cfg(feature = "webhooks")]
         let webhooks = crate::hearing::webhooks(&settings, &db, &clock, sealer, &event_types, &jobs)?;
         #[cfg(feature = "webhooks")]
@@ -410,6 +437,8 @@ impl PlatformBuilder {
             Some(publisher) => health.register(Arc::new(publisher.clone())),
             None => health,
         };
+        #[cfg(feature = "notify")]
+        let health = crate::messaging::watch(health, watch, &shutdown);
         #[cfg(feature = "metrics")]
         let metrics = {
             let metrics =
@@ -418,6 +447,8 @@ impl PlatformBuilder {
             rbac.observe(&metrics.meter("stylobate-rbac"));
             jobs.observe(&metrics.meter("stylobate-jobs"));
             events.observe(&metrics.meter("stylobate-events"));
+            #[cfg(feature = "notify")]
+            notifier.observe(&metrics.meter("stylobate-notify"));
             Arc::new(metrics)
         };
         let parts = Parts {
@@ -444,6 +475,10 @@ impl PlatformBuilder {
             #[cfg(feature = "webhooks")]
             webhooks,
             keeps_up_events: AtomicBool::new(false),
+            #[cfg(feature = "notify")]
+            notifier,
+            #[cfg(feature = "notify")]
+            live_connections: OnceLock::new(),
             shutdown,
         };
         let platform = Platform { parts: Arc::new(parts) };
@@ -515,7 +550,7 @@ fn key_encryption_key(settings: &Settings) -> Result<KeyEncryptionKey, StartErro
 fn rbac_engine(settings: &Settings, native: stylobate_rbac::Engine) -> stylobate_rbac::Engine {
     match settings.rbac_engine {
         #[cfg(feature = "casbin")]
-        RbacEngine::Casbin => native.with_casbin(),
+        crate::RbacEngine::Casbin => native.with_casbin(),
         // Without the feature, the settings have refused casbin.
         _ => native,
     }

@@ -10,6 +10,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use stylobate_observability::Shutdown;
+use stylobate_tower_middleware::{LiveLimits, ServerConnection};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -22,13 +23,14 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 100;
 /// How long the head of a request may take to arrive; slower senders only hold connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most connections at once: each costs a few tens of KiB and a file descriptor.
-const CONNECTIONS_MAX: usize = 10_000;
+/// Most connections at once, 10,000: each costs a few tens of KiB and a file descriptor. Those that stay open leave places for
+/// requests.
+const CONNECTIONS_MAX: usize = LiveLimits::CONNECTIONS + 2_000;
 
 /// Serves `app`, a [`Router`](axum::Router) or what [`Platform::router`](crate::Platform::router) made, on `listener` until
 /// `shutdown` begins, then lets running requests end.
 ///
-/// Requests carry the peer's address as [`ConnectInfo<SocketAddr>`].
+/// Requests carry the peer's address as [`ConnectInfo<SocketAddr>`], and their [`ServerConnection`].
 pub async fn serve<S>(listener: TcpListener, app: S, shutdown: &Shutdown)
 where
     S: Service<axum::extract::Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -58,9 +60,14 @@ where
         let (connections, app) = (connections.clone(), app.clone());
         let draining = shutdown.token();
         shutdown.spawn(async move {
-            serve_connection(&connections, stream, peer, app, async move { draining.cancelled().await })
-                .await;
-            drop(place);
+            let own = ServerConnection::new(place);
+            let served = serve_connection(&connections, stream, peer, own.clone(), app, async move {
+                draining.cancelled().await
+            });
+            tokio::select! {
+                () = served => {}
+                () = own.aborted() => tracing::debug!("a connection was aborted"),
+            }
         });
     }
 }
@@ -87,6 +94,7 @@ async fn serve_connection<S>(
     connections: &auto::Builder<TokioExecutor>,
     stream: TcpStream,
     peer: SocketAddr,
+    own: ServerConnection,
     app: S,
     draining: impl Future<Output = ()>,
 ) where
@@ -99,6 +107,7 @@ async fn serve_connection<S>(
     }
     let service = app.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(own.clone());
         request.map(Body::new)
     });
     let service = TowerToHyperService::new(service);

@@ -1,5 +1,6 @@
 //! What an operator can set, where each value came from, and everything that is wrong with it at once.
 
+mod composed;
 mod parse;
 mod source;
 pub(crate) mod table;
@@ -8,6 +9,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use stylobate_auth::SigningAlgorithm;
+#[cfg(feature = "notify")]
+use stylobate_notify::{Budgets, ChatHosts, DkimKey, Mailbox, SmsGateway, SmtpTransport};
 use stylobate_tower_middleware::RefreshCookie;
 
 use crate::StartError;
@@ -73,6 +76,40 @@ pub struct EventSettings {
     pub webhook_networks: Vec<ipnet::IpNet>,
     /// Whether webhooks may go to plain `http://` addresses.
     pub insecure_webhook_http: bool,
+}
+
+#[cfg(any(feature = "notify", feature = "webhooks"))]
+impl EventSettings {
+    /// What asks webhooks, chats and gateways for short messages: at public addresses, and those that the operator allows.
+    pub(crate) fn client(&self) -> Result<stylobate_egress::Client, stylobate_egress::Error> {
+        use stylobate_egress::{AddressPolicy, Client};
+
+        let mut policy = AddressPolicy::public().allow(self.webhook_networks.iter().copied());
+        if self.insecure_webhook_http {
+            policy = policy.insecure_allow_http();
+        }
+        Client::builder(policy).build()
+    }
+}
+
+/// How messages reach people.
+#[cfg(feature = "notify")]
+#[derive(Debug, Clone)]
+pub struct MessageSettings {
+    /// The mail server.
+    pub smtp: Option<SmtpTransport>,
+    /// From whom mails are. There is somebody where there is a mail server.
+    pub mail_from: Option<Mailbox>,
+    /// What signs mails.
+    pub dkim: Option<DkimKey>,
+    /// The gateway for short messages.
+    pub sms: Option<SmsGateway>,
+    /// Which hosts chats may be at.
+    pub hosts: ChatHosts,
+    /// How much one recipient is sent at most.
+    pub budgets: Budgets,
+    /// How long the log of deliveries is kept.
+    pub deliveries_kept: Duration,
 }
 
 /// Everything an operator can set. Made from the environment by [`Settings::from_env`]; the names, defaults and ranges
@@ -175,6 +212,9 @@ pub struct Settings {
     pub job_lease: Duration,
     /// How events reach others.
     pub events: EventSettings,
+    /// How messages reach people.
+    #[cfg(feature = "notify")]
+    pub messages: MessageSettings,
     /// Whether the API documents are open to everybody.
     pub docs_public: bool,
     /// What is logged, in the syntax of `tracing-subscriber`.

@@ -144,6 +144,19 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
         "webhook.manage",
         "Decide where the events of the organisation are sent: make, change and remove webhooks",
     ),
+    PermissionDef::new("notification.create", "Write notifications to members of the organisation"),
+    PermissionDef::new("notification.channel.read", "See where the organisation hears what happens"),
+    PermissionDef::new(
+        "notification.channel.manage",
+        "Decide where the organisation hears what happens: mail, chats and webhooks",
+    ),
+    PermissionDef::new("notification.template.read", "See what messages of the organisation say"),
+    PermissionDef::new("notification.template.manage", "Change what messages of the organisation say"),
+    PermissionDef::new("notification.delivery.read", "See what became of messages of the organisation"),
+    PermissionDef::new(
+        "notification.suppression.manage",
+        "See and decide to which addresses the organisation sends nothing",
+    ),
     PermissionDef::new("docs.read", "Read the documentation of the API"),
     // What is not one tenant's own.
     PermissionDef::new(

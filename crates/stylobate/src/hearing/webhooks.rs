@@ -4,7 +4,6 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use stylobate_core::{BoxFuture, Clock, Sealer, TenantId, WebhookDeliveryId, WebhookEndpointId};
 use stylobate_db::{Db, Error as DbError, Scope, Tx};
-use stylobate_egress::{AddressPolicy, Client};
 use stylobate_events::{Catalogue, Dispatch, Dispatched, Next, Subscriber, Webhooks};
 use stylobate_jobs::{Attempt, Failed, Job, Jobs, JobsError, Registry, Request};
 
@@ -19,11 +18,7 @@ pub(crate) fn webhooks(
     catalogue: &Catalogue,
     jobs: &Jobs,
 ) -> Result<Webhooks, StartError> {
-    let mut policy = AddressPolicy::public().allow(settings.events.webhook_networks.iter().copied());
-    if settings.events.insecure_webhook_http {
-        policy = policy.insecure_allow_http();
-    }
-    let client = Client::builder(policy).build()?;
+    let client = settings.events.client()?;
     let webhooks = Webhooks::new(db.clone(), Arc::clone(clock), sealer, client, catalogue.clone());
     Ok(webhooks.dispatching(Arc::new(ByJobs(jobs.clone()))))
 }

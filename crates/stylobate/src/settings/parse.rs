@@ -9,7 +9,11 @@ use stylobate_tower_middleware::InternalSecret;
 use super::{Environment, RbacEngine, Settings, SettingsInvalid, source::Values, table};
 
 mod events;
+#[cfg(feature = "notify")]
+mod messages;
 mod network;
+#[cfg(not(feature = "notify"))]
+mod no_messages;
 mod signing;
 
 /// The seeds counted 8 or 12; NIST SP 800-63B-4 §3.1.1.2 asks for 15 where the password is the only factor.
@@ -24,6 +28,9 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
     let database_url = text(&values, table::DATABASE_URL)
         .map_or_else(|| format!("sqlite://{data_dir}/control-plane.db"), |url| normalised_database_url(&url));
     let migration_url = text(&values, table::DATABASE_MIGRATION_URL).map(|url| normalised_database_url(&url));
+    let events = events::events(&mut values, is_production);
+    #[cfg(not(feature = "notify"))]
+    no_messages::refuse(&mut values);
     let settings = Settings {
         environment,
         bind_address: bind_address.unwrap_or_else(|| ([127, 0, 0, 1], 8001).into()),
@@ -92,7 +99,9 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         scheduler_in_server: flag(&mut values, table::SCHEDULER_ENABLED, true),
         worker_concurrency: number(&mut values, table::WORKER_CONCURRENCY, 10, 1..=1_000),
         job_lease: Duration::from_secs(number::<u64>(&mut values, table::JOB_LEASE, 30, 5..=3_600)),
-        events: events::events(&mut values, is_production),
+        #[cfg(feature = "notify")]
+        messages: messages::messages(&mut values, &events, is_production),
+        events,
         docs_public: flag(&mut values, table::DOCS_PUBLIC, !is_production),
         log_level: log_level(&values),
         log_json: log_json(&mut values, is_production),
@@ -205,14 +214,21 @@ where
 
 fn flag(values: &mut Values, key: &'static str, default: bool) -> bool {
     let Some(text) = text(values, key) else { return default };
+    let flag = boolean(&text);
+    if flag.is_none() {
+        let name = values.name(key);
+        values.problem(name, NOT_BOOLEAN);
+    }
+    flag.unwrap_or(default)
+}
+
+pub(super) const NOT_BOOLEAN: &str = "is neither `true` nor `false`";
+
+pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => true,
-        "false" | "0" | "no" | "off" => false,
-        _ => {
-            let name = values.name(key);
-            values.problem(name, "is neither `true` nor `false`");
-            default
-        }
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    SettingProblem,
+    SettingProblem, composed,
     table::{NOT_USED, PREFIX, Setting, settings_table},
 };
 
@@ -48,56 +48,83 @@ fn ignored(prefix: &str, given: &BTreeMap<String, String>) -> Vec<String> {
 }
 
 /// The auth microservice put this in front of every name of its own.
-const MICROSERVICE_PREFIX: &str = "AUTH_MICROSERVICE_";
-
-/// Adds the names that names of the auth microservice stand for; what is given by our own name stays.
-fn known_to_others(mut given: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let theirs: Vec<(String, String)> = given
-        .iter()
-        .filter_map(|(name, value)| Some((name.strip_prefix(MICROSERVICE_PREFIX)?.to_owned(), value.clone())))
-        .collect();
-    let part = |name: &str, default: &str| {
-        theirs
-            .iter()
-            .find(|(known, _)| known == name)
-            .map_or_else(|| default.to_owned(), |(_, value)| value.clone())
-    };
-    if theirs.iter().any(|(name, _)| name == "DB_HOST") {
-        let (user, password) = (part("DB_USER", "auth_microservice"), part("DB_PASS", "auth_microservice"));
-        let (host, port, base) =
-            (part("DB_HOST", "localhost"), part("DB_PORT", "5432"), part("DB_BASE", "admin"));
-        let mut url = url::Url::parse("postgres://localhost").ok();
-        let composed = url.as_mut().and_then(|url| {
-            url.set_host(Some(&host)).ok()?;
-            url.set_port(Some(port.parse().ok()?)).ok()?;
-            url.set_username(&user).ok()?;
-            url.set_password(Some(&password)).ok()?;
-            url.set_path(&base);
-            Some(url.to_string())
-        });
-        if let Some(url) = composed {
-            given.entry("DATABASE_URL".to_owned()).or_insert(url);
-        }
-    }
-    for (name, value) in theirs {
-        given.entry(name).or_insert(value);
-    }
-    given
-}
+pub(super) const MICROSERVICE_PREFIX: &str = "AUTH_MICROSERVICE_";
 
 /// Where container platforms mount secrets as files.
 const SECRETS_DIR: &str = "/run/secrets";
 
+/// All that was given: variables, and secrets in files.
+pub(super) struct Given<'a> {
+    pub(super) prefix: &'a str,
+    variables: BTreeMap<String, String>,
+    secrets: &'a Path,
+}
+
+/// A value as it is used, and where it was found.
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) kind: SourceKind,
+}
+
+impl<'a> Given<'a> {
+    /// Adds the names that names of the auth microservice stand for; what is given by our own name stays.
+    fn new(prefix: &'a str, mut variables: BTreeMap<String, String>, secrets: &'a Path) -> Self {
+        let stripped = |(name, value): (&String, &String)| {
+            Some((name.strip_prefix(MICROSERVICE_PREFIX)?.to_owned(), value.clone()))
+        };
+        for (name, value) in variables.iter().filter_map(stripped).collect::<Vec<_>>() {
+            variables.entry(name).or_insert(value);
+        }
+        Self { prefix, variables, secrets }
+    }
+
+    /// What the first of `names` that is given holds, with a reference followed.
+    pub(super) fn find(&self, names: &[String]) -> Result<Option<Found>, SettingProblem> {
+        let variable = names.iter().find_map(|name| {
+            // An empty variable is how many tools spell "not set".
+            let value = self.variables.get(name).filter(|value| !value.is_empty())?;
+            Some((name.clone(), value.clone(), SourceKind::Variable))
+        });
+        let found = variable.or_else(|| {
+            names.iter().find_map(|name| {
+                let value = std::fs::read_to_string(self.secrets.join(name)).ok()?;
+                Some((name.clone(), value.trim_end_matches(['\n', '\r']).to_owned(), SourceKind::SecretFile))
+            })
+        });
+        let Some((name, value, kind)) = found else { return Ok(None) };
+        match resolve(&value, &self.variables) {
+            Ok(Some(value)) => Ok(Some(Found { name, value, kind: SourceKind::Reference })),
+            Ok(None) => Ok(Some(Found { name, value, kind })),
+            Err(problem) => Err(SettingProblem { name, problem }),
+        }
+    }
+}
+
 impl Values {
     pub(super) fn new(prefix: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let given = known_to_others(pairs.into_iter().collect());
-        let mut this =
-            Self { values: BTreeMap::new(), problems: Vec::new(), ignored: ignored(prefix, &given) };
-        this.refuse_unknown(&given);
+        Self::with_secrets_in(Path::new(SECRETS_DIR), prefix, pairs)
+    }
+
+    pub(super) fn with_secrets_in(
+        secrets: &Path,
+        prefix: &str,
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let given = Given::new(prefix, pairs.into_iter().collect(), secrets);
+        let ignored = ignored(prefix, &given.variables);
+        let mut this = Self { values: BTreeMap::new(), problems: Vec::new(), ignored };
+        this.refuse_unknown(&given.variables);
         for setting in settings_table() {
-            this.read(setting, prefix, &given);
+            this.read(setting, &given);
         }
+        composed::add(&mut this, &given);
         this
+    }
+
+    pub(super) fn insert(&mut self, key: &'static str, found: Found) {
+        let Found { name, value, kind } = found;
+        self.values.insert(key, (Source { key, name, kind }, value));
     }
 
     pub(super) fn problem(&mut self, name: impl Into<String>, problem: impl Into<String>) {
@@ -135,37 +162,16 @@ impl Values {
         }
     }
 
-    fn read(&mut self, setting: &'static Setting, prefix: &str, given: &BTreeMap<String, String>) {
-        let canonical = setting.name();
-        let mut names = vec![canonical];
-        if !prefix.is_empty() {
-            names.extend(setting.aliases.iter().map(|alias| format!("{prefix}{alias}")));
+    fn read(&mut self, setting: &'static Setting, given: &Given<'_>) {
+        let mut names = vec![setting.name()];
+        if !given.prefix.is_empty() {
+            names.extend(setting.aliases.iter().map(|alias| format!("{}{alias}", given.prefix)));
         }
         names.extend(setting.aliases.iter().map(|alias| (*alias).to_owned()));
-        let variable = names.iter().find_map(|name| {
-            // An empty variable is how many tools spell "not set".
-            let value = given.get(name).filter(|value| !value.is_empty())?;
-            Some((name.clone(), value.clone(), SourceKind::Variable))
-        });
-        let found = variable.or_else(|| {
-            names.iter().find_map(|name| {
-                let path = Path::new(SECRETS_DIR).join(name);
-                let value = std::fs::read_to_string(path).ok()?;
-                Some((name.clone(), value.trim_end_matches(['\n', '\r']).to_owned(), SourceKind::SecretFile))
-            })
-        });
-        let Some((name, value, kind)) = found else { return };
-        match resolve(&value, given) {
-            Ok(Some(value)) => {
-                self.values.insert(
-                    setting.key,
-                    (Source { key: setting.key, name, kind: SourceKind::Reference }, value),
-                );
-            }
-            Ok(None) => {
-                self.values.insert(setting.key, (Source { key: setting.key, name, kind }, value));
-            }
-            Err(problem) => self.problem(name, problem),
+        match given.find(&names) {
+            Ok(Some(found)) => self.insert(setting.key, found),
+            Ok(None) => {}
+            Err(problem) => self.problems.push(problem),
         }
     }
 }

@@ -9,5 +9,9 @@
 
 mod configuration;
 mod documents;
+#[cfg(all(feature = "notify", feature = "sqlite"))]
+mod mail;
+#[cfg(feature = "server")]
+mod server;
 #[cfg(feature = "sqlite")]
 mod start;

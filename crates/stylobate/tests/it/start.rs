@@ -47,3 +47,21 @@ async fn nothing_is_made_before_everybody_who_hears_is_known() {
     tx.rollback().await.unwrap();
     db.close().await;
 }
+
+/// One count for all routes of a process, or nobody's limit holds.
+#[cfg(feature = "notify")]
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_stay_open_are_counted_together() {
+    use stylobate::{
+        axum::http::HeaderMap,
+        core::{PersonId, Principal, SystemClock},
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = [("DATA_DIR".to_owned(), folder.path().to_str().unwrap().to_owned())];
+    let platform = Platform::builder(Settings::from_pairs("", pairs).unwrap()).start().await.unwrap();
+    let somebody = Principal::person(PersonId::new(stylobate::core::Clock::now(&SystemClock)));
+    let open = platform.live_connections().open(&HeaderMap::new(), &somebody).unwrap();
+    assert_eq!(platform.live_connections().count(), 1);
+    drop(open);
+    platform.end().await;
+}

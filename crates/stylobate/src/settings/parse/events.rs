@@ -38,7 +38,7 @@ fn amqp_url(values: &mut Values) -> Option<SecretString> {
     None
 }
 
-fn certificates(values: &mut Values, key: &'static str) -> Option<String> {
+pub(super) fn certificates(values: &mut Values, key: &'static str) -> Option<String> {
     let pem = super::file(values, key)?;
     if pem.contains("-----BEGIN CERTIFICATE-----") {
         return Some(pem);
@@ -48,7 +48,7 @@ fn certificates(values: &mut Values, key: &'static str) -> Option<String> {
     None
 }
 
-fn days(values: &mut Values, key: &'static str, default: u64) -> Duration {
+pub(super) fn days(values: &mut Values, key: &'static str, default: u64) -> Duration {
     Duration::from_secs(86_400 * number::<u64>(values, key, default, 1..=3_650))
 }
 

@@ -9,8 +9,10 @@ use super::{
 
 pub(super) fn public_url(values: &mut Values) -> Option<url::Url> {
     let url: url::Url = optional(values, table::PUBLIC_URL, "is not an address")?;
-    let is_sound =
-        matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty();
+    let is_sound = matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.password().is_none();
     if !is_sound || url.query().is_some() || url.fragment().is_some() {
         let name = values.name(table::PUBLIC_URL);
         values.problem(name, "is not a plain http or https address");
