@@ -1,6 +1,6 @@
 //! Puts the product together.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use stylobate::{
     Paths, Platform, Settings, StartError,
@@ -10,17 +10,33 @@ use stylobate::{
 };
 use tokio::net::TcpListener;
 
-use crate::{commands::Failed, events, jobs, ops, router, schema::OWN, setup};
+use crate::{commands::Failed, events, jobs, ops, people::ProfileDirectory, router, schema::OWN, setup};
 
 pub(crate) async fn platform(settings: Settings) -> Result<Platform, StartError> {
     let catalogue = default_catalogue().extended(PERMISSIONS, [])?;
-    let builder = Platform::builder(settings).migrations(&OWN).catalogue(catalogue);
-    builder.jobs(jobs::fill).event_types(events::event_types()).sweeps_by_jobs().start().await
+    let builder = Platform::builder(settings)
+        .migrations(&OWN)
+        .catalogue(catalogue)
+        .directory(|handles| Arc::new(ProfileDirectory(handles.db.clone())));
+    let builder = builder.jobs(jobs::fill).event_types(events::event_types()).sweeps_by_jobs();
+    // All that is put together would lie on the stack of whoever waits.
+    Box::pin(builder.start()).await
 }
 
 /// What the product knows beside the permissions of the platform's crates.
-const PERMISSIONS: [PermissionDef; 1] =
-    [PermissionDef::new("platform.diagnostics", "Use the diagnostics of development builds").platform()];
+const PERMISSIONS: [PermissionDef; 3] = [
+    PermissionDef::new("platform.diagnostics", "Use the diagnostics of development builds").platform(),
+    PermissionDef::new(
+        "platform.outbox.read",
+        "Read the mails that the embedded form writes down instead of sending them",
+    )
+    .platform(),
+    PermissionDef::new(
+        "platform.suppressions.manage",
+        "See and decide to which addresses no organisation sends",
+    )
+    .platform(),
+];
 
 /// Serves until a signal arrives and everything that runs has ended.
 pub(crate) async fn serve(mut settings: Settings) -> Result<(), Failed> {

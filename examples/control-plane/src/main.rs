@@ -13,6 +13,7 @@ mod events;
 mod jobs;
 mod keys;
 mod lock;
+mod notify;
 mod ops;
 mod order;
 mod passwords;

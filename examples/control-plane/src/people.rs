@@ -1,5 +1,6 @@
 //! People: who they are is the auth crate's, what is known about them is ours, and a tenant sees its members.
 
+mod directory;
 mod guard;
 pub(crate) mod import;
 mod me;
@@ -9,5 +10,6 @@ mod service;
 mod store;
 mod told;
 
+pub(crate) use directory::ProfileDirectory;
 pub(crate) use model::{PersonInput, PersonView, invalid};
 pub(crate) use service::{Draft, People, Refused, field, first_password, password_of, tenant_of};

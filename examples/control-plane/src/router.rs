@@ -7,7 +7,9 @@ use stylobate::{
     },
 };
 
-use crate::{access, admin, audit, credentials, events, jobs, ops, people, sessions, setup, webhooks};
+use crate::{
+    access, admin, audit, credentials, events, jobs, notify, ops, people, sessions, setup, webhooks,
+};
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
 pub(crate) const PREFIXES: &[&str] = &["/api", "/api/v1"];
@@ -41,6 +43,10 @@ pub(crate) const ALIASES: &[Alias] = &[
     Alias { path: "/instances/webhooks", canonical: "/webhooks" },
     Alias { path: "/instances/webhooks/{id}", canonical: "/webhooks/{id}" },
     Alias { path: "/instances/webhooks/{id}/deliveries", canonical: "/webhooks/{id}/deliveries" },
+    Alias { path: "/notifications/me", canonical: "/notifications" },
+    Alias { path: "/notifications/me/unread-count", canonical: "/notifications/unread-count" },
+    Alias { path: "/notifications/me/{id}/read", canonical: "/notifications/{id}/read" },
+    Alias { path: "/notifications/me/read-all", canonical: "/notifications/read-all" },
     Alias { path: "/healthz", canonical: "/health" },
     Alias { path: "/readyz", canonical: "/health/ready" },
     Alias { path: "/metrics/prometheus", canonical: "/metrics" },
@@ -86,6 +92,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(jobs::routes(platform))
         .and(events::routes(platform))
         .and(webhooks::routes(platform))
+        .and(notify::routes(platform))
         .and(health_routes(platform.health().clone()))
         .and(pool_routes(platform.db().clone()))
         .and(metrics_routes(platform.metrics().clone(), scrape))
