@@ -25,6 +25,7 @@ mod lockout;
 mod login;
 mod login_storm;
 mod me;
+mod notify;
 mod people;
 mod rbac;
 mod refresh;
@@ -44,7 +45,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "auth",
     "whoami",
     "me",
@@ -57,6 +58,7 @@ const NAMES: [&str; 13] = [
     "rbac",
     "jobs",
     "events",
+    "notify",
     "footprint",
 ];
 
@@ -109,6 +111,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "rbac" => rbac::run(&mut report).await,
             "jobs" => jobs::run(&mut report),
             "events" => events::run(&mut report),
+            "notify" => notify::run(&mut report),
             _ => footprint::run(&mut report).await,
         }?;
         verdicts.extend(report.finish()?);

@@ -80,6 +80,11 @@ impl Rounds {
         median(self.ours.iter().map(|sample| sample.rate))
     }
 
+    /// What ninety-nine of a hundred of ours stay below: the median over the rounds. Zero where that was not measured.
+    pub(crate) fn our_p99_us(&self) -> f64 {
+        median(self.ours.iter().filter_map(|sample| sample.p99_us))
+    }
+
     /// Prints both with their ratio, and holds it to `least`, if there is one.
     pub(crate) fn report(&self, report: &mut Report, what: &str, peer: &str, least: Option<f64>) {
         let row = |name: &str, samples: &[Sample]| {

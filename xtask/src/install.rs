@@ -37,22 +37,51 @@ impl Tool {
     }
 
     fn install_wheel(&self, home: &Path) -> Result {
-        let package = format!("astral-dev-toolchain-{}=={}", self.program, self.version);
-        let venv = || process::output(Command::new("python3").args(["-m", "venv"]).arg(home));
-        if process::on_path("python3").is_none() || venv().is_err() {
-            apt(&["python3-venv"])?;
-            venv()?;
-        }
-        let pip = home.join("bin/pip");
-        let flags = ["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
-        process::output(Command::new(pip).args(flags).arg(package))?;
-        Ok(())
+        wheels(home, &[&format!("astral-dev-toolchain-{}=={}", self.program, self.version)])
     }
 
     fn compile(&self, home: &Path) -> Result {
         let flags = ["install", "--locked", "--version", self.version, "--root"];
         process::run(process::cargo().args(flags).arg(home).arg(self.program))
     }
+}
+
+/// A Python library that a server for tests is made of, with what it needs.
+pub struct Library {
+    name: &'static str,
+    packages: &'static [&'static str],
+}
+
+/// aiosmtpd, an SMTP server in pieces.
+pub const AIOSMTPD: Library =
+    Library { name: "aiosmtpd-1.4.6", packages: &["aiosmtpd==1.4.6", "atpublic==9.0.0", "attrs==26.1.0"] };
+
+impl Library {
+    /// A Python that has it, kept in the user's cache.
+    pub fn python(&self) -> Result<PathBuf> {
+        let home = workspace::cache()?.join("tools").join(self.name);
+        let complete = home.join("complete");
+        if !complete.is_file() {
+            eprintln!("xtask: installing {} into {}", self.name, home.display());
+            fs::create_dir_all(&home)?;
+            wheels(&home, self.packages)?;
+            fs::write(complete, "")?;
+        }
+        Ok(home.join("bin/python3"))
+    }
+}
+
+/// Installs ready-made Python packages into a virtual environment of their own.
+fn wheels(home: &Path, packages: &[&str]) -> Result {
+    let venv = || process::output(Command::new("python3").args(["-m", "venv"]).arg(home));
+    if process::on_path("python3").is_none() || venv().is_err() {
+        apt(&["python3-venv"])?;
+        venv()?;
+    }
+    let pip = home.join("bin/pip");
+    let flags = ["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
+    process::output(Command::new(pip).args(flags).args(packages))?;
+    Ok(())
 }
 
 /// Installs Debian packages, as root or through sudo.

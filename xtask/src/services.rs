@@ -9,6 +9,7 @@ mod port;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod smtp;
 
 use crate::process::{self, Identity};
 use crate::{Result, workspace};
@@ -27,7 +28,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Every service there is, in the order in which they start. A new one is a file beside the others and a line here.
-const SERVICES: [&dyn Service; 3] = [&postgres::Postgres, &redis::Redis, &rabbitmq::RabbitMq];
+const SERVICES: [&dyn Service; 4] = [&postgres::Postgres, &redis::Redis, &rabbitmq::RabbitMq, &smtp::Smtp];
 
 /// How long a server may take until it answers, and until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -482,7 +483,7 @@ mod tests {
     #[test]
     fn an_unknown_service_is_refused_with_the_known_ones() {
         let error = named(&["mysql".to_owned()]).err().unwrap().to_string();
-        assert_eq!(error, "no service is named mysql; there are postgres, redis, rabbitmq");
+        assert_eq!(error, "no service is named mysql; there are postgres, redis, rabbitmq, smtp");
     }
 
     #[test]
@@ -491,7 +492,7 @@ mod tests {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             named(&names).unwrap().iter().map(|service| service.name()).collect::<Vec<_>>()
         };
-        assert_eq!(names(&[]), ["postgres", "redis", "rabbitmq"]);
+        assert_eq!(names(&[]), ["postgres", "redis", "rabbitmq", "smtp"]);
         assert_eq!(names(&["redis", "postgres"]), ["postgres", "redis"]);
         assert_eq!(names(&["redis"]), ["redis"]);
     }

@@ -9,7 +9,8 @@ use std::time::Instant;
 const BUILD: [&str; 3] = ["--workspace", "--all-features", "--locked"];
 
 /// Variables of a developer's shell that would point tests at something else than their own servers.
-const MISLEADING: [&str; 4] = ["DATABASE_URL", "DATABASE_MIGRATION_URL", "REDIS_URL", "AMQP_URL"];
+const MISLEADING: [&str; 7] =
+    ["DATABASE_URL", "DATABASE_MIGRATION_URL", "REDIS_URL", "AMQP_URL", "SMTP_URL", "SMS_URL", "MAIL_FROM"];
 
 pub fn run(filters: &[String]) -> Result {
     let begun = Instant::now();
