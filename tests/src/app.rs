@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use stylobate_testkit::certificates::AUTHORITY;
 
 use crate::{Client, Engine, PASSWORD, Place, Program, Proxy, Server, eventually};
 
@@ -34,6 +35,7 @@ pub struct TestAppBuilder {
     dotenv: Option<String>,
     has_administrator: bool,
     has_proxy: bool,
+    mail_url: Option<String>,
 }
 
 impl TestAppBuilder {
@@ -65,6 +67,14 @@ impl TestAppBuilder {
         self
     }
 
+    /// Sends mail by the server at `url`, as `Example <no-reply@example.test>`; the certificates of a
+    /// [`MailServer`](crate::MailServer) are trusted.
+    #[must_use]
+    pub fn mail(mut self, url: &str) -> Self {
+        self.mail_url = Some(url.to_owned());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -80,6 +90,12 @@ impl TestAppBuilder {
             let started = Proxy::start(place.postgres_address().expect("PostgreSQL")).await;
             program = program.with_all(place.environment_through(started.port()));
             proxy = Some(started);
+        }
+        if let Some(url) = self.mail_url {
+            let authority = place.folder().join("mail-authority.pem");
+            std::fs::write(&authority, AUTHORITY).expect("the certificate to be written");
+            program = program.env("SMTP_URL", url).env("SMTP_CA_FILE", authority.display().to_string());
+            program = program.env("MAIL_FROM", "Example <no-reply@example.test>");
         }
         for (name, value) in self.environment {
             program = program.env(&name, value);
@@ -104,6 +120,7 @@ impl TestApp {
             dotenv: None,
             has_administrator: true,
             has_proxy: false,
+            mail_url: None,
         }
     }
 

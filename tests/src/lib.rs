@@ -10,8 +10,8 @@
 //! their own, and let schedulers disagree about the time. A [`BrokerHost`] is a place of one's own on RabbitMQ.
 //!
 //! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
-//! `STYLOBATE_TEST_POSTGRES_URL`, RabbitMQ through `STYLOBATE_TEST_AMQP_URL` and `STYLOBATE_TEST_AMQP_API_URL`. All are set by
-//! `cargo xtask test`. A test without them fails; it never skips.
+//! `STYLOBATE_TEST_POSTGRES_URL`, RabbitMQ through `STYLOBATE_TEST_AMQP_URL` and `STYLOBATE_TEST_AMQP_API_URL`, mail servers through
+//! `STYLOBATE_TEST_SMTP_…`. All are set by `cargo xtask test`. A test without them fails; it never skips.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,6 +29,7 @@ pub mod event_chaos;
 pub mod job_chaos;
 mod ledger;
 mod load;
+mod mail_server;
 mod patience;
 mod place;
 mod program;
@@ -47,6 +48,7 @@ pub use client::{Client, form};
 pub use engine::Engine;
 pub use ledger::{Ledger, Verdict};
 pub use load::Load;
+pub use mail_server::{MailServer, ReceivedMail};
 pub use patience::{PATIENCE, eventually};
 pub use place::Place;
 pub use program::{Program, Run};

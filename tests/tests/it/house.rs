@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// On which floor each package stands. A package that is not here does not belong to the house yet.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 22] = [
     ("stylobate-core", 0),
     ("stylobate-db", 1),
     ("stylobate-egress", 1),
@@ -16,12 +16,14 @@ const FLOORS: [(&str, u8); 20] = [
     ("stylobate-audit", 2),
     ("stylobate-events", 2),
     ("stylobate-jobs", 2),
+    ("stylobate-notify", 2),
     ("stylobate-tower-middleware", 3),
     ("stylobate-endpoints", 3),
     ("stylobate", 4),
     ("control-plane", 5),
     ("jobs-and-schedules", 5),
     ("minimal", 5),
+    ("notify-only", 5),
     ("outbox-to-rabbitmq", 5),
     ("rbac-only", 5),
     ("resource-server", 5),
@@ -115,6 +117,8 @@ fn examples_need_nothing_but_the_facade() {
             "jobs-and-schedules" => &["stylobate-core", "stylobate-db", "stylobate-jobs"],
             // Its point is that a service that tells of its changes needs nothing more.
             "outbox-to-rabbitmq" => &["stylobate-core", "stylobate-db", "stylobate-events"],
+            // Its point is that mails from templates need no database.
+            "notify-only" => &["stylobate-core", "stylobate-notify"],
             // Its point is that checks need neither a server nor a database.
             "rbac-only" => &["stylobate-core", "stylobate-rbac"],
             _ => &["stylobate"],
@@ -212,6 +216,7 @@ fn default_graph(package: &str) -> Vec<String> {
 fn features_are_called_the_same_everywhere() {
     let parts = [
         "client",
+        "live",
         "postgres",
         "rabbitmq",
         "sqlite",
@@ -224,6 +229,7 @@ fn features_are_called_the_same_everywhere() {
         "openapi",
         "metrics",
         "server",
+        "smtp",
         "legacy-hashes",
         "zxcvbn",
         "remote-jwks",

@@ -107,6 +107,14 @@ async fn documents(app: &TestApp) {
         anonymous.get("/openapi.json").await.expect(200),
         "the command prints what the server serves"
     );
+    for (path, expected) in [
+        ("/ws/notifications", ["after", "Sec-WebSocket-Protocol"]),
+        ("/notifications/stream", ["after", "Last-Event-ID"]),
+    ] {
+        let parameters = printed["paths"][path]["get"]["parameters"].as_array().unwrap();
+        let names: Vec<_> = parameters.iter().map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(names, expected, "{path}");
+    }
 }
 
 /// A22
