@@ -46,13 +46,15 @@ impl ChatHosts {
     /// Allows `hosts` beside those that each chat is known to be at: Mattermost has none but these.
     ///
     /// # Errors
-    /// [`NotifyError::SettingInvalid`] when one is not the name or address of a host alone: a scheme, a port, a path or a `*` would
-    /// fit nothing.
+    /// [`NotifyError::SettingInvalid`] when one is not the name or address of a host alone: a scheme, a port, a path, a `*` or a
+    /// dot at the beginning would fit nothing.
     pub fn allow<T: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = T>) -> Result<Self, NotifyError> {
         for host in hosts {
             let problem = "lists something that is not the name or address of a host alone";
             let invalid = NotifyError::SettingInvalid { setting: "chat_hosts", problem };
-            self.allowed.push(canonical(host.as_ref()).ok_or(invalid)?);
+            // The parser lets names pass that have an empty part.
+            let named = canonical(host.as_ref()).filter(|host| !host.split('.').any(str::is_empty));
+            self.allowed.push(named.ok_or(invalid)?);
         }
         Ok(self)
     }
@@ -338,6 +340,8 @@ mod tests {
             "*.example.org",
             "a b",
             "::1",
+            ".x.test",
+            "a..test",
         ] {
             let refused = ChatHosts::default().allow([host]).unwrap_err();
             assert_eq!(refused.code(), "notify_setting_invalid", "{host}");

@@ -1,3 +1,4 @@
+mod bounded;
 mod connection;
 mod idle;
 mod outcome;
@@ -60,6 +61,7 @@ const PERMIT_MAX: Duration = Duration::from_secs(20);
 /// 2. Without TLS only by `?tls=none`, to this machine or after [`insecure_allow_plain`](SmtpBuilder::insecure_allow_plain).
 /// 3. A connection is used for further mails for as long as the server leaves it open, at most 30 s.
 /// 4. What servers answer is kept as a number: the words hold addresses.
+/// 5. A reply has at most 100 lines of at most 2,048 bytes, and 16 KiB in all; a server that says more is hung up on.
 ///
 /// Clones share the connections.
 #[derive(Clone)]

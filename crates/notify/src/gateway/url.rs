@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use secrecy::SecretString;
 use stylobate_egress::{AddressPolicy, Target, http::HeaderName};
 use url::Url;
@@ -5,57 +7,77 @@ use url::Url;
 use super::preset::{Auth, Fields, Format, Preset};
 use crate::percent;
 
-/// A text that names no gateway. What it says is not repeated: it holds credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// A text that names no gateway. What it says is not repeated, but for the name of a parameter: it holds credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a gateway for short messages: {0}")]
-pub struct SmsUrlInvalid(pub(super) &'static str);
+pub struct SmsUrlInvalid(Cow<'static, str>);
+
+fn invalid(problem: &'static str) -> SmsUrlInvalid {
+    SmsUrlInvalid(Cow::Borrowed(problem))
+}
 
 /// Reads the URL of a gateway; hosts are those that `policy` allows, as far as their text tells.
 pub(super) fn parse(text: &str, policy: &AddressPolicy) -> Result<Preset, SmsUrlInvalid> {
-    let url = Url::parse(text.trim()).map_err(|_| SmsUrlInvalid("it is no URL"))?;
+    let url = Url::parse(text.trim()).map_err(|_| invalid("it is no URL"))?;
     match url.scheme() {
         "twilio" | "twilio+http" => {
-            let (sid, token) = credentials(&url)?.ok_or(SmsUrlInvalid("it has no credentials"))?;
+            let (sid, token) = credentials(&url)?.ok_or(invalid("it has no credentials"))?;
             if sid.is_empty() || !sid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                return Err(SmsUrlInvalid("its user is no account"));
+                return Err(invalid("its user is no account"));
             }
-            let from = sender(&url, "from")?.ok_or(SmsUrlInvalid("it has no `from`"))?;
+            if token.is_empty() {
+                return Err(invalid("it has an account without token"));
+            }
+            only_from(&url)?;
+            let from = sender(&url, "from")?.ok_or(invalid("it has no `from`"))?;
             let path = format!("/2010-04-01/Accounts/{sid}/Messages.json");
             let target = target(&format!("{}{path}", origin(&url)?), policy)?;
             Ok(Preset::Twilio { target, sid, token: token.into(), from })
         }
         "vonage" | "vonage+http" => {
-            let (key, secret) = credentials(&url)?.ok_or(SmsUrlInvalid("it has no credentials"))?;
-            let from = sender(&url, "from")?.ok_or(SmsUrlInvalid("it has no `from`"))?;
+            let (key, secret) = credentials(&url)?.ok_or(invalid("it has no credentials"))?;
+            if key.is_empty() || secret.is_empty() {
+                return Err(invalid("it has a key without secret, or a secret without key"));
+            }
+            only_from(&url)?;
+            let from = sender(&url, "from")?.ok_or(invalid("it has no `from`"))?;
             let target = target(&format!("{}/sms/json", origin(&url)?), policy)?;
             Ok(Preset::Vonage { target, key, secret: secret.into(), from })
         }
         "https" | "http" => generic(url, policy),
-        _ => Err(SmsUrlInvalid("its scheme is not `twilio`, `vonage` or `https`")),
+        _ => Err(invalid("its scheme is not `twilio`, `vonage` or `https`")),
     }
 }
 
+/// What [`generic`] reads from the query itself; parameters that do not begin like these are the gateway's.
+const OWN_PARAMETERS: [&str; 6] =
+    ["sms_from", "sms_auth", "sms_format", "sms_to_field", "sms_from_field", "sms_text_field"];
+
 fn generic(mut url: Url, policy: &AddressPolicy) -> Result<Preset, SmsUrlInvalid> {
+    known(&url, |name| OWN_PARAMETERS.contains(&name) || !name.starts_with("sms_"))?;
     let find =
         |name: &str| url.query_pairs().find(|(one, _)| one == name).map(|(_, value)| value.into_owned());
     let auth = match (credentials(&url)?, find("sms_auth").as_deref()) {
         (None, None) => Auth::None,
-        (None, Some(_)) => return Err(SmsUrlInvalid("it has no credentials")),
+        (None, Some(_)) => return Err(invalid("it has no credentials")),
+        (Some((_, password)), Some(auth)) if auth != "basic" && password.is_empty() => {
+            return Err(invalid("it has no password, which `sms_auth` shows"));
+        }
         (Some((user, password)), None | Some("basic")) => Auth::Basic { user, password: password.into() },
         (Some((_, password)), Some("bearer")) => Auth::Bearer(SecretString::from(password)),
         (Some((_, password)), Some(name)) => {
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| SmsUrlInvalid("`sms_auth` is no header"))?;
+            let name =
+                HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("`sms_auth` is no header"))?;
             Auth::Header { name, value: password.into() }
         }
     };
     let format = match find("sms_format").as_deref() {
         None | Some("json") => Format::Json,
         Some("form") => Format::Form,
-        Some(_) => return Err(SmsUrlInvalid("`sms_format` is not `json` or `form`")),
+        Some(_) => return Err(invalid("`sms_format` is not `json` or `form`")),
     };
     let field = |name: &str, default: &str| match find(name) {
-        Some(field) if field.is_empty() || field.len() > 64 => Err(SmsUrlInvalid("a field has no name")),
+        Some(field) if field.is_empty() || field.len() > 64 => Err(invalid("a field has no name")),
         found => Ok(found.unwrap_or_else(|| default.to_owned())),
     };
     let fields = Fields {
@@ -69,7 +91,7 @@ fn generic(mut url: Url, policy: &AddressPolicy) -> Result<Preset, SmsUrlInvalid
         .filter(|(name, _)| !name.starts_with("sms_"))
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
-    let unusable = |()| SmsUrlInvalid("it cannot be asked");
+    let unusable = |()| invalid("it cannot be asked");
     url.set_username("").map_err(unusable)?;
     url.set_password(None).map_err(unusable)?;
     url.set_query(None);
@@ -79,11 +101,28 @@ fn generic(mut url: Url, policy: &AddressPolicy) -> Result<Preset, SmsUrlInvalid
     Ok(Preset::Generic { target: target(url.as_str(), policy)?, auth, format, fields, from })
 }
 
+fn only_from(url: &Url) -> Result<(), SmsUrlInvalid> {
+    known(url, |name| name == "from")
+}
+
+/// A parameter that nobody reads was meant for something.
+fn known(url: &Url, is_known: impl Fn(&str) -> bool) -> Result<(), SmsUrlInvalid> {
+    let Some((name, _)) = url.query_pairs().find(|(name, _)| !is_known(name)) else { return Ok(()) };
+    // Anything else may be what is left of a password with a question mark.
+    let is_name = (1..=32).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte));
+    Err(if is_name {
+        SmsUrlInvalid(Cow::Owned(format!("it has a parameter `{name}`, which is unknown")))
+    } else {
+        invalid("it has a parameter that is unknown")
+    })
+}
+
 /// The host of a preset, over https unless the URL says `+http`; whether that may be is asked of the policy by [`target`].
 fn origin(url: &Url) -> Result<String, SmsUrlInvalid> {
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(SmsUrlInvalid("it has no host"))?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(invalid("it has no host"))?;
     if !matches!(url.path(), "" | "/") {
-        return Err(SmsUrlInvalid("it has a path"));
+        return Err(invalid("it has a path"));
     }
     let scheme = if url.scheme().ends_with("+http") { "http" } else { "https" };
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -91,7 +130,7 @@ fn origin(url: &Url) -> Result<String, SmsUrlInvalid> {
 }
 
 fn target(url: &str, policy: &AddressPolicy) -> Result<Target, SmsUrlInvalid> {
-    Target::parse(url, policy).map_err(|_| SmsUrlInvalid("its host is none that may be asked"))
+    Target::parse(url, policy).map_err(|_| invalid("its host is none that may be asked"))
 }
 
 fn sender(url: &Url, name: &str) -> Result<Option<String>, SmsUrlInvalid> {
@@ -105,7 +144,7 @@ fn sender(url: &Url, name: &str) -> Result<Option<String>, SmsUrlInvalid> {
         from
     };
     if from.is_empty() || from.chars().count() > 40 || from.chars().any(char::is_control) {
-        return Err(SmsUrlInvalid("its sender is none"));
+        return Err(invalid("its sender is none"));
     }
     Ok(Some(from))
 }
@@ -115,7 +154,7 @@ fn credentials(url: &Url) -> Result<Option<(String, String)>, SmsUrlInvalid> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(None);
     }
-    let read = |text: &str| percent::decoded(text).ok_or(SmsUrlInvalid("its credentials cannot be read"));
+    let read = |text: &str| percent::decoded(text).ok_or(invalid("its credentials cannot be read"));
     Ok(Some((read(url.username())?, read(url.password().unwrap_or_default())?)))
 }
 
@@ -203,16 +242,39 @@ mod tests {
             "twilio://AC1:canary@127.0.0.1?from=%2B1",
             "twilio://AC1:canary%@api.twilio.com?from=%2B1",
             "twilio://AC1:canary%0d%0a@api.twilio.com?from=%2B1",
+            "twilio://AC1@api.twilio.com?from=%2B1",
+            "twilio://AC1:@api.twilio.com?from=%2B1",
+            "twilio://AC1:canary@api.twilio.com?from=%2B1&form=canary",
+            "twilio://AC1:canary@api.twilio.com?from=%2B1&x=canary",
+            "twilio://AC1:x@api.twilio.com?Canary7&canary7=&from=%2B1",
             "vonage://k:canary@rest.nexmo.com?from=",
+            "vonage://canary@rest.nexmo.com?from=A",
+            "vonage://:canary@rest.nexmo.com?from=A",
+            "vonage://k:canary@rest.nexmo.com?from=A&sms_from=canary",
             "https://canary:canary@localhost/send",
             "http://canary:canary@sms.example.org/send",
             "https://canary:canary@sms.example.org/send?sms_format=xml",
             "https://canary:canary@sms.example.org/send?sms_auth=no%20header",
             "https://sms.example.org/canary?sms_auth=bearer",
             "https://sms.example.org/canary?sms_to_field=",
+            "https://canary:canary@sms.example.org/send?sms_form=canary",
+            "https://canary@sms.example.org/send?sms_auth=bearer",
+            "https://canary@sms.example.org/send?sms_auth=x-api-key",
         ] {
             let error = read(text).map(|preset| preset.name()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("canary"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_reads_is_named() {
+        for (text, name) in [
+            ("twilio://AC1:canary@api.twilio.com?from=%2B1&form=canary", "`form`"),
+            ("vonage://k:canary@rest.nexmo.com?sender=canary", "`sender`"),
+            ("https://u:canary@sms.example.org/?route=7&sms_form_field=canary", "`sms_form_field`"),
+        ] {
+            let error = read(text).map(|preset| preset.name()).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains("canary"), "{error}");
         }
     }
 }

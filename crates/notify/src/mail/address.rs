@@ -145,12 +145,15 @@ impl Mailbox {
         Self { name: Some(name).filter(|name| !name.is_empty()), address }
     }
 
-    /// Reads `Name <address>` or `address`.
+    /// Reads `Name <address>` or `address`, without control characters: whoever writes one wants something else than a name.
     ///
     /// # Errors
     /// [`AddressInvalid`].
     pub fn parse(text: &str) -> Result<Self, AddressInvalid> {
         let text = text.trim();
+        if text.contains(char::is_control) {
+            return Err(AddressInvalid("has a line break or another control character in it or its name"));
+        }
         let Some((name, address)) = text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) else {
             return Ok(Self::new("", EmailAddress::parse(text)?));
         };
@@ -284,9 +287,23 @@ mod tests {
         assert_eq!(read("a@example.test"), (None, address.clone()));
         assert_eq!(read("Example, Inc. <a@example.test>"), (Some("Example, Inc.".into()), address.clone()));
         assert_eq!(read("\"Zoë\" <a@example.test>"), (Some("Zoë".into()), address.clone()));
-        assert_eq!(read("a\r\nBcc: x <a@example.test>"), (Some("a Bcc: x".into()), address));
-        for wrong in ["", "<>", "a <b>", "a@b.test <", "a <a@b.test> x", "a@b.test, c@d.test"] {
-            assert!(Mailbox::parse(wrong).is_err(), "{wrong}");
+        assert_eq!(read(" Zoë <a@example.test>\n"), (Some("Zoë".into()), address.clone()));
+        let named = Mailbox::new("a\r\nBcc: x", EmailAddress::parse(&address).unwrap());
+        assert_eq!(named.name(), Some("a Bcc: x"));
+        for wrong in [
+            "",
+            "<>",
+            "a <b>",
+            "a@b.test <",
+            "a <a@b.test> x",
+            "a@b.test, c@d.test",
+            "a\r\nBcc: x <a@b.test>",
+            "a\n<a@b.test>",
+            "a\tb <a@b.test>",
+            "\"a\0\" <a@b.test>",
+            "a\u{85}b <a@b.test>",
+        ] {
+            assert!(Mailbox::parse(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Notifier, sealed::Destination};
 use crate::{
-    Draft, EmailAddress, FailureClass, Mailbox, Medium, MessageKind, NotifierError, OverrideKey, Receipt,
-    Rendered, SendError, StoredTemplate, TemplateVersion,
+    Draft, EmailAddress, FailureClass, Mailbox, Medium, MessageKind, NotifierError, NotifyError, OverrideKey,
+    Receipt, Rendered, SendError, StoredTemplate, TemplateVersion,
     channel_config::ChannelConfig,
     failure::{failed, refused},
     store::{deliveries::Owed, lane, templates},
@@ -27,7 +27,9 @@ pub(super) struct Parcel<'a> {
 }
 
 impl Notifier {
-    /// Renders a message in the recipient's locale, in the words of its tenant where that has some, or of everybody.
+    /// Renders a message in the recipient's locale, in the words of its tenant where that has some, or of everybody. Where these
+    /// fail, which they may with values that their sample did not have, the product's own are said: nobody silences a message by a
+    /// template.
     pub(super) async fn rendered(
         &self,
         overrides: &[TemplateVersion],
@@ -38,6 +40,25 @@ impl Notifier {
         values: &Value,
     ) -> Result<Rendered, NotifierError> {
         let draft = Draft { kind: kind.name, locale: wanted, recipient_name: name, values };
+        match self.rendered_by_override(overrides, of, kind, &draft).await? {
+            Some(Ok(rendered)) => return Ok(rendered),
+            Some(Err(error)) => {
+                tracing::warn!(notify.kind = kind.name, code = error.code(), %error, "a template of a tenant fails");
+            }
+            None => {}
+        }
+        Ok(self.inner.renderer.render(&draft)?)
+    }
+
+    /// `None` where no override is for it.
+    async fn rendered_by_override(
+        &self,
+        overrides: &[TemplateVersion],
+        of: Uuid,
+        kind: &MessageKind,
+        draft: &Draft<'_>,
+    ) -> Result<Option<Result<Rendered, NotifyError>>, NotifierError> {
+        let wanted = draft.locale;
         let own = kind.templates.iter().map(|template| template.locale);
         let there = own.chain(overrides.iter().map(|stored| stored.locale.as_str()));
         let chosen = locale::best(wanted, there).unwrap_or_default();
@@ -48,27 +69,23 @@ impl Notifier {
             .find(|stored| lane(stored.tenant_id) == of)
             .or_else(|| overrides.iter().filter(in_locale).find(|stored| stored.tenant_id.is_none()));
         let renderer = &self.inner.renderer;
-        let Some(TemplateVersion { tenant_id, locale, version, .. }) = found else {
-            return Ok(renderer.render(&draft)?);
-        };
+        let Some(TemplateVersion { tenant_id, locale, version, .. }) = found else { return Ok(None) };
         let mut key = OverrideKey {
             tenant: *tenant_id,
             kind: kind.name.to_owned(),
             locale: locale.clone(),
             version: *version,
         };
-        if let Some(rendered) = renderer.render_kept(&key, &draft) {
-            return Ok(rendered?);
+        if let Some(rendered) = renderer.render_kept(&key, draft) {
+            return Ok(Some(rendered));
         }
         let mut tx = self.inner.db.begin_read(Scope::Platform("read a template")).await?;
         let stored = templates::find(&mut tx, lane(*tenant_id), kind.name, locale).await?;
         tx.rollback().await?;
         // It may have been changed or removed since its version was read.
-        let Some(StoredTemplate { template, version, .. }) = stored else {
-            return Ok(renderer.render(&draft)?);
-        };
+        let Some(StoredTemplate { template, version, .. }) = stored else { return Ok(None) };
         key.version = version;
-        Ok(renderer.render_override(&key, &template, &draft)?)
+        Ok(Some(renderer.render_override(&key, &template, draft)))
     }
 
     /// Whether there is something that could carry messages by `medium`.

@@ -23,6 +23,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     SmtpLimits, SmtpSecurity, SmtpUrl,
+    bounded::Bounded,
     outcome::{self, Stage, failed, not_encrypted, timed_out, unreachable},
 };
 use crate::{FailureClass, SendError};
@@ -76,17 +77,17 @@ pub(super) async fn open(
     let _ = stream.set_nodelay(true);
     let hello = ClientId::Domain(url.hello().to_owned());
     let encrypted: Box<dyn AsyncTokioStream> = match (url.security(), tls) {
-        (SmtpSecurity::None, _) => Box::new(stream),
+        (SmtpSecurity::None, _) => Box::new(Bounded::new(stream)),
         (_, None) => return Err(not_encrypted()),
         (SmtpSecurity::Tls, Some(tls)) => {
             let stream = in_time(limits, tls.agree(url, stream)).await?;
-            Box::new(Encrypted { unread: b"", stream })
+            Box::new(Bounded::new(Encrypted { unread: b"", stream }))
         }
         (SmtpSecurity::StartTls, Some(tls)) => {
             let stream = in_time(limits, start_tls(stream, &hello)).await?;
             let stream = in_time(limits, tls.agree(url, stream)).await?;
             // There is no second greeting (RFC 3207 §4.2), and the client waits for one.
-            Box::new(Encrypted { unread: b"220 encrypted\r\n", stream })
+            Box::new(Bounded::new(Encrypted { unread: b"220 encrypted\r\n", stream }))
         }
     };
     let mut connection = in_time(limits, async {
@@ -118,7 +119,7 @@ async fn in_time<T>(
 /// Brings a server to the point where TLS begins. Not by the client of the library: what the server, or somebody on the way, says
 /// before TLS would be taken for its answers after it (CVE-2011-0411).
 async fn start_tls(stream: TcpStream, hello: &ClientId) -> Result<TcpStream, SendError> {
-    let mut dialogue = Dialogue { stream, unread: Vec::new() };
+    let mut dialogue = Dialogue { stream: Bounded::new(stream), unread: Vec::new() };
     dialogue.answer(220).await?;
     dialogue.say(&format!("EHLO {hello}\r\n")).await?;
     let offers = dialogue.answer(250).await?;
@@ -129,19 +130,16 @@ async fn start_tls(stream: TcpStream, hello: &ClientId) -> Result<TcpStream, Sen
     dialogue.say("STARTTLS\r\n").await?;
     dialogue.answer(220).await?;
     if dialogue.unread.is_empty() {
-        Ok(dialogue.stream)
+        Ok(dialogue.stream.into_inner())
     } else {
         tracing::warn!("the mail server, or somebody on the way, spoke before TLS");
         Err(not_encrypted())
     }
 }
 
-/// How much a server may say before TLS, in bytes.
-const SAID_BYTES_MAX: usize = 16 * 1_024;
-
 /// The few words before TLS.
 struct Dialogue {
-    stream: TcpStream,
+    stream: Bounded<TcpStream>,
     unread: Vec<u8>,
 }
 
@@ -167,7 +165,6 @@ impl Dialogue {
     }
 
     async fn line(&mut self) -> Result<String, SendError> {
-        let mut said = 0;
         loop {
             if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
@@ -176,8 +173,7 @@ impl Dialogue {
             }
             let mut buffer = [0; 1_024];
             let read = self.stream.read(&mut buffer).await.map_err(|_| unreachable())?;
-            said += read;
-            if read == 0 || said > SAID_BYTES_MAX {
+            if read == 0 {
                 return Err(unreachable());
             }
             self.unread.extend(buffer.iter().take(read));

@@ -67,6 +67,9 @@ impl SmtpUrl {
             }
         }
         let port = url.port().unwrap_or(if security == SmtpSecurity::Tls { 465 } else { 587 });
+        if port == 0 {
+            return Err(SmtpUrlInvalid("its port is 0"));
+        }
         let password = url.password().map(decoded).transpose()?;
         let credentials = match (decoded(url.username())?, password) {
             (user, None) if user.is_empty() => None,
@@ -193,6 +196,9 @@ mod tests {
             "smtp:sesame",
             "http://a:sesame@h",
             "smtp://a:sesame@h:99999",
+            "smtp://a:sesame@h:0",
+            "smtps://a:sesame@h:0",
+            "smtp://a:sesame@127.0.0.1:0?tls=none",
             "smtp://a:sesame@",
             "smtp://a:sesame@h/x",
             "smtp://a:ses#ame@h",

@@ -7,8 +7,10 @@
 //!    includes, no raw blocks.
 //! 2. Expressions have names, texts in quotes, numbers, comparisons, the filters of the list and the function `link`; no braces, no
 //!    arithmetic, no repetition or concatenation of texts, no methods. So no output is longer than template and values make it.
-//! 3. No address of its own: `://` stands in no text, in HTML `href` is one `link(…)` or the product's address, and what was
-//!    rendered is looked through once more, for an address may be put together of pieces.
+//!    And none is long enough to use up the stack of whoever reads it.
+//! 3. No address of its own, and nothing that mail programs take for one: no `://`, `//evil`, `www.` or `mailto:` in a text, in HTML
+//!    `href` is one `link(…)` or the product's address and entities are those of the list, and what was rendered is looked through
+//!    once more, for an address may be put together of pieces.
 //! 4. HTML has the tags and attributes of the lists, whose values are quoted and, but for `href`, without templates in them.
 
 use super::{
@@ -21,6 +23,11 @@ use crate::plain;
 const SOURCE_BYTES_MAX: usize = 32 * 1_024;
 /// How long a subject may be, in bytes.
 const SUBJECT_BYTES_MAX: usize = 512;
+
+/// How many words an expression may have, and how many `elif` a part: the engine reads both by calling itself, and none of its own
+/// limits keeps it from using up the stack.
+const WORDS_MAX: usize = 64;
+const ELIFS_MAX: usize = 32;
 
 const STATEMENTS: [&str; 6] = ["if", "elif", "else", "endif", "for", "endfor"];
 
@@ -77,6 +84,11 @@ const ATTRIBUTES: [&str; 14] = [
     "width",
 ];
 
+const ENTITIES: [&str; 12] = [
+    "&amp;", "&lt;", "&gt;", "&quot;", "&#39;", "&nbsp;", "&copy;", "&ndash;", "&mdash;", "&hellip;",
+    "&middot;", "&bull;",
+];
+
 const FOREIGN: &str = "it has an address of its own; use link('/path')";
 
 /// Holds one part against the rules.
@@ -95,10 +107,15 @@ pub(super) fn source(part: Part, text: &str) -> Result<(), Fault> {
     }
     let pieces = pieces(text)?;
     for (line, piece) in &pieces {
-        if let Piece::Text(words) = piece
-            && let Some(at) = words.find("://")
-        {
+        let Piece::Text(words) = piece else { continue };
+        if let Some(at) = address(words) {
             return Err(fault(line + line_at(words, at) - 1, FOREIGN));
+        }
+        if part == Part::Html
+            && let Some(at) = words.match_indices('&').map(|(at, _)| at).find(|at| !is_entity(words, *at))
+        {
+            let problem = format!("& begins nothing but {}; write it as &amp;", ENTITIES.join(", "));
+            return Err(fault(line + line_at(words, at) - 1, problem));
         }
     }
     if part == Part::Html { html(&pieces) } else { Ok(()) }
@@ -116,6 +133,22 @@ pub(super) fn output(part: Part, rendered: &str, base: &str) -> Result<(), Fault
         }
     }
     Ok(())
+}
+
+/// Where something begins that a mail program, or whoever reads HTML, would follow.
+fn address(words: &str) -> Option<usize> {
+    let lower = words.to_ascii_lowercase();
+    let hosts = lower
+        .match_indices("//")
+        .filter(|(at, _)| lower.get(at + 2..).is_some_and(|rest| rest.starts_with(char::is_alphanumeric)))
+        .map(|(at, _)| at);
+    let schemes = ["://", "www.", "mailto:", "tel:"].into_iter().filter_map(|start| lower.find(start));
+    hosts.chain(schemes).min()
+}
+
+/// Whether the `&` there is of an entity of the list. With any other a text is not what it looks like here.
+fn is_entity(words: &str, at: usize) -> bool {
+    words.get(at..).is_some_and(|rest| ENTITIES.iter().any(|entity| rest.starts_with(entity)))
 }
 
 /// Whether what follows a host is not more of it: no port, no further label, no `@` that makes the host a name.
@@ -147,7 +180,7 @@ enum Piece<'a> {
 /// The stretches with the lines they begin on.
 fn pieces(text: &str) -> Result<Vec<(usize, Piece<'_>)>, Fault> {
     let mut pieces = Vec::new();
-    let (mut rest, mut line) = (text, 1);
+    let (mut rest, mut line, mut elifs) = (text, 1, 0);
     while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {
         let (words, tag) = rest.split_at(at);
         pieces.push((line, Piece::Text(words)));
@@ -170,6 +203,10 @@ fn pieces(text: &str) -> Result<Vec<(usize, Piece<'_>)>, Fault> {
             }
             "{%" => {
                 statement(expression).map_err(|problem| fault(line, problem))?;
+                elifs += usize::from(expression.starts_with("elif"));
+                if elifs > ELIFS_MAX {
+                    return Err(fault(line, format!("it has more than {ELIFS_MAX} elif")));
+                }
                 pieces.push((line, Piece::Statement));
             }
             _ => {}
@@ -204,6 +241,9 @@ enum Word<'a> {
 
 fn expression(text: &str) -> Result<(), String> {
     let words = words(text)?;
+    if words.len() > WORDS_MAX {
+        return Err(format!("an expression has more than {WORDS_MAX} words and signs"));
+    }
     for (at, word) in words.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|before| words.get(before));
         let before_that = at.checked_sub(2).and_then(|before| words.get(before));
@@ -488,6 +528,10 @@ mod tests {
             "{{ 'a\\' }}",
             "{{ a; b }}",
             "https://evil.test",
+            "see //evil.test",
+            "WWW.evil.test",
+            "mailto:eve@evil.test",
+            "tel:+15550100",
             "a\u{202e}b",
             "a\u{0}b",
             "{\r{ a }\r}",
@@ -539,8 +583,38 @@ mod tests {
             "a < b",
             "<p",
             "https://evil.test",
+            "<b>https:</b>//evil.test",
+            "https&colon;&sol;&sol;evil&period;test",
+            "e&#x202e;vil",
+            "&#104;ttps:",
+            "&copysol",
+            "a & b",
         ] {
             refused(Part::Html, text);
+        }
+        source(Part::Html, "<p>a &amp; b &lt;c&gt; &#39;d&#39;&nbsp;&mdash; 24/7</p>").unwrap();
+    }
+
+    #[test]
+    fn nothing_is_long_enough_to_use_up_the_stack() {
+        for text in [
+            format!("{{{{ {}event }}}}", "not ".repeat(5_000)),
+            format!("{{% if {}event %}}{{% endif %}}", "not ".repeat(7_000)),
+            format!("{{{{ event{} }}}}", "|trim".repeat(5_000)),
+            format!("{{{{ event{} }}}}", " and event".repeat(3_000)),
+            format!("{{{{ event{} }}}}", "[0]".repeat(10_000)),
+            format!("{{{{ event{} }}}}", " if event else event".repeat(1_600)),
+            format!("{{{{ event{} }}}}", " is defined".repeat(2_700)),
+            format!("{{% if event %}}{}{{% endif %}}", "{% elif event %}".repeat(1_900)),
+        ] {
+            refused(Part::Text, &text);
+        }
+        // What is just allowed is read and rendered by the engine.
+        let most = format!("{{{{ {}event }}}}", "not ".repeat(WORDS_MAX - 1));
+        let elifs = format!("{{% if event %}}{}{{% endif %}}", "{% elif event %}".repeat(ELIFS_MAX));
+        for text in [most, elifs] {
+            source(Part::Text, &text).unwrap();
+            minijinja::Environment::new().render_str(&text, minijinja::context! { event => "x" }).unwrap();
         }
     }
 

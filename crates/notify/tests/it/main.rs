@@ -13,4 +13,5 @@ mod direct;
 mod dkim;
 mod folder;
 mod smtp;
+mod smtp_hostile;
 mod world;
