@@ -44,9 +44,18 @@ fn database_url(parts: &mut Parts<'_>) -> Option<Found> {
 }
 
 fn smtp_url(parts: &mut Parts<'_>) -> Option<Found> {
-    let host = parts.text("SMTP_HOST")?;
-    let wraps = parts.flag("SMTP_USE_SSL").unwrap_or(false);
-    let is_plain = parts.flag("SMTP_USE_TLS") == Some(false) && !wraps;
+    let Some(host) = parts.text("SMTP_HOST") else {
+        parts.refuse_login_without_host();
+        return None;
+    };
+    let wraps = parts.flag("SMTP_USE_SSL").is_some_and(|(wraps, _)| wraps);
+    let starts = parts.flag("SMTP_USE_TLS");
+    let is_plain = !wraps && matches!(starts, Some((false, _)));
+    if let Some((true, name)) = &starts
+        && wraps
+    {
+        parts.problem(name, "is true beside SMTP_USE_SSL: TLS begins later, or at once");
+    }
     let port = parts.port("SMTP_PORT");
     let (user, password) = (parts.text("SMTP_USERNAME"), parts.verbatim("SMTP_PASSWORD"));
     match (&user, &password) {
@@ -67,6 +76,11 @@ fn smtp_url(parts: &mut Parts<'_>) -> Option<Found> {
 fn mail_from(parts: &mut Parts<'_>) -> Option<Found> {
     let address = parts.text("SMTP_FROM_EMAIL")?;
     Some(match parts.text("SMTP_FROM_NAME") {
+        // The name that holds it, and not that of the address.
+        Some(name) if name.value.contains(char::is_control) => {
+            parts.problem(&name.name, "has a line break or another control character");
+            return None;
+        }
         Some(name) => Found { value: format!("{} <{}>", name.value, address.value), ..address },
         None => address,
     })
@@ -109,13 +123,25 @@ impl Parts<'_> {
         port
     }
 
-    fn flag(&mut self, name: &str) -> Option<bool> {
+    /// Whether it is set, and the name it was given by.
+    fn flag(&mut self, name: &str) -> Option<(bool, String)> {
         let found = self.text(name)?;
         let flag = parse::boolean(&found.value);
         if flag.is_none() {
             self.problem(&found.name, parse::NOT_BOOLEAN);
         }
-        flag
+        flag.map(|flag| (flag, found.name))
+    }
+
+    /// Whoever gives a login thinks that mails are sent. Ports and flags stand in many files of settings without being used.
+    fn refuse_login_without_host(&mut self) {
+        // A host that cannot be read was given, and is named already.
+        if !self.problems.is_empty() {
+            return;
+        }
+        for found in [self.text("SMTP_USERNAME"), self.verbatim("SMTP_PASSWORD")].into_iter().flatten() {
+            self.problem(&found.name, "is set without SMTP_HOST");
+        }
     }
 
     fn url(
@@ -184,6 +210,7 @@ mod tests {
         );
         assert_eq!(smtp(&[HOST]), "smtp://mail.example.org");
         assert_eq!(smtp(&[HOST, ("SMTP_USE_SSL", "True")]), "smtps://mail.example.org");
+        assert_eq!(smtp(&[HOST, ("SMTP_USE_TLS", "true")]), "smtp://mail.example.org");
         assert_eq!(smtp(&[HOST, ("SMTP_USE_TLS", "off")]), "smtp://mail.example.org?tls=none");
         assert_eq!(
             smtp(&[HOST, ("SMTP_USE_TLS", "false"), ("SMTP_USE_SSL", "1")]),
@@ -223,6 +250,28 @@ mod tests {
         assert_eq!(all, ["SMTP_USE_TLS", "SMTP_PORT"]);
         assert!(values(&[HOST, ("SMTP_PORT", "abc")]).get(table::SMTP_URL).is_none());
         assert_eq!(problems(&[("SMTP_FROM_EMAIL", "env://MISSING")]), ["SMTP_FROM_EMAIL"]);
+    }
+
+    #[test]
+    fn parts_that_contradict_each_other_stop_the_start() {
+        let both = [HOST, ("SMTP_USE_TLS", "true"), ("SMTP_USE_SSL", "true")];
+        assert_eq!(problems(&both), ["SMTP_USE_TLS"]);
+        let password = ("SMTP_PASSWORD", "canary");
+        assert_eq!(problems(&[password]), ["SMTP_PASSWORD"]);
+        assert_eq!(problems(&[USER]), ["SMTP_USERNAME"]);
+        assert_eq!(problems(&[("SMTP_HOST", ""), USER, password]), ["SMTP_USERNAME", "SMTP_PASSWORD"]);
+        assert_eq!(problems(&[("SMTP_HOST", "env://MISSING"), USER, password]), ["SMTP_HOST"]);
+        // What has a name of our own is not composed.
+        assert!(problems(&[("SMTP_URL", "smtp://mail.example.org"), password]).is_empty());
+    }
+
+    // C50
+    #[test]
+    fn the_name_of_a_sender_has_no_second_line() {
+        let address = ("SMTP_FROM_EMAIL", "a@example.org");
+        for name in ["Example\r\nBcc: b@example.org", "Exa\nmple", "Exa\tmple", "Exa\u{0}mple"] {
+            assert_eq!(problems(&[address, ("SMTP_FROM_NAME", name)]), ["SMTP_FROM_NAME"], "{name:?}");
+        }
     }
 
     #[test]

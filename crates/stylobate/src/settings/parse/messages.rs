@@ -106,6 +106,15 @@ fn sms(values: &mut Values, events: &EventSettings) -> Option<SmsGateway> {
 }
 
 fn hosts(values: &mut Values) -> ChatHosts {
+    // `list` leaves out what is between two commas, and would allow nothing in silence.
+    let has_gap = text(values, table::NOTIFY_HOSTS).is_some_and(|text| {
+        !text.is_empty() && !text.starts_with('[') && text.split(',').any(|host| host.trim().is_empty())
+    });
+    if has_gap {
+        let name = values.name(table::NOTIFY_HOSTS);
+        values.problem(name, "lists an empty name");
+        return ChatHosts::default();
+    }
     let listed = list(values, table::NOTIFY_HOSTS).unwrap_or_default();
     ChatHosts::default().allow(listed).unwrap_or_else(|error| {
         refuse(values, table::NOTIFY_HOSTS, &error);
@@ -164,7 +173,19 @@ mod tests {
         assert_eq!(given.mail_from.unwrap().address().as_str(), "no-reply@example.org");
         assert!(given.dkim.is_none());
         assert_eq!(problems(&[SERVER]), ["MAIL_FROM"]);
-        assert_eq!(problems(&[("MAIL_FROM", "a\r\nBcc: b@example.org")]), ["MAIL_FROM"]);
+        for from in [
+            "a\r\nBcc: b@example.org",
+            "a\r\nBcc: b@example.org <a@example.org>",
+            "a\tb <a@example.org>",
+            "\"a\0\" <a@example.org>",
+        ] {
+            assert_eq!(problems(&[("MAIL_FROM", from)]), ["MAIL_FROM"], "{from:?}");
+        }
+        for server in
+            ["smtp://mail.example.org:0", "smtps://mail.example.org:0", "smtp://127.0.0.1:0?tls=none"]
+        {
+            assert_eq!(problems(&[("SMTP_URL", server), FROM]), ["SMTP_URL"], "{server}");
+        }
         let plain = ("SMTP_URL", "smtp://mail.example.org?tls=none");
         assert_eq!(problems(&[plain, FROM]), ["SMTP_URL"]);
         assert!(settings(&[plain, FROM, ("SMTP_INSECURE_PLAIN", "true")]).is_ok());
@@ -240,10 +261,35 @@ mod tests {
         let named: Vec<_> = error.problems.iter().map(|problem| problem.name.as_str()).collect();
         assert_eq!(named, ["SMS_URL", "NOTIFY_ALLOWED_HOSTS", "NOTIFY_EMAIL_PER_DAY"]);
         assert!(!format!("{error} {error:?}").contains("canary"));
-        for hosts in ["chat.example.org:8065", "chat.example.org/hooks", "*.example.org", "a, b c"] {
+        for hosts in [
+            "chat.example.org:8065",
+            "chat.example.org/hooks",
+            "*.example.org",
+            "a, b c",
+            ",,",
+            ",",
+            "a,,b",
+            "a,",
+            ".x.test",
+            "a, .x.test",
+            "a..test",
+            ".",
+            r#"[""]"#,
+            r#"[".x.test"]"#,
+        ] {
             assert_eq!(problems(&[("NOTIFY_ALLOWED_HOSTS", hosts)]), ["NOTIFY_ALLOWED_HOSTS"], "{hosts}");
         }
         assert!(settings(&[("NOTIFY_ALLOWED_HOSTS", "chat.example.org., Chat, 10.1.2.3, [::1]")]).is_ok());
+        for url in [
+            "twilio://AC1@api.twilio.com?from=%2B15550100",
+            "twilio://AC1:canary@api.twilio.com?from=%2B15550100&form=canary",
+            "vonage://canary@rest.nexmo.com?from=A",
+            "https://u:canary@sms.example.org/send?sms_form_field=canary",
+        ] {
+            let error = settings(&[("SMS_URL", url)]).unwrap_err();
+            assert_eq!(problems(&[("SMS_URL", url)]), ["SMS_URL"], "{url}");
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        }
         // A gateway may be where webhooks may be.
         let gateway = ("SMS_URL", "http://127.0.0.1:8080/send");
         assert_eq!(problems(&[gateway]), ["SMS_URL"]);
@@ -280,6 +326,8 @@ mod tests {
         // In the clear only where that is allowed.
         assert_eq!(problems(&[&parts[..], &[("SMTP_USE_TLS", "false")]].concat()), ["SMTP_HOST"]);
         assert_eq!(problems(&[parts[0], ("SMTP_FROM_EMAIL", "nobody")]), ["SMTP_FROM_EMAIL"]);
+        // Nothing would be sent, and somebody thinks that it is.
+        assert_eq!(problems(&[("SMTP_PASSWORD", "canary")]), ["SMTP_PASSWORD"]);
         // Production would run without mail.
         let production = problems(&[&parts[..], &[("APP_ENV", "production"), ("SMTP_PORT", "abc")]].concat());
         assert!(production.iter().any(|name| name == "SMTP_PORT"), "{production:?}");
