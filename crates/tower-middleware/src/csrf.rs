@@ -25,7 +25,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///    [named](Self::and_for_cookie).
 /// 2. `GET`, `HEAD` and `OPTIONS` pass; they change nothing. Not so the handshake of a WebSocket: what it opens can be read by
 ///    the page that opened it, and no CORS keeps it from that. It is judged whenever a browser sends it, whatever it presents
-///    (RFC 6455 §10.2).
+///    (RFC 6455 §10.2). So is a request for a stream of events (`Accept: text/event-stream`): it takes a place for as long as it
+///    stays open.
 /// 3. What is left is judged by tower-http's [`CsrfLayer`](tower_http::csrf::CsrfLayer): `Sec-Fetch-Site`, then `Origin`
 ///    against the host and the trusted origins.
 /// 4. A request with neither header is refused as well: every browser that sends our cookies sends one of them.
@@ -94,9 +95,9 @@ impl CsrfLayer {
     }
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
-        let is_socket = upgrade::is_socket(request.headers());
-        let safe = !is_socket && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let from_browser = is_socket && request.headers().contains_key(header::ORIGIN);
+        let stays_open = upgrade::is_socket(request.headers()) || asks_for_events(request.headers());
+        let safe = !stays_open && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let from_browser = stays_open && request.headers().contains_key(header::ORIGIN);
         if safe || !(from_browser || self.is_in_danger(request)) {
             return Ok(());
         }
@@ -134,6 +135,13 @@ impl CsrfLayer {
         // Both the judge and what it guards answer at once; an answer that would have to wait is no.
         matches!(verdict.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(answer)) if answer.status().is_success())
     }
+}
+
+/// Browsers ask so for every `EventSource` (HTML, 9.2.5).
+fn asks_for_events(headers: &HeaderMap) -> bool {
+    let is_named =
+        |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/event-stream"));
+    headers.get_all(header::ACCEPT).iter().any(is_named)
 }
 
 fn count(headers: &HeaderMap, name: &HeaderName) -> usize {
