@@ -131,6 +131,9 @@ async fn nobody_and_foreign_pages_are_told_nothing(engine: Engine) {
         let refused = connect(&mut app, "", &headers).await;
         let Err(tungstenite::Error::Http(answer)) = refused else { panic!("{origin}: {refused:?}") };
         assert_eq!(answer.status(), 403, "{origin}");
+        let stream = ada.client.request(Method::GET, "/notifications/stream").header(header::ORIGIN, origin);
+        let answer = stream.header(header::ACCEPT, "text/event-stream").send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 403, "{origin}");
     }
     // A token has no place in an address.
     let token = ada.client.access_token.clone().unwrap();
