@@ -13,6 +13,9 @@ use stylobate_core::TenantId;
 use stylobate_db::{Error, Scope, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
+// Rows that are found by their id, or by that of their message, are asked for by `state || '' = …`: the indexes of one state alone look
+// empty to PostgreSQL until it counts again, and in a flood it would read those from end to end for each row.
+
 /// A stored value that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("not a value that is known")]

@@ -218,7 +218,7 @@ pub(crate) async fn owed(conn: &mut Conn, id: MessageDeliveryId) -> Result<Optio
                 d.attempts, d.claims, d.due_at, d.lease_until, d.created_at, m.topic, m.locale, m.values_sealed, m.expires_at,
                 m.created_at AS accepted_at
             FROM notify_deliveries d JOIN notify_messages m ON m.id = d.message_id
-            WHERE d.id = $1 AND d.state = 'pending'")
+            WHERE d.id = $1 AND d.state || '' = 'pending'")
         .bind(id.as_uuid())
         .opt()
         .await
@@ -233,7 +233,7 @@ pub(crate) async fn claim(
 ) -> Result<Option<Owed>, Error> {
     let claimed = tx
         .q("UPDATE notify_deliveries SET attempts = attempts + 1, claims = claims + 1, lease_until = $4, attempted_at = $3
-            WHERE id = $1 AND state = 'pending' AND claims = $2 AND attempts = $5")
+            WHERE id = $1 AND state || '' = 'pending' AND claims = $2 AND attempts = $5")
         .bind(owed.id)
         .bind(owed.claims)
         .bind(now)
@@ -283,7 +283,7 @@ pub(crate) async fn settle(
         .q("UPDATE notify_deliveries SET state = $3, reason = $4, due_at = $5, finished_at = $6,
                 last_error = CASE WHEN $10 THEN last_error ELSE $7 END, last_status = CASE WHEN $10 THEN last_status ELSE $8 END, lease_until = NULL, attempts = attempts - $9,
                 destination_sealed = CASE WHEN $3 = 'pending' THEN destination_sealed END
-            WHERE id = $1 AND claims = $2 AND state = 'pending'")
+            WHERE id = $1 AND claims = $2 AND state || '' = 'pending'")
         .bind(owed.id)
         .bind(owed.claims)
         .bind(state.as_str())

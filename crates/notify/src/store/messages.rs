@@ -64,7 +64,7 @@ pub(crate) struct Waiting {
 pub(crate) async fn waiting(conn: &mut Conn, id: MessageId) -> Result<Option<Waiting>, Error> {
     conn.q("SELECT id, lane, kind, topic, recipient_person, recipient_email_sealed, digest, values_sealed, due_at, created_at,
                 expires_at
-            FROM notify_messages WHERE id = $1 AND state = 'accepted'")
+            FROM notify_messages WHERE id = $1 AND state || '' = 'accepted'")
         .bind(id.as_uuid())
         .opt()
         .await
@@ -74,7 +74,7 @@ pub(crate) async fn waiting(conn: &mut Conn, id: MessageId) -> Result<Option<Wai
 /// until the transaction ends.
 pub(crate) async fn take(tx: &mut Tx, id: Uuid, locale: Option<String>) -> Result<bool, Error> {
     let taken = tx
-        .q("UPDATE notify_messages SET state = 'planned', locale = $2 WHERE id = $1 AND state = 'accepted'")
+        .q("UPDATE notify_messages SET state = 'planned', locale = $2 WHERE id = $1 AND state || '' = 'accepted'")
         .bind(id)
         .bind(locale)
         .run()
@@ -84,7 +84,7 @@ pub(crate) async fn take(tx: &mut Tx, id: Uuid, locale: Option<String>) -> Resul
 
 /// Comes back to a message at `due_at`.
 pub(crate) async fn put_off(tx: &mut Tx, id: Uuid, due_at: DateTime<Utc>) -> Result<(), Error> {
-    tx.q("UPDATE notify_messages SET due_at = $2 WHERE id = $1 AND state = 'accepted'")
+    tx.q("UPDATE notify_messages SET due_at = $2 WHERE id = $1 AND state || '' = 'accepted'")
         .bind(id)
         .bind(due_at)
         .run()
@@ -123,8 +123,8 @@ pub(crate) async fn forget_digest(tx: &mut Tx, id: Uuid) -> Result<(), Error> {
 pub(crate) async fn finish(tx: &mut Tx, id: Uuid, now: DateTime<Utc>) -> Result<bool, Error> {
     let finished = tx
         .q("UPDATE notify_messages SET state = 'done', finished_at = $2, values_sealed = NULL, recipient_email_sealed = NULL
-            WHERE id = $1 AND state = 'planned'
-            AND NOT EXISTS (SELECT 1 FROM notify_deliveries d WHERE d.message_id = $1 AND d.state = 'pending')")
+            WHERE id = $1 AND state || '' = 'planned'
+            AND NOT EXISTS (SELECT 1 FROM notify_deliveries d WHERE d.message_id = $1 AND d.state || '' = 'pending')")
         .bind(id)
         .bind(now)
         .run()
@@ -136,7 +136,7 @@ pub(crate) async fn finish(tx: &mut Tx, id: Uuid, now: DateTime<Utc>) -> Result<
 pub(crate) async fn finish_planned(tx: &mut Tx, now: DateTime<Utc>, most: i64) -> Result<u64, Error> {
     tx.q("UPDATE notify_messages SET state = 'done', finished_at = $1, values_sealed = NULL, recipient_email_sealed = NULL
           WHERE id IN (SELECT m.id FROM notify_messages m WHERE m.state = 'planned'
-            AND NOT EXISTS (SELECT 1 FROM notify_deliveries d WHERE d.message_id = m.id AND d.state = 'pending')
+            AND NOT EXISTS (SELECT 1 FROM notify_deliveries d WHERE d.message_id = m.id AND d.state || '' = 'pending')
             ORDER BY m.created_at LIMIT $2) AND state = 'planned'")
         .bind(now)
         .bind(most)
