@@ -126,9 +126,7 @@ async fn a_delivery_that_was_left_half_done_is_made_again(db: TestDb) {
     world.post.is_stuck.store(true, Ordering::SeqCst);
     let notifier = world.notifier.clone();
     let stuck = tokio::spawn(async move { notifier.deliver(id).await });
-    while world.delivery(id).await.attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.post.until_stuck().await;
     // Somebody is at it: nobody else begins.
     let Next::After(wait) = world.deliver(id).await else { panic!("it waits") };
     assert_eq!(wait, Duration::from_secs(90));
@@ -150,9 +148,7 @@ async fn whoever_wakes_up_late_writes_nothing_over_what_came_since(db: TestDb) {
     world.post.is_stuck.store(true, Ordering::SeqCst);
     let notifier = world.notifier.clone();
     let frozen = tokio::spawn(async move { notifier.deliver(id).await });
-    while world.delivery(id).await.attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.post.until_stuck().await;
     // The lease runs out, and the next attempt fails for now.
     world.pass(TimeDelta::seconds(90));
     world.post.is_stuck.store(false, Ordering::SeqCst);
@@ -282,9 +278,7 @@ async fn an_attempt_has_its_whole_time_however_long_opening_took(db: TestDb) {
     world.post.is_stuck.store(true, Ordering::SeqCst);
     let notifier = world.notifier.clone();
     let stuck = tokio::spawn(async move { notifier.deliver(id).await });
-    while world.delivery(id).await.attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.post.until_stuck().await;
     assert_eq!(world.deliver(id).await, Next::After(Duration::from_secs(90)));
     world.post.is_stuck.store(false, Ordering::SeqCst);
     world.post.wake();
@@ -304,9 +298,7 @@ async fn what_a_server_says_changes_nothing_about_what_somebody_decided(db: Test
     world.post.is_stuck.store(true, Ordering::SeqCst);
     let notifier = world.notifier.clone();
     let stuck = tokio::spawn(async move { notifier.deliver(id).await });
-    while world.delivery(id).await.attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.post.until_stuck().await;
     let email = stylobate_notify::Medium::Email;
     world.notifier.suppress(&platform(), email, "ada@example.org", "asked us to", None).await.unwrap();
     world.post.wake();

@@ -2,7 +2,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -205,6 +205,7 @@ pub(crate) struct Postbox {
     refusals: Mutex<VecDeque<SendError>>,
     /// While set, mails get stuck until somebody wakes them.
     pub(crate) is_stuck: AtomicBool,
+    stuck: AtomicUsize,
     woken: tokio::sync::Notify,
 }
 
@@ -212,6 +213,13 @@ impl Postbox {
     pub(crate) fn refuse(&self, class: FailureClass, code: &'static str, status: u16) {
         let refusal = SendError { class, code, status: Some(status), words: "refused" };
         self.refusals.lock().unwrap().push_back(refusal);
+    }
+
+    /// Waits until a mail got stuck.
+    pub(crate) async fn until_stuck(&self) {
+        while self.stuck.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Lets go of one mail that is stuck.
@@ -233,7 +241,9 @@ impl MailTransport for Postbox {
     fn send<'a>(&'a self, mail: &'a Mail) -> BoxFuture<'a, Result<Receipt, SendError>> {
         Box::pin(async move {
             if self.is_stuck.load(Ordering::SeqCst) {
+                self.stuck.fetch_add(1, Ordering::SeqCst);
                 self.woken.notified().await;
+                self.stuck.fetch_sub(1, Ordering::SeqCst);
             }
             if let Some(refusal) = self.refusals.lock().unwrap().pop_front() {
                 return Err(refusal);
