@@ -23,13 +23,14 @@ const READ: Permission = Permission::Key("notification.channel.read");
 const MANAGE: Permission = Permission::Key("notification.channel.manage");
 
 pub(super) fn routes(notifier: &Notifier) -> Routes {
+    let channels = Channels::new(notifier, organisation);
     Routes::new()
         .add(
             Route::get("/notification-channels", READ)
                 .tag(TAG)
                 .summary("Lists the channels of the organisation, newest first")
                 .returns_page::<ChannelView>(),
-            notifier,
+            &channels,
             list,
         )
         .add(
@@ -38,7 +39,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .summary("Makes a channel. The answer has the secret of a webhook, which is shown this once")
                 .body::<ChannelInput>()
                 .returns::<ChannelWithSecretView>(201),
-            notifier,
+            &channels,
             create,
         )
         .add(
@@ -46,7 +47,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .tag(TAG)
                 .summary("Reads a channel")
                 .returns::<ChannelView>(200),
-            notifier,
+            &channels,
             get,
         )
         .add(
@@ -55,7 +56,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .summary("Changes what is given about a channel. Another configuration gives a webhook another secret")
                 .body::<ChannelPatch>()
                 .returns::<ChannelWithSecretView>(200),
-            notifier,
+            &channels,
             update,
         )
         .add(
@@ -63,7 +64,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .tag(TAG)
                 .summary("Removes a channel; what was owed to it is not sent")
                 .answers(204, None),
-            notifier,
+            &channels,
             delete,
         )
         .add(
@@ -71,7 +72,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .tag(TAG)
                 .summary("Sends a message through a channel, to try it out")
                 .returns::<DeliveryView>(202),
-            notifier,
+            &channels,
             test,
         )
 }
@@ -184,47 +185,65 @@ impl From<ChannelPatch> for ChannelChange {
     }
 }
 
-/// Whose channels a caller asks for.
-fn owner(context: &RequestContext) -> ApiResult<ChannelOwner> {
+/// The channels that a caller asks for: the organisation's, or their own.
+#[derive(Clone)]
+pub(super) struct Channels {
+    notifier: Notifier,
+    owner: fn(&RequestContext) -> ApiResult<ChannelOwner>,
+}
+
+impl Channels {
+    pub(super) fn new(notifier: &Notifier, owner: fn(&RequestContext) -> ApiResult<ChannelOwner>) -> Self {
+        Self { notifier: notifier.clone(), owner }
+    }
+}
+
+fn organisation(context: &RequestContext) -> ApiResult<ChannelOwner> {
     let tenant = crate::caller::of_tenant(context)?.principal.tenant;
     Ok(ChannelOwner::Tenant(tenant.ok_or_else(ApiError::not_found)?))
 }
 
-async fn list(
-    State(notifier): State<Notifier>,
+pub(super) async fn list(
+    State(Channels { notifier, owner }): State<Channels>,
     context: Context,
     query: ListQuery<NoFilter, ByCreation>,
 ) -> ApiResult<Json<Page<ChannelView>>> {
-    list_of(&notifier, owner(&context)?, query).await
+    let page = newest_first(query.page)?;
+    let asked = ChannelQuery { limit: page.limit, cursor: page.cursor };
+    Ok(Json(notifier.channels(owner(&context)?, &asked).await?.map(ChannelView::from)))
 }
 
-async fn create(
-    State(notifier): State<Notifier>,
+pub(super) async fn create(
+    State(Channels { notifier, owner }): State<Channels>,
     context: Context,
     StrictJson(input): StrictJson<ChannelInput>,
 ) -> ApiResult<(StatusCode, Json<ChannelWithSecretView>)> {
-    create_of(&notifier, &context, owner(&context)?, input).await
+    let (channel, secret) = notifier.create_channel(&context, owner(&context)?, input.into()).await?;
+    let secret = secret.map(|secret| secret.expose().to_owned());
+    Ok((StatusCode::CREATED, Json(ChannelWithSecretView { channel: channel.into(), secret })))
 }
 
-async fn get(
-    State(notifier): State<Notifier>,
+pub(super) async fn get(
+    State(Channels { notifier, owner }): State<Channels>,
     context: Context,
     PathId(id): PathId<NotificationChannelId>,
 ) -> ApiResult<Json<ChannelView>> {
     Ok(Json(notifier.channel(owner(&context)?, id).await?.into()))
 }
 
-async fn update(
-    State(notifier): State<Notifier>,
+pub(super) async fn update(
+    State(Channels { notifier, owner }): State<Channels>,
     context: Context,
     PathId(id): PathId<NotificationChannelId>,
     StrictJson(patch): StrictJson<ChannelPatch>,
 ) -> ApiResult<Json<ChannelWithSecretView>> {
-    update_of(&notifier, &context, owner(&context)?, id, patch).await
+    let (channel, secret) = notifier.update_channel(&context, owner(&context)?, id, patch.into()).await?;
+    let secret = secret.map(|secret| secret.expose().to_owned());
+    Ok(Json(ChannelWithSecretView { channel: channel.into(), secret }))
 }
 
-async fn delete(
-    State(notifier): State<Notifier>,
+pub(super) async fn delete(
+    State(Channels { notifier, owner }): State<Channels>,
     context: Context,
     PathId(id): PathId<NotificationChannelId>,
 ) -> ApiResult<StatusCode> {
@@ -232,44 +251,11 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn test(
-    State(notifier): State<Notifier>,
+pub(super) async fn test(
+    State(Channels { notifier, owner }): State<Channels>,
     context: Context,
     PathId(id): PathId<NotificationChannelId>,
 ) -> ApiResult<(StatusCode, Json<DeliveryView>)> {
     let delivery = notifier.test_channel(&context, owner(&context)?, id).await?;
     Ok((StatusCode::ACCEPTED, Json(delivery.into())))
-}
-
-pub(super) async fn list_of(
-    notifier: &Notifier,
-    owner: ChannelOwner,
-    query: ListQuery<NoFilter, ByCreation>,
-) -> ApiResult<Json<Page<ChannelView>>> {
-    let page = newest_first(query.page)?;
-    let asked = ChannelQuery { limit: page.limit, cursor: page.cursor };
-    Ok(Json(notifier.channels(owner, &asked).await?.map(ChannelView::from)))
-}
-
-pub(super) async fn create_of(
-    notifier: &Notifier,
-    context: &RequestContext,
-    owner: ChannelOwner,
-    input: ChannelInput,
-) -> ApiResult<(StatusCode, Json<ChannelWithSecretView>)> {
-    let (channel, secret) = notifier.create_channel(context, owner, input.into()).await?;
-    let secret = secret.map(|secret| secret.expose().to_owned());
-    Ok((StatusCode::CREATED, Json(ChannelWithSecretView { channel: channel.into(), secret })))
-}
-
-pub(super) async fn update_of(
-    notifier: &Notifier,
-    context: &RequestContext,
-    owner: ChannelOwner,
-    id: NotificationChannelId,
-    patch: ChannelPatch,
-) -> ApiResult<Json<ChannelWithSecretView>> {
-    let (channel, secret) = notifier.update_channel(context, owner, id, patch.into()).await?;
-    let secret = secret.map(|secret| secret.expose().to_owned());
-    Ok(Json(ChannelWithSecretView { channel: channel.into(), secret }))
 }

@@ -1,17 +1,18 @@
 //! Where people want to hear what is said to them.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use stylobate::{
     core::{NotificationChannelId, Page, RequestContext},
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiResult, Context, ListQuery, PathId, StrictJson},
+    middleware::{ApiResult, Context, ListQuery, PathId},
     notify::{ChannelOwner, Notifier},
 };
 
 use super::{
     TAG,
     channels::{
-        ChannelInput, ChannelPatch, ChannelView, ChannelWithSecretView, create_of, list_of, update_of,
+        ChannelInput, ChannelPatch, ChannelView, ChannelWithSecretView, Channels, create, delete, get, list,
+        test, update,
     },
     deliveries::DeliveryView,
     notifications::person_of,
@@ -21,13 +22,14 @@ use crate::order::{ByCreation, NoFilter, newest_first};
 const OWN: Permission = Permission::Authenticated;
 
 pub(super) fn routes(notifier: &Notifier) -> Routes {
+    let channels = Channels::new(notifier, caller);
     Routes::new()
         .add(
             Route::get("/notification-channels/me", OWN)
                 .tag(TAG)
                 .summary("Lists the caller's own channels, newest first")
                 .returns_page::<ChannelView>(),
-            notifier,
+            &channels,
             list,
         )
         .add(
@@ -36,7 +38,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .summary("Makes a channel for what is said to the caller. Mail goes to nobody but the caller")
                 .body::<ChannelInput>()
                 .returns::<ChannelWithSecretView>(201),
-            notifier,
+            &channels,
             create,
         )
         .add(
@@ -44,7 +46,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .tag(TAG)
                 .summary("Reads a channel of the caller")
                 .returns::<ChannelView>(200),
-            notifier,
+            &channels,
             get,
         )
         .add(
@@ -53,7 +55,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .summary("Changes what is given about a channel of the caller")
                 .body::<ChannelPatch>()
                 .returns::<ChannelWithSecretView>(200),
-            notifier,
+            &channels,
             update,
         )
         .add(
@@ -61,7 +63,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .tag(TAG)
                 .summary("Removes a channel of the caller")
                 .answers(204, None),
-            notifier,
+            &channels,
             delete,
         )
         .add(
@@ -69,7 +71,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
                 .tag(TAG)
                 .summary("Sends a message through a channel of the caller, to try it out")
                 .returns::<DeliveryView>(202),
-            notifier,
+            &channels,
             test,
         )
         .add(
@@ -82,59 +84,8 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
         )
 }
 
-fn owner(context: &RequestContext) -> ApiResult<ChannelOwner> {
+fn caller(context: &RequestContext) -> ApiResult<ChannelOwner> {
     Ok(ChannelOwner::Person(person_of(context)?))
-}
-
-async fn list(
-    State(notifier): State<Notifier>,
-    context: Context,
-    query: ListQuery<NoFilter, ByCreation>,
-) -> ApiResult<Json<Page<ChannelView>>> {
-    list_of(&notifier, owner(&context)?, query).await
-}
-
-async fn create(
-    State(notifier): State<Notifier>,
-    context: Context,
-    StrictJson(input): StrictJson<ChannelInput>,
-) -> ApiResult<(StatusCode, Json<ChannelWithSecretView>)> {
-    create_of(&notifier, &context, owner(&context)?, input).await
-}
-
-async fn get(
-    State(notifier): State<Notifier>,
-    context: Context,
-    PathId(id): PathId<NotificationChannelId>,
-) -> ApiResult<Json<ChannelView>> {
-    Ok(Json(notifier.channel(owner(&context)?, id).await?.into()))
-}
-
-async fn update(
-    State(notifier): State<Notifier>,
-    context: Context,
-    PathId(id): PathId<NotificationChannelId>,
-    StrictJson(patch): StrictJson<ChannelPatch>,
-) -> ApiResult<Json<ChannelWithSecretView>> {
-    update_of(&notifier, &context, owner(&context)?, id, patch).await
-}
-
-async fn delete(
-    State(notifier): State<Notifier>,
-    context: Context,
-    PathId(id): PathId<NotificationChannelId>,
-) -> ApiResult<StatusCode> {
-    notifier.delete_channel(&context, owner(&context)?, id).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn test(
-    State(notifier): State<Notifier>,
-    context: Context,
-    PathId(id): PathId<NotificationChannelId>,
-) -> ApiResult<(StatusCode, Json<DeliveryView>)> {
-    let delivery = notifier.test_channel(&context, owner(&context)?, id).await?;
-    Ok((StatusCode::ACCEPTED, Json(delivery.into())))
 }
 
 async fn deliveries(
@@ -144,6 +95,7 @@ async fn deliveries(
     query: ListQuery<NoFilter, ByCreation>,
 ) -> ApiResult<Json<Page<DeliveryView>>> {
     let page = newest_first(query.page)?;
-    let found = notifier.channel_deliveries(owner(&context)?, id, page.limit, page.cursor.as_deref()).await?;
+    let found =
+        notifier.channel_deliveries(caller(&context)?, id, page.limit, page.cursor.as_deref()).await?;
     Ok(Json(found.map(DeliveryView::from)))
 }
