@@ -1,4 +1,4 @@
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use chrono::SubsecRound as _;
 use stylobate_db::{ConstraintKind, Scope, Tx};
@@ -18,8 +18,9 @@ use crate::{
 
 /// How many jobs one statement claims at most.
 const AT_ONCE: usize = 200;
-/// How long a busy worker gathers free places before it claims again: many jobs by one statement are cheaper than one each.
-const GATHER: Duration = Duration::from_millis(1);
+/// How long a busy worker gathers free places before it claims again: as long as the last claim took, within these. Many jobs by one
+/// statement are cheaper than one each, and the slower the database, the more so.
+const GATHER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(5);
 
 /// Claims jobs of `queue` and runs at most `concurrency` at once, until it is told to stop.
 pub(super) async fn fetch(
@@ -34,6 +35,7 @@ pub(super) async fn fetch(
     let (mut busy, mut healthy) = (false, true);
     // Whether the round over the lanes that goes on began at the first one and has found nothing.
     let mut idle = false;
+    let mut took = Duration::ZERO;
     loop {
         let first = tokio::select! {
             biased;
@@ -42,7 +44,7 @@ pub(super) async fn fetch(
         };
         let Ok(first) = first else { break };
         if busy && places.available_permits() + 1 < concurrency.min(AT_ONCE) / 2 {
-            tokio::time::sleep(GATHER).await;
+            tokio::time::sleep(took.clamp(*GATHER.start(), *GATHER.end())).await;
         }
         let mut free = vec![first];
         while free.len() < AT_ONCE
@@ -53,6 +55,7 @@ pub(super) async fn fetch(
         let began = Instant::now();
         let wanted = free.len();
         let taken = guarded(claim_once(&worker, &queue, wanted, from)).await;
+        took = began.elapsed();
         match &taken {
             Err(error) if healthy => {
                 let error: &dyn StdError = error;
