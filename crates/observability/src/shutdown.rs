@@ -146,6 +146,8 @@ impl Shutdown {
         F::Output: Send + 'static,
     {
         let cut = self.inner.cut.clone();
+        // Boxed: it is moved twice on its way, and the task would keep room for all three of them.
+        let work = Box::pin(work);
         self.inner.tasks.spawn(async move { cut.run_until_cancelled(work).await })
     }
 

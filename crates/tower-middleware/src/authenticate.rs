@@ -8,7 +8,7 @@ use axum::{
     extract::MatchedPath,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, Request, header};
+use http::{Extensions, HeaderMap, Method, Request, header};
 use stylobate_core::{Actor, BoxFuture, Credential, Principal, Problem, RequestContext, TraceParent};
 use tower::{Layer, Service};
 use tracing::Span;
@@ -287,16 +287,13 @@ fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
     only.to_str().ok()?.parse().ok()
 }
 
-/// What the principal of `request` presented; nothing when nobody has looked yet. A cookie that was not judged counts as
+/// What the principal of the request with these extensions presented; nothing when nobody has looked yet. A cookie that was not judged counts as
 /// one: what protects those who have it does not depend on whether it is good.
-pub(crate) fn credential<B>(request: &Request<B>) -> Credential {
-    if request.extensions().get::<Unjudged>().is_some_and(|unjudged| unjudged.is_cookie) {
+pub(crate) fn credential(extensions: &Extensions) -> Credential {
+    if extensions.get::<Unjudged>().is_some_and(|unjudged| unjudged.is_cookie) {
         return Credential::Cookie;
     }
-    request
-        .extensions()
-        .get::<Arc<RequestContext>>()
-        .map_or(Credential::None, |context| context.principal.credential)
+    extensions.get::<Arc<RequestContext>>().map_or(Credential::None, |context| context.principal.credential)
 }
 
 impl<S: fmt::Debug> fmt::Debug for Authenticate<S> {

@@ -7,8 +7,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use axum::response::IntoResponse;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use axum::{extract::FromRequestParts, response::IntoResponse};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header, request::Parts};
 use stylobate_core::{Credential, Problem};
 use tower::{Layer, Service};
 use tower_http::csrf::CsrfLayer as CrossOriginLayer;
@@ -25,8 +25,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///    [named](Self::and_for_cookie).
 /// 2. `GET`, `HEAD` and `OPTIONS` pass; they change nothing. Not so the handshake of a WebSocket: what it opens can be read by
 ///    the page that opened it, and no CORS keeps it from that. It is judged whenever a browser sends it, whatever it presents
-///    (RFC 6455 §10.2). So is a request for a stream of events (`Accept: text/event-stream`): it takes a place for as long as it
-///    stays open.
+///    (RFC 6455 §10.2). Other handlers whose answer stays open ask for a [`TrustedOrigin`].
 /// 3. What is left is judged by tower-http's [`CsrfLayer`](tower_http::csrf::CsrfLayer): `Sec-Fetch-Site`, then `Origin`
 ///    against the host and the trusted origins.
 /// 4. A request with neither header is refused as well: every browser that sends our cookies sends one of them.
@@ -50,14 +49,20 @@ impl CsrfLayer {
     /// # Errors
     /// [`Error::OriginInvalid`] for an origin whose host is not in its ASCII form.
     pub fn new<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> Result<Self, Error> {
-        let mut judge = CrossOriginLayer::new();
+        let mut layer = Self::of_own_host();
         let mut trusted = Vec::new();
         for origin in origins {
             trusted.push(origin.clone());
             let invalid = |_| Error::OriginInvalid { origin: origin.to_string() };
-            judge = judge.add_trusted_origin(origin.as_str()).map_err(invalid)?;
+            layer.judge = layer.judge.add_trusted_origin(origin.as_str()).map_err(invalid)?;
         }
-        Ok(Self { judge, always: false, further: None, trusted: trusted.into(), https_only: false })
+        layer.trusted = trusted.into();
+        Ok(layer)
+    }
+
+    fn of_own_host() -> Self {
+        let judge = CrossOriginLayer::new();
+        Self { judge, always: false, further: None, trusted: Arc::default(), https_only: false }
     }
 
     /// Judges every request, with or without a cookie: for HTML forms that sign somebody in, which another site could
@@ -84,9 +89,9 @@ impl CsrfLayer {
         self
     }
 
-    fn is_in_danger<B>(&self, request: &Request<B>) -> bool {
-        let carries = |name: &str| !matches!(cookies::find(request.headers(), name), Ok(None));
-        match authenticate::credential(request) {
+    fn is_in_danger(&self, request: &Parts) -> bool {
+        let carries = |name: &str| !matches!(cookies::find(&request.headers, name), Ok(None));
+        match authenticate::credential(&request.extensions) {
             _ if self.always => true,
             Credential::Cookie => true,
             Credential::None => self.further.as_deref().is_some_and(carries),
@@ -94,15 +99,23 @@ impl CsrfLayer {
         }
     }
 
-    fn check<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
-        let stays_open = upgrade::is_socket(request.headers()) || asks_for_events(request.headers());
-        let safe = !stays_open && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let from_browser = stays_open && request.headers().contains_key(header::ORIGIN);
-        if safe || !(from_browser || self.is_in_danger(request)) {
-            return Ok(());
+    fn check(&self, request: &Parts) -> Result<(), ApiError> {
+        if upgrade::is_socket(&request.headers) {
+            return self.check_opening(request);
         }
+        let safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if safe || !self.is_in_danger(request) { Ok(()) } else { self.check_origin(request) }
+    }
+
+    /// Judges what stays open, whatever its method.
+    fn check_opening(&self, request: &Parts) -> Result<(), ApiError> {
+        let from_browser = request.headers.contains_key(header::ORIGIN);
+        if from_browser || self.is_in_danger(request) { self.check_origin(request) } else { Ok(()) }
+    }
+
+    fn check_origin(&self, request: &Parts) -> Result<(), ApiError> {
         let refused = |detail: &str| Err(Problem::new(403, "csrf").detail(detail).into());
-        let headers = request.headers();
+        let headers = &request.headers;
         let given = |name: &HeaderName| headers.get(name).is_some_and(|value| !value.is_empty());
         if !given(&SEC_FETCH_SITE) && !given(&header::ORIGIN) {
             return refused("A request with a session cookie must carry `Origin` or `Sec-Fetch-Site`.");
@@ -121,13 +134,13 @@ impl CsrfLayer {
         if self.judge(request) { Ok(()) } else { refused("The request comes from another site.") }
     }
 
-    fn judge<B>(&self, request: &Request<B>) -> bool {
+    fn judge(&self, request: &Parts) -> bool {
         let mut head = Request::new(());
         // One that the judge does not let pass by itself.
         *head.method_mut() = Method::POST;
-        *head.uri_mut() = request.uri().clone();
+        *head.uri_mut() = request.uri.clone();
         for name in [SEC_FETCH_SITE, header::ORIGIN, header::HOST] {
-            if let Some(value) = request.headers().get(&name) {
+            if let Some(value) = request.headers.get(&name) {
                 head.headers_mut().insert(name, value.clone());
             }
         }
@@ -135,13 +148,6 @@ impl CsrfLayer {
         // Both the judge and what it guards answer at once; an answer that would have to wait is no.
         matches!(verdict.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(answer)) if answer.status().is_success())
     }
-}
-
-/// Browsers ask so for every `EventSource` (HTML, 9.2.5).
-fn asks_for_events(headers: &HeaderMap) -> bool {
-    let is_named =
-        |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/event-stream"));
-    headers.get_all(header::ACCEPT).iter().any(is_named)
 }
 
 fn count(headers: &HeaderMap, name: &HeaderName) -> usize {
@@ -171,18 +177,44 @@ impl fmt::Debug for CsrfLayer {
     }
 }
 
+/// A request that no page of another origin made the browser send; 403 `csrf` for others. Handlers of `GET` ask for it when
+/// their answer stays open, such as a stream of events: it takes a place for as long, and the layer lets `GET` pass.
+///
+/// The [`CsrfLayer`] in front judges as it judges the handshake of a WebSocket. Without one, no origin but the service's own
+/// host is trusted.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct TrustedOrigin;
+
+impl<S: Send + Sync> FromRequestParts<S> for TrustedOrigin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let verdict = match parts.extensions.get::<Arc<CsrfLayer>>() {
+            Some(layer) => layer.check_opening(parts),
+            None => CsrfLayer::of_own_host().check_opening(parts),
+        };
+        verdict.inspect_err(tell)?;
+        Ok(Self)
+    }
+}
+
+fn tell(_: &ApiError) {
+    tracing::info!(code = "csrf", "refused a cross-site request");
+}
+
 /// The service of [`CsrfLayer`].
 #[derive(Debug, Clone)]
 pub struct Csrf<S> {
     inner: S,
-    layer: CsrfLayer,
+    layer: Arc<CsrfLayer>,
 }
 
 impl<S> Layer<S> for CsrfLayer {
     type Service = Csrf<S>;
 
     fn layer(&self, inner: S) -> Csrf<S> {
-        Csrf { inner, layer: self.clone() }
+        Csrf { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -200,12 +232,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.layer.check(&request) {
-            Ok(()) => AnswerFuture::inner(self.inner.call(request)),
-            Err(error) => {
-                tracing::info!(code = "csrf", "refused a cross-site request");
-                AnswerFuture::refused(error)
+        let (mut parts, body) = request.into_parts();
+        match self.layer.check(&parts).inspect_err(tell) {
+            Ok(()) => {
+                parts.extensions.insert(Arc::clone(&self.layer));
+                AnswerFuture::inner(self.inner.call(Request::from_parts(parts, body)))
             }
+            Err(error) => AnswerFuture::refused(error),
         }
     }
 }

@@ -46,7 +46,7 @@ pub use client_address::{ClientAddress, ForwardingHeader, Scheme, TrustedProxies
 pub use content_policy::{ContentPolicy, CspNonce};
 pub use cookies::{Cookies, RefreshCookie, SameSite};
 pub use cors::cors_layer;
-pub use csrf::{Csrf, CsrfLayer};
+pub use csrf::{Csrf, CsrfLayer, TrustedOrigin};
 pub use edge::{Edge, EdgeFuture, EdgeLayer};
 pub use error::Error;
 pub use extract::{Context, CurrentPrincipal};

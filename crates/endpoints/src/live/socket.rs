@@ -37,7 +37,10 @@ const UNSENT_MAX: usize = 256 << 10;
 /// The close code for those who are nobody, or nobody any more (of the private range of RFC 6455 §7.4.2).
 const UNAUTHENTICATED: u16 = 4_001;
 const GOING_AWAY: u16 = 1_001;
+const PROTOCOL_ERROR: u16 = 1_002;
+const NOT_UTF_8: u16 = 1_007;
 const POLICY: u16 = 1_008;
+const TOO_LARGE: u16 = 1_009;
 const TRY_AGAIN_LATER: u16 = 1_013;
 
 impl LiveRoutes {
@@ -105,8 +108,10 @@ struct Conversation {
 enum Over {
     /// The client has gone, or does not read.
     Gone,
-    /// It says too much.
-    TooMuch,
+    /// It says goodbye.
+    Closed,
+    /// It breaks a rule, the one with this close code.
+    Broken(u16),
 }
 
 impl Conversation {
@@ -120,7 +125,12 @@ impl Conversation {
             },
             over = self.talk() => match over {
                 Over::Gone => return,
-                Over::TooMuch => POLICY,
+                Over::Closed => {
+                    // The library has its answer ready, with the code of the client, and sends it when it is asked for more.
+                    let _ = timeout(CLOSE_WITHIN, to_the_end(&mut self.socket)).await;
+                    return;
+                }
+                Over::Broken(code) => code,
             },
         };
         close(&mut self.socket, code).await;
@@ -142,11 +152,13 @@ impl Conversation {
                 }
                 message = self.socket.recv() => match message {
                     Some(Ok(Message::Pong(_))) => self.is_answered = true,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Over::Gone,
+                    Some(Ok(Message::Close(_))) => return Over::Closed,
+                    Some(Err(error)) => return broken(&error).map_or(Over::Gone, Over::Broken),
+                    None => return Over::Gone,
                     Some(Ok(_)) => {
                         self.heard += 1;
                         if self.heard > HEARD_MAX {
-                            return Over::TooMuch;
+                            return Over::Broken(POLICY);
                         }
                     }
                 },
@@ -165,20 +177,35 @@ impl Conversation {
     }
 }
 
+/// The close code of what the client did wrong (RFC 6455 §7.4.1); `None` when the connection failed. axum does not let the kind of
+/// an error be asked for, so this goes by how tungstenite's begin.
+fn broken(error: &axum::Error) -> Option<u16> {
+    let text = error.to_string();
+    let codes = [("UTF-8", NOT_UTF_8), ("Space limit", TOO_LARGE), ("WebSocket protocol", PROTOCOL_ERROR)];
+    codes.into_iter().find(|(kind, _)| text.starts_with(kind)).map(|(_, code)| code)
+}
+
 /// Says why, and waits a moment for the answer, so that the client hears it before the connection goes.
 async fn close(socket: &mut WebSocket, code: u16) {
     let reason = match code {
         UNAUTHENTICATED => "unauthenticated",
         GOING_AWAY => "draining",
+        PROTOCOL_ERROR => "protocol error",
+        NOT_UTF_8 => "not UTF-8",
         POLICY => "too many messages",
+        TOO_LARGE => "message too large",
         _ => "try again later",
     };
     let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
     let goodbye = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = socket.recv().await {}
+            to_the_end(socket).await;
         }
     };
     // Whoever does not answer is left.
     let _ = timeout(CLOSE_WITHIN, goodbye).await;
+}
+
+async fn to_the_end(socket: &mut WebSocket) {
+    while let Some(Ok(_)) = socket.recv().await {}
 }

@@ -9,9 +9,9 @@ use axum::{
     },
 };
 use futures_util::stream;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use stylobate_tower_middleware::{
-    ApiError, Context, CurrentPrincipal, LiveConnection, ServerConnection, StrictQuery,
+    ApiError, Context, CurrentPrincipal, LiveConnection, ServerConnection, StrictQuery, TrustedOrigin,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -34,29 +34,35 @@ impl LiveRoutes {
     /// Whoever takes longer than 10 s to read is disconnected, where the server has a [`ServerConnection`].
     ///
     /// # Errors
-    /// 401; those of the feed; 429 `too_many_connections`; 503 `draining`.
+    /// 401; 403 `csrf` for pages of other origins; those of the feed; 429 `too_many_connections`; 503 `draining`.
     pub async fn stream(
         State(routes): State<Self>,
         server: Option<Extension<ServerConnection>>,
         headers: HeaderMap,
         context: Context,
         _principal: CurrentPrincipal,
+        _origin: TrustedOrigin,
         StrictQuery(query): StrictQuery<LiveQuery>,
     ) -> Result<Response, ApiError> {
         let connection = routes.connections.open(&headers, &context.principal)?;
         let last = headers.get(LAST_EVENT_ID).and_then(|last| last.to_str().ok());
         let seen = last.or(query.after.as_deref());
         let telling = Telling::begin(routes.feed, context.into_inner(), seen).await?;
-        let (items, taken) = mpsc::channel(1);
+        // Boxed: a channel makes room for 32 at once, however few it takes.
+        let (items, taken) = mpsc::channel::<Box<LiveItem>>(1);
         let (is_read, read) = oneshot::channel::<Infallible>();
         let server = server.map(|Extension(server)| server);
         tokio::spawn(tell(telling, connection, items, read, server));
         let events = stream::unfold((taken, is_read), |(mut taken, is_read)| async move {
-            let LiveItem { id, kind, data } = taken.recv().await?;
+            let LiveItem { id, kind, data } = *taken.recv().await?;
             let event = Event::default().id(id).event(kind).data(data.to_string());
             Some((Ok::<_, Infallible>(event), (taken, is_read)))
         });
-        Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)).into_response())
+        let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE));
+        let mut response = sse.into_response();
+        // `Sse` says `no-cache`, which lets caches keep what one person is told.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
     }
 }
 
@@ -65,7 +71,7 @@ impl LiveRoutes {
 async fn tell(
     mut telling: Telling,
     mut connection: LiveConnection,
-    items: mpsc::Sender<LiveItem>,
+    items: mpsc::Sender<Box<LiveItem>>,
     read: oneshot::Receiver<Infallible>,
     server: Option<ServerConnection>,
 ) {
@@ -76,7 +82,7 @@ async fn tell(
                 item = telling.next() => item,
             };
             let Some(item) = item else { return };
-            if !matches!(timeout(READ_WITHIN, items.send(item)).await, Ok(Ok(()))) {
+            if !matches!(timeout(READ_WITHIN, items.send(Box::new(item))).await, Ok(Ok(()))) {
                 return;
             }
         }

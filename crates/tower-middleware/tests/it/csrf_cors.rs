@@ -5,7 +5,7 @@ use axum::{
 };
 use http::{Request, request::Builder};
 use serde::Deserialize;
-use stylobate_tower_middleware::{CsrfLayer, Origin, StrictJson, cors_layer};
+use stylobate_tower_middleware::{CsrfLayer, Origin, StrictJson, TrustedOrigin, cors_layer};
 use tower::ServiceBuilder;
 
 use crate::support::{authenticate, edge, platform, problem, request, router, send};
@@ -91,6 +91,40 @@ async fn another_site_opens_no_socket_whatever_it_presents() {
     // Programs have no origin. A browser would: a cookie without one is refused.
     assert_eq!(opened(&[token]).await, 200);
     assert_eq!(opened(&[cookie]).await, 403);
+}
+
+#[tokio::test]
+async fn another_site_gets_nothing_from_a_handler_that_asks_for_a_trusted_origin() {
+    let console: Origin = "https://console.example".parse().unwrap();
+    let layer = CsrfLayer::new([&console]).unwrap().https_only();
+    let asking = || router([("/", get(async |_: TrustedOrigin| "done"))]);
+    let layered =
+        || asking().layer(ServiceBuilder::new().layer(edge()).layer(authenticate()).layer(layer.clone()));
+    // Without the layer there is no list.
+    let alone = || asking().layer(ServiceBuilder::new().layer(edge()).layer(authenticate()));
+    let asked = async |app: Router, method: &str, (name, value): (&str, &str)| {
+        let head = request(method, "/").header("cookie", "__Host-session=ada").header(name, value);
+        send(app, head.body(Body::empty()).unwrap()).await.status().as_u16()
+    };
+    for (line, expected) in [
+        (("origin", "https://app.example"), [200, 200]),
+        (("sec-fetch-site", "same-origin"), [200, 200]),
+        (("origin", "https://console.example"), [200, 403]),
+        (("origin", "http://app.example"), [403, 200]),
+        (("origin", "https://evil.example"), [403, 403]),
+        (("origin", "https://app.example:8443"), [403, 403]),
+        (("origin", "null"), [403, 403]),
+        (("sec-fetch-site", "cross-site"), [403, 403]),
+        (("sec-fetch-site", "same-site"), [403, 403]),
+        (("x-nothing", "x"), [403, 403]),
+    ] {
+        let statuses = [asked(layered(), "GET", line).await, asked(alone(), "GET", line).await];
+        assert_eq!(statuses, expected, "{line:?}");
+        assert_eq!(asked(layered(), "HEAD", line).await, expected[0], "{line:?}");
+    }
+    // Programs have no origin.
+    let token = request("GET", "/").header("authorization", "Bearer ada");
+    assert_eq!(send(layered(), token.body(Body::empty()).unwrap()).await.status(), 200);
 }
 
 #[tokio::test]

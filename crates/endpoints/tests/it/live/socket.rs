@@ -3,7 +3,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use stylobate_tower_middleware::LiveLimits;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{
@@ -100,8 +103,8 @@ async fn a_token_is_not_sent_back_and_a_revoked_one_closes_the_socket() {
     let (mut socket, response) = connect(&world, "", &[TOKEN]).await.unwrap();
     assert_eq!(response.headers()["sec-websocket-protocol"], "bearer");
     // Clients of older systems offer nothing else, and insist.
-    let (_old, response) = connect(&world, "", &[("sec-websocket-protocol", "a.b.c")]).await.unwrap();
-    assert_eq!(response.headers()["sec-websocket-protocol"], "a.b.c");
+    let (status, protocol, _alone) = raw(&world, &["Sec-WebSocket-Protocol: a.b.c"]).await;
+    assert_eq!((status, protocol.as_deref()), (101, Some("a.b.c")));
     world.revoke();
     assert_eq!(code(&mut socket).await, 4_001);
     let (mut late, _) = connect(&world, "", &[TOKEN]).await.unwrap();
@@ -139,17 +142,65 @@ async fn there_is_an_end_to_connections_and_to_what_clients_may_say() {
     }
     assert_eq!(code(&mut first).await, 1_008);
     second.send(Message::text("x".repeat(5_000))).await.unwrap();
-    // Too large for the library: it ends the connection.
-    while let Some(Ok(message)) = tokio::time::timeout(PATIENCE, second.next()).await.unwrap() {
-        assert!(message.is_close() || message.is_ping(), "{message:?}");
-    }
-    for _ in 0..400 {
-        if world.connections.count() == 0 && world.places.load(Ordering::SeqCst) == 0 {
-            return;
+    assert_eq!(code(&mut second).await, 1_009);
+    world.is_left().await;
+}
+
+// RFC 6455 §5.5.1, §7.4.1
+#[tokio::test]
+async fn goodbyes_are_answered_and_broken_rules_named() {
+    let world = World::start(LiveLimits::default()).await;
+    let said = async |frame_type: u8, text: &[u8]| {
+        let (status, _, mut socket) = raw(&world, &["Sec-WebSocket-Protocol: bearer, a.b.c"]).await;
+        assert_eq!(status, 101);
+        // Masked with zeros.
+        let head = [0x80 | frame_type, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+        socket.write_all(&[&head[..], text].concat()).await.unwrap();
+        let answer = frame(&mut socket).await;
+        assert_eq!(frame(&mut socket).await, None, "it goes on");
+        answer
+    };
+    let (text, close, reserved) = (1, 8, 3);
+    assert_eq!(said(close, b"\x03\xe8bye").await, Some((0x88, b"\x03\xe8bye".to_vec())));
+    assert_eq!(said(close, b"\x0f\xa0").await, Some((0x88, b"\x0f\xa0".to_vec())));
+    assert_eq!(said(close, b"").await, Some((0x88, Vec::new())));
+    assert_eq!(said(text, b"\xff\xfe").await, Some((0x88, b"\x03\xefnot UTF-8".to_vec())));
+    assert_eq!(said(reserved, b"").await, Some((0x88, b"\x03\xeaprotocol error".to_vec())));
+    world.is_left().await;
+}
+
+/// Opens a socket without a library: the status, the chosen protocol, and what follows.
+async fn raw(world: &World, lines: &[&str]) -> (u16, Option<String>, BufReader<TcpStream>) {
+    let mut socket = BufReader::new(TcpStream::connect(world.address).await.unwrap());
+    let head = format!(
+        "GET /socket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n\r\n",
+        world.address,
+        lines.join("\r\n"),
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let (mut status, mut protocol) = (String::new(), None);
+    socket.read_line(&mut status).await.unwrap();
+    loop {
+        let mut line = String::new();
+        socket.read_line(&mut line).await.unwrap();
+        let Some((name, value)) = line.split_once(':') else { break };
+        if name.eq_ignore_ascii_case("sec-websocket-protocol") {
+            protocol = Some(value.trim().to_owned());
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("places are not given back");
+    (status.split(' ').nth(1).unwrap().parse().unwrap(), protocol, socket)
+}
+
+/// The next frame of a server: its first byte and what it says; `None` at the end.
+async fn frame(socket: &mut BufReader<TcpStream>) -> Option<(u8, Vec<u8>)> {
+    let read = async {
+        let first = socket.read_u8().await.ok()?;
+        let mut said = vec![0; socket.read_u8().await.ok()?.into()];
+        socket.read_exact(&mut said).await.ok()?;
+        Some((first, said))
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("nothing comes")
 }
 
 // A32

@@ -25,6 +25,7 @@ struct Told<S> {
 fn told(response: Response) -> Told<impl Stream<Item = String> + Unpin> {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["cache-control"], "no-store");
     let stream = response.bytes_stream().map(|part| String::from_utf8(part.unwrap().to_vec()).unwrap());
     Told { stream, text: String::new() }
 }
@@ -67,6 +68,42 @@ async fn a_stream_tells_what_is_new_and_goes_on_where_it_ended() {
     assert_eq!(again.next().await, event(251));
     let refused = request(&world, "?after=x").send().await.unwrap();
     assert_eq!(refused.status(), 422);
+}
+
+// A21, C27
+#[tokio::test]
+async fn pages_of_other_origins_take_no_place_of_a_person() {
+    let world = World::start(LiveLimits { connections: 10, per_person: 1 }).await;
+    let url = format!("http://{}/stream", world.address);
+    let ask = async |credential: (&str, &str), lines: &[(&str, &str)]| {
+        let request = reqwest::Client::new().get(&url).header(credential.0, credential.1);
+        let request = lines.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.send().await.unwrap()
+    };
+    let cookie = ("cookie", "__Host-session=ada");
+    let other_port = format!("http://127.0.0.1:{}", world.address.port() ^ 1);
+    for lines in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("origin", other_port.as_str())],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "https://evil.example"), ("accept", "text/event-stream")],
+        // Browsers that send the cookie send one of the two.
+        &[],
+    ] {
+        assert_eq!(ask(cookie, lines).await.status(), 403, "{lines:?}");
+    }
+    // Whatever it presents, as with a socket.
+    let token = ("authorization", "Bearer a.b.c");
+    assert_eq!(ask(token, &[("origin", "https://evil.example")]).await.status(), 403);
+    assert_eq!((world.connections.count(), world.beginnings()), (0, 0));
+    for line in [("sec-fetch-site", "same-origin"), ("origin", "https://app.example")] {
+        let opened = ask(cookie, &[line]).await;
+        assert_eq!(opened.status(), 200, "{line:?}");
+        drop(opened);
+        world.is_left().await;
+    }
 }
 
 // A5

@@ -4,11 +4,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, extract::Request, middleware::map_request, routing::get};
 use serde_json::json;
-use stylobate_core::{BoxFuture, PersonId, Principal, RequestContext, SystemClock};
+use stylobate_core::{BoxFuture, Credential, PersonId, Principal, RequestContext, SystemClock};
 use stylobate_endpoints::{Feed, LIVE_BATCH, LiveItem, LiveRoutes};
 use stylobate_observability::Shutdown;
 use stylobate_tower_middleware::{
@@ -18,7 +19,10 @@ use stylobate_tower_middleware::{
 use tokio::{net::TcpListener, sync::watch};
 use tower::ServiceBuilder;
 
-/// A service with numbers to tell, to whoever has the token `a.b.c`.
+/// Longer than anything takes that happens at all.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A service with numbers to tell, to whoever has the token `a.b.c` or the session `ada`.
 pub(super) struct World {
     pub(super) address: SocketAddr,
     pub(super) shutdown: Shutdown,
@@ -84,10 +88,23 @@ impl World {
         let failures = self.numbers.failures.load(Ordering::SeqCst);
         self.numbers.is_broken.store(true, Ordering::SeqCst);
         self.count_to(last);
-        while self.numbers.failures.load(Ordering::SeqCst) == failures {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        let failing = async {
+            while self.numbers.failures.load(Ordering::SeqCst) == failures {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, failing).await.expect("nobody asks the feed");
         self.numbers.is_broken.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn is_left(&self) {
+        let left = async {
+            while self.connections.count() > 0 || self.places.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, left).await.expect("places are not given back");
     }
 
     /// How often somebody began.
@@ -120,9 +137,15 @@ impl Authenticator for Judge {
         presented: Presented<'a>,
     ) -> BoxFuture<'a, Result<Principal, CredentialRefused>> {
         let person = PersonId::from_uuid(uuid::Uuid::from_u128(7));
-        let is_good = presented == Presented::Bearer("a.b.c") && self.0.load(Ordering::SeqCst) == 0;
+        let credential = match presented {
+            Presented::Bearer("a.b.c") => Some(Credential::Bearer),
+            Presented::Session("ada") => Some(Credential::Cookie),
+            _ => None,
+        };
+        let credential = credential.filter(|_| self.0.load(Ordering::SeqCst) == 0);
         Box::pin(async move {
-            if is_good { Ok(Principal::person(person)) } else { Err(CredentialRefused::Invalid) }
+            let credential = credential.ok_or(CredentialRefused::Invalid)?;
+            Ok(Principal { credential, ..Principal::person(person) })
         })
     }
 }
