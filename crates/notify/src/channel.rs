@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate_core::{NotificationChannelId, PageLimit, PersonId, TenantId};
 
-use crate::{Category, ChannelDisabled, Medium, QuietHours, Severity, TemplateOverride};
+use crate::{Medium, Severity, as_text::stored_as_text};
 
 /// Whose a channel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -46,9 +46,20 @@ pub struct NotificationChannel {
     pub updated_at: DateTime<Utc>,
 }
 
+/// Why a channel is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelDisabled {
+    /// Somebody did it.
+    ByHand,
+    /// The other side says that there is nothing any more.
+    Gone,
+    /// Nothing but failures for 5 days, and at least 3 deliveries given up within them.
+    Failing,
+}
+
 /// A channel to be made.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone)]
 pub struct NewChannel {
     /// What carries messages through it: not `sms` and not `in_app`.
     pub channel_type: Medium,
@@ -56,11 +67,9 @@ pub struct NewChannel {
     pub label: String,
     /// `{"address"}` of an e-mail channel, `{"bot_token","chat_id"}` of Telegram, `{"url"}` of the others.
     pub config: Value,
-    /// What it hears, 1 to 100 names or patterns. All unless given.
-    #[serde(default = "everything")]
+    /// What it hears, 1 to 100 names or patterns.
     pub events: Vec<String>,
-    /// What matters less is not heard. Everything is unless given.
-    #[serde(default = "anything")]
+    /// What matters less is not heard.
     pub severity_min: Severity,
 }
 
@@ -70,17 +79,8 @@ impl std::fmt::Debug for NewChannel {
     }
 }
 
-fn everything() -> Vec<String> {
-    vec!["*".to_owned()]
-}
-
-fn anything() -> Severity {
-    Severity::Info
-}
-
 /// What changes about a channel; `None` stays.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Default)]
 pub struct ChannelChange {
     /// What it is for.
     pub label: Option<String>,
@@ -111,47 +111,4 @@ pub struct ChannelQuery {
     pub cursor: Option<String>,
 }
 
-/// When and about what a person is not to be disturbed. What is urgent comes all the same: what concerns security, what is
-/// critical, and what is confidential.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Preferences {
-    /// When nothing is sent: it waits until their end.
-    pub quiet_hours: Option<QuietHours>,
-    /// What is found in the product only.
-    pub muted: Vec<Category>,
-}
-
-/// Which template a tenant puts in the place of the product's own, without what it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateVersion {
-    /// Whose it is; every tenant's that has none of its own, without one.
-    pub tenant_id: Option<TenantId>,
-    /// The kind of message.
-    pub kind: String,
-    /// The language it is in (BCP 47).
-    pub locale: String,
-    /// Goes up with every change.
-    pub version: i64,
-    /// When it was changed last.
-    pub updated_at: DateTime<Utc>,
-    /// By whom.
-    pub updated_by: Option<PersonId>,
-}
-
-/// What a tenant says instead of the product's own words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredTemplate {
-    /// Whose it is; every tenant's that has none of its own, without one.
-    pub tenant_id: Option<TenantId>,
-    /// The kind of message.
-    pub kind: String,
-    /// What it says.
-    pub template: TemplateOverride,
-    /// Goes up with every change.
-    pub version: i64,
-    /// When it was changed last.
-    pub updated_at: DateTime<Utc>,
-    /// By whom.
-    pub updated_by: Option<PersonId>,
-}
+stored_as_text!(ChannelDisabled { ByHand = "by_hand", Gone = "gone", Failing = "failing" });

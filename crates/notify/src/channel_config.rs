@@ -5,7 +5,9 @@ use serde_json::Value;
 use stylobate_egress::{AddressPolicy, Target, WebhookSecret};
 use url::Host;
 
-use crate::{EmailAddress, Medium, NotificationChannelId, NotifyError, mask, policy::dedup::address_key};
+use crate::{
+    EmailAddress, Medium, NotificationChannelId, NotifierError, NotifyError, mask, policy::dedup::address_key,
+};
 
 /// Where a channel leads, with what opens it. It is a secret as a whole, shown to nobody once it is set.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +27,6 @@ impl fmt::Debug for ChannelConfig {
         write!(f, "ChannelConfig({})", self.medium().as_str())
     }
 }
-
-/// What is wrong with a configuration: the field, as callers name it, and the problem.
-pub(crate) type Wrong = (&'static str, String);
 
 /// Which hosts chats may be at.
 #[derive(Debug, Clone)]
@@ -127,13 +126,16 @@ struct WithBot {
 
 impl ChannelConfig {
     /// Reads what somebody set up for a channel by `medium`. A webhook's secret is made by `secret`, and not chosen.
+    ///
+    /// # Errors
+    /// [`NotifierError::ChannelInvalid`] with the field that is wrong; [`NotifierError::Randomness`] when there is no secret to be had.
     pub(crate) fn read(
         medium: Medium,
         value: &Value,
         hosts: &ChatHosts,
         policy: &AddressPolicy,
         secret: impl FnOnce() -> Option<WebhookSecret>,
-    ) -> Result<Self, Wrong> {
+    ) -> Result<Self, NotifierError> {
         let read = match medium {
             Medium::Email => {
                 let WithAddress { address } = fields(value)?;
@@ -153,12 +155,12 @@ impl ChannelConfig {
                 Self::Telegram { bot_token, chat_id }
             }
             Medium::Sms | Medium::InApp => {
-                return Err(wrong("channel_type", "is none that a channel can be of"));
+                return Err(wrong("channel_type", "is not a type of channel"));
             }
             _ => {
                 let WithUrl { url } = fields(value)?;
                 let target =
-                    Target::parse(&url, policy).map_err(|error| ("config.url", error.to_string()))?;
+                    Target::parse(&url, policy).map_err(|error| wrong("config.url", error.to_string()))?;
                 if medium != Medium::Webhook && !hosts.has(medium, &target) {
                     return Err(wrong("config.url", "is at a host that is not allowed for this type"));
                 }
@@ -169,7 +171,7 @@ impl ChannelConfig {
                     Medium::Teams => Self::Teams { url },
                     Medium::Discord => Self::Discord { url },
                     _ => {
-                        let secret = secret().ok_or(wrong("config", "cannot be given a secret"))?;
+                        let secret = secret().ok_or(NotifierError::Randomness)?;
                         Self::Webhook { url, secret: secret.expose().to_owned() }
                     }
                 }
@@ -237,19 +239,19 @@ impl ChannelConfig {
 }
 
 /// The fields that a type has, and no other. What the reader says would repeat what was written.
-fn fields<'de, T: Deserialize<'de>>(value: &'de Value) -> Result<T, Wrong> {
-    T::deserialize(value).map_err(|_| wrong("config", "has not the fields of this type"))
+fn fields<'de, T: Deserialize<'de>>(value: &'de Value) -> Result<T, NotifierError> {
+    T::deserialize(value).map_err(|_| wrong("config", "does not have exactly the fields of this type"))
 }
 
-fn checked_email(address: &str) -> Result<String, Wrong> {
+fn checked_email(address: &str) -> Result<String, NotifierError> {
     match EmailAddress::parse(address) {
         Ok(address) => Ok(address.as_str().to_owned()),
         Err(_) => Err(wrong("config.address", "is not an e-mail address that mail can be sent to")),
     }
 }
 
-fn wrong(field: &'static str, problem: &str) -> Wrong {
-    (field, problem.to_owned())
+fn wrong(field: &'static str, problem: impl Into<String>) -> NotifierError {
+    NotifierError::ChannelInvalid { field, problem: problem.into() }
 }
 
 /// `123456:` and 35 characters: what a bot is addressed by. Anything else would be another path of the server.
@@ -278,12 +280,28 @@ mod tests {
 
     use super::*;
 
-    fn read(medium: Medium, config: Value) -> Result<ChannelConfig, Wrong> {
-        let hosts = ChatHosts::default().allow(["chat.example.org.", "CHAT2.example.org"]).unwrap();
-        ChannelConfig::read(medium, &config, &hosts, &AddressPolicy::public(), WebhookSecret::generate)
+    fn read(medium: Medium, config: Value) -> Result<ChannelConfig, NotifierError> {
+        read_with(medium, config, WebhookSecret::generate)
     }
 
-    fn at(medium: Medium, url: &str) -> Result<ChannelConfig, Wrong> {
+    fn read_with(
+        medium: Medium,
+        config: Value,
+        secret: fn() -> Option<WebhookSecret>,
+    ) -> Result<ChannelConfig, NotifierError> {
+        let hosts = ChatHosts::default().allow(["chat.example.org.", "CHAT2.example.org"]).unwrap();
+        ChannelConfig::read(medium, &config, &hosts, &AddressPolicy::public(), secret)
+    }
+
+    /// The field that is wrong.
+    fn refused(read: Result<ChannelConfig, NotifierError>) -> &'static str {
+        match read {
+            Err(NotifierError::ChannelInvalid { field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn at(medium: Medium, url: &str) -> Result<ChannelConfig, NotifierError> {
         read(medium, json!({ "url": url }))
     }
 
@@ -325,7 +343,7 @@ mod tests {
             (Medium::Webhook, "http://anybody.example.net/in"),
             (Medium::Webhook, "nonsense"),
         ] {
-            assert_eq!(at(medium, url).unwrap_err().0, "config.url", "{url}");
+            assert_eq!(refused(at(medium, url)), "config.url", "{url}");
         }
     }
 
@@ -359,13 +377,21 @@ mod tests {
             (Medium::Email, json!("ada@example.org")),
             (Medium::Telegram, json!({ "bot_token": 5, "chat_id": "1" })),
         ] {
-            assert_eq!(read(medium, config.clone()).unwrap_err().0, "config", "{config}");
+            assert_eq!(refused(read(medium, config.clone())), "config", "{config}");
         }
-        assert_eq!(read(Medium::Sms, json!({})).unwrap_err().0, "channel_type");
+        assert_eq!(refused(read(Medium::Sms, json!({}))), "channel_type");
         let address = json!({ "address": "ada@example.org\r\nBcc: eve@example.org" });
-        assert_eq!(read(Medium::Email, address).unwrap_err().0, "config.address");
+        assert_eq!(refused(read(Medium::Email, address)), "config.address");
         let bot = json!({ "bot_token": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw_", "chat_id": "../x" });
-        assert_eq!(read(Medium::Telegram, bot).unwrap_err().0, "config.chat_id");
+        assert_eq!(refused(read(Medium::Telegram, bot)), "config.chat_id");
+    }
+
+    #[test]
+    fn without_randomness_nothing_is_wrong_with_what_was_set_up() {
+        let config = json!({ "url": "https://anybody.example.net/in" });
+        let error = read_with(Medium::Webhook, config, || None).unwrap_err();
+        assert!(matches!(error, NotifierError::Randomness), "{error}");
+        assert_eq!(error.code(), "internal");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "sql")]
+mod as_text;
 mod catalogue;
 #[cfg(feature = "sql")]
 mod channel;
@@ -10,6 +12,8 @@ mod chat;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contact;
+#[cfg(feature = "sql")]
+mod delivery;
 mod direct;
 mod error;
 #[cfg(any(feature = "client", feature = "sql"))]
@@ -18,10 +22,15 @@ mod failure;
 mod gateway;
 mod kind;
 mod mail;
+mod mail_watch;
 #[cfg(feature = "sql")]
 mod mask;
 #[cfg(feature = "sql")]
-mod model;
+mod medium;
+#[cfg(feature = "sql")]
+mod message;
+#[cfg(feature = "sql")]
+mod notification;
 #[cfg(any(feature = "client", feature = "smtp"))]
 mod percent;
 mod phone;
@@ -31,6 +40,8 @@ mod policy;
 #[cfg(feature = "client")]
 mod post;
 #[cfg(feature = "sql")]
+mod preferences;
+#[cfg(feature = "sql")]
 mod schema;
 #[cfg(feature = "sql")]
 mod service;
@@ -38,6 +49,10 @@ mod service;
 mod smtp;
 #[cfg(feature = "sql")]
 mod store;
+#[cfg(feature = "sql")]
+mod stored_template;
+#[cfg(feature = "sql")]
+mod suppression;
 mod template;
 mod transport;
 #[cfg(all(feature = "client", feature = "sql"))]
@@ -51,6 +66,7 @@ pub use error::NotifyError;
 pub use gateway::{SmsGateway, SmsUrlInvalid};
 pub use kind::{Budget, Category, Media, MessageKind, Severity, TemplateText};
 pub use mail::{AddressInvalid, Composer, DkimKey, EmailAddress, Mail, Mailbox};
+pub use mail_watch::MailWatch;
 pub use phone::{PhoneInvalid, PhoneNumber};
 #[cfg(feature = "smtp")]
 pub use smtp::{SmtpBuilder, SmtpLimits, SmtpSecurity, SmtpTransport, SmtpUrl, SmtpUrlInvalid};
@@ -63,20 +79,19 @@ pub use stylobate_core::{
 };
 #[cfg(feature = "sql")]
 pub use {
-    channel::{
-        ChannelChange, ChannelOwner, ChannelQuery, NewChannel, NotificationChannel, Preferences,
-        StoredTemplate, TemplateVersion,
-    },
+    channel::{ChannelChange, ChannelDisabled, ChannelOwner, ChannelQuery, NewChannel, NotificationChannel},
     channel_config::ChatHosts,
-    model::{
-        Accepted, Announcement, ChannelDisabled, DeliveryRef, DeliveryState, Medium, MessageDelivery,
-        MessageDeliveryQuery, MessageRef, NewNotification, Next, Notification, NotificationQuery, Reason,
-        Suppression,
-    },
+    delivery::{DeliveryRef, DeliveryState, MessageDelivery, MessageDeliveryQuery, Reason},
+    medium::Medium,
+    message::{Accepted, Announcement, MessageRef, Next},
+    notification::{NewNotification, Notification, NotificationQuery},
     policy::{quiet::QuietHours, retry::ATTEMPTS_MAX},
+    preferences::Preferences,
     schema::MIGRATIONS,
     service::{
         Budgets, CHANNEL_TEST, CHANNELS_MAX, Dispatch, LOCALES_MAX, Notifier, NotifierBuilder,
         VALUES_BYTES_MAX, error::NotifierError,
     },
+    stored_template::{StoredTemplate, TemplateVersion},
+    suppression::Suppression,
 };

@@ -1,5 +1,7 @@
 mod accept;
+mod batches;
 mod builder;
+mod channel_test;
 mod channels;
 mod deliver;
 mod dispatch;
@@ -20,6 +22,7 @@ mod settle;
 mod spending;
 mod suppressions;
 mod templates;
+mod together;
 mod upkeep;
 
 use std::{fmt, sync::Arc};
@@ -51,11 +54,11 @@ pub use templates::LOCALES_MAX;
 ///    addresses and nowhere else.
 /// 3. Two messages of a kind and tenant with the same key are one. A mail may be sent twice when a process dies between sending it
 ///    and writing so; it has the same `Message-ID` then.
-/// 4. One attempt at a time has a delivery. When its process dies, the lease runs out and it is made again; when the process was
-///    only frozen, it writes nothing over what came later.
+/// 4. A delivery has at most one attempt under way. When its process dies, the lease runs out and another is made; when the process
+///    was only frozen, it writes nothing over what came later.
 /// 5. No more is sent to an address than the budgets allow, over all kinds and of each, whatever tenants it comes from and
 ///    however many processes plan at once. What channels send to a mailbox takes nothing from what its owner is sent.
-/// 6. Quiet hours put off, muting drops, and neither concerns what is about security, critical or confidential.
+/// 6. Quiet hours put messages off and muting drops them; neither applies to what is about security, critical or confidential.
 ///
 /// Methods that take a context act for the tenant of its principal: what is another tenant's is as if missing. Whether the caller
 /// may do so at all is decided before.
@@ -83,6 +86,7 @@ pub(crate) struct Inner {
     #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody measures"))]
     pub(crate) measures: measures::Measures,
     pub(crate) outages: outages::Outages,
+    pub(crate) batches: batches::Batches,
 }
 
 /// How much one recipient is sent at most, over all kinds.

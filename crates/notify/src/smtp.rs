@@ -10,31 +10,35 @@ use lettre::{
     Address,
     transport::smtp::{
         Error as SmtpError,
-        client::AsyncSmtpConnection,
         commands::{Data, Mail as MailFrom, Noop, Rcpt, Rset},
+        response::Response,
     },
 };
 use stylobate_core::BoxFuture;
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout, timeout_at},
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
 };
 
 pub use self::url::{SmtpSecurity, SmtpUrl, SmtpUrlInvalid};
 use crate::{EmailAddress, FailureClass, Mail, MailTransport, NotifyError, Receipt, SendError};
-use connection::Tls;
+use connection::{Connection, Tls};
 use idle::Idle;
-use outcome::{Stage, failed, timed_out};
+use outcome::{Stage, timed_out};
 
 /// How long a mail may take, and how many go out at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SmtpLimits {
     /// Until somebody takes the connection. 5 s unless set.
     pub connect: Duration,
-    /// Until a command is answered. 10 s unless set. The end of a mail may take as long as there is time in all.
+    /// Until a command is answered. 10 s unless set.
     pub command: Duration,
-    /// From the connection to the answer to the mail. 30 s unless set.
+    /// From the connection until the server asks for the mail's content. 30 s unless set.
     pub total: Duration,
+    /// From then until it has taken the mail. 10 minutes unless set, as RFC 5321 §4.5.3.2.6 asks: it may have the mail by the time
+    /// somebody gives up waiting, and has it twice when it is sent again. An attempt of a notifier ends after 60 s in all, whatever
+    /// is set here.
+    pub content: Duration,
     /// Connections at once; further mails wait for one, up to 20 s. 8 unless set, fewer than common servers take from one client.
     pub connections: usize,
 }
@@ -45,6 +49,7 @@ impl Default for SmtpLimits {
             connect: Duration::from_secs(5),
             command: Duration::from_secs(10),
             total: Duration::from_secs(30),
+            content: Duration::from_mins(10),
             connections: 8,
         }
     }
@@ -62,6 +67,8 @@ const PERMIT_MAX: Duration = Duration::from_secs(20);
 /// 3. A connection is used for further mails for as long as the server leaves it open, at most 30 s.
 /// 4. What servers answer is kept as a number: the words hold addresses.
 /// 5. A reply has at most 100 lines of at most 2,048 bytes, and 16 KiB in all; a server that says more is hung up on.
+/// 6. A command has one reply. When a server says more, the connection ends after that reply; one to `DATA` that is not 354, or
+///    another that is not 2yz, ends it too, and the mail was not sent and may be tried again.
 ///
 /// Clones share the connections.
 #[derive(Clone)]
@@ -116,7 +123,7 @@ impl SmtpBuilder {
     pub fn build(self) -> Result<SmtpTransport, NotifyError> {
         let Self { url, limits, ca_pem, allows_plain } = self;
         let invalid = |setting, problem| NotifyError::SettingInvalid { setting, problem };
-        if limits.connections == 0 || limits.total.is_zero() {
+        if limits.connections == 0 || limits.total.is_zero() || limits.content.is_zero() {
             return Err(invalid("smtp_limits", "leave nothing"));
         }
         let tls = match url.security() {
@@ -155,22 +162,37 @@ impl fmt::Debug for SmtpTransport {
 
 impl MailTransport for SmtpTransport {
     fn send<'a>(&'a self, mail: &'a Mail) -> BoxFuture<'a, Result<Receipt, SendError>> {
-        Box::pin(self.inner.in_time(self.inner.send(mail)))
+        Box::pin(self.inner.send(mail))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SendError>> {
-        Box::pin(self.inner.in_time(self.inner.check()))
+        Box::pin(self.inner.check())
     }
 }
 
 impl Inner {
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
-        // Waiting for a connection of ours is nobody's fault: it takes nothing from the time of the mail, and is no attempt at it.
-        let Ok(_permit) = timeout(PERMIT_MAX, self.permits.acquire()).await else { return Err(busy()) };
-        timeout_at(Instant::now() + self.limits.total, work).await.unwrap_or(Err(timed_out()))
+    async fn send(&self, mail: &Mail) -> Result<Receipt, SendError> {
+        let _permit = self.permit().await?;
+        let connection = self.in_time(self.announced(mail)).await?;
+        self.content(connection, mail).await
     }
 
     async fn check(&self) -> Result<(), SendError> {
+        let _permit = self.permit().await?;
+        self.in_time(self.checked()).await
+    }
+
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, SendError> {
+        // Waiting for a connection of ours is nobody's fault: it takes nothing from the time of the mail, and is no attempt at it.
+        let Ok(Ok(permit)) = timeout(PERMIT_MAX, self.permits.acquire()).await else { return Err(busy()) };
+        Ok(permit)
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
+        timeout(self.limits.total, work).await.unwrap_or(Err(timed_out()))
+    }
+
+    async fn checked(&self) -> Result<(), SendError> {
         if let Some(mut kept) = self.idle.take()
             && self.ask(Stage::Session, kept.command(Noop)).await.is_ok()
         {
@@ -182,83 +204,86 @@ impl Inner {
         Ok(())
     }
 
-    async fn send(&self, mail: &Mail) -> Result<Receipt, SendError> {
+    /// A connection whose server waits for the content of `mail`.
+    async fn announced(&self, mail: &Mail) -> Result<Connection, SendError> {
         if let Some(mut kept) = self.idle.take() {
             match self.begin(&mut kept, mail).await {
                 Ok(()) => return self.rest(kept, mail).await,
                 Err(error) if error.class != FailureClass::Outage && error.status.is_some() => {
-                    return self.refused(kept, error).await;
+                    return Err(self.refused(kept, error).await);
                 }
-                // It was closed while nobody used it; nothing was said about this mail.
+                // It was closed, or spoke, while nobody used it; nothing was said about this mail.
                 Err(_) => {}
             }
         }
         let mut opened = self.open().await?;
         match self.begin(&mut opened, mail).await {
             Ok(()) => self.rest(opened, mail).await,
-            Err(error) => self.refused(opened, error).await,
+            Err(error) => Err(self.refused(opened, error).await),
         }
     }
 
-    async fn open(&self) -> Result<AsyncSmtpConnection, SendError> {
+    async fn open(&self) -> Result<Connection, SendError> {
         connection::open(&self.url, self.tls.as_ref(), &self.limits).await
     }
 
-    async fn begin(&self, connection: &mut AsyncSmtpConnection, mail: &Mail) -> Result<(), SendError> {
+    async fn begin(&self, connection: &mut Connection, mail: &Mail) -> Result<(), SendError> {
         let from = MailFrom::new(Some(address(mail.from())?), Vec::new());
         self.ask(Stage::Mail, connection.command(from)).await.map(drop)
     }
 
-    async fn rest(&self, mut connection: AsyncSmtpConnection, mail: &Mail) -> Result<Receipt, SendError> {
-        match self.recipient_and_content(&mut connection, mail).await {
-            Ok(receipt) => {
-                self.idle.keep(connection);
-                Ok(receipt)
-            }
-            Err(error) => self.refused(connection, error).await,
+    async fn rest(&self, mut connection: Connection, mail: &Mail) -> Result<Connection, SendError> {
+        match self.recipient(&mut connection, mail).await {
+            Ok(()) => Ok(connection),
+            Err(error) => Err(self.refused(connection, error).await),
         }
     }
 
-    async fn recipient_and_content(
-        &self,
-        connection: &mut AsyncSmtpConnection,
-        mail: &Mail,
-    ) -> Result<Receipt, SendError> {
+    async fn recipient(&self, connection: &mut Connection, mail: &Mail) -> Result<(), SendError> {
         let to = Rcpt::new(address(mail.to())?, Vec::new());
         self.ask(Stage::Recipient, connection.command(to)).await?;
-        self.ask(Stage::Content, connection.command(Data)).await?;
+        self.ask(Stage::Data, connection.command(Data)).await.map(drop)
+    }
+
+    async fn content(&self, mut connection: Connection, mail: &Mail) -> Result<Receipt, SendError> {
         // The client ends what it is given with a line end of its own.
         let bytes = mail.as_bytes();
         let bytes = bytes.strip_suffix(b"\r\n").unwrap_or(bytes);
-        let answer = connection.message(bytes).await.map_err(|error| failed(Stage::Content, &error))?;
-        Ok(Receipt { status: Some(outcome::number(answer.code())) })
+        match within(self.limits.content, Stage::Content, connection.content(bytes)).await {
+            Ok(status) => {
+                self.idle.keep(connection);
+                Ok(Receipt { status: Some(status) })
+            }
+            Err(error) => Err(self.refused(connection, error).await),
+        }
     }
 
     /// Keeps a connection whose server said no to this mail and is there for the next.
-    async fn refused(
-        &self,
-        mut connection: AsyncSmtpConnection,
-        error: SendError,
-    ) -> Result<Receipt, SendError> {
+    async fn refused(&self, mut connection: Connection, error: SendError) -> SendError {
         if error.status.is_some()
             && error.class != FailureClass::Outage
             && self.ask(Stage::Session, connection.command(Rset)).await.is_ok()
         {
             self.idle.keep(connection);
         }
-        Err(error)
+        error
     }
 
-    async fn ask<T>(
+    async fn ask(
         &self,
         stage: Stage,
-        answer: impl Future<Output = Result<T, SmtpError>>,
-    ) -> Result<T, SendError> {
-        match timeout(self.limits.command, answer).await {
-            Ok(answer) => answer.map_err(|error| failed(stage, &error)),
-            Err(_) => Err(timed_out()),
-        }
+        answer: impl Future<Output = Result<Response, SmtpError>>,
+    ) -> Result<u16, SendError> {
+        within(self.limits.command, stage, answer).await
     }
+}
+
+async fn within(
+    limit: Duration,
+    stage: Stage,
+    answer: impl Future<Output = Result<Response, SmtpError>>,
+) -> Result<u16, SendError> {
+    timeout(limit, answer).await.map_or(Err(timed_out()), |answer| outcome::answered(stage, answer))
 }
 
 fn busy() -> SendError {

@@ -10,7 +10,7 @@ pub(crate) mod suppressions;
 pub(crate) mod templates;
 
 use stylobate_core::TenantId;
-use stylobate_db::{Error, Scope, Sql, SqlBuilder, Tx};
+use stylobate_db::{Error, Scope, SqlBuilder, Tx};
 use uuid::Uuid;
 
 // Rows that are found by their id, or by that of their message, are asked for by `state || '' = …`: the indexes of one state alone look
@@ -50,19 +50,18 @@ fn small(number: i64) -> u32 {
 /// two of them never wait for each other.
 pub(crate) async fn lock(tx: &mut Tx, mut keys: Vec<String>) -> Result<(), Error> {
     // On SQLite there is one writer anyway.
-    if tx.engine() == stylobate_db::Engine::Sqlite {
+    if tx.engine() == stylobate_db::Engine::Sqlite || keys.is_empty() {
         return Ok(());
     }
     keys.sort_unstable();
     keys.dedup();
-    for key in keys {
-        tx.q(Sql::Per {
-            pg: "SELECT CAST(count(*) AS bigint) FROM (SELECT pg_advisory_xact_lock(hashtextextended('notify:' || $1, 0))) lock",
-            lite: "SELECT length($1)",
-        })
-        .bind(key)
-        .scalar::<i64>()
-        .await?;
+    let mut sql = tx.builder(
+        "SELECT CAST(count(*) AS bigint) FROM (SELECT pg_advisory_xact_lock(hashtextextended('notify:' || key, 0)) FROM (VALUES ",
+    );
+    for (n, key) in keys.into_iter().enumerate() {
+        sql.push(if n == 0 { "(" } else { ", (" }).value(key).push(")");
     }
+    sql.push(") AS keys (key)) locks");
+    tx.q_build(sql).scalar::<i64>().await?;
     Ok(())
 }

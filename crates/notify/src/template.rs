@@ -3,6 +3,7 @@ mod environment;
 mod links;
 pub(crate) mod locale;
 mod values;
+mod visible;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -97,8 +98,19 @@ pub struct Rendered {
     pub subject: String,
     /// The text, with `\n` between lines and at its end.
     pub text: String,
-    /// The same with formats.
+    /// The same with formats; none where its template shows nothing.
     pub html: Option<String>,
+}
+
+impl Rendered {
+    /// The part that everybody needs and in which nothing can be seen.
+    #[cfg(feature = "sql")]
+    pub(crate) fn blank_part(&self) -> Option<&'static str> {
+        // A subject that was cut ends with an ellipsis, whatever is before it.
+        let subject = (Part::Subject, self.subject.trim_end_matches('…'));
+        let blank = [subject, (Part::Text, &self.text)].into_iter().find(|(_, said)| !visible::in_text(said));
+        blank.map(|(part, _)| part.name())
+    }
 }
 
 impl std::fmt::Debug for Rendered {
@@ -254,11 +266,13 @@ impl Renderer {
             })
         };
         let has_html = environment.get_template(&name(kind.name, locale, Part::Html)).is_ok();
+        let html = if has_html { Some(render(Part::Html)?) } else { None };
         Ok(Rendered {
             locale: locale.to_owned(),
             subject: plain::at_most(plain::one_line(&render(Part::Subject)?).trim(), SUBJECT_CHARS_MAX),
             text: tidy(&render(Part::Text)?),
-            html: if has_html { Some(render(Part::Html)?) } else { None },
+            // Mail programs show it instead of the text, a blank one too.
+            html: html.filter(|html| visible::in_html(html)),
         })
     }
 
@@ -402,7 +416,7 @@ fn tidy(text: &str) -> String {
     tidy
 }
 
-/// The templates of tenants that were used last.
+/// The templates of tenants that were read last.
 #[derive(Default)]
 struct Overrides {
     kept: HashMap<OverrideKey, Arc<Environment<'static>>>,

@@ -62,14 +62,15 @@ impl Kinds {
 
 impl Platform {
     /// Works on the jobs of the known kinds, in the background and until the service ends: then it takes no more, and what
-    /// runs has 14 s to finish and 8 s to stop before it is handed back. Call it once.
+    /// runs has 14 s to finish and 8 s to stop before it is handed back. With the feature `notify`, delivers messages whose job was
+    /// called off or given up as well: no other process sends anything. Call it once.
     pub fn work(&self) {
         self.keep_up_jobs();
         let settings = self.settings();
         let concurrency = settings.worker_concurrency;
         let options = WorkerOptions {
             name: process_name(),
-            queues: self.kinds().queues().iter().map(|queue| ((*queue).to_owned(), concurrency)).collect(),
+            queues: self.kinds().queues().iter().map(|queue| places_of(queue, concurrency)).collect(),
             lease: settings.job_lease,
             cancel_grace: CANCEL_GRACE,
             drain: DRAIN,
@@ -78,6 +79,13 @@ impl Platform {
         let worker = Worker::new(self.jobs().clone(), self.kinds().clone(), options);
         let draining = self.shutdown().token();
         self.shutdown().spawn(async move { worker.run(draining.cancelled()).await });
+        #[cfg(feature = "notify")]
+        {
+            let (notifier, draining) = (self.notifier().clone(), self.shutdown().token());
+            self.shutdown().spawn(async move {
+                crate::messaging::deliver_overdue(&notifier, draining.cancelled()).await;
+            });
+        }
     }
 
     /// Asks for the jobs of schedules when their time has come, in the background and until the service ends: what one process
@@ -88,9 +96,9 @@ impl Platform {
         self.shutdown().spawn(async move { schedules.run(draining.cancelled()).await });
     }
 
-    /// Takes jobs from workers that are gone, keeps the counts short and says in the log when schedules are overdue, in the
-    /// background and until the service ends: what one process must do, and any number may. [`work`](Self::work) and
-    /// [`follow_schedules`](Self::follow_schedules) do it too; calling it again does nothing.
+    /// Takes jobs from workers that are gone, keeps the counts short and says in the log when schedules are overdue, and removes and
+    /// measures messages but sends none, in the background and until the service ends: what one process must do, and any number may.
+    /// [`work`](Self::work) and [`follow_schedules`](Self::follow_schedules) do it too; calling it again does nothing.
     pub fn keep_up_jobs(&self) {
         if self.parts.keeps_up.swap(true, Ordering::AcqRel) {
             return;
@@ -121,6 +129,16 @@ impl Platform {
             self.shutdown().spawn(async move { auth.run(draining.cancelled()).await });
         }
     }
+}
+
+/// How many jobs of `queue` run at once. Those about messages wait for others more than they work, and the more of them are under
+/// way, the more they ask the database together.
+fn places_of(queue: &str, concurrency: usize) -> (String, usize) {
+    #[cfg(feature = "notify")]
+    if queue == crate::messaging::QUEUE {
+        return (queue.to_owned(), 4 * concurrency);
+    }
+    (queue.to_owned(), concurrency)
 }
 
 /// Host and process: what the rows of running jobs say.

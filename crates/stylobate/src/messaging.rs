@@ -4,7 +4,6 @@ mod by_jobs;
 mod contacts;
 mod hearing;
 mod kinds;
-mod mail_watch;
 mod switched_off;
 mod told;
 mod upkeep;
@@ -15,20 +14,21 @@ use stylobate_core::Sealer;
 use stylobate_events::Subscriber;
 use stylobate_jobs::Registry;
 use stylobate_notify::{
-    Composer, Directory, EmailAddress, FileTransport, MailTransport, Mailbox, MessageCatalogue, MessageKind,
-    Notifier, NotifyError, Product, PublicUrl,
+    Composer, Directory, EmailAddress, FileTransport, MailTransport, MailWatch, Mailbox, MessageCatalogue,
+    MessageKind, Notifier, NotifyError, Product, PublicUrl,
 };
 use stylobate_observability::{HealthRegistry, Shutdown};
 use stylobate_tower_middleware::{LiveConnections, LiveLimits};
 
+pub use hearing::USER_DELETED;
 pub use kinds::default_message_kinds;
-pub(crate) use upkeep::keep_up;
+pub(crate) use upkeep::{deliver_overdue, keep_up};
 
+pub(crate) use self::by_jobs::QUEUE;
 use self::{
-    by_jobs::{ByJobs, DeliverMessage, Deliverer, ForgetPerson, PlanMessage},
+    by_jobs::{ByJobs, Deliver, Deliverer, ForgetPerson, PlanMessage},
     contacts::Contacts,
     hearing::Announcer,
-    mail_watch::MailWatch,
     switched_off::{Caretakers, TellOfSwitchedOff},
 };
 use crate::{Handles, Platform, PlatformBuilder, Settings, StartError, platform::weak, settings::table};
@@ -115,6 +115,7 @@ pub(crate) fn messages(
     let failed = |error: NotifyError| StartError::Messages(Box::new(error));
     let catalogue =
         MessageCatalogue::new(default_message_kinds().into_iter().chain(draft.kinds)).map_err(failed)?;
+    let sends_sms = catalogue.iter().any(|kind| kind.media.sms);
     let product = Product { name: settings.service_name.clone(), url: public_url(settings)? };
     let directory = match draft.directory {
         Some(make) => make(handles),
@@ -136,6 +137,10 @@ pub(crate) fn messages(
         builder = builder.mail(composer(settings).map_err(failed)?, transport);
     }
     if let Some(gateway) = &settings.messages.sms {
+        if !sends_sms {
+            let name = settings.name_of(table::SMS_URL);
+            tracing::warn!("{name} has no effect: no kind of message of this service goes by SMS");
+        }
         builder = builder.sms(gateway.clone());
     }
     Ok(Messages { notifier: builder.build().map_err(failed)?, watch })
@@ -171,7 +176,7 @@ pub(crate) fn deliver(
     let deliverer = Deliverer { notifier: notifier.clone(), jobs, db };
     let kinds = kinds
         .with::<PlanMessage>(deliverer.clone())
-        .with::<DeliverMessage>(deliverer.clone())
+        .with::<Deliver>(deliverer.clone())
         .with::<ForgetPerson>(deliverer)
         .with::<TellOfSwitchedOff>(caretakers);
     (kinds, subscribers)

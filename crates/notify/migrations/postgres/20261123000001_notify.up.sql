@@ -1,7 +1,7 @@
 -- Messages that were handed over. Owner: notify. What they say is sealed, and gone once they are delivered.
 CREATE TABLE notify_messages (
     id uuid PRIMARY KEY,
-    -- The tenant, or the nil id.
+    -- Whose it is, here and below: the tenant, or the nil id for what is nobody's, so that unique keys hold for both.
     lane uuid NOT NULL,
     kind text COLLATE "C" NOT NULL CONSTRAINT notify_messages_kind_check CHECK (length(kind) BETWEEN 1 AND 64),
     -- What channels choose by: the kind, or the type of the event that it is about.
@@ -44,7 +44,9 @@ CREATE TABLE notify_deliveries (
     lane uuid NOT NULL,
     message_id uuid NOT NULL,
     kind text COLLATE "C" NOT NULL,
-    medium text COLLATE "C" NOT NULL,
+    medium text COLLATE "C" NOT NULL
+        CONSTRAINT notify_deliveries_medium_check CHECK (medium IN
+            ('email', 'sms', 'in_app', 'slack', 'mattermost', 'teams', 'discord', 'telegram', 'webhook')),
     channel_id uuid,
     person_id uuid,
     -- Names the destination without telling it: what budgets and suppressions go by.
@@ -55,7 +57,11 @@ CREATE TABLE notify_deliveries (
     state text COLLATE "C" NOT NULL
         CONSTRAINT notify_deliveries_state_check CHECK (state IN ('pending', 'sent', 'failed', 'dropped')),
     -- Why it was dropped or failed.
-    reason text COLLATE "C",
+    reason text COLLATE "C"
+        CONSTRAINT notify_deliveries_reason_check CHECK (reason IN
+            ('no_address', 'unverified', 'muted', 'suppressed', 'budget', 'duplicate', 'quiet', 'expired', 'channel_gone',
+             'channel_inactive', 'no_transport', 'unopenable', 'template', 'refused', 'bad_recipient', 'exhausted',
+             'interrupted')),
     attempts bigint NOT NULL,
     -- Counts every attempt ever. Whoever writes an outcome names the attempt it is of, so that a late one is not written over a
     -- later one.
@@ -63,6 +69,8 @@ CREATE TABLE notify_deliveries (
     due_at timestamptz NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until timestamptz,
+    -- Since when nothing could be sent there at all.
+    outage_since timestamptz,
     last_error text COLLATE "C",
     last_status bigint,
     created_at timestamptz NOT NULL,
@@ -118,7 +126,9 @@ CREATE TABLE notification_channels (
     id uuid PRIMARY KEY,
     lane uuid NOT NULL,
     person_id uuid,
-    channel_type text COLLATE "C" NOT NULL,
+    channel_type text COLLATE "C" NOT NULL
+        CONSTRAINT notification_channels_channel_type_check CHECK (channel_type IN
+            ('email', 'slack', 'mattermost', 'teams', 'discord', 'telegram', 'webhook')),
     label text NOT NULL,
     -- Sealed for this row.
     config_sealed bytea NOT NULL,
@@ -169,7 +179,8 @@ CREATE POLICY tenant_isolation ON notify_templates USING (stylobate_may_see(lane
 CREATE TABLE notify_suppressions (
     id uuid PRIMARY KEY,
     lane uuid NOT NULL,
-    medium text COLLATE "C" NOT NULL,
+    medium text COLLATE "C" NOT NULL
+        CONSTRAINT notify_suppressions_medium_check CHECK (medium IN ('email', 'sms')),
     address_key bytea NOT NULL,
     destination text NOT NULL,
     reason text COLLATE "C" NOT NULL,
@@ -188,8 +199,11 @@ CREATE POLICY tenant_isolation ON notify_suppressions
 -- When and about what people are not to be disturbed, whatever tenant it is from.
 CREATE TABLE notify_preferences (
     person_id uuid PRIMARY KEY,
-    quiet_from_min bigint,
-    quiet_to_min bigint,
+    -- Minutes after midnight, where the person is.
+    quiet_from_min bigint
+        CONSTRAINT notify_preferences_quiet_from_check CHECK (quiet_from_min BETWEEN 0 AND 1439),
+    quiet_to_min bigint
+        CONSTRAINT notify_preferences_quiet_to_check CHECK (quiet_to_min BETWEEN 0 AND 1439),
     -- A JSON list of categories.
     muted text NOT NULL,
     updated_at timestamptz NOT NULL,

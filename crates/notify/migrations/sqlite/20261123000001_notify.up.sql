@@ -1,7 +1,7 @@
 -- Messages that were handed over. Owner: notify. What they say is sealed, and gone once they are delivered.
 CREATE TABLE notify_messages (
     id BLOB PRIMARY KEY,
-    -- The tenant, or the nil id.
+    -- Whose it is, here and below: the tenant, or the nil id for what is nobody's, so that unique keys hold for both.
     lane BLOB NOT NULL,
     kind TEXT NOT NULL CONSTRAINT notify_messages_kind_check CHECK (length(kind) BETWEEN 1 AND 64),
     -- What channels choose by: the kind, or the type of the event that it is about.
@@ -39,7 +39,9 @@ CREATE TABLE notify_deliveries (
     lane BLOB NOT NULL,
     message_id BLOB NOT NULL,
     kind TEXT NOT NULL,
-    medium TEXT NOT NULL,
+    medium TEXT NOT NULL
+        CONSTRAINT notify_deliveries_medium_check CHECK (medium IN
+            ('email', 'sms', 'in_app', 'slack', 'mattermost', 'teams', 'discord', 'telegram', 'webhook')),
     channel_id BLOB,
     person_id BLOB,
     -- Names the destination without telling it: what budgets and suppressions go by.
@@ -50,7 +52,11 @@ CREATE TABLE notify_deliveries (
     state TEXT NOT NULL
         CONSTRAINT notify_deliveries_state_check CHECK (state IN ('pending', 'sent', 'failed', 'dropped')),
     -- Why it was dropped or failed.
-    reason TEXT,
+    reason TEXT
+        CONSTRAINT notify_deliveries_reason_check CHECK (reason IN
+            ('no_address', 'unverified', 'muted', 'suppressed', 'budget', 'duplicate', 'quiet', 'expired', 'channel_gone',
+             'channel_inactive', 'no_transport', 'unopenable', 'template', 'refused', 'bad_recipient', 'exhausted',
+             'interrupted')),
     attempts INTEGER NOT NULL,
     -- Counts every attempt ever. Whoever writes an outcome names the attempt it is of, so that a late one is not written over a
     -- later one.
@@ -58,6 +64,8 @@ CREATE TABLE notify_deliveries (
     due_at TEXT NOT NULL,
     -- While it is in the future, somebody is at it.
     lease_until TEXT,
+    -- Since when nothing could be sent there at all.
+    outage_since TEXT,
     last_error TEXT,
     last_status INTEGER,
     created_at TEXT NOT NULL,
@@ -104,7 +112,9 @@ CREATE TABLE notification_channels (
     id BLOB PRIMARY KEY,
     lane BLOB NOT NULL,
     person_id BLOB,
-    channel_type TEXT NOT NULL,
+    channel_type TEXT NOT NULL
+        CONSTRAINT notification_channels_channel_type_check CHECK (channel_type IN
+            ('email', 'slack', 'mattermost', 'teams', 'discord', 'telegram', 'webhook')),
     label TEXT NOT NULL,
     -- Sealed for this row.
     config_sealed BLOB NOT NULL,
@@ -114,7 +124,8 @@ CREATE TABLE notification_channels (
     -- A JSON list: names of kinds and types of events, `alert.*`, `*`.
     events TEXT NOT NULL,
     severity_min TEXT NOT NULL,
-    is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+    is_active INTEGER NOT NULL
+        CONSTRAINT notification_channels_is_active_check CHECK (is_active IN (0, 1)),
     disabled_reason TEXT
         CONSTRAINT notification_channels_reason_check CHECK (disabled_reason IN ('by_hand', 'gone', 'failing')),
     failing_since TEXT,
@@ -146,7 +157,8 @@ CREATE TABLE notify_templates (
 CREATE TABLE notify_suppressions (
     id BLOB PRIMARY KEY,
     lane BLOB NOT NULL,
-    medium TEXT NOT NULL,
+    medium TEXT NOT NULL
+        CONSTRAINT notify_suppressions_medium_check CHECK (medium IN ('email', 'sms')),
     address_key BLOB NOT NULL,
     destination TEXT NOT NULL,
     reason TEXT NOT NULL,
@@ -160,8 +172,11 @@ CREATE INDEX notify_suppressions_expires ON notify_suppressions (expires_at) WHE
 -- When and about what people are not to be disturbed, whatever tenant it is from.
 CREATE TABLE notify_preferences (
     person_id BLOB PRIMARY KEY,
-    quiet_from_min INTEGER,
-    quiet_to_min INTEGER,
+    -- Minutes after midnight, where the person is.
+    quiet_from_min INTEGER
+        CONSTRAINT notify_preferences_quiet_from_check CHECK (quiet_from_min BETWEEN 0 AND 1439),
+    quiet_to_min INTEGER
+        CONSTRAINT notify_preferences_quiet_to_check CHECK (quiet_to_min BETWEEN 0 AND 1439),
     -- A JSON list of categories.
     muted TEXT NOT NULL,
     updated_at TEXT NOT NULL,

@@ -6,8 +6,7 @@ pub(crate) const DAY_MIN: u16 = 24 * 60;
 
 /// When somebody is not to be disturbed, in minutes after midnight where they are: from `from_min` until just before `to_min`,
 /// over midnight when that is smaller. Equal ones are no time at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct QuietHours {
     /// The first minute, 0 to 1439.
     pub from_min: u16,

@@ -14,6 +14,7 @@ use crate::{
     store::{
         lane,
         messages::{self, NewMessage},
+        tenant_of,
     },
 };
 
@@ -41,6 +42,17 @@ struct Asked<'a> {
     key: Option<&'a str>,
 }
 
+/// What a message asks for.
+fn asked(message: &Message) -> Result<Asked<'_>, NotifierError> {
+    let to = match &message.to {
+        MessageTo::Person(person) => To::Person(*person),
+        MessageTo::Email(address) => To::Email(EmailAddress::parse(address).map_err(NotifyError::Address)?),
+        _ => return Err(NotifyError::Unreachable.into()),
+    };
+    let (kind, tenant, values) = (message.kind, message.tenant, &message.values);
+    Ok(Asked { kind, to, tenant, values, key: message.idempotency_key.as_deref() })
+}
+
 impl Notifier {
     /// Takes a message with the change that it is about: it goes out if that commits, and only then. Without a tenant it is of the
     /// transaction's.
@@ -50,16 +62,8 @@ impl Notifier {
     /// [`NotifierError::TooLarge`] above [`VALUES_BYTES_MAX`]; [`NotifierError::Invalid`] for a key that is none;
     /// [`NotifierError::ForeignTenant`]; [`NotifierError::Seal`]; the database's own. None is about whether it will arrive.
     pub async fn notify_in(&self, tx: &mut Tx, message: &Message) -> Result<Accepted, NotifierError> {
-        let to = match &message.to {
-            MessageTo::Person(person) => To::Person(*person),
-            MessageTo::Email(address) => {
-                To::Email(EmailAddress::parse(address).map_err(NotifyError::Address)?)
-            }
-            _ => return Err(NotifyError::Unreachable.into()),
-        };
-        let (kind, tenant, values) = (message.kind, message.tenant, &message.values);
-        let key = message.idempotency_key.as_deref();
-        self.accept(tx, Asked { kind, to, tenant, values, key }).await
+        let new = self.new_message(asked(message)?, tx.scope().tenant()).await?;
+        self.accept_one(tx, new).await
     }
 
     /// Takes something for the channels of a tenant with the change that it is about.
@@ -74,7 +78,8 @@ impl Notifier {
         let (kind, tenant, values) = (announcement.kind, Some(announcement.tenant), &announcement.values);
         let to = To::Channels { topic: announcement.topic.as_deref() };
         let key = announcement.idempotency_key.as_deref();
-        self.accept(tx, Asked { kind, to, tenant, values, key }).await
+        let new = self.new_message(Asked { kind, to, tenant, values, key }, tx.scope().tenant()).await?;
+        self.accept_one(tx, new).await
     }
 
     /// Takes a message in a transaction of its own.
@@ -82,10 +87,10 @@ impl Notifier {
     /// # Errors
     /// As of [`notify_in`](Self::notify_in).
     pub async fn notify(&self, message: Message) -> Result<Accepted, NotifierError> {
-        let scope = message.tenant.map_or(Scope::Platform("accept a message"), Scope::Tenant);
+        let new = self.new_message(asked(&message)?, None).await?;
         let this = self.clone();
-        let accept = async move |tx: &mut Tx| this.notify_in(tx, &message).await;
-        self.inner.db.transact(scope, accept).await
+        let accept = move |all| this.clone().accept_all(all);
+        self.inner.batches.accepted.ask(new, accept).await
     }
 
     /// Takes an announcement in a transaction of its own.
@@ -99,8 +104,13 @@ impl Notifier {
         self.inner.db.transact(scope, accept).await
     }
 
-    async fn accept(&self, tx: &mut Tx, asked: Asked<'_>) -> Result<Accepted, NotifierError> {
-        let tenant = match (tx.scope().tenant(), asked.tenant) {
+    /// What is kept of a message that is accepted for `own`, or for the tenant that it names.
+    async fn new_message(
+        &self,
+        asked: Asked<'_>,
+        own: Option<TenantId>,
+    ) -> Result<NewMessage, NotifierError> {
+        let tenant = match (own, asked.tenant) {
             (Some(own), Some(named)) if own != named => return Err(NotifierError::ForeignTenant),
             (own, named) => named.or(own),
         };
@@ -129,7 +139,7 @@ impl Notifier {
             }
         };
         let said = Some(asked.values).filter(|_| !kind.is_confidential);
-        let new = NewMessage {
+        Ok(NewMessage {
             id,
             lane: lane(tenant),
             kind: kind.name.to_owned(),
@@ -144,14 +154,45 @@ impl Notifier {
             expires_at: kind
                 .expires_after
                 .and_then(|after| now.checked_add_signed(TimeDelta::from_std(after).ok()?)),
-        };
-        if !messages::insert(tx, new).await? {
-            return Ok(Accepted::Already);
-        }
-        if let Some(dispatch) = &self.inner.dispatch {
-            dispatch.plan(tx, MessageRef { id, tenant }).await?;
-        }
-        Ok(Accepted::New(id))
+        })
+    }
+
+    async fn accept_one(&self, tx: &mut Tx, new: NewMessage) -> Result<Accepted, NotifierError> {
+        let accepted = self.accept_in(tx, vec![new]).await?.pop();
+        Ok(accepted.unwrap_or(Accepted::Already))
+    }
+
+    async fn accept_all(self, all: Vec<NewMessage>) -> Result<Vec<Accepted>, NotifierError> {
+        // They may be of several tenants, and each says of which.
+        const SCOPE: Scope = Scope::Platform("accept messages");
+        let db = self.inner.db.clone();
+        let accept = async move |tx: &mut Tx| self.accept_in(tx, all.clone()).await;
+        db.transact(SCOPE, accept).await
+    }
+
+    // Boxed, so that the compiler sees that it can go from thread to thread without knowing for which lifetimes it is asked.
+    fn accept_in<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        all: Vec<NewMessage>,
+    ) -> BoxFuture<'a, Result<Vec<Accepted>, NotifierError>> {
+        Box::pin(async move {
+            let messages: Vec<_> =
+                all.iter().map(|one| MessageRef { id: one.id, tenant: tenant_of(one.lane) }).collect();
+            let inserted = messages::insert(tx, all).await?;
+            let is_new = |one: &MessageRef| inserted.contains(&one.id.as_uuid());
+            let new: Vec<_> = messages.iter().filter(|one| is_new(one)).copied().collect();
+            if let Some(dispatch) = &self.inner.dispatch
+                && !new.is_empty()
+            {
+                dispatch.plan(tx, new).await?;
+            }
+            let accepted = |one: MessageRef| match is_new(&one) {
+                true => Accepted::New(one.id),
+                false => Accepted::Already,
+            };
+            Ok(messages.iter().copied().map(accepted).collect())
+        })
     }
 
     /// The values as JSON, if they are those of the kind.

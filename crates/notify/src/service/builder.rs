@@ -138,6 +138,7 @@ impl NotifierBuilder {
             live,
             measures: Measures::default(),
             outages: Default::default(),
+            batches: Default::default(),
         };
         Ok(Notifier { inner: Arc::new(inner) })
     }

@@ -1,30 +1,22 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
-use stylobate_core::{
-    AuditEvent, MessageDeliveryId, MessageId, NotificationChannelId, Page, RequestContext, TenantId,
-};
+use serde_json::Value;
+use stylobate_core::{AuditEvent, NotificationChannelId, Page, RequestContext, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_egress::WebhookSecret;
 
 use super::{
-    CHANNEL_TEST, Notifier,
+    Notifier,
     error::{NO_CHANNEL, checked_line, invalid},
-    sealed::{self, Destination, Place},
-    spending::Spending,
+    sealed::{self, Place},
 };
 use crate::{
-    ChannelChange, ChannelDisabled, ChannelOwner, ChannelQuery, DeliveryRef, DeliveryState, EmailAddress,
-    Medium, MessageDelivery, NewChannel, NotificationChannel, NotifierError, Reason, Severity,
+    ChannelChange, ChannelDisabled, ChannelOwner, ChannelQuery, EmailAddress, Medium, NewChannel,
+    NotificationChannel, NotifierError, Severity,
     channel_config::ChannelConfig,
     policy::route,
-    store::{
-        self,
-        channels::{self, Stored},
-        deliveries::{self, NewDelivery},
-        messages::{self, NewMessage},
-    },
+    store::{self, channels},
 };
 
 /// How many channels a tenant, or a person, may have.
@@ -41,7 +33,7 @@ impl Notifier {
     ///
     /// # Errors
     /// [`NotifierError::ChannelInvalid`] with the field of the configuration that is wrong, [`NotifierError::Invalid`] with another;
-    /// [`NotifierError::TooMany`] above [`CHANNELS_MAX`]; [`NotifierError::Seal`]; the database's own.
+    /// [`NotifierError::TooMany`] above [`CHANNELS_MAX`]; [`NotifierError::Randomness`]; [`NotifierError::Seal`]; the database's own.
     pub async fn create_channel(
         &self,
         context: &RequestContext,
@@ -184,99 +176,6 @@ impl Notifier {
         self.inner.db.transact(scope_of(owner, "remove a channel"), delete).await
     }
 
-    /// Sends a message of the kind [`CHANNEL_TEST`] through a channel, whatever it hears. What comes of it is in its delivery.
-    ///
-    /// # Errors
-    /// [`NotifierError::NotFound`]; [`NotifierError::ChannelInactive`]; [`NotifierError::Seal`]; the database's own.
-    pub async fn test_channel(
-        &self,
-        context: &RequestContext,
-        owner: ChannelOwner,
-        id: NotificationChannelId,
-    ) -> Result<MessageDelivery, NotifierError> {
-        let now = self.now();
-        let channel = self.channel(owner, id).await?;
-        let (message, delivery) = (MessageId::new(now), MessageDeliveryId::new(now));
-        let values = self.checked_values(&CHANNEL_TEST, &json!({ "label": channel.label }))?;
-        let sealer = &*self.inner.sealer;
-        let values = sealed::seal(sealer, Place::Values, message.as_uuid(), &values).await?;
-        // Writing texts as JSON cannot fail.
-        let destination = serde_json::to_vec(&Destination::default()).unwrap_or_default();
-        let destination = sealed::seal(sealer, Place::Destination, delivery.as_uuid(), &destination).await?;
-        let (this, context) = (self.clone(), context.clone());
-        let test = async move |tx: &mut Tx| {
-            let Stored { channel, address_key: key, .. } =
-                channels::find(tx, owner, id, true).await?.ok_or(NO_CHANNEL)?;
-            if !channel.is_active {
-                return Err(NotifierError::ChannelInactive);
-            }
-            let (tenant, person) = match owner {
-                ChannelOwner::Tenant(tenant) => (Some(tenant), None),
-                ChannelOwner::Person(person) => (None, Some(person)),
-            };
-            let new = NewMessage {
-                id: message,
-                lane: store::lane(tenant),
-                kind: CHANNEL_TEST.name.to_owned(),
-                topic: CHANNEL_TEST.name.to_owned(),
-                person: person.map(|person| person.as_uuid()),
-                email_sealed: None,
-                digest: None,
-                values_sealed: values.clone(),
-                idempotency_key: None,
-                is_planned: true,
-                now,
-                expires_at: None,
-            };
-            messages::insert(tx, new).await?;
-            // As whoever plans for the address: other channels may lead there too.
-            store::lock(tx, vec![hex::encode(&key)]).await?;
-            let one = Spending {
-                kind: &CHANNEL_TEST,
-                medium: channel.channel_type,
-                address_key: &key,
-                through_channel_in: Some(store::lane(tenant)),
-            };
-            let has_room = this.has_room(tx, &one, now).await?;
-            let (state, reason) = match has_room {
-                true => (DeliveryState::Pending, None),
-                false => (DeliveryState::Dropped, Some(Reason::Budget)),
-            };
-            let row = NewDelivery {
-                id: delivery,
-                lane: store::lane(tenant),
-                message: message.as_uuid(),
-                kind: CHANNEL_TEST.name.to_owned(),
-                medium: channel.channel_type,
-                channel: Some(id.as_uuid()),
-                person: person.map(|person| person.as_uuid()),
-                address_key: key,
-                destination: channel.destination.clone(),
-                destination_sealed: Some(destination.clone()),
-                state,
-                reason,
-                due_at: now,
-                now,
-            };
-            deliveries::insert(tx, vec![row]).await?;
-            match (&this.inner.dispatch, has_room) {
-                (Some(dispatch), true) => {
-                    let (medium, channel) = (channel.channel_type, Some(id));
-                    dispatch.deliver(tx, DeliveryRef { id: delivery, tenant, medium, channel }, now).await?;
-                }
-                (None, true) => {}
-                (_, false) => {
-                    messages::finish(tx, message.as_uuid(), now).await?;
-                }
-            }
-            let event = noted(&context, "notification_channel.test", &channel);
-            tx.audit(event.with("delivery", delivery.to_string()));
-            let scope = tx.scope();
-            deliveries::find(tx, scope, delivery).await?.ok_or(NO_CHANNEL)
-        };
-        self.inner.db.transact(scope_of(owner, "try out a channel"), test).await
-    }
-
     /// Whether anything of `topic` that is said to `tenant` would reach a channel: asking costs less than a message that reaches none.
     ///
     /// # Errors
@@ -287,7 +186,7 @@ impl Notifier {
         tenant: TenantId,
         topic: &str,
     ) -> Result<bool, NotifierError> {
-        let listening = channels::listening(tx, ChannelOwner::Tenant(tenant)).await?;
+        let listening = channels::listening(tx, &[ChannelOwner::Tenant(tenant)]).await?;
         let hears = |events: &[String]| events.iter().any(|pattern| route::matches(pattern, topic));
         Ok(listening.iter().any(|stored| hears(&stored.channel.events)))
     }
@@ -302,9 +201,8 @@ impl Notifier {
             return Err(invalid("channel_type", "needs a build with the feature `client`"));
         }
         let inner = &self.inner;
-        let read =
-            ChannelConfig::read(channel_type, value, &inner.hosts, &inner.addresses, WebhookSecret::generate);
-        let config = read.map_err(|(field, problem)| NotifierError::ChannelInvalid { field, problem })?;
+        let (hosts, addresses) = (&inner.hosts, &inner.addresses);
+        let config = ChannelConfig::read(channel_type, value, hosts, addresses, WebhookSecret::generate)?;
         if let (ChannelOwner::Person(person), ChannelConfig::Email { address }) = (owner, &config) {
             // Otherwise anybody could have the product write to anybody.
             let contact = inner.directory.contact(person).await;
@@ -392,7 +290,11 @@ fn changed(
     channel
 }
 
-fn noted(context: &RequestContext, action: &'static str, channel: &NotificationChannel) -> AuditEvent {
+pub(super) fn noted(
+    context: &RequestContext,
+    action: &'static str,
+    channel: &NotificationChannel,
+) -> AuditEvent {
     let event = AuditEvent::new(context, action, "notification_channel").on(channel.id);
     match channel.owner {
         ChannelOwner::Tenant(tenant) => event.in_tenant(Some(tenant)),

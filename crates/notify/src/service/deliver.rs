@@ -4,11 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use stylobate_core::{MessageDeliveryId, SealError};
 use stylobate_db::{Scope, Tx};
-use uuid::Uuid;
 
 use super::{
     CHANNEL_TEST, LEASE, Notifier,
-    prepare::{age, concern_of, is_still_theirs, zone_of},
+    prepare::{concern_of, is_still_theirs, zone_of},
     sealed::{self, Destination, Place},
     sending::Parcel,
 };
@@ -19,7 +18,7 @@ use crate::{
     policy::retry,
     store::{
         channels::{self, ById, Stored},
-        deliveries::{self, Left, Owed},
+        deliveries::{self, Left, Owed, Why},
         messages, preferences, suppressions, templates,
     },
 };
@@ -30,7 +29,8 @@ pub(super) const SCOPE: Scope = Scope::Platform("deliver a message");
 const OVERTAKEN_WAIT: Duration = Duration::from_secs(1);
 
 /// What was read about a delivery.
-struct Found {
+#[derive(Clone)]
+pub(super) struct Found {
     owed: Owed,
     /// Where it has one.
     channel: Option<ById>,
@@ -83,7 +83,7 @@ impl Notifier {
     /// The database's own: nothing may be known about an attempt that was made, and the next follows when its lease has run out.
     pub async fn deliver(&self, id: MessageDeliveryId) -> Result<Next, NotifierError> {
         let now = self.now();
-        let Some(found) = self.found(id, now).await? else { return Ok(Next::Done) };
+        let Some(found) = self.found(id).await? else { return Ok(Next::Done) };
         let owed = found.owed.clone();
         // Whoever is at it tells what comes of it.
         if let Some(wait) = owed.lease_until.and_then(|lease| wait_until(lease, now)) {
@@ -100,8 +100,9 @@ impl Notifier {
         if is_expired(&owed, now) {
             return self.set_aside(owed, dropped(Reason::Expired), now).await;
         }
-        let claim = async move |tx: &mut Tx| deliveries::claim(tx, &owed, now, now + LEASE).await;
-        let Some(claimed) = self.inner.db.transact(SCOPE, claim).await? else {
+        let this = self.clone();
+        let claim = move |all| this.clone().claim_all(all);
+        let Some(claimed) = self.inner.batches.claimed.ask(owed, claim).await? else {
             return Ok(Next::After(OVERTAKEN_WAIT));
         };
         let Opened { kind, medium, destination, config, rendered } = opened;
@@ -117,29 +118,44 @@ impl Notifier {
     }
 
     /// The delivery while it is pending, with all that is stored about it.
-    async fn found(&self, id: MessageDeliveryId, now: DateTime<Utc>) -> Result<Option<Found>, NotifierError> {
+    async fn found(&self, id: MessageDeliveryId) -> Result<Option<Found>, NotifierError> {
+        let this = self.clone();
+        let all_found = move |ids| this.clone().all_found(ids);
+        self.inner.batches.found.ask(id, all_found).await
+    }
+
+    async fn all_found(self, ids: Vec<MessageDeliveryId>) -> Result<Vec<Option<Found>>, NotifierError> {
         let mut tx = self.inner.db.begin_read(SCOPE).await?;
-        let Some(owed) = deliveries::owed(&mut tx, id).await? else {
-            tx.rollback().await?;
-            return Ok(None);
-        };
-        let channel = match owed.channel_id {
-            Some(channel) => Some(channels::by_id(&mut tx, channel).await?),
-            None => None,
-        };
-        let quiet_hours = match owed.person_id {
-            // Whoever tries out a channel of theirs waits for it.
-            Some(person) if owed.kind != CHANNEL_TEST.name => {
-                preferences::find(&mut tx, person.into()).await?.quiet_hours
-            }
-            _ => None,
-        };
-        let lanes = [owed.lane, Uuid::nil()];
-        let templates = templates::versions(&mut tx, lanes, Some(&owed.kind)).await?;
-        let key = std::slice::from_ref(&owed.address_key);
-        let is_suppressed = !suppressions::among(&mut tx, owed.lane, key, now).await?.is_empty();
+        let all = deliveries::owed(&mut tx, &ids).await?;
+        let channels = all.iter().filter_map(|owed| owed.channel_id).collect();
+        let channels = channels::by_ids(&mut tx, channels).await?;
+        // Whoever tries out a channel of theirs waits for it.
+        let people = all.iter().filter(|owed| owed.kind != CHANNEL_TEST.name);
+        let people = people.filter_map(|owed| owed.person_id).collect();
+        let preferences = preferences::of_people(&mut tx, people).await?;
+        let (lanes, kinds) = all.iter().map(|owed| (owed.lane, owed.kind.clone())).unzip();
+        let overrides = templates::of_kinds(&mut tx, lanes, kinds).await?;
+        let addresses: Vec<_> = all.iter().map(|owed| (owed.lane, owed.address_key.as_slice())).collect();
+        let suppressed = suppressions::among(&mut tx, addresses, self.now()).await?;
         tx.rollback().await?;
-        Ok(Some(Found { owed, channel, templates, quiet_hours, is_suppressed }))
+        let found = |owed: &Owed| Found {
+            owed: owed.clone(),
+            channel: owed.channel_id.map(|id| channels.get(&id).cloned().unwrap_or(ById::Gone)),
+            templates: templates::concerning(&overrides, owed.lane, &owed.kind),
+            quiet_hours: owed
+                .person_id
+                .filter(|_| owed.kind != CHANNEL_TEST.name)
+                .and_then(|person| preferences.get(&person)?.quiet_hours),
+            is_suppressed: suppressed.has(owed.lane, &owed.address_key),
+        };
+        let of = |id: MessageDeliveryId| all.iter().find(|owed| owed.id == id.as_uuid()).map(found);
+        Ok(ids.into_iter().map(of).collect())
+    }
+
+    async fn claim_all(self, all: Vec<Owed>) -> Result<Vec<Option<Owed>>, NotifierError> {
+        let (db, now) = (self.inner.db.clone(), self.now());
+        let claim = async move |tx: &mut Tx| deliveries::claim(tx, all.clone(), now, now + LEASE).await;
+        Ok(db.transact(SCOPE, claim).await?)
     }
 
     /// What is to be sent; `None` while it is not due.
@@ -254,26 +270,31 @@ impl Notifier {
     ) -> Result<(), NotifierError> {
         let now = self.now();
         let mut tx = self.inner.db.begin_read(SCOPE).await?;
-        let owed = deliveries::owed(&mut tx, id).await?;
+        let owed = deliveries::owed(&mut tx, &[id]).await?.pop();
         tx.rollback().await?;
         // An attempt that had begun comes back when its lease has run out.
         let Some(owed) = owed.filter(|owed| owed.lease_until.is_none_or(|lease| lease <= now)) else {
             return Ok(());
         };
-        let age = age(owed.created_at, now);
-        let left = match retry::wait(FailureClass::TRANSIENT, owed.attempts() + 1, age, fastrand::u64(..)) {
-            Some(wait) => Left::Pending(now + TimeDelta::from_std(wait).unwrap_or_default(), false),
+        let (class, attempts) = (FailureClass::TRANSIENT, owed.attempts() + 1);
+        let left = match retry::wait(class, attempts, Duration::ZERO, fastrand::u64(..)) {
+            Some(wait) => Left::Pending(now + TimeDelta::from_std(wait).unwrap_or_default(), Why::Failed),
             None => Left::Finished(DeliveryState::Failed, Some(Reason::Interrupted)),
         };
         // As a whole: the compiler cannot see that a closure with a bare text goes from thread to thread.
         let error = crate::failure::failed(FailureClass::TRANSIENT, code);
+        let this = self.clone();
         let put_off = async move |tx: &mut Tx| {
-            let claimed = deliveries::claim(tx, &owed, now, now).await?;
-            let Some(claimed) = claimed else { return Ok(()) };
+            messages::lock(tx, vec![owed.message_id]).await?;
+            let claimed = deliveries::claim(tx, vec![owed.clone()], now, now).await?.pop();
+            let Some(claimed) = claimed.flatten() else { return Ok(()) };
             let error = &error;
             let settled = deliveries::settle(tx, &claimed, left, Some(error.code), None, now).await?;
             if settled && matches!(left, Left::Finished(..)) {
-                messages::finish(tx, claimed.message_id, now).await?;
+                if let Some(medium) = Medium::of(&owed.medium) {
+                    this.note_on_commit(tx, medium, left.state(), now - owed.accepted_at);
+                }
+                messages::finish(tx, vec![claimed.message_id], now).await?;
             }
             Ok::<_, NotifierError>(())
         };
@@ -290,15 +311,14 @@ impl Notifier {
         let (left, next) = match against {
             Against::Finished(state, reason) => (Left::Finished(state, Some(reason)), Next::Done),
             Against::Quiet(until) => {
-                (Left::Pending(until, false), Next::After(wait_until(until, now).unwrap_or_default()))
+                (Left::Pending(until, Why::Quiet), Next::After(wait_until(until, now).unwrap_or_default()))
             }
             Against::Away(reason) => {
                 tracing::warn!(notify.delivery = %owed.id, reason = reason.as_str(), "a delivery waits");
-                let age = age(owed.created_at, now);
-                match retry::wait(FailureClass::Outage, 1, age, fastrand::u64(..)) {
+                match retry::wait(FailureClass::Outage, 1, owed.outage(now), fastrand::u64(..)) {
                     Some(wait) => {
                         let due_at = now + TimeDelta::from_std(wait).unwrap_or_default();
-                        (Left::Pending(due_at, false), Next::After(wait))
+                        (Left::Pending(due_at, Why::Away), Next::After(wait))
                     }
                     None => (Left::Finished(DeliveryState::Failed, Some(reason)), Next::Done),
                 }

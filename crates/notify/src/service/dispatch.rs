@@ -1,4 +1,3 @@
-use chrono::{DateTime, Utc};
 use stylobate_core::BoxFuture;
 use stylobate_db::Tx;
 
@@ -8,24 +7,23 @@ use crate::{DeliveryRef, MessageRef};
 /// [`Notifier::deliver`](crate::Notifier::deliver) are called for each until it is done: a queue of jobs. Without one,
 /// [`Notifier::run`](crate::Notifier::run) does it.
 pub trait Dispatch: Send + Sync {
-    /// Takes a message inside the transaction that accepts it.
+    /// Takes messages inside the transaction that accepts them.
     ///
     /// # Errors
     /// The database's own; or [`stylobate_db::Error::Participant`] with what went wrong. Nothing is accepted then.
     fn plan<'a>(
         &'a self,
         tx: &'a mut Tx,
-        message: MessageRef,
+        messages: Vec<MessageRef>,
     ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
 
-    /// Takes a delivery that is due at `at`, inside the transaction that makes it.
+    /// Takes deliveries inside the transaction that makes them.
     ///
     /// # Errors
     /// As of [`plan`](Self::plan).
     fn deliver<'a>(
         &'a self,
         tx: &'a mut Tx,
-        delivery: DeliveryRef,
-        at: DateTime<Utc>,
+        deliveries: Vec<DeliveryRef>,
     ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
 }

@@ -119,7 +119,7 @@ pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Notifi
     NotifierError::Invalid { field, problem: problem.into() }
 }
 
-/// The first that `text` breaks of: 1 to `max` characters, none of them unseen.
+/// Refuses `text` unless it has 1 to `max` characters, none of them unseen.
 pub(crate) fn checked_line(field: &'static str, text: &str, max: usize) -> Result<(), NotifierError> {
     let chars = text.chars().count();
     if chars == 0 || chars > max || text.chars().any(crate::plain::is_unseen) {

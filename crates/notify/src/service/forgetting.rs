@@ -1,10 +1,11 @@
 use stylobate_core::{PersonId, TenantId};
 use stylobate_db::Tx;
+use uuid::Uuid;
 
 use super::Notifier;
 use crate::{
-    NotifierError,
-    store::{channels, deliveries, notifications, preferences, suppressions, templates},
+    DeliveryState, Medium, NotifierError,
+    store::{channels, deliveries, messages, notifications, preferences, suppressions, templates},
 };
 
 impl Notifier {
@@ -17,7 +18,17 @@ impl Notifier {
         channels::remove_of_person(tx, person).await?;
         notifications::remove_of(tx, person).await?;
         preferences::remove_of(tx, person).await?;
-        deliveries::end_of_person(tx, person.as_uuid(), self.now()).await?;
+        let now = self.now();
+        let ended = deliveries::end_of_person(tx, person.as_uuid(), now).await?;
+        for (_, medium, created_at) in &ended {
+            if let Some(medium) = Medium::of(medium) {
+                self.note_on_commit(tx, medium, DeliveryState::Dropped, now - *created_at);
+            }
+        }
+        let messages: Vec<Uuid> = ended.into_iter().map(|(message, ..)| message).collect();
+        if !messages.is_empty() {
+            messages::finish(tx, messages, now).await?;
+        }
         Ok(())
     }
 

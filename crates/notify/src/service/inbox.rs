@@ -136,7 +136,8 @@ impl Notifier {
         let create = async move |tx: &mut Tx| {
             let person = notification.person_id;
             store::lock(tx, vec![person_lock(person)]).await?;
-            let position = notifications::insert(tx, &notification).await?;
+            notifications::insert(tx, &[&notification]).await?;
+            let position = notifications::last_position(tx, person).await?;
             let live = live.clone();
             tx.on_commit(move || live.changed());
             let event = AuditEvent::new(&context, "notification.create", "notification");

@@ -2,7 +2,7 @@ use stylobate_core::{AuditEvent, PersonId, RequestContext};
 use stylobate_db::{Scope, Tx};
 
 use super::{Notifier, error::invalid};
-use crate::{NotifierError, Preferences, store::preferences};
+use crate::{Category, NotifierError, Preferences, store::preferences};
 
 const OWN: Scope = Scope::Platform("a person's own preferences");
 
@@ -21,7 +21,7 @@ impl Notifier {
     /// Sets the caller's own.
     ///
     /// # Errors
-    /// [`NotifierError::Invalid`] with the field `quiet_hours`; [`NotifierError::OwnerRequired`]; the database's own.
+    /// [`NotifierError::Invalid`] with the field `quiet_hours`, or `muted` when it names [`Category::Security`]; [`NotifierError::OwnerRequired`]; the database's own.
     pub async fn set_preferences(
         &self,
         context: &RequestContext,
@@ -31,6 +31,9 @@ impl Notifier {
         let person = person.ok_or(NotifierError::OwnerRequired("preferences are of a person"))?;
         if new.quiet_hours.is_some_and(|quiet| !quiet.is_sound()) {
             return Err(invalid("quiet_hours", "is in minutes after midnight, 0 to 1439"));
+        }
+        if new.muted.contains(&Category::Security) {
+            return Err(invalid("muted", "security cannot be muted"));
         }
         new.muted.sort_unstable();
         new.muted.dedup();

@@ -100,29 +100,35 @@ impl From<SealError> for Stop {
 impl Notifier {
     /// The message while it is accepted, and what else is stored that matters.
     pub(super) async fn before(&self, id: MessageId) -> Result<Option<Before>, NotifierError> {
+        let this = self.clone();
+        let all_before = move |ids| this.clone().all_before(ids);
+        self.inner.batches.before.ask(id, all_before).await
+    }
+
+    async fn all_before(self, ids: Vec<MessageId>) -> Result<Vec<Option<Before>>, NotifierError> {
         let mut tx = self.inner.db.begin_read(SCOPE).await?;
-        let Some(message) = messages::waiting(&mut tx, id).await? else {
-            tx.rollback().await?;
-            return Ok(None);
-        };
-        let person = message.recipient_person.map(PersonId::from);
-        let owner = match (person, &message.recipient_email_sealed) {
-            (Some(person), _) => Some(ChannelOwner::Person(person)),
-            (None, Some(_)) => None,
-            (None, None) => tenant_of(message.lane).map(ChannelOwner::Tenant),
-        };
-        let listening = match owner {
-            Some(owner) => channels::listening(&mut tx, owner).await?,
-            None => Vec::new(),
-        };
-        let preferences = match person {
-            Some(person) => preferences::find(&mut tx, person).await?,
-            None => Preferences::default(),
-        };
-        let lanes = [message.lane, Uuid::nil()];
-        let templates = templates::versions(&mut tx, lanes, Some(&message.kind)).await?;
+        let waiting = messages::waiting(&mut tx, &ids).await?;
+        let owners: Vec<ChannelOwner> = waiting.iter().filter_map(owner_of).collect();
+        let listening = channels::listening(&mut tx, &owners).await?;
+        let people = waiting.iter().filter_map(|message| message.recipient_person).collect();
+        let preferences = preferences::of_people(&mut tx, people).await?;
+        let (lanes, kinds) = waiting.iter().map(|message| (message.lane, message.kind.clone())).unzip();
+        let overrides = templates::of_kinds(&mut tx, lanes, kinds).await?;
         tx.rollback().await?;
-        Ok(Some(Before { message, listening, preferences, templates }))
+        let before = |message: &Waiting| {
+            let owner = owner_of(message);
+            Before {
+                message: message.clone(),
+                listening: listening.iter().filter(|one| Some(one.channel.owner) == owner).cloned().collect(),
+                preferences: message
+                    .recipient_person
+                    .and_then(|person| preferences.get(&person).cloned())
+                    .unwrap_or_default(),
+                templates: templates::concerning(&overrides, message.lane, &message.kind),
+            }
+        };
+        let of = |id: MessageId| waiting.iter().find(|message| message.id == id.as_uuid()).map(before);
+        Ok(ids.into_iter().map(of).collect())
     }
 
     pub(super) async fn prepare(&self, before: Before, now: DateTime<Utc>) -> Preparation {
@@ -283,6 +289,15 @@ impl Notifier {
     }
 }
 
+/// Whose channels a message may go to.
+pub(super) fn owner_of(message: &Waiting) -> Option<ChannelOwner> {
+    match (message.recipient_person, &message.recipient_email_sealed) {
+        (Some(person), _) => Some(ChannelOwner::Person(person.into())),
+        (None, Some(_)) => None,
+        (None, None) => tenant_of(message.lane).map(ChannelOwner::Tenant),
+    }
+}
+
 /// Whether a person's channel leads to where they are: a mail channel, to the address that they have now and have proven.
 pub(super) fn is_still_theirs(stored: &Stored, contact: &Contact) -> bool {
     if stored.channel.channel_type != Medium::Email {
@@ -346,10 +361,15 @@ fn locks(message: &Waiting, entries: &[Entry], recipient: &Recipient) -> Vec<Str
         .collect();
     match recipient {
         Recipient::Person(person, _) => locks.push(person_lock(*person)),
-        Recipient::Channels => locks.push(format!("lane:{}", message.lane)),
+        Recipient::Channels => locks.push(lane_lock(message.lane)),
         Recipient::Email(_) => {}
     }
     locks
+}
+
+/// What whoever plans for the channels of a tenant waits for.
+pub(super) fn lane_lock(lane: Uuid) -> String {
+    format!("lane:{lane}")
 }
 
 /// What whoever writes a notification of `person` waits for.

@@ -1,6 +1,10 @@
 //! Planning and delivering what is due, for whoever has no queue of jobs, and for what such a queue left behind.
 
-use std::{collections::HashMap, future::Future, time::Duration};
+use std::{
+    collections::HashMap,
+    future::{Future, pending},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use stylobate_core::{MessageDeliveryId, MessageId};
@@ -25,11 +29,6 @@ const PLANS_AT_ONCE: usize = 8;
 
 /// How long it takes at most until a message is noticed, and how long nothing is begun after the database failed.
 const POLL: Duration = Duration::from_secs(1);
-/// How often it is looked at what is pending.
-#[cfg(feature = "metrics")]
-const MEASURE: Duration = Duration::from_secs(10);
-/// How often what is old is removed.
-const PRUNE: Duration = Duration::from_secs(3_600);
 /// How long what is under way has to come to its end: less than what service managers wait for.
 const DRAIN: Duration = Duration::from_secs(25);
 
@@ -76,8 +75,7 @@ impl Notifier {
             biased;
             () = stop => {}
             () = window.roll() => {}
-            () = self.keep_up_hourly() => {}
-            () = self.keep_measuring() => {}
+            () = self.keep_up_until(Self::DELIVERIES_KEPT, Self::NOTIFICATIONS_KEPT, pending()) => {}
         }
         let drained = timeout(DRAIN, async { while window.tasks.join_next().await.is_some() {} });
         if drained.await.is_err() {
@@ -94,40 +92,6 @@ impl Notifier {
             }
         });
         put_off.await.unwrap_or(Err(NotifierError::Panicked))
-    }
-
-    async fn keep_up_hourly(&self) {
-        loop {
-            let this = self.clone();
-            // In a task, so that a panic is told like any error; of a set, so that it ends with this.
-            let mut task = JoinSet::new();
-            task.spawn(async move { this.keep_up(Self::DELIVERIES_KEPT, Self::NOTIFICATIONS_KEPT).await });
-            if let Some(Err(error)) =
-                task.join_next().await.map(|kept| kept.unwrap_or(Err(NotifierError::Panicked)))
-            {
-                tracing::warn!(code = error.code(), %error, "old messages cannot be removed");
-            }
-            sleep(PRUNE).await;
-        }
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl Notifier {
-    async fn keep_measuring(&self) {
-        loop {
-            if let Err(error) = self.measure().await {
-                tracing::warn!(code = error.code(), %error, "what is pending cannot be measured");
-            }
-            sleep(MEASURE).await;
-        }
-    }
-}
-
-#[cfg(not(feature = "metrics"))]
-impl Notifier {
-    async fn keep_measuring(&self) {
-        std::future::pending().await
     }
 }
 

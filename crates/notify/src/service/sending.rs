@@ -28,8 +28,8 @@ pub(super) struct Parcel<'a> {
 
 impl Notifier {
     /// Renders a message in the recipient's locale, in the words of its tenant where that has some, or of everybody. Where these
-    /// fail, which they may with values that their sample did not have, the product's own are said: nobody silences a message by a
-    /// template.
+    /// fail or show nothing, which they may with values that their sample did not have, the product's own are said: nobody silences
+    /// a message by a template.
     pub(super) async fn rendered(
         &self,
         overrides: &[TemplateVersion],
@@ -41,7 +41,12 @@ impl Notifier {
     ) -> Result<Rendered, NotifierError> {
         let draft = Draft { kind: kind.name, locale: wanted, recipient_name: name, values };
         match self.rendered_by_override(overrides, of, kind, &draft).await? {
-            Some(Ok(rendered)) => return Ok(rendered),
+            Some(Ok(rendered)) => match rendered.blank_part() {
+                None => return Ok(rendered),
+                Some(part) => {
+                    tracing::warn!(notify.kind = kind.name, part, "a template of a tenant shows nothing");
+                }
+            },
             Some(Err(error)) => {
                 tracing::warn!(notify.kind = kind.name, code = error.code(), %error, "a template of a tenant fails");
             }

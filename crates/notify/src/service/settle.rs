@@ -1,10 +1,15 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use stylobate_core::{AuditEvent, DomainEvent, RequestContext, SuppressionId};
+use stylobate_core::{AuditEvent, BoxFuture, DomainEvent, RequestContext, SuppressionId};
 use stylobate_db::Tx;
 use uuid::Uuid;
 
-use super::{Notifier, deliver::SCOPE, prepare::age};
+use super::{Notifier, deliver::SCOPE};
 use crate::{
     ChannelDisabled, ChannelOwner, DeliveryState, FailureClass, Medium, Next, NotificationChannel,
     NotifierError, Reason, Receipt, SendError, Suppression,
@@ -12,7 +17,7 @@ use crate::{
     policy::retry,
     store::{
         channels,
-        deliveries::{self, Left, Owed},
+        deliveries::{self, Left, Owed, Why},
         messages, suppressions,
     },
 };
@@ -25,6 +30,22 @@ const GIVEN_UP_MIN: i64 = 3;
 /// How long nothing is sent to an address that the other side did not know: servers err too, and somebody may take the name.
 const BAD_RECIPIENT_FOR: TimeDelta = TimeDelta::days(7);
 
+/// What came of an attempt.
+pub(super) struct Outcome {
+    owed: Owed,
+    medium: Medium,
+    channel: Option<NotificationChannel>,
+    left: Left,
+    /// The other side's status, where it has one.
+    sent: Result<Option<u16>, SendError>,
+}
+
+impl Outcome {
+    fn is_finished(&self) -> bool {
+        matches!(self.left, Left::Finished(..))
+    }
+}
+
 impl Notifier {
     /// Writes what came of an attempt, and what follows for its channel and address.
     pub(super) async fn settle(
@@ -35,16 +56,18 @@ impl Notifier {
         sent: Result<Receipt, SendError>,
     ) -> Result<Next, NotifierError> {
         let now = self.now();
-        let (left, next, error) = match sent {
+        let (left, next, sent) = match sent {
             Ok(Receipt { status }) => (Left::Finished(DeliveryState::Sent, None), Next::Done, Ok(status)),
             Err(error) => {
-                let age = age(owed.created_at, now);
-                let wait = retry::wait(error.class, owed.attempts(), age, fastrand::u64(..));
-                let is_outage = error.class == FailureClass::Outage;
+                let wait = retry::wait(error.class, owed.attempts(), owed.outage(now), fastrand::u64(..));
+                let why = match error.class {
+                    FailureClass::Outage => Why::NoAttempt,
+                    _ => Why::Failed,
+                };
                 match wait {
                     Some(wait) => {
                         let due_at = now + TimeDelta::from_std(wait).unwrap_or_default();
-                        (Left::Pending(due_at, is_outage), Next::After(wait), Err(error))
+                        (Left::Pending(due_at, why), Next::After(wait), Err(error))
                     }
                     None => {
                         let reason = match error.class {
@@ -57,38 +80,62 @@ impl Notifier {
                 }
             }
         };
+        let outcome = Outcome { owed, medium, channel, left, sent };
         let this = self.clone();
-        let settle = async move |tx: &mut Tx| {
-            let (code, status) = match &error {
-                Ok(status) => (None, *status),
-                Err(error) => (Some(error.code), error.status),
-            };
-            if !deliveries::settle(tx, &owed, left, code, status, now).await? {
-                // The lease ran out, and somebody else has it, or had.
-                return Ok(());
-            }
-            this.note_on_commit(tx, medium, left.state(), now - owed.accepted_at);
-            if matches!(left, Left::Finished(..)) {
-                messages::finish(tx, owed.message_id, now).await?;
-            }
-            match (&error, &channel) {
-                (Ok(_), Some(channel)) => channels::note_success(tx, channel.id).await?,
-                // That our own mail server is away says nothing about a channel.
-                (Err(error), Some(channel)) if error.class != FailureClass::Outage => {
-                    let is_given_up = matches!(left, Left::Finished(..));
-                    note_failure(tx, channel, error.code == GONE, is_given_up, now).await?;
-                }
-                _ => {}
-            }
-            if error.as_ref().is_err_and(|error| error.class == FailureClass::BadRecipient)
-                && matches!(medium, Medium::Email | Medium::Sms)
-            {
-                suppress(tx, &owed, medium, now).await?;
-            }
-            Ok::<_, NotifierError>(())
-        };
-        self.inner.db.transact(SCOPE, settle).await?;
+        let settle = move |all| this.clone().settle_all(all);
+        self.inner.batches.settled.ask(Arc::new(outcome), settle).await?;
         Ok(next)
+    }
+
+    async fn settle_all(self, all: Vec<Arc<Outcome>>) -> Result<Vec<()>, NotifierError> {
+        let (db, number) = (self.inner.db.clone(), all.len());
+        let settle = async move |tx: &mut Tx| self.settle_in(tx, &all).await;
+        db.transact(SCOPE, settle).await?;
+        Ok(vec![(); number])
+    }
+
+    // Boxed, so that the compiler sees that it can go from thread to thread without knowing for which lifetimes it is asked.
+    fn settle_in<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        all: &'a [Arc<Outcome>],
+    ) -> BoxFuture<'a, Result<(), NotifierError>> {
+        Box::pin(async move {
+            let now = self.now();
+            messages::lock(tx, all.iter().map(|one| one.owed.message_id).collect()).await?;
+            let mut settled = HashSet::new();
+            let mut sent: HashMap<Option<u16>, Vec<&Owed>> = HashMap::new();
+            for outcome in all {
+                match &outcome.sent {
+                    Ok(status) => sent.entry(*status).or_default().push(&outcome.owed),
+                    Err(error) => {
+                        let (owed, left) = (&outcome.owed, outcome.left);
+                        if deliveries::settle(tx, owed, left, Some(error.code), error.status, now).await? {
+                            settled.insert(owed.id);
+                        }
+                    }
+                }
+            }
+            for (status, owed) in sent {
+                settled.extend(deliveries::sent(tx, &owed, status, now).await?);
+            }
+            // Of the others the lease ran out, and somebody else has them, or had.
+            let mut settled: Vec<&Outcome> =
+                all.iter().map(|one| &**one).filter(|one| settled.contains(&one.owed.id)).collect();
+            // So that no two who do this wait for each other.
+            settled.sort_by_key(|one| one.channel.as_ref().map(|channel| channel.id));
+            for outcome in &settled {
+                let age = now - outcome.owed.accepted_at;
+                self.note_on_commit(tx, outcome.medium, outcome.left.state(), age);
+                note_what_follows(tx, outcome, now).await?;
+            }
+            let finished = settled.iter().filter(|one| one.is_finished()).map(|one| one.owed.message_id);
+            let finished: Vec<Uuid> = finished.collect();
+            if !finished.is_empty() {
+                messages::finish(tx, finished, now).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Writes how a delivery is left without an attempt.
@@ -100,17 +147,38 @@ impl Notifier {
     ) -> Result<(), NotifierError> {
         let this = self.clone();
         let write = async move |tx: &mut Tx| {
+            messages::lock(tx, vec![owed.message_id]).await?;
             let settled = deliveries::settle(tx, &owed, left, None, None, now).await?;
             if settled && matches!(left, Left::Finished(..)) {
                 if let Some(medium) = Medium::of(&owed.medium) {
                     this.note_on_commit(tx, medium, left.state(), now - owed.accepted_at);
                 }
-                messages::finish(tx, owed.message_id, now).await?;
+                messages::finish(tx, vec![owed.message_id], now).await?;
             }
             Ok::<_, NotifierError>(())
         };
         self.inner.db.transact(SCOPE, write).await
     }
+}
+
+/// Notes what an attempt says about its channel and its address.
+async fn note_what_follows(tx: &mut Tx, outcome: &Outcome, now: DateTime<Utc>) -> Result<(), NotifierError> {
+    let Outcome { owed, medium, channel, sent, .. } = outcome;
+    match (sent, channel) {
+        (Ok(_), Some(channel)) => channels::note_success(tx, channel.id).await?,
+        // That our own mail server is away, or hangs, says nothing about a channel.
+        (Err(error), Some(_)) if *medium == Medium::Email && error.is_of_server() => {}
+        (Err(error), Some(channel)) if error.class != FailureClass::Outage => {
+            note_failure(tx, channel, error.code == GONE, outcome.is_finished(), now).await?;
+        }
+        _ => {}
+    }
+    if sent.as_ref().is_err_and(|error| error.class == FailureClass::BadRecipient)
+        && matches!(medium, Medium::Email | Medium::Sms)
+    {
+        suppress(tx, owed, *medium, now).await?;
+    }
+    Ok(())
 }
 
 /// Nothing is sent there for a while, whoever wants to: it is the same mailbox for every tenant.

@@ -60,7 +60,8 @@ impl Notifier {
     ///
     /// # Errors
     /// [`NotifierError::Notify`] with part and line, or for a kind that is unknown; [`NotifierError::Invalid`] for what is no
-    /// language or one too many, and for an empty subject; [`NotifierError::VersionConflict`]; the database's own.
+    /// language or one too many, and for a subject or text in which nothing can be seen then; [`NotifierError::VersionConflict`];
+    /// the database's own.
     pub async fn put_template(
         &self,
         context: &RequestContext,
@@ -154,10 +155,10 @@ impl Notifier {
 
     fn checked_template(&self, kind: &str, template: &TemplateOverride) -> Result<Rendered, NotifierError> {
         let rendered = self.inner.renderer.preview(kind, template)?;
-        if rendered.subject.is_empty() {
-            return Err(invalid("subject", "says nothing"));
+        match rendered.blank_part() {
+            Some(part) => Err(invalid(part, "shows nothing with the kind's sample")),
+            None => Ok(rendered),
         }
-        Ok(rendered)
     }
 }
 

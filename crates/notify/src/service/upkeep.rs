@@ -1,7 +1,8 @@
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use chrono::TimeDelta;
 use stylobate_db::{Scope, Tx};
+use tokio::{task::JoinSet, time::sleep};
 
 use super::{Budgets, Notifier};
 use crate::{
@@ -11,6 +12,13 @@ use crate::{
 
 /// How many rows are removed at once.
 const PRUNE_BATCH: i64 = 500;
+/// How soon at most what is old is removed for the first time, and how often after that, more or less: processes that were started
+/// together do not do it together.
+const FIRST_PRUNE: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// How often what is pending is measured, more or less.
+#[cfg(feature = "metrics")]
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 impl Notifier {
     /// How long what was sent stays in the log unless somebody says otherwise: 30 days.
@@ -62,6 +70,54 @@ impl Notifier {
         Ok(removed)
     }
 
+    /// Does [`keep_up`](Self::keep_up) about once an hour and, with the feature `metrics`, `measure` about every ten seconds, until
+    /// `stop`: for services whose queue of jobs delivers. Any number of processes may do it, and nothing is sent. Neither errors nor panics
+    /// end it. [`run`](Self::run) does it too.
+    pub async fn keep_up_until(
+        &self,
+        deliveries: Duration,
+        notifications: Duration,
+        stop: impl Future<Output = ()>,
+    ) {
+        tokio::select! {
+            biased;
+            () = stop => {}
+            () = self.keep_measuring() => {}
+            () = self.keep_pruning(deliveries, notifications) => {}
+        }
+    }
+
+    async fn keep_pruning(&self, deliveries: Duration, notifications: Duration) {
+        sleep(FIRST_PRUNE.mul_f64(fastrand::f64())).await;
+        loop {
+            let this = self.clone();
+            match guarded(async move { this.keep_up(deliveries, notifications).await }).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "old messages are removed"),
+                Err(error) => {
+                    tracing::warn!(code = error.code(), %error, "old messages cannot be removed");
+                }
+            }
+            sleep(PRUNE_EVERY.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+
+    #[cfg(feature = "metrics")]
+    async fn keep_measuring(&self) {
+        loop {
+            let this = self.clone();
+            if let Err(error) = guarded(async move { this.measure().await }).await {
+                tracing::warn!(code = error.code(), %error, "what is pending cannot be measured");
+            }
+            sleep(MEASURE_EVERY.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    async fn keep_measuring(&self) {
+        std::future::pending().await
+    }
+
     /// How far back anything is counted.
     fn longest_window(&self) -> Duration {
         let Budgets { email, sms, in_app, channel } = self.inner.budgets;
@@ -72,6 +128,15 @@ impl Notifier {
             .flat_map(|kind| [kind.budget.map(|budget| budget.within), kind.one_within]);
         over_all.into_iter().chain(of_kinds.flatten()).max().unwrap_or_default()
     }
+}
+
+/// Makes one turn in a task, so that a panic is told like any error; of a set, so that it ends with whoever waits.
+async fn guarded<T: Send + 'static>(
+    turn: impl Future<Output = Result<T, NotifierError>> + Send + 'static,
+) -> Result<T, NotifierError> {
+    let mut task = JoinSet::new();
+    task.spawn(turn);
+    task.join_next().await.and_then(Result::ok).unwrap_or(Err(NotifierError::Panicked))
 }
 
 /// What is removed.

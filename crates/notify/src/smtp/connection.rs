@@ -1,15 +1,20 @@
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use lettre::transport::smtp::{
+    Error as SmtpError,
     authentication::{Credentials, DEFAULT_MECHANISMS},
     client::{AsyncSmtpConnection, AsyncTokioStream},
     extension::ClientId,
+    response::Response,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
@@ -65,32 +70,56 @@ impl Tls {
     }
 }
 
-/// A connection over which mails can be sent: encrypted as the URL says, and with our name told.
+/// A connection over which mails can be sent.
+pub(super) struct Connection {
+    client: AsyncSmtpConnection,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Connection {
+    pub(super) async fn command(&mut self, command: impl fmt::Display) -> Result<Response, SmtpError> {
+        self.client.command(command).await
+    }
+
+    /// Sends the content of a mail, and its end.
+    pub(super) async fn content(&mut self, bytes: &[u8]) -> Result<Response, SmtpError> {
+        self.client.message(bytes).await
+    }
+
+    /// Whether a further mail may go over it.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.client.has_broken() && !self.is_broken.load(Ordering::Relaxed)
+    }
+}
+
+/// Connects: encrypted as the URL says, and with our name told.
 pub(super) async fn open(
     url: &SmtpUrl,
     tls: Option<&Tls>,
     limits: &SmtpLimits,
-) -> Result<AsyncSmtpConnection, SendError> {
+) -> Result<Connection, SendError> {
     let connected = timeout(limits.connect, TcpStream::connect((url.host(), url.port()))).await;
     let stream = connected.map_err(|_| unreachable())?.map_err(|_| unreachable())?;
     // Commands are short and each waits for its answer.
     let _ = stream.set_nodelay(true);
     let hello = ClientId::Domain(url.hello().to_owned());
+    let is_broken = Arc::<AtomicBool>::default();
+    let broken = Arc::clone(&is_broken);
     let encrypted: Box<dyn AsyncTokioStream> = match (url.security(), tls) {
-        (SmtpSecurity::None, _) => Box::new(Bounded::new(stream)),
+        (SmtpSecurity::None, _) => Box::new(Bounded::new(stream, broken)),
         (_, None) => return Err(not_encrypted()),
         (SmtpSecurity::Tls, Some(tls)) => {
             let stream = in_time(limits, tls.agree(url, stream)).await?;
-            Box::new(Bounded::new(Encrypted { unread: b"", stream }))
+            Box::new(Bounded::new(Encrypted { unread: b"", stream }, broken))
         }
         (SmtpSecurity::StartTls, Some(tls)) => {
             let stream = in_time(limits, start_tls(stream, &hello)).await?;
             let stream = in_time(limits, tls.agree(url, stream)).await?;
             // There is no second greeting (RFC 3207 §4.2), and the client waits for one.
-            Box::new(Bounded::new(Encrypted { unread: b"220 encrypted\r\n", stream }))
+            Box::new(Bounded::new(Encrypted { unread: b"220 encrypted\r\n", stream }, broken))
         }
     };
-    let mut connection = in_time(limits, async {
+    let mut client = in_time(limits, async {
         AsyncSmtpConnection::connect_with_transport(encrypted, &hello)
             .await
             .map_err(|error| failed(Stage::Session, &error))
@@ -99,12 +128,12 @@ pub(super) async fn open(
     if let Some((user, password)) = url.credentials() {
         let credentials = Credentials::new(user.to_owned(), password.expose_secret().to_owned());
         in_time(limits, async {
-            let answer = connection.auth(DEFAULT_MECHANISMS, &credentials).await;
+            let answer = client.auth(DEFAULT_MECHANISMS, &credentials).await;
             answer.map_err(|error| failed(Stage::Login, &error))
         })
         .await?;
     }
-    Ok(connection)
+    Ok(Connection { client, is_broken })
 }
 
 async fn in_time<T>(
@@ -119,7 +148,7 @@ async fn in_time<T>(
 /// Brings a server to the point where TLS begins. Not by the client of the library: what the server, or somebody on the way, says
 /// before TLS would be taken for its answers after it (CVE-2011-0411).
 async fn start_tls(stream: TcpStream, hello: &ClientId) -> Result<TcpStream, SendError> {
-    let mut dialogue = Dialogue { stream: Bounded::new(stream), unread: Vec::new() };
+    let mut dialogue = Dialogue { stream: Bounded::new(stream, Arc::default()), unread: Vec::new() };
     dialogue.answer(220).await?;
     dialogue.say(&format!("EHLO {hello}\r\n")).await?;
     let offers = dialogue.answer(250).await?;
@@ -129,12 +158,11 @@ async fn start_tls(stream: TcpStream, hello: &ClientId) -> Result<TcpStream, Sen
     }
     dialogue.say("STARTTLS\r\n").await?;
     dialogue.answer(220).await?;
-    if dialogue.unread.is_empty() {
-        Ok(dialogue.stream.into_inner())
-    } else {
+    let is_read = dialogue.unread.is_empty();
+    dialogue.stream.into_inner().filter(|_| is_read).ok_or_else(|| {
         tracing::warn!("the mail server, or somebody on the way, spoke before TLS");
-        Err(not_encrypted())
-    }
+        not_encrypted()
+    })
 }
 
 /// The few words before TLS.

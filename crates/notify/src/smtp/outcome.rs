@@ -1,6 +1,9 @@
 use std::error::Error as _;
 
-use lettre::transport::smtp::{Error as SmtpError, response::Code};
+use lettre::transport::smtp::{
+    Error as SmtpError,
+    response::{Code, Response},
+};
 
 use crate::{FailureClass, SendError};
 
@@ -15,8 +18,17 @@ pub(super) enum Stage {
     Mail,
     /// Its recipient.
     Recipient,
+    /// Whether its content may come.
+    Data,
     /// Its content.
     Content,
+}
+
+impl Stage {
+    /// Whether `status` says yes to it. The client of the library takes every 2yz and 3yz for a yes.
+    fn is_granted_by(self, status: u16) -> bool {
+        if self == Self::Data { status == 354 } else { (200..300).contains(&status) }
+    }
 }
 
 pub(super) fn unreachable() -> SendError {
@@ -64,6 +76,22 @@ fn cut() -> SendError {
     }
 }
 
+/// Without the status: whoever answers something else is not spoken to any further.
+fn out_of_step() -> SendError {
+    SendError {
+        class: FailureClass::TRANSIENT,
+        code: "smtp_out_of_step",
+        status: None,
+        words: "the mail server did not answer what it was asked",
+    }
+}
+
+/// What it means that a command was answered so; `Ok` is a yes.
+pub(super) fn answered(stage: Stage, answer: Result<Response, SmtpError>) -> Result<u16, SendError> {
+    let status = number(answer.map_err(|error| failed(stage, &error))?.code());
+    if stage.is_granted_by(status) { Ok(status) } else { Err(out_of_step()) }
+}
+
 /// What it means that a command failed.
 pub(super) fn failed(stage: Stage, error: &SmtpError) -> SendError {
     match error.status() {
@@ -76,7 +104,7 @@ pub(super) fn failed(stage: Stage, error: &SmtpError) -> SendError {
             // It offers no way of telling who we are that is known here.
             Stage::Login if error.is_client() => login_refused(None),
             Stage::Login => unreachable(),
-            Stage::Mail | Stage::Recipient | Stage::Content => cut(),
+            Stage::Mail | Stage::Recipient | Stage::Data | Stage::Content => cut(),
         },
     }
 }
@@ -101,7 +129,7 @@ pub(super) fn refused(stage: Stage, status: u16, said: &str) -> SendError {
             "smtp_recipient_refused",
             "the mail server knows no such recipient",
         ),
-        (Stage::Recipient | Stage::Content, _) if matches!(detail, Some((5, 1, _))) => error(
+        (Stage::Recipient | Stage::Data | Stage::Content, _) if matches!(detail, Some((5, 1, _))) => error(
             FailureClass::BadRecipient,
             "smtp_recipient_refused",
             "the mail server knows no such recipient",
@@ -110,7 +138,7 @@ pub(super) fn refused(stage: Stage, status: u16, said: &str) -> SendError {
     }
 }
 
-pub(super) fn number(code: Code) -> u16 {
+fn number(code: Code) -> u16 {
     code.into()
 }
 
@@ -148,6 +176,8 @@ mod tests {
             (Stage::Recipient, 554, "5.7.1 relay access denied", Permanent),
             (Stage::Recipient, 550, "5.7.1 spam", Permanent),
             (Stage::Recipient, 552, "5.2.2 full", Permanent),
+            (Stage::Data, 554, "5.1.1 nobody", BadRecipient),
+            (Stage::Data, 451, "4.3.0 later", transient),
             (Stage::Content, 554, "5.6.0 no", Permanent),
             (Stage::Content, 550, "5.1.1 nobody after all", BadRecipient),
             (Stage::Content, 550, "nobody", Permanent),

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use stylobate_core::{Direction, NotificationChannelId, Page, PersonId, TenantId};
 use stylobate_db::{Conn, Error, Keyset, KeysetKey, Sql, SqlBuilder, Tx};
@@ -157,14 +159,18 @@ pub(crate) enum ById {
     Found(Box<Stored>),
 }
 
-/// The channel, whosever it is: for deliveries, which were made for it.
-pub(crate) async fn by_id(conn: &mut Conn, id: Uuid) -> Result<ById, Error> {
+/// The channels, whosever they are: for deliveries, which were made for them. What is missing is gone.
+pub(crate) async fn by_ids(conn: &mut Conn, ids: Vec<Uuid>) -> Result<HashMap<Uuid, ById>, Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let mut sql = conn.builder("SELECT ");
-    sql.push(COLUMNS).push(" FROM notification_channels WHERE id = ").value(id);
-    let row = conn.q_build(sql).opt::<ChannelRow>().await?;
-    Ok(row.map_or(ById::Gone, |row| {
-        readable(row).map_or(ById::Unreadable, |stored| ById::Found(Box::new(stored)))
-    }))
+    sql.push(COLUMNS).push(" FROM notification_channels WHERE id IN ").list(ids);
+    let rows = conn.q_build(sql).all::<ChannelRow>().await?;
+    let found = |row: ChannelRow| {
+        (row.id, readable(row).map_or(ById::Unreadable, |stored| ById::Found(Box::new(stored))))
+    };
+    Ok(rows.into_iter().map(found).collect())
 }
 
 /// The channel, if it can be read.
@@ -229,14 +235,31 @@ pub(crate) async fn delete(tx: &mut Tx, id: NotificationChannelId) -> Result<(),
     Ok(())
 }
 
-/// The active channels of `owner`; without those that cannot be read.
-pub(crate) async fn listening(conn: &mut Conn, owner: ChannelOwner) -> Result<Vec<Stored>, Error> {
-    let mut sql = conn.builder("SELECT ");
-    sql.push(COLUMNS).push(" FROM notification_channels WHERE is_active");
-    push_owner(&mut sql, owner);
-    sql.push(" ORDER BY id");
-    let rows = conn.q_build(sql).all::<ChannelRow>().await?;
-    Ok(rows.into_iter().filter_map(readable).collect())
+/// The active channels of `owners`; without those that cannot be read.
+pub(crate) async fn listening(conn: &mut Conn, owners: &[ChannelOwner]) -> Result<Vec<Stored>, Error> {
+    let tenants = owners.iter().filter_map(|owner| match owner {
+        ChannelOwner::Tenant(tenant) => Some(tenant.as_uuid()),
+        ChannelOwner::Person(_) => None,
+    });
+    let people = owners.iter().filter_map(|owner| match owner {
+        ChannelOwner::Person(person) => Some(person.as_uuid()),
+        ChannelOwner::Tenant(_) => None,
+    });
+    let mut listening = Vec::new();
+    for (condition, ids) in [
+        (" AND person_id IS NULL AND lane IN ", tenants.collect::<Vec<_>>()),
+        (" AND person_id IN ", people.collect()),
+    ] {
+        if ids.is_empty() {
+            continue;
+        }
+        let mut sql = conn.builder("SELECT ");
+        sql.push(COLUMNS).push(" FROM notification_channels WHERE is_active").push(condition).list(ids);
+        sql.push(" ORDER BY id");
+        let rows = conn.q_build(sql).all::<ChannelRow>().await?;
+        listening.extend(rows.into_iter().filter_map(readable));
+    }
+    Ok(listening)
 }
 
 /// Notes that an attempt succeeded, if that is news.

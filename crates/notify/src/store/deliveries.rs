@@ -1,3 +1,5 @@
+use std::{collections::HashSet, time::Duration};
+
 use chrono::{DateTime, Utc};
 use stylobate_core::{Direction, MessageDeliveryId, NotificationChannelId, Page};
 use stylobate_db::{Conn, Error, Keyset, KeysetKey, Scope, Tx};
@@ -5,7 +7,7 @@ use uuid::Uuid;
 
 use super::{bad_row, push_scope, small, tenant_of};
 use crate::{
-    DeliveryState, Medium, MessageDelivery, MessageDeliveryQuery, NotifierError, Reason,
+    DeliveryRef, DeliveryState, Medium, MessageDelivery, MessageDeliveryQuery, NotifierError, Reason,
     policy::budget::Counted,
 };
 
@@ -80,6 +82,19 @@ pub(crate) struct NewDelivery {
     pub(crate) reason: Option<Reason>,
     pub(crate) due_at: DateTime<Utc>,
     pub(crate) now: DateTime<Utc>,
+}
+
+impl NewDelivery {
+    /// The delivery, for whoever makes it.
+    pub(crate) fn reference(&self) -> DeliveryRef {
+        DeliveryRef {
+            id: self.id,
+            tenant: tenant_of(self.lane),
+            medium: self.medium,
+            channel: self.channel.map(Into::into),
+            due_at: self.due_at,
+        }
+    }
 }
 
 /// Notes deliveries: at least one.
@@ -198,7 +213,7 @@ pub(crate) struct Owed {
     pub(crate) claims: i64,
     pub(crate) due_at: DateTime<Utc>,
     pub(crate) lease_until: Option<DateTime<Utc>>,
-    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) outage_since: Option<DateTime<Utc>>,
     pub(crate) topic: String,
     pub(crate) locale: Option<String>,
     pub(crate) values_sealed: Option<Vec<u8>>,
@@ -211,47 +226,69 @@ impl Owed {
     pub(crate) fn attempts(&self) -> u32 {
         small(self.attempts)
     }
+
+    /// How long nothing could be sent there at all.
+    pub(crate) fn outage(&self, now: DateTime<Utc>) -> Duration {
+        self.outage_since.and_then(|since| (now - since).to_std().ok()).unwrap_or_default()
+    }
 }
 
-pub(crate) async fn owed(conn: &mut Conn, id: MessageDeliveryId) -> Result<Option<Owed>, Error> {
-    conn.q("SELECT d.id, d.lane, d.message_id, d.kind, d.medium, d.channel_id, d.person_id, d.address_key, d.destination, d.destination_sealed,
-                d.attempts, d.claims, d.due_at, d.lease_until, d.created_at, m.topic, m.locale, m.values_sealed, m.expires_at,
-                m.created_at AS accepted_at
-            FROM notify_deliveries d JOIN notify_messages m ON m.id = d.message_id
-            WHERE d.id = $1 AND d.state || '' = 'pending'")
-        .bind(id.as_uuid())
-        .opt()
-        .await
+/// Those of `ids` that are pending.
+pub(crate) async fn owed(conn: &mut Conn, ids: &[MessageDeliveryId]) -> Result<Vec<Owed>, Error> {
+    let mut sql = conn.builder(
+        "SELECT d.id, d.lane, d.message_id, d.kind, d.medium, d.channel_id, d.person_id, d.address_key, d.destination, \
+         d.destination_sealed, d.attempts, d.claims, d.due_at, d.lease_until, d.outage_since, m.topic, m.locale, m.values_sealed, \
+         m.expires_at, m.created_at AS accepted_at \
+         FROM notify_deliveries d JOIN notify_messages m ON m.id = d.message_id WHERE d.state || '' = 'pending' AND d.id IN ",
+    );
+    sql.list(ids.iter().map(|id| id.as_uuid()));
+    conn.q_build(sql).all().await
 }
 
-/// Begins an attempt; `None` when somebody else was quicker.
+/// Begins attempts; `None` for each that somebody else was quicker with.
 pub(crate) async fn claim(
     tx: &mut Tx,
-    owed: &Owed,
+    all: Vec<Owed>,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
-) -> Result<Option<Owed>, Error> {
-    let claimed = tx
-        .q("UPDATE notify_deliveries SET attempts = attempts + 1, claims = claims + 1, lease_until = $4, attempted_at = $3
-            WHERE id = $1 AND state || '' = 'pending' AND claims = $2 AND attempts = $5")
-        .bind(owed.id)
-        .bind(owed.claims)
-        .bind(now)
-        .bind(lease_until)
-        .bind(owed.attempts)
-        .run()
-        .await?;
-    let next = Owed { attempts: owed.attempts + 1, claims: owed.claims + 1, ..owed.clone() };
-    Ok((claimed == 1).then_some(next))
+) -> Result<Vec<Option<Owed>>, Error> {
+    let mut sql = tx
+        .builder("UPDATE notify_deliveries SET attempts = attempts + 1, claims = claims + 1, lease_until = ");
+    sql.value(lease_until).push(", attempted_at = ").value(now).push(" WHERE state || '' = 'pending' AND (");
+    for (n, owed) in all.iter().enumerate() {
+        sql.push(if n == 0 { "(id = " } else { " OR (id = " }).value(owed.id);
+        sql.push(" AND claims = ").value(owed.claims).push(" AND attempts = ").value(owed.attempts).push(")");
+    }
+    sql.push(") RETURNING id");
+    let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
+    let claimed: HashSet<Uuid> = rows.into_iter().map(|(id,)| id).collect();
+    let next = |owed: Owed| {
+        let is_claimed = claimed.contains(&owed.id);
+        is_claimed.then(|| Owed { attempts: owed.attempts + 1, claims: owed.claims + 1, ..owed })
+    };
+    Ok(all.into_iter().map(next).collect())
 }
 
 /// How a delivery is left.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Left {
-    /// To be tried again then; `true` takes back the attempt, which was none.
-    Pending(DateTime<Utc>, bool),
+    /// To be tried again then.
+    Pending(DateTime<Utc>, Why),
     /// Finished.
     Finished(DeliveryState, Option<Reason>),
+}
+
+/// Why something is still pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// An attempt failed.
+    Failed,
+    /// An attempt was begun, and nothing could be sent at all: it was none.
+    NoAttempt,
+    /// Something is away, and no attempt was begun.
+    Away,
+    /// Its recipient is not to be disturbed.
+    Quiet,
 }
 
 impl Left {
@@ -273,15 +310,16 @@ pub(crate) async fn settle(
     status: Option<u16>,
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
-    let (state, reason, due_at, finished_at, taken_back) = match left {
-        Left::Pending(due_at, taken_back) => {
-            (DeliveryState::Pending, None, due_at, None, i64::from(taken_back))
-        }
-        Left::Finished(state, reason) => (state, reason, owed.due_at, Some(now), 0),
+    let (state, reason, due_at, finished_at, why) = match left {
+        Left::Pending(due_at, why) => (DeliveryState::Pending, None, due_at, None, Some(why)),
+        Left::Finished(state, reason) => (state, reason, owed.due_at, Some(now), None),
     };
+    let outage_since =
+        matches!(why, Some(Why::NoAttempt | Why::Away)).then(|| owed.outage_since.unwrap_or(now));
     let settled = tx
         .q("UPDATE notify_deliveries SET state = $3, reason = $4, due_at = $5, finished_at = $6,
-                last_error = CASE WHEN $10 THEN last_error ELSE $7 END, last_status = CASE WHEN $10 THEN last_status ELSE $8 END, lease_until = NULL, attempts = attempts - $9,
+                last_error = CASE WHEN $10 THEN last_error ELSE $7 END, last_status = CASE WHEN $10 THEN last_status ELSE $8 END,
+                lease_until = NULL, attempts = attempts - $9, outage_since = $11,
                 destination_sealed = CASE WHEN $3 = 'pending' THEN destination_sealed END
             WHERE id = $1 AND claims = $2 AND state || '' = 'pending'")
         .bind(owed.id)
@@ -292,12 +330,34 @@ pub(crate) async fn settle(
         .bind(finished_at)
         .bind(error)
         .bind(status.map(i64::from))
-        .bind(taken_back)
+        .bind(i64::from(why == Some(Why::NoAttempt)))
         // Nobody was asked: what the last one said still stands.
         .bind(error.is_none() && state == DeliveryState::Pending)
+        .bind(outage_since)
         .run()
         .await?;
     Ok(settled == 1)
+}
+
+/// Writes that the claims `all` were sent, with the same answer. Returns the deliveries whose last claims they still were.
+pub(crate) async fn sent(
+    tx: &mut Tx,
+    all: &[&Owed],
+    status: Option<u16>,
+    now: DateTime<Utc>,
+) -> Result<HashSet<Uuid>, Error> {
+    let mut sql = tx.builder(
+        "UPDATE notify_deliveries SET state = 'sent', reason = NULL, last_error = NULL, finished_at = ",
+    );
+    sql.value(now).push(", last_status = ").value(status.map(i64::from));
+    sql.push(", lease_until = NULL, outage_since = NULL, destination_sealed = NULL WHERE state || '' = 'pending' AND (");
+    for (n, owed) in all.iter().enumerate() {
+        sql.push(if n == 0 { "(id = " } else { " OR (id = " }).value(owed.id);
+        sql.push(" AND claims = ").value(owed.claims).push(")");
+    }
+    sql.push(") RETURNING id");
+    let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// How many deliveries through a channel were given up after `since`.
@@ -314,13 +374,17 @@ pub(crate) async fn given_up(
         .await
 }
 
-/// Ends what is pending for a person, or through a channel, that is gone.
-pub(crate) async fn end_of_person(tx: &mut Tx, person: Uuid, now: DateTime<Utc>) -> Result<(), Error> {
+/// Ends what is pending for a person who is gone. Returns the messages, what would have carried them and when they were accepted.
+pub(crate) async fn end_of_person(
+    tx: &mut Tx,
+    person: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<(Uuid, String, DateTime<Utc>)>, Error> {
     tx.q("UPDATE notify_deliveries SET state = 'dropped', reason = 'no_address', finished_at = $2, destination_sealed = NULL,
-            lease_until = NULL, claims = claims + 1 WHERE person_id = $1 AND state = 'pending'")
+            lease_until = NULL, outage_since = NULL, claims = claims + 1 WHERE person_id = $1 AND state = 'pending'
+          RETURNING message_id, medium, created_at")
         .bind(person)
         .bind(now)
-        .run()
-        .await?;
-    Ok(())
+        .all()
+        .await
 }

@@ -1,6 +1,8 @@
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use stylobate_core::MessageId;
-use stylobate_db::{Conn, Error, Tx};
+use stylobate_db::{Conn, Engine, Error, Tx};
 use uuid::Uuid;
 
 /// A message to be kept until it is delivered.
@@ -20,29 +22,26 @@ pub(crate) struct NewMessage {
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
-/// Keeps a message; `false` when there is one of its kind with its key already.
-pub(crate) async fn insert(tx: &mut Tx, new: NewMessage) -> Result<bool, Error> {
-    let state = if new.is_planned { "planned" } else { "accepted" };
-    let inserted = tx
-        .q("INSERT INTO notify_messages (id, lane, kind, topic, recipient_person, recipient_email_sealed, digest, locale,
-                values_sealed, idempotency_key, state, due_at, created_at, expires_at, finished_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9, $10, $11, $11, $12, NULL)
-            ON CONFLICT (lane, kind, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING")
-        .bind(new.id.as_uuid())
-        .bind(new.lane)
-        .bind(new.kind)
-        .bind(new.topic)
-        .bind(new.person)
-        .bind(new.email_sealed)
-        .bind(new.digest)
-        .bind(new.values_sealed)
-        .bind(new.idempotency_key)
-        .bind(state)
-        .bind(new.now)
-        .bind(new.expires_at)
-        .run()
-        .await?;
-    Ok(inserted == 1)
+/// Keeps messages: at least one. Returns those of whose kind there was none with their key already.
+pub(crate) async fn insert(tx: &mut Tx, new: Vec<NewMessage>) -> Result<HashSet<Uuid>, Error> {
+    let mut sql = tx.builder(
+        "INSERT INTO notify_messages (id, lane, kind, topic, recipient_person, recipient_email_sealed, digest, locale, values_sealed, \
+         idempotency_key, state, due_at, created_at, expires_at, finished_at) VALUES ",
+    );
+    for (n, one) in new.into_iter().enumerate() {
+        let state = if one.is_planned { "planned" } else { "accepted" };
+        sql.push(if n == 0 { "(" } else { ", (" }).value(one.id.as_uuid()).push(", ").value(one.lane);
+        sql.push(", ").value(one.kind).push(", ").value(one.topic).push(", ").value(one.person);
+        sql.push(", ").value(one.email_sealed).push(", ").value(one.digest);
+        sql.push(", NULL, ").value(one.values_sealed).push(", ").value(one.idempotency_key);
+        sql.push(", ").value(state).push(", ").value(one.now).push(", ").value(one.now);
+        sql.push(", ").value(one.expires_at).push(", NULL)");
+    }
+    sql.push(
+        " ON CONFLICT (lane, kind, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id",
+    );
+    let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// A message that waits to be planned.
@@ -61,25 +60,23 @@ pub(crate) struct Waiting {
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
-pub(crate) async fn waiting(conn: &mut Conn, id: MessageId) -> Result<Option<Waiting>, Error> {
-    conn.q("SELECT id, lane, kind, topic, recipient_person, recipient_email_sealed, digest, values_sealed, due_at, created_at,
-                expires_at
-            FROM notify_messages WHERE id = $1 AND state || '' = 'accepted'")
-        .bind(id.as_uuid())
-        .opt()
-        .await
+/// Those of `ids` that wait to be planned.
+pub(crate) async fn waiting(conn: &mut Conn, ids: &[MessageId]) -> Result<Vec<Waiting>, Error> {
+    let mut sql = conn.builder(
+        "SELECT id, lane, kind, topic, recipient_person, recipient_email_sealed, digest, values_sealed, due_at, created_at, \
+         expires_at FROM notify_messages WHERE state || '' = 'accepted' AND id IN ",
+    );
+    sql.list(ids.iter().map(|id| id.as_uuid()));
+    conn.q_build(sql).all().await
 }
 
-/// Takes a message for planning, with the locale that it will be in; `false` when somebody else was quicker. Nobody else plans it
-/// until the transaction ends.
-pub(crate) async fn take(tx: &mut Tx, id: Uuid, locale: Option<String>) -> Result<bool, Error> {
-    let taken = tx
-        .q("UPDATE notify_messages SET state = 'planned', locale = $2 WHERE id = $1 AND state || '' = 'accepted'")
-        .bind(id)
-        .bind(locale)
-        .run()
-        .await?;
-    Ok(taken == 1)
+/// Takes messages for planning, with the locale that they will be in. Returns those that nobody else was quicker with: nobody else
+/// plans them until the transaction ends.
+pub(crate) async fn take(tx: &mut Tx, ids: Vec<Uuid>, locale: Option<String>) -> Result<Vec<Uuid>, Error> {
+    let mut sql = tx.builder("UPDATE notify_messages SET state = 'planned', locale = ");
+    sql.value(locale).push(" WHERE state || '' = 'accepted' AND id IN ").list(ids).push(" RETURNING id");
+    let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Comes back to a message at `due_at`.
@@ -112,24 +109,36 @@ pub(crate) async fn said_before(
     Ok(found.is_some())
 }
 
-/// Notes that nobody is told: a message keeps no other from being sent then.
-pub(crate) async fn forget_digest(tx: &mut Tx, id: Uuid) -> Result<(), Error> {
-    tx.q("UPDATE notify_messages SET digest = NULL WHERE id = $1").bind(id).run().await?;
+/// Notes that nobody is told: such a message keeps no other from being sent.
+pub(crate) async fn forget_digests(tx: &mut Tx, ids: Vec<Uuid>) -> Result<(), Error> {
+    let mut sql = tx.builder("UPDATE notify_messages SET digest = NULL WHERE digest IS NOT NULL AND id IN ");
+    sql.list(ids);
+    tx.q_build(sql).run().await?;
     Ok(())
 }
 
-/// Forgets what a message said, once nothing of it is pending. Two deliveries that end at once may both find the other pending:
-/// [`finish_planned`] comes after them.
-pub(crate) async fn finish(tx: &mut Tx, id: Uuid, now: DateTime<Utc>) -> Result<bool, Error> {
-    let finished = tx
-        .q("UPDATE notify_messages SET state = 'done', finished_at = $2, values_sealed = NULL, recipient_email_sealed = NULL
-            WHERE id = $1 AND state || '' = 'planned'
-            AND NOT EXISTS (SELECT 1 FROM notify_deliveries d WHERE d.message_id = $1 AND d.state || '' = 'pending')")
-        .bind(id)
-        .bind(now)
-        .run()
-        .await?;
-    Ok(finished == 1)
+/// Makes whoever else is about to end deliveries of one of these messages wait until this transaction ends: of two that end at once
+/// each would find the other pending.
+pub(crate) async fn lock(tx: &mut Tx, ids: Vec<Uuid>) -> Result<(), Error> {
+    // On SQLite there is one writer anyway.
+    if tx.engine() == Engine::Postgres && !ids.is_empty() {
+        let mut sql = tx.builder("SELECT id FROM notify_messages WHERE id IN ");
+        sql.list(ids).push(" ORDER BY id FOR UPDATE");
+        tx.q_build(sql).all::<(Uuid,)>().await?;
+    }
+    Ok(())
+}
+
+/// Forgets what messages said, once nothing of them is pending. Whoever ends a delivery has [locked](lock) its message before.
+pub(crate) async fn finish(tx: &mut Tx, ids: Vec<Uuid>, now: DateTime<Utc>) -> Result<(), Error> {
+    let mut sql = tx.builder("UPDATE notify_messages SET state = 'done', finished_at = ");
+    sql.value(now).push(", values_sealed = NULL, recipient_email_sealed = NULL WHERE id IN ").list(ids);
+    sql.push(
+        " AND state || '' = 'planned' AND NOT EXISTS (SELECT 1 FROM notify_deliveries d \
+         WHERE d.message_id = notify_messages.id AND d.state || '' = 'pending')",
+    );
+    tx.q_build(sql).run().await?;
+    Ok(())
 }
 
 /// The same for up to `most` that were planned and of which nothing is pending.

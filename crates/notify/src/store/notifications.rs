@@ -74,28 +74,32 @@ impl View {
     }
 }
 
-/// Writes a notification behind the person's others, and returns its position. Whoever does holds the person's lock.
-pub(crate) async fn insert(tx: &mut Tx, new: &Notification) -> Result<i64, Error> {
-    tx.q("INSERT INTO notifications (id, lane, person_id, position, category, severity, kind, title, body, link, entity_type,
-            entity_id, sender_id, created_at, read_at)
-          VALUES ($1, $2, $3, (SELECT coalesce(max(n.position), 0) + 1 FROM notifications n WHERE n.person_id = $3), $4, $5, $6, $7,
-            $8, $9, $10, $11, $12, $13, NULL)
-          RETURNING position")
-    .bind(new.id.as_uuid())
-    .bind(super::lane(new.tenant_id))
-    .bind(new.person_id.as_uuid())
-    .bind(new.category.name())
-    .bind(new.severity.name())
-    .bind(new.kind.clone())
-    .bind(new.title.clone())
-    .bind(new.body.clone())
-    .bind(new.link.clone())
-    .bind(new.entity_type.clone())
-    .bind(new.entity_id.clone())
-    .bind(new.sender_id.map(|sender| sender.as_uuid()))
-    .bind(new.created_at)
-    .scalar()
-    .await
+/// Writes notifications, at most one of each person, behind their others. Whoever does holds the locks of the people.
+pub(crate) async fn insert(tx: &mut Tx, new: &[&Notification]) -> Result<(), Error> {
+    let mut sql = tx.builder(
+        "INSERT INTO notifications (id, lane, person_id, position, category, severity, kind, title, body, link, entity_type, \
+         entity_id, sender_id, created_at, read_at) VALUES ",
+    );
+    for (n, one) in new.iter().enumerate() {
+        let person = one.person_id.as_uuid();
+        sql.push(if n == 0 { "(" } else { ", (" }).value(one.id.as_uuid());
+        sql.push(", ").value(super::lane(one.tenant_id)).push(", ").value(person);
+        sql.push(", (SELECT coalesce(max(n.position), 0) + 1 FROM notifications n WHERE n.person_id = ")
+            .value(person);
+        sql.push("), ").value(one.category.name()).push(", ").value(one.severity.name());
+        sql.push(", ")
+            .value(one.kind.clone())
+            .push(", ")
+            .value(one.title.clone())
+            .push(", ")
+            .value(one.body.clone());
+        sql.push(", ").value(one.link.clone()).push(", ").value(one.entity_type.clone());
+        sql.push(", ").value(one.entity_id.clone());
+        sql.push(", ").value(one.sender_id.map(|sender| sender.as_uuid()));
+        sql.push(", ").value(one.created_at).push(", NULL)");
+    }
+    tx.q_build(sql).run().await?;
+    Ok(())
 }
 
 pub(crate) async fn list(
@@ -124,23 +128,42 @@ pub(crate) async fn list(
         key: Value::from(last.position),
         id: last.id,
     });
-    let items = rows.into_iter().map(Notification::try_from).collect::<Result<_, _>>()?;
-    Ok(Page { items, next_cursor, total: None })
+    Ok(Page { items: rows.into_iter().filter_map(readable).collect(), next_cursor, total: None })
+}
+
+/// The notification, if this version can read it: a newer one may know more categories.
+fn readable(row: NotificationRow) -> Option<Notification> {
+    let id = row.id;
+    match Notification::try_from(row) {
+        Ok(found) => Some(found),
+        Err(error) => {
+            tracing::error!(notify.notification = %id, %error, "a notification cannot be read");
+            None
+        }
+    }
 }
 
 /// The next up to `most` after `position`, the oldest first.
 pub(crate) async fn after(
     conn: &mut Conn,
     view: View,
-    position: i64,
+    mut position: i64,
     most: i64,
 ) -> Result<Vec<Notification>, Error> {
-    let mut sql = conn.builder("SELECT ");
-    sql.push(COLUMNS).push(" FROM notifications WHERE");
-    view.push(&mut sql);
-    sql.push(" AND position > ").value(position).push(" ORDER BY position LIMIT ").value(most);
-    let rows = conn.q_build(sql).all::<NotificationRow>().await?;
-    rows.into_iter().map(Notification::try_from).collect()
+    loop {
+        let mut sql = conn.builder("SELECT ");
+        sql.push(COLUMNS).push(" FROM notifications WHERE");
+        view.push(&mut sql);
+        sql.push(" AND position > ").value(position).push(" ORDER BY position LIMIT ").value(most);
+        let rows = conn.q_build(sql).all::<NotificationRow>().await?;
+        let last = rows.last().map(|row| row.position);
+        let found: Vec<_> = rows.into_iter().filter_map(readable).collect();
+        match last {
+            // Behind those that cannot be read there may be others.
+            Some(last) if found.is_empty() => position = last,
+            _ => return Ok(found),
+        }
+    }
 }
 
 /// The position of the person's last one; 0 when there is none.

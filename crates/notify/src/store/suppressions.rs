@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use stylobate_core::{Direction, Page, PageLimit, SuppressionId};
 use stylobate_db::{Conn, Error, Keyset, KeysetKey, Scope, Tx};
@@ -33,21 +35,32 @@ impl TryFrom<SuppressionRow> for Suppression {
     }
 }
 
-/// Which of `keys` nothing is sent to, for a message of `lane`.
+/// Where nothing is sent to.
+pub(crate) struct Suppressed(HashSet<(Uuid, Vec<u8>)>);
+
+impl Suppressed {
+    /// Whether nothing is sent to an address that is said in `lane`.
+    pub(crate) fn has(&self, lane: Uuid, address_key: &[u8]) -> bool {
+        [lane, Uuid::nil()].iter().any(|lane| self.0.contains(&(*lane, address_key.to_vec())))
+    }
+}
+
+/// What is suppressed among addresses, each with the lane that something is said to it in.
 pub(crate) async fn among(
     conn: &mut Conn,
-    lane: Uuid,
-    keys: &[Vec<u8>],
+    addresses: impl IntoIterator<Item = (Uuid, &[u8])>,
     now: DateTime<Utc>,
-) -> Result<Vec<Vec<u8>>, Error> {
+) -> Result<Suppressed, Error> {
+    let (mut lanes, keys): (HashSet<Uuid>, HashSet<Vec<u8>>) =
+        addresses.into_iter().map(|(lane, key)| (lane, key.to_vec())).unzip();
     if keys.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Suppressed(HashSet::new()));
     }
-    let mut sql = conn.builder("SELECT DISTINCT address_key FROM notify_suppressions WHERE lane IN (");
-    sql.value(lane).push(", ").value(Uuid::nil()).push(") AND address_key IN ").list(keys.to_vec());
+    lanes.insert(Uuid::nil());
+    let mut sql = conn.builder("SELECT lane, address_key FROM notify_suppressions WHERE lane IN ");
+    sql.list(lanes).push(" AND address_key IN ").list(keys);
     sql.push(" AND (expires_at IS NULL OR expires_at > ").value(now).push(")");
-    let rows: Vec<(Vec<u8>,)> = conn.q_build(sql).all().await?;
-    Ok(rows.into_iter().map(|(key,)| key).collect())
+    Ok(Suppressed(conn.q_build(sql).all().await?.into_iter().collect()))
 }
 
 /// Notes that nothing is sent to an address for a while, without anybody's say: what somebody noted stays as it is, and no wait

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use stylobate_db::{Conn, Error, Tx};
 use uuid::Uuid;
@@ -77,6 +79,29 @@ pub(crate) async fn versions(
     sql.push(" ORDER BY kind, locale, lane DESC");
     let rows = conn.q_build(sql).all::<VersionRow>().await?;
     Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Which templates lanes and everybody put in the place of the product's own for `kinds`, as [`versions`] says them.
+pub(crate) async fn of_kinds(
+    conn: &mut Conn,
+    lanes: HashSet<Uuid>,
+    kinds: HashSet<String>,
+) -> Result<Vec<TemplateVersion>, Error> {
+    let mut sql = conn.builder(
+        "SELECT lane, kind, locale, version, updated_at, updated_by FROM notify_templates WHERE kind IN ",
+    );
+    sql.list(kinds).push(" AND lane IN ").list(lanes.into_iter().chain([Uuid::nil()]));
+    sql.push(" ORDER BY kind, locale, lane DESC");
+    let rows = conn.q_build(sql).all::<VersionRow>().await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Those of `all` that concern a message of `kind` in `lane`.
+pub(crate) fn concerning(all: &[TemplateVersion], lane: Uuid, kind: &str) -> Vec<TemplateVersion> {
+    let concerns = |one: &&TemplateVersion| {
+        one.kind == kind && one.tenant_id.is_none_or(|tenant| tenant.as_uuid() == lane)
+    };
+    all.iter().filter(concerns).cloned().collect()
 }
 
 /// What a lane, and everybody where it has nothing, says instead of the product's own words for one kind.

@@ -292,7 +292,7 @@ proptest! {
         let html = format!("{}{}{}", around.0, picked.concat(), around.1);
         let template = TemplateOverride { text: html.clone(), ..in_html(&html) };
         if let Ok(rendered) = MARKED_RENDERER.preview("marked", &template) {
-            let html = rendered.html.unwrap().replace("&#x2f;", "/");
+            let html = rendered.html.unwrap_or_default().replace("&#x2f;", "/");
             for wrong in ["<script", "<img", "<i>", "{{ b }}</p>", "://evil"] {
                 prop_assert!(!html.contains(wrong), "{wrong} in {html}");
             }

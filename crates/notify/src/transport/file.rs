@@ -1,4 +1,5 @@
 use std::{
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -9,6 +10,9 @@ use tokio::{fs, io::AsyncWriteExt as _};
 
 use super::{FailureClass, MailTransport, Receipt, SendError};
 use crate::Mail;
+
+/// Longer than anybody writes one mail.
+const WRITING_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Writes each mail into a folder, as `<id>.eml` that its owner alone may read: for development, and for tests that read mails.
 /// A mail that is sent again takes the place of the first; [`remove_older`](Self::remove_older) removes old ones.
@@ -30,26 +34,28 @@ impl FileTransport {
         &self.folder
     }
 
-    /// Removes mails that were written longer ago than `age`, and returns how many.
+    /// Removes mails that were written longer ago than `age`, and returns how many. What a process left unfinished goes too, after an
+    /// hour at the earliest. Several may do so at once.
     ///
     /// # Errors
     /// The folder's own; a folder that is not there holds none.
     pub async fn remove_older(&self, age: Duration) -> io::Result<u64> {
-        let mut entries = match fs::read_dir(&self.folder).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(error),
-        };
+        let Some(mut entries) = unless_gone(fs::read_dir(&self.folder).await)? else { return Ok(0) };
         let mut removed = 0;
         while let Some(entry) = entries.next_entry().await? {
             let path = entry.path();
-            if path.extension().is_none_or(|extension| extension != "eml") {
-                continue;
-            }
-            let written = entry.metadata().await?.modified()?;
+            let is_unfinished = match path.extension() {
+                Some(extension) if extension == "eml" => false,
+                Some(_) if is_unfinished(&entry.file_name()) => true,
+                _ => continue,
+            };
+            let Some(metadata) = unless_gone(entry.metadata().await)? else { continue };
+            let age = if is_unfinished { age.max(WRITING_MAX) } else { age };
             // What is from the future is not old.
-            if written.elapsed().is_ok_and(|since| since > age) {
-                fs::remove_file(&path).await?;
+            if metadata.modified()?.elapsed().is_ok_and(|since| since > age)
+                && unless_gone(fs::remove_file(&path).await)?.is_some()
+                && !is_unfinished
+            {
                 removed += 1;
             }
         }
@@ -61,7 +67,7 @@ impl FileTransport {
         fs::create_dir_all(&self.folder).await?;
         let name: String = mail.id().split('@').next().unwrap_or_default().to_owned();
         // Two tasks may send one mail at once.
-        let unfinished = self.folder.join(format!(".{name}.{:016x}", unique()));
+        let unfinished = self.folder.join(unfinished(&name));
         let written = async {
             let mut options = fs::OpenOptions::new();
             options.write(true).create_new(true);
@@ -78,6 +84,25 @@ impl FileTransport {
             let _ = fs::remove_file(&unfinished).await;
         }
         written
+    }
+}
+
+/// What a file is called until it is whole: `.<name>.` and 16 hexadecimal digits.
+fn unfinished(name: &str) -> String {
+    format!(".{name}.{:016x}", unique())
+}
+
+fn is_unfinished(name: &OsStr) -> bool {
+    let number = name.to_str().and_then(|name| name.strip_prefix('.')?.rsplit_once('.'));
+    number
+        .is_some_and(|(_, number)| number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// `None` when somebody else has removed it.
+fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 
@@ -108,7 +133,7 @@ impl MailTransport for FileTransport {
 
     fn check(&self) -> BoxFuture<'_, Result<(), SendError>> {
         Box::pin(async {
-            let probe = self.folder.join(format!(".check.{:016x}", unique()));
+            let probe = self.folder.join(unfinished("check"));
             let checked = async {
                 fs::create_dir_all(&self.folder).await?;
                 fs::write(&probe, "").await?;

@@ -60,3 +60,44 @@ async fn old_mails_are_removed_from_the_folder() {
     assert!(!first.exists() && foreign.exists());
     assert_eq!(fs::read_dir(place.path().join("box")).unwrap().count(), 2);
 }
+
+#[tokio::test]
+async fn what_a_process_left_unfinished_is_removed_and_what_is_being_written_is_not() {
+    let place = tempfile::tempdir().unwrap();
+    let transport = FileTransport::new(place.path());
+    let (hour, now) = (Duration::from_secs(3_600), fs::metadata(place.path()).unwrap().modified().unwrap());
+    for (name, age) in [
+        (".ada.0000002a00000007", 2 * hour),
+        (".check.0000002a00000008", 2 * hour),
+        (".bob.0000002a00000009", hour / 2),
+        (".ada.lock", 2 * hour),
+        (".ada", 2 * hour),
+        ("ada.0000002a00000007", 2 * hour),
+    ] {
+        fs::File::create(place.path().join(name)).unwrap().set_modified(now - age).unwrap();
+    }
+    // They were no mails, so none is counted.
+    assert_eq!(transport.remove_older(Duration::ZERO).await.unwrap(), 0);
+    let mut left: Vec<_> =
+        fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".ada", ".ada.lock", ".bob.0000002a00000009", "ada.0000002a00000007"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_may_remove_old_mails_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let (day, now) = (Duration::from_secs(86_400), fs::metadata(place.path()).unwrap().modified().unwrap());
+    for n in 0..400 {
+        let file = fs::File::create(place.path().join(format!("{n}.eml"))).unwrap();
+        file.set_modified(now - 2 * day).unwrap();
+    }
+    let mut removing = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let transport = FileTransport::new(place.path());
+        removing.spawn(async move { transport.remove_older(day).await.unwrap() });
+    }
+    // Each mail is counted by whoever has removed it.
+    assert_eq!(removing.join_all().await.into_iter().sum::<u64>(), 400);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}

@@ -1,7 +1,11 @@
 //! Making deliveries, by mail.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -14,7 +18,7 @@ use stylobate_notify::{
 };
 use stylobate_testkit::{TestDb, both_engines};
 
-use super::world::{PLATFORM, SENT, World, platform, states};
+use super::world::{PLATFORM, SENT, World, platform, states, until};
 
 async fn mail(world: &World, message: Message) -> MessageDeliveryId {
     world.planned(message).await[0].id
@@ -90,7 +94,12 @@ async fn an_outage_is_no_attempt(db: TestDb) {
         assert_eq!((one.attempts, one.last_error.as_deref()), (0, Some("smtp_unreachable")));
     }
     assert_eq!(world.delivered(id).await, SENT);
+    // It is waited for from when it was met, however long something else took before.
     let id = mail(&world, world.welcome()).await;
+    world.pass(TimeDelta::hours(24));
+    world.post.refuse(FailureClass::Outage, "smtp_unreachable", 421);
+    let Next::After(wait) = world.deliver(id).await else { panic!("it waits") };
+    assert!(wait < Duration::from_secs(7), "{wait:?}");
     world.pass(TimeDelta::hours(24));
     world.post.refuse(FailureClass::Outage, "smtp_unreachable", 421);
     let (state, reason, ..) = world.delivered(id).await;
@@ -250,17 +259,31 @@ both_engines!(without_a_transport_the_log_says_so, &[&MIGRATIONS]);
 async fn an_attempt_begins_when_its_row_is_nobody_elses(db: TestDb) {
     let world = World::new(db).await;
     let id = mail(&world, world.welcome()).await;
-    let mut tx = world.db.begin(PLATFORM).await.unwrap();
-    tx.q("UPDATE notify_deliveries SET destination = destination WHERE state = 'pending'")
-        .run()
-        .await
-        .unwrap();
-    let notifier = world.notifier.clone();
-    let delivering = tokio::spawn(async move { notifier.deliver(id).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(world.post.mails().is_empty());
-    tx.rollback().await.unwrap();
-    assert_eq!(delivering.await.unwrap().unwrap(), Next::Done);
+    for (is_quicker, next) in [(true, Next::After(Duration::from_secs(1))), (false, Next::Done)] {
+        let opening = Arc::new(AtomicBool::new(false));
+        let (unheld, until_held) = mpsc::channel::<()>();
+        let (noted, until_held) = (Arc::clone(&opening), Mutex::new(until_held));
+        world.sealer.on_open(move || {
+            noted.store(true, Ordering::SeqCst);
+            // Until the sender is gone.
+            let _ = tokio::task::block_in_place(|| until_held.lock().unwrap().recv());
+        });
+        let notifier = world.notifier.clone();
+        let delivering = tokio::spawn(async move { notifier.deliver(id).await });
+        until(async || opening.load(Ordering::SeqCst)).await;
+        // It has read the row as it was: from here on, somebody else has it.
+        let mut tx = world.db.begin(PLATFORM).await.unwrap();
+        tx.q("UPDATE notify_deliveries SET claims = claims + 1 WHERE state = 'pending'").run().await.unwrap();
+        drop(unheld);
+        assert!(world.post.mails().is_empty());
+        if is_quicker {
+            tx.commit().await.unwrap();
+        } else {
+            tx.rollback().await.unwrap();
+        }
+        assert_eq!(delivering.await.unwrap().unwrap(), next);
+        assert_eq!(world.post.mails().is_empty(), is_quicker);
+    }
     assert_eq!(world.delivered(id).await, SENT);
     let none = async |tx: &mut Tx| {
         tx.q("SELECT count(*) FROM notify_deliveries WHERE lease_until IS NOT NULL").scalar::<i64>().await

@@ -12,19 +12,9 @@ use chrono::TimeDelta;
 use stylobate_notify::{ATTEMPTS_MAX, Budget, Budgets, MIGRATIONS};
 use stylobate_testkit::{TestDb, both_engines};
 
-use super::world::{World, states};
+use super::world::{World, states, until};
 
 const BEGUN: &str = "SELECT count(*) FROM notify_deliveries WHERE attempts > 0 AND medium = 'email'";
-
-async fn until(mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..1_000 {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it did not happen");
-}
 
 async fn what_fails_by_itself_is_put_off_and_given_up_in_the_end(db: TestDb) {
     let world = World::new(db).await;

@@ -72,6 +72,8 @@ async fn what_cannot_be_sent_is_not_saved(db: TestDb) {
         (template("en", "s", &"x".repeat(33_000)), "notify_template_invalid"),
         (template("en", "s", "a\0b"), "notify_template_invalid"),
         (template("en", "", "t"), "validation"),
+        (template("en", "{% if plan == 'gold' %}s{% endif %}", "t"), "validation"),
+        (template("en", "s", "{# nothing #}\n"), "validation"),
         (template("no locale", "s", "t"), "validation"),
         (template("e", "s", "t"), "validation"),
         (
@@ -100,6 +102,46 @@ async fn what_cannot_be_sent_is_not_saved(db: TestDb) {
     assert!(world.actions().is_empty());
 }
 both_engines!(what_cannot_be_sent_is_not_saved, &[&MIGRATIONS]);
+
+async fn a_template_that_shows_nothing_silences_nothing(db: TestDb) {
+    let world = World::new(db).await;
+    let put = async |kind: &str, new| world.notifier.put_template(&world.context(), kind, new, None).await;
+    let nothing = ["", " \r\n", "\u{200b}", "{# t #}", "{% if token == 'y' %}t{% endif %}", "{{ '\u{ad}' }}"];
+    for part in ["subject", "text"] {
+        for nothing in nothing.into_iter().filter(|nothing| part == "text" || !nothing.contains('\n')) {
+            let new =
+                if part == "text" { template("en", "s", nothing) } else { template("en", nothing, "t") };
+            let refused = put("reset", new).await.unwrap_err();
+            assert!(
+                matches!(refused, NotifierError::Invalid { field, .. } if field == part),
+                "{part} {nothing:?}"
+            );
+        }
+    }
+    // With the sample there is something to see, and none with what is sent.
+    for (subject, text) in [
+        ("Theirs {{ token|length }}", "{% if token == 'x' %}t{% endif %}"),
+        ("{% if token == 'x' %}s{% endif %}", "t"),
+    ] {
+        put("reset", template("en", subject, text)).await.unwrap();
+        world.pass(chrono::TimeDelta::days(1));
+        let planned = world.planned(world.reset()).await;
+        world.deliver(planned[0].id).await;
+        assert_eq!(world.post.mails().pop().unwrap().subject(), "Reset");
+        assert!(world.post.last().contains("canary"), "{}", world.post.last());
+    }
+    // HTML that shows nothing is left out: mail programs would show it instead of the text.
+    for html in ["", "<title>t</title><p> </p>", "<p>{% if token == 'x' %}t{% endif %}</p>"] {
+        let new = TemplateOverride { html: Some(html.into()), ..template("en", "Theirs", "{{ token }}") };
+        put("reset", new).await.unwrap();
+        world.pass(chrono::TimeDelta::days(1));
+        let planned = world.planned(world.reset()).await;
+        world.deliver(planned[0].id).await;
+        assert_eq!(world.post.mails().pop().unwrap().subject(), "Theirs");
+        assert!(!world.post.last().contains("text/html"), "{html}: {}", world.post.last());
+    }
+}
+both_engines!(a_template_that_shows_nothing_silences_nothing, &[&MIGRATIONS]);
 
 async fn who_was_slower_is_told(db: TestDb) {
     let world = World::new(db).await;

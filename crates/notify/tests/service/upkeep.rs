@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use stylobate_core::{BoxFuture, Message};
 use stylobate_db::{Error, Tx};
 use stylobate_notify::{
@@ -19,7 +19,7 @@ use super::world::{PLATFORM, World, as_person, states};
 #[derive(Default)]
 struct Queue {
     plans: Mutex<Vec<MessageRef>>,
-    deliveries: Mutex<Vec<(DeliveryRef, DateTime<Utc>)>>,
+    deliveries: Mutex<Vec<DeliveryRef>>,
     refuses: std::sync::atomic::AtomicBool,
 }
 
@@ -33,9 +33,9 @@ impl Queue {
 }
 
 impl Dispatch for Queue {
-    fn plan<'a>(&'a self, _: &'a mut Tx, message: MessageRef) -> BoxFuture<'a, Result<(), Error>> {
+    fn plan<'a>(&'a self, _: &'a mut Tx, messages: Vec<MessageRef>) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            self.plans.lock().unwrap().push(message);
+            self.plans.lock().unwrap().extend(messages);
             self.answer()
         })
     }
@@ -43,11 +43,10 @@ impl Dispatch for Queue {
     fn deliver<'a>(
         &'a self,
         _: &'a mut Tx,
-        delivery: DeliveryRef,
-        at: DateTime<Utc>,
+        deliveries: Vec<DeliveryRef>,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            self.deliveries.lock().unwrap().push((delivery, at));
+            self.deliveries.lock().unwrap().extend(deliveries);
             self.answer()
         })
     }
@@ -63,15 +62,15 @@ async fn a_queue_is_told_inside_the_transaction(db: TestDb) {
     world.notifier.plan(id).await.unwrap();
     let id = world.of(id).await[0].id;
     let (tenant, medium) = (Some(world.tenant), Medium::Email);
-    let delivery = DeliveryRef { id, tenant, medium, channel: None };
-    assert_eq!(*queue.deliveries.lock().unwrap(), [(delivery, world.now())]);
+    let delivery = DeliveryRef { id, tenant, medium, channel: None, due_at: world.now() };
+    assert_eq!(*queue.deliveries.lock().unwrap(), [delivery]);
     // What is not pending needs nobody.
     let nobody = Message::to_person("reset", stylobate_core::PersonId::new(world.now()));
     world.planned(nobody.with(serde_json::json!({ "token": "x" }))).await;
     assert_eq!(queue.deliveries.lock().unwrap().len(), 1);
     let hook = world.hook().await;
     let test = world.notifier.test_channel(&world.context(), world.tenants(), hook.id).await.unwrap();
-    assert_eq!(queue.deliveries.lock().unwrap()[1].0.id, test.id);
+    assert_eq!(queue.deliveries.lock().unwrap()[1].id, test.id);
     // A queue that takes nothing: nothing is accepted, or planned.
     let waiting = world.accept(world.welcome()).await;
     queue.refuses.store(true, std::sync::atomic::Ordering::SeqCst);

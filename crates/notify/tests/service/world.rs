@@ -217,9 +217,7 @@ impl Postbox {
 
     /// Waits until a mail got stuck.
     pub(crate) async fn until_stuck(&self) {
-        while self.stuck.load(Ordering::SeqCst) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(async || self.stuck.load(Ordering::SeqCst) > 0).await;
     }
 
     /// Lets go of one mail that is stuck.
@@ -270,6 +268,19 @@ pub(crate) struct World {
     pub(crate) notifier: Notifier,
     pub(crate) tenant: TenantId,
     pub(crate) ada: PersonId,
+}
+
+/// Longer than anything takes that happens at all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks until it is so.
+pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("it did not happen");
 }
 
 /// What may be asked in these tests: plain http on loopback, and not for long.

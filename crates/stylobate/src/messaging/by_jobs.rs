@@ -1,36 +1,61 @@
+use std::{collections::BTreeMap, time::Duration};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate_core::{BoxFuture, MessageDeliveryId, MessageId, PersonId, TenantId};
 use stylobate_db::{Db, Error as DbError, Scope, Tx};
 use stylobate_jobs::{Attempt, Failed, Job, Jobs, JobsError, Request, Unique};
 use stylobate_notify::{DeliveryRef, Dispatch, MessageRef, Next, Notifier};
+use tokio::task::JoinSet;
 
-/// Makes a job of each message and delivery. Jobs are shown to administrators, so they hold ids and nothing of what is said.
+/// The queue of all jobs about messages.
+pub(crate) const QUEUE: &str = "notify";
+
+/// Makes a job of each message, and of the deliveries that wait for the same other side. Jobs are shown to administrators, so they hold ids and nothing of what is said.
 pub(super) struct ByJobs(pub(super) Jobs);
 
 impl Dispatch for ByJobs {
-    fn plan<'a>(&'a self, tx: &'a mut Tx, message: MessageRef) -> BoxFuture<'a, Result<(), DbError>> {
+    fn plan<'a>(&'a self, tx: &'a mut Tx, messages: Vec<MessageRef>) -> BoxFuture<'a, Result<(), DbError>> {
         Box::pin(async move {
-            let MessageRef { id: message, tenant } = message;
-            let job = PlanMessage { message, tenant };
-            self.0.enqueue_as(tx, &job, request(tenant, None)).await.map(drop).map_err(of_jobs)
+            let mut together: BTreeMap<_, Vec<_>> = BTreeMap::new();
+            for MessageRef { id: message, tenant } in messages {
+                together.entry(tenant).or_default().push(PlanMessage { message, tenant });
+            }
+            for (tenant, jobs) in together {
+                self.0.enqueue_many(tx, &jobs, request(tenant, None)).await.map_err(of_jobs)?;
+            }
+            Ok(())
         })
     }
 
     fn deliver<'a>(
         &'a self,
         tx: &'a mut Tx,
-        delivery: DeliveryRef,
-        at: DateTime<Utc>,
+        deliveries: Vec<DeliveryRef>,
     ) -> BoxFuture<'a, Result<(), DbError>> {
         Box::pin(async move {
-            let DeliveryRef { id: delivery, tenant, medium, channel } = delivery;
-            let to = channel.map_or_else(|| medium.as_str().to_owned(), |channel| channel.to_string());
-            let job = DeliverMessage { delivery, tenant, to };
-            self.0.enqueue_as(tx, &job, request(tenant, Some(at))).await.map(drop).map_err(of_jobs)
+            // Those that wait for the same other side until the same time go together.
+            let mut together: BTreeMap<_, Vec<_>> = BTreeMap::new();
+            for DeliveryRef { id, tenant, medium, channel, due_at } in deliveries {
+                let (to, most) = match channel {
+                    None => (medium.as_str().to_owned(), MOST_BY_A_MEDIUM),
+                    Some(channel) => (channel.to_string(), MOST_THROUGH_A_CHANNEL),
+                };
+                together.entry((tenant, due_at, most, to)).or_default().push(id);
+            }
+            for ((tenant, at, most, to), ids) in together {
+                let job = |ids: &[_]| Deliver { deliveries: ids.to_vec(), tenant, to: to.clone() };
+                let jobs: Vec<_> = ids.chunks(most).map(job).collect();
+                self.0.enqueue_many(tx, &jobs, request(tenant, Some(at))).await.map_err(of_jobs)?;
+            }
+            Ok(())
         })
     }
 }
+
+/// How many deliveries one job makes at once. What is behind a channel may be slow, and has less.
+const MOST_BY_A_MEDIUM: usize = 8;
+const MOST_THROUGH_A_CHANNEL: usize = 2;
 
 fn of_jobs(error: JobsError) -> DbError {
     match error {
@@ -53,18 +78,22 @@ pub(super) struct Deliverer {
 }
 
 impl Deliverer {
-    /// Has `job` done again after `next` says so: that somebody is away is no failure of the job.
+    /// Has jobs done again, each after its wait: that somebody is away is no failure of the job.
     async fn again<J: Job>(
         self,
         attempt: Attempt,
-        job: J,
+        jobs: Vec<(J, Duration)>,
         tenant: Option<TenantId>,
-        next: Next,
     ) -> Result<(), Failed> {
-        let Next::After(wait) = next else { return Ok(()) };
-        let run_at = attempt.clock().now() + TimeDelta::from_std(wait)?;
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let now = attempt.clock().now();
         let again = async move |tx: &mut Tx| {
-            self.jobs.enqueue_as(tx, &job, request(tenant, Some(run_at))).await?;
+            for (job, wait) in &jobs {
+                let run_at = now + TimeDelta::from_std(*wait).unwrap_or(TimeDelta::days(1));
+                self.jobs.enqueue_as(tx, job, request(tenant, Some(run_at))).await?;
+            }
             attempt.complete_in(tx, &()).await
         };
         Ok(self.db.transact(Scope::Platform("see to a message later"), again).await?)
@@ -80,7 +109,7 @@ pub(super) struct PlanMessage {
 
 impl Job for PlanMessage {
     const NAME: &'static str = "notify.plan";
-    const QUEUE: &'static str = "notify";
+    const QUEUE: &'static str = QUEUE;
 
     type State = Deliverer;
     type Output = ();
@@ -89,23 +118,27 @@ impl Job for PlanMessage {
     async fn run(self, attempt: Attempt, to: Deliverer) -> Result<(), Failed> {
         let next = to.notifier.plan(self.message).await?;
         let tenant = self.tenant;
-        to.again(attempt, self, tenant, next).await
+        let again = match next {
+            Next::After(wait) => vec![(self, wait)],
+            Next::Done => Vec::new(),
+        };
+        to.again(attempt, again, tenant).await
     }
 }
 
-/// Takes one delivery a step further.
+/// Takes deliveries to one other side a step further.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct DeliverMessage {
-    delivery: MessageDeliveryId,
+pub(super) struct Deliver {
+    deliveries: Vec<MessageDeliveryId>,
     tenant: Option<TenantId>,
     /// The channel or medium: what is slow does not take all places.
     to: String,
 }
 
-impl Job for DeliverMessage {
+impl Job for Deliver {
     const NAME: &'static str = "notify.deliver";
-    const QUEUE: &'static str = "notify";
-    const KEY_LIMIT: u16 = 4;
+    const QUEUE: &'static str = QUEUE;
+    const KEY_LIMIT: u16 = 2;
 
     type State = Deliverer;
     type Output = ();
@@ -116,9 +149,29 @@ impl Job for DeliverMessage {
     }
 
     async fn run(self, attempt: Attempt, to: Deliverer) -> Result<(), Failed> {
-        let next = to.notifier.deliver(self.delivery).await?;
-        let tenant = self.tenant;
-        to.again(attempt, self, tenant, next).await
+        let Self { deliveries, tenant, to: other_side } = self;
+        let mut under_way = JoinSet::new();
+        for delivery in deliveries {
+            let notifier = to.notifier.clone();
+            under_way.spawn(async move { (delivery, notifier.deliver(delivery).await) });
+        }
+        let (mut again, mut failed) = (Vec::new(), None);
+        while let Some(ended) = under_way.join_next().await {
+            match ended {
+                Ok((delivery, Ok(Next::After(wait)))) => {
+                    let job = Self { deliveries: vec![delivery], tenant, to: other_side.clone() };
+                    again.push((job, wait));
+                }
+                Ok((_, Ok(Next::Done))) => {}
+                Ok((_, Err(error))) => failed = Some(error.into()),
+                Err(error) => failed = Some(error.into()),
+            }
+        }
+        // Tried again, it finds what has been done.
+        match failed {
+            Some(error) => Err(error),
+            None => to.again(attempt, again, tenant).await,
+        }
     }
 }
 
@@ -130,7 +183,7 @@ pub(super) struct ForgetPerson {
 
 impl Job for ForgetPerson {
     const NAME: &'static str = "notify.forget";
-    const QUEUE: &'static str = "notify";
+    const QUEUE: &'static str = QUEUE;
 
     type State = Deliverer;
     type Output = ();

@@ -12,6 +12,11 @@ use super::{
     told::message_of,
 };
 
+/// The type of event that makes the platform forget a person, in all tenants: their channels, notifications and preferences go, and
+/// what was to be sent to them is dropped. Its subject is the person's id. A service that does not emit it calls
+/// [`Notifier::forget_person`].
+pub const USER_DELETED: &str = "user.deleted";
+
 /// Tells the channels of a tenant what happens there, those who look after what was switched off that it was, and forgets people
 /// who are gone.
 pub(super) struct Announcer {
@@ -30,7 +35,7 @@ impl Subscriber for Announcer {
 
     fn handle<'a>(&'a self, tx: &'a mut Tx, event: &'a Envelope) -> BoxFuture<'a, Result<(), Refused>> {
         Box::pin(async move {
-            if event.kind == "user.deleted"
+            if event.kind == USER_DELETED
                 && let Ok(person) = event.subject.parse::<PersonId>()
             {
                 // The event's transaction sees one tenant; what is the person's is of all.

@@ -97,7 +97,7 @@ table! {
     RBAC_ENGINE = "ACCESS__RBAC_ENGINE" ["RBAC_ENGINE"] ("native") "What decides about permissions: `native`, or `casbin` on the same rows.";
     WORKER_ENABLED = "JOBS__WORKER_IN_SERVER" ["WORKER_ENABLED"] ("true") "Whether `serve` works on background jobs itself. `false` leaves them to `worker` processes, which PostgreSQL allows any number of.";
     SCHEDULER_ENABLED = "JOBS__SCHEDULER_IN_SERVER" ["SCHEDULER_ENABLED"] ("true") "Whether `serve` follows the schedules itself. `false` leaves them to `scheduler` processes, of which one must run; each slot fires once with any number.";
-    WORKER_CONCURRENCY = "JOBS__WORKER_CONCURRENCY" ["WORKER_CONCURRENCY"] ("10") "How many jobs of each queue a process runs at once, 1 to 1000.";
+    WORKER_CONCURRENCY = "JOBS__WORKER_CONCURRENCY" ["WORKER_CONCURRENCY"] ("10") "How many jobs of each queue a process runs at once, 1 to 1000; of those about messages, which wait more than they work, four times as many.";
     JOB_LEASE = "JOBS__LEASE_SECONDS" ["JOB_LEASE_SECONDS"] ("30") "How long a job stays with a worker that nothing is heard of, 5 to 3600 seconds; others have it after twice that at most. The same in all processes.";
     #[secret] AMQP_URL = "EVENTS__AMQP_URL" ["AMQP_URL", "RABBITMQ_URL"] ("none") "`amqp://user:password@host:5672/vhost` or `amqps://…` of a RabbitMQ to which events are published. Without it they reach subscribers in this product and webhooks.";
     AMQP_CA_FILE = "EVENTS__AMQP_CA_FILE" ["AMQP_CA_FILE"] ("none") "A file with certificates in PEM that sign the broker's, besides those of the public authorities. For `amqps://`.";
@@ -114,7 +114,7 @@ table! {
     DKIM_DOMAIN = "NOTIFY__DKIM_DOMAIN" ["DKIM_DOMAIN"] ("that of MAIL_FROM") "The domain that signs mails (DKIM). For DKIM_PRIVATE_KEY alone.";
     DKIM_SELECTOR = "NOTIFY__DKIM_SELECTOR" ["DKIM_SELECTOR"] ("none") "Under which selector the public key stands in the DNS. Needed with DKIM_PRIVATE_KEY.";
     #[secret] DKIM_PRIVATE_KEY = "NOTIFY__DKIM_PRIVATE_KEY" ["DKIM_PRIVATE_KEY"] ("none") "The key that signs mails, PKCS#8 in PEM: RSA of 2,048 bits or more, or Ed25519; `\\n` may stand for line ends.";
-    #[secret] SMS_URL = "NOTIFY__SMS_URL" ["SMS_URL"] ("none") "Who takes short messages: `twilio://SID:TOKEN@api.twilio.com?from=+15550100`, `vonage://KEY:SECRET@rest.nexmo.com?from=Name`, or the `https://` address of another gateway.";
+    #[secret] SMS_URL = "NOTIFY__SMS_URL" ["SMS_URL"] ("none") "Who takes short messages, for services with kinds of messages that go by SMS: `twilio://SID:TOKEN@api.twilio.com?from=+15550100`, `vonage://KEY:SECRET@rest.nexmo.com?from=Name`, or the `https://` address of another gateway.";
     NOTIFY_HOSTS = "NOTIFY__ALLOWED_HOSTS" ["NOTIFY_ALLOWED_HOSTS"] ("none") "Hosts that chats may be at besides their makers' own, separated by commas: `chat.example.org`, without scheme, port and path. Mattermost is at none but these. Private addresses have to be in WEBHOOK_ALLOWED_NETWORKS too.";
     NOTIFY_EMAIL = "NOTIFY__EMAIL_PER_DAY" ["NOTIFY_EMAIL_PER_DAY"] ("100") "How many mails an address is sent within 24 hours at most, 1 to 1000000. What concerns security is sent beyond it. The same in all processes, as for the next three.";
     NOTIFY_SMS = "NOTIFY__SMS_PER_DAY" ["NOTIFY_SMS_PER_DAY"] ("5") "How many short messages a number is sent within 24 hours at most, 1 to 1000000.";

@@ -11,6 +11,8 @@ mod configuration;
 mod documents;
 #[cfg(all(feature = "notify", feature = "sqlite"))]
 mod mail;
+#[cfg(all(feature = "notify", feature = "sqlite"))]
+mod messages;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "sqlite")]

@@ -2,7 +2,8 @@
 
 use secrecy::ExposeSecret as _;
 use stylobate_notify::{
-    Budget, Budgets, ChatHosts, DkimKey, Mailbox, NotifyError, SmsGateway, SmtpTransport, SmtpUrl,
+    Budget, Budgets, ChatHosts, DkimKey, Mailbox, NotifyError, SmsGateway, SmtpSecurity, SmtpTransport,
+    SmtpUrl,
 };
 
 use super::{
@@ -30,6 +31,9 @@ fn smtp(values: &mut Values, is_production: bool) -> Option<SmtpTransport> {
     let ca = certificates(values, table::SMTP_CA_FILE);
     let Some(url) = secret(values, table::SMTP_URL) else {
         only_with(values, table::SMTP_CA_FILE, "SMTP_URL");
+        if allows_plain {
+            only_with(values, table::SMTP_INSECURE, "SMTP_URL");
+        }
         return None;
     };
     if values.get(table::MAIL_FROM).is_none() {
@@ -44,6 +48,10 @@ fn smtp(values: &mut Values, is_production: bool) -> Option<SmtpTransport> {
             return None;
         }
     };
+    if ca.is_some() && url.security() == SmtpSecurity::None {
+        let name = values.name(table::SMTP_CA_FILE);
+        values.problem(name, "is set beside a mail server without TLS, which shows no certificate");
+    }
     let mut builder = SmtpTransport::builder(url);
     if allows_plain {
         builder = builder.insecure_allow_plain();
@@ -190,6 +198,9 @@ mod tests {
         assert_eq!(problems(&[plain, FROM]), ["SMTP_URL"]);
         assert!(settings(&[plain, FROM, ("SMTP_INSECURE_PLAIN", "true")]).is_ok());
         assert!(settings(&[("SMTP_URL", "smtp://127.0.0.1:2525?tls=none"), FROM]).is_ok());
+        // It would allow nothing.
+        assert_eq!(problems(&[FROM, ("SMTP_INSECURE_PLAIN", "true")]), ["SMTP_INSECURE_PLAIN"]);
+        assert!(settings(&[FROM, ("SMTP_INSECURE_PLAIN", "false")]).is_ok());
     }
 
     // A34, C50
@@ -230,6 +241,11 @@ mod tests {
         assert!(settings(&[SERVER, FROM, authority]).is_ok());
         // Mails would not be sent, and somebody thinks that they are.
         assert_eq!(problems(&[authority]), ["SMTP_CA_FILE"]);
+        // Nobody would be held against it.
+        let plain = ("SMTP_URL", "smtp://127.0.0.1:2525?tls=none");
+        assert_eq!(problems(&[plain, FROM, authority]), ["SMTP_CA_FILE"]);
+        let parts = [("SMTP_HOST", "127.0.0.1"), ("SMTP_USE_TLS", "false"), FROM, authority];
+        assert_eq!(problems(&parts), ["SMTP_CA_FILE"]);
         std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
         assert_eq!(problems(&[SERVER, FROM, authority]), ["SMTP_CA_FILE"]);
     }

@@ -1,11 +1,12 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use stylobate_core::{BoxFuture, Health, HealthCheck, HealthStatus};
-use stylobate_notify::{FailureClass, Mail, MailTransport, Receipt, SendError};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep_until, timeout},
 };
+
+use crate::{FailureClass, Mail, MailTransport, Receipt, SendError};
 
 /// How long after it was last seen to take mails the server is asked again: at least, and at most that much more, so that processes
 /// that were started together do not do it together. An outage of a minute is seen although nobody is written to.
@@ -20,9 +21,15 @@ const FIRST_WAIT: Duration = Duration::from_millis(700);
 
 /// Hands mails over, and knows whether the server takes them: by what became of the mails, and by asking it now and then.
 ///
-/// Anybody may ask for the health. They are told what was seen, so the server is logged in to no more often for that, and a slow
-/// greeting is waited for.
-pub(crate) struct MailWatch {
+/// It is the transport of a `Notifier` or [`Direct`](crate::Direct), and the [`HealthCheck`] `mail`, which is not critical: what is to be
+/// sent waits. [`run`](Self::run) asks the server; without it, mails alone tell.
+///
+/// 1. Anybody may ask for the health, as often as they like. They are told what was seen, so the server is logged in to no more often for
+///    that, and a slow greeting is waited for.
+/// 2. The server is asked 30 to 45 s after it was last seen to take mails, and every 5 s while it takes none.
+/// 3. The detail is the code of what is wrong, such as `smtp_unreachable`, and nothing that a server says. What was seen 90 s ago or
+///    longer is not told: `not known yet`.
+pub struct MailWatch {
     transport: Arc<dyn MailTransport>,
     seen: watch::Sender<Option<Seen>>,
     asked: Notify,
@@ -37,13 +44,15 @@ struct Seen {
 }
 
 impl MailWatch {
-    pub(super) fn new(transport: Arc<dyn MailTransport>) -> Self {
+    /// Watches over `transport`, whose server nobody has seen yet.
+    #[must_use]
+    pub fn new(transport: Arc<dyn MailTransport>) -> Self {
         Self { transport, seen: watch::Sender::new(None), asked: Notify::new() }
     }
 
     /// Asks the server now and then until `stop`, from when somebody asks for its health: a command that ends at once logs in for
-    /// nobody.
-    pub(crate) async fn run(&self, stop: impl Future<Output = ()>) {
+    /// nobody. Call it once, in a task.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
         let look = async {
             self.asked.notified().await;
             loop {
@@ -84,10 +93,7 @@ impl MailWatch {
     fn saw_mail(&self, sent: &Result<Receipt, SendError>) {
         match sent {
             Ok(_) => self.saw(None),
-            Err(SendError { class: FailureClass::Outage, code, .. })
-            | Err(SendError { class: FailureClass::Transient { .. }, status: None, code, .. }) => {
-                self.saw(Some(code));
-            }
+            Err(error) if error.is_of_server() => self.saw(Some(error.code)),
             Err(SendError {
                 class: FailureClass::Permanent | FailureClass::BadRecipient,
                 status: Some(_),
@@ -148,11 +154,11 @@ mod tests {
     };
 
     use chrono::DateTime;
-    use stylobate_notify::{Composer, Mailbox, Rendered};
     use tokio::time::advance;
     use uuid::Uuid;
 
     use super::*;
+    use crate::{Composer, Mailbox, Rendered};
 
     const AWAY: SendError =
         SendError { class: FailureClass::Outage, code: "smtp_unreachable", status: None, words: "canary" };
