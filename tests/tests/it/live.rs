@@ -3,7 +3,7 @@
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, PATIENCE, Person, TestApp};
+use stylobate_tests::{Client, Engine, PASSWORD, PATIENCE, Person, TestApp};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -118,7 +118,17 @@ async fn a_socket_is_closed_when_its_session_ends(engine: Engine) {
     assert_eq!(told(&mut socket).await["data"]["title"], "three");
 }
 
-// C27
+async fn session_cookie(app: &TestApp, username: &str) -> String {
+    let body = json!({ "username": username, "password": PASSWORD, "session": "cookie" });
+    let page = app.anonymous();
+    let login = page.request(Method::POST, "/auth/login").header("sec-fetch-site", "same-origin");
+    let answer = page.send_raw(login.json(&body)).await;
+    answer.expect(200);
+    let line = answer.headers[header::SET_COOKIE].to_str().unwrap();
+    line.split_once(';').unwrap().0.to_owned()
+}
+
+// A21, C27
 async fn nobody_and_foreign_pages_are_told_nothing(engine: Engine) {
     let mut app = TestApp::start(engine).await;
     let admin = app.administrator().await;
@@ -132,9 +142,23 @@ async fn nobody_and_foreign_pages_are_told_nothing(engine: Engine) {
         let Err(tungstenite::Error::Http(answer)) = refused else { panic!("{origin}: {refused:?}") };
         assert_eq!(answer.status(), 403, "{origin}");
         let stream = ada.client.request(Method::GET, "/notifications/stream").header(header::ORIGIN, origin);
-        let answer = stream.header(header::ACCEPT, "text/event-stream").send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), 403, "{origin}");
+        assert_eq!(stream.send().await.unwrap().status().as_u16(), 403, "{origin}");
     }
+    let cookie = session_cookie(&app, "ada").await;
+    let of_browser = async |name: &str, value: &str| {
+        let stream = app.anonymous().request(Method::GET, "/notifications/stream");
+        stream.header(header::COOKIE, &cookie).header(name, value).send().await.unwrap().status().as_u16()
+    };
+    for (name, value) in [
+        ("origin", "https://evil.test"),
+        ("origin", "null"),
+        ("origin", "http://127.0.0.1:1"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        assert_eq!(of_browser(name, value).await, 403, "{name}: {value}");
+    }
+    assert_eq!(of_browser("sec-fetch-site", "same-origin").await, 200);
     // A token has no place in an address.
     let token = ada.client.access_token.clone().unwrap();
     app.anonymous()

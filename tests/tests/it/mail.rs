@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use stylobate_tests::{Client, Engine, MailServer, PASSWORD, Proxy, ReceivedMail, TestApp, eventually};
 use uuid::Uuid;
 
+use crate::notify::delivery;
+
 stylobate_tests::both_engines!(
     mails_arrive_whole_by_each_kind_of_server,
     the_same_message_is_one_mail,
@@ -32,15 +34,6 @@ async fn channel(client: &Client, address: &str) -> String {
 /// Something happens that channels hear of.
 async fn role(client: &Client, name: &str) {
     client.post("/roles", json!({ "name": name })).await.expect(201);
-}
-
-/// The delivery through a channel that `is_wanted`, once it is there.
-async fn delivery(client: &Client, channel: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
-    let path = format!("/notification-deliveries?channel_id={channel}");
-    eventually("a delivery of the channel", async || {
-        client.all(&path).await.into_iter().find(|one| is_wanted(one))
-    })
-    .await
 }
 
 /// The mails to `address`, once there is one.

@@ -30,7 +30,7 @@ fn webhook(url: &str, events: &[&str]) -> Value {
 }
 
 /// The delivery through a channel that `is_wanted`, once it is there.
-async fn delivery(client: &Client, channel: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn delivery(client: &Client, channel: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
     let path = format!("/notification-deliveries?channel_id={channel}");
     eventually("a delivery of the channel", async || {
         client.all(&path).await.into_iter().find(|one| is_wanted(one))
@@ -449,6 +449,9 @@ async fn preferences_are_kept(engine: Engine) {
     assert_eq!(admin.get(path).await.expect(200), set);
     let wrong = json!({ "quiet_hours": { "from_min": 1440, "to_min": 0 } });
     admin.put(path, wrong).await.problem_of(422, "validation", "quiet_hours");
+    let wrong = json!({ "muted": ["deploy", "security"] });
+    admin.put(path, wrong).await.problem_of(422, "validation", "muted");
+    assert_eq!(admin.get(path).await.expect(200), set);
 }
 
 async fn what_belonged_to_a_person_goes_with_them(engine: Engine) {

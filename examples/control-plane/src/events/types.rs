@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use stylobate::{
+    USER_DELETED,
     events::{EventType, Exchange},
     object_schema,
 };
@@ -13,7 +14,7 @@ pub(crate) fn event_types() -> Vec<EventType> {
         ),
         person("user.updated", "What is known about somebody was changed, or whether they can sign in."),
         person("user.deactivated", "Somebody can no longer sign in."),
-        person("user.deleted", "Somebody's account was removed. Forget what was told of them."),
+        person(USER_DELETED, "Somebody's account was removed. Forget what was told of them."),
         person("member.removed", "Somebody left the organisation; their account goes on elsewhere."),
     ]
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use stylobate::{
+    USER_DELETED,
     auth::{
         Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError, PersonChange,
         PersonStatus, Username,
@@ -390,7 +391,7 @@ impl People {
                 tx.audit_instead(
                     event(context, "person.delete", tenant, id).change(Some(&before), None::<()>),
                 );
-                tell_person(tx, context, "user.deleted", tenant, &before);
+                tell_person(tx, context, USER_DELETED, tenant, &before);
                 Ok(())
             })
             .await
