@@ -11,16 +11,5 @@ pub(crate) fn refused(code: &'static str) -> SendError {
     failed(FailureClass::Permanent, code)
 }
 
-impl SendError {
-    /// Whether a mail that failed so never got past the own mail server: that says nothing about whoever it was for.
-    pub(crate) fn is_of_server(&self) -> bool {
-        match self.class {
-            FailureClass::Outage => true,
-            FailureClass::Transient { .. } => self.status.is_none(),
-            FailureClass::Permanent | FailureClass::BadRecipient => false,
-        }
-    }
-}
-
 /// What it is called when there is nothing any more at a place.
 pub(crate) const GONE: &str = "notify_gone";

@@ -48,6 +48,17 @@ pub struct SendError {
     pub words: &'static str,
 }
 
+impl SendError {
+    /// Whether a mail that failed so never got past the own mail server: that says nothing about whoever it was for.
+    pub(crate) fn is_of_server(&self) -> bool {
+        match self.class {
+            FailureClass::Outage => true,
+            FailureClass::Transient { .. } => self.status.is_none(),
+            FailureClass::Permanent | FailureClass::BadRecipient => false,
+        }
+    }
+}
+
 /// What to do about a message that was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
