@@ -94,7 +94,7 @@ impl TestAppBuilder {
         if let Some(url) = self.mail_url {
             let authority = place.folder().join("mail-authority.pem");
             std::fs::write(&authority, AUTHORITY).expect("the certificate to be written");
-            program = program.env("SMTP_URL", url);
+            program = program.env("SMTP_URL", url.clone());
             // Without TLS there is no certificate, and who vouches for it would have no effect.
             if !url.contains("tls=none") {
                 program = program.env("SMTP_CA_FILE", authority.display().to_string());
