@@ -29,7 +29,6 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
         .journal_mode(SqliteJournalMode::Wal)
         // A commit is on disk when it is acknowledged, also after a power cut.
         .synchronous(SqliteSynchronous::Full)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .foreign_keys(true)
         .busy_timeout(options.lock_timeout)
         .statement_cache_capacity(256)
@@ -56,7 +55,8 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
                 Box::pin(async move { ask(connection, &deadline).await })
             }
         })
-        .connect_with(connect.clone().create_if_missing(true))
+        // Setting it takes the writer's lock, even where it is set already: no reader waits for that.
+        .connect_with(connect.clone().auto_vacuum(SqliteAutoVacuum::Incremental).create_if_missing(true))
         .await?;
     let read = pool()
         .max_connections(options.connections_max)

@@ -51,3 +51,30 @@ async fn what_nobody_waits_for_any_more_does_not_keep_the_writer() {
         .unwrap();
     }
 }
+
+/// Opening a connection that reads must not take the writer's lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_begins_to_read_does_not_wait_for_the_writer() {
+    let db = TestDb::sqlite(&[&NOTES]).await;
+    let mut tx = db.begin(PLATFORM).await.unwrap();
+    tx.q("UPDATE counters SET value = 7 WHERE id = 1").run().await.unwrap();
+    // More at once than were open before.
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                let mut tx = db.begin_read(PLATFORM).await.unwrap();
+                tx.q("SELECT value FROM counters WHERE id = 1").scalar::<i64>().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                tx.rollback().await.unwrap();
+            })
+        })
+        .collect();
+    for reader in readers {
+        tokio::time::timeout(Duration::from_secs(4), reader).await.expect("it waits for the writer").unwrap();
+    }
+    tx.rollback().await.unwrap();
+    let mut tx = db.begin(PLATFORM).await.unwrap();
+    assert_eq!(tx.q("PRAGMA auto_vacuum").scalar::<i64>().await.unwrap(), 2, "what is freed can be given back");
+    tx.rollback().await.unwrap();
+}
