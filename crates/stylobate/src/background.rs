@@ -20,6 +20,12 @@ use crate::{Platform, Settings};
 const DRAIN: Duration = Duration::from_secs(14);
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
 
+/// How often it is looked for deliveries whose job was called off or given up, and how long those have been due by then.
+#[cfg(any(feature = "notify", feature = "webhooks"))]
+const LOOK_EVERY: Duration = Duration::from_secs(300);
+#[cfg(any(feature = "notify", feature = "webhooks"))]
+const OVERDUE: Duration = Duration::from_secs(600);
+
 /// The handles of a platform that is being put together: what kinds of job work with.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -62,8 +68,8 @@ impl Kinds {
 
 impl Platform {
     /// Works on the jobs of the known kinds, in the background and until the service ends: then it takes no more, and what
-    /// runs has 14 s to finish and 8 s to stop before it is handed back. With the feature `notify`, delivers messages whose job was
-    /// called off or given up as well: no other process sends anything. Call it once.
+    /// runs has 14 s to finish and 8 s to stop before it is handed back. Delivers messages and webhooks whose job was called off or
+    /// given up as well: no other process sends anything. Call it once.
     pub fn work(&self) {
         self.keep_up_jobs();
         let settings = self.settings();
@@ -80,12 +86,38 @@ impl Platform {
         let draining = self.shutdown().token();
         self.shutdown().spawn(async move { worker.run(draining.cancelled()).await });
         #[cfg(feature = "notify")]
-        {
-            let (notifier, draining) = (self.notifier().clone(), self.shutdown().token());
-            self.shutdown().spawn(async move {
-                crate::messaging::deliver_overdue(&notifier, draining.cancelled()).await;
-            });
-        }
+        self.look_for_overdue(self.notifier(), |notifier, overdue| async move {
+            crate::messaging::deliver_overdue(&notifier, overdue).await;
+        });
+        #[cfg(feature = "webhooks")]
+        self.look_for_overdue(self.webhooks(), |webhooks, overdue| async move {
+            crate::hearing::deliver_overdue(&webhooks, overdue).await;
+        });
+    }
+
+    /// Has `look` called every few minutes, in the background and until the service ends: what is left behind loses its job that
+    /// seldom.
+    #[cfg(any(feature = "notify", feature = "webhooks"))]
+    fn look_for_overdue<D, F>(&self, deliverer: &D, look: impl Fn(D, Duration) -> F + Send + 'static)
+    where
+        D: Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (deliverer, draining) = (deliverer.clone(), self.shutdown().token());
+        let again_and_again = async move {
+            loop {
+                // Jitter, so that processes that were started together do not do it together.
+                tokio::time::sleep(LOOK_EVERY.mul_f64(0.5 + fastrand::f64())).await;
+                look(deliverer.clone(), OVERDUE).await;
+            }
+        };
+        self.shutdown().spawn(async move {
+            tokio::select! {
+                biased;
+                () = draining.cancelled() => {}
+                () = again_and_again => {}
+            }
+        });
     }
 
     /// Asks for the jobs of schedules when their time has come, in the background and until the service ends: what one process

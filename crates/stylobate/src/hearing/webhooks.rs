@@ -105,25 +105,9 @@ fn request(tenant: TenantId) -> Request {
 
 /// How often the log of deliveries is looked through for what is kept no longer.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-/// How often it is looked for deliveries whose job was called off or given up, and how long those have been due by then.
-const LOOK_EVERY: Duration = Duration::from_secs(300);
-const OVERDUE: Duration = Duration::from_secs(600);
 
-/// Sees to deliveries that were left behind, and removes what is kept no longer, until `stop`.
+/// Removes what is kept no longer, until `stop`. Sends nothing.
 pub(super) async fn keep_up(webhooks: &Webhooks, kept: Duration, stop: impl Future<Output = ()>) {
-    let look = async {
-        loop {
-            tokio::time::sleep(LOOK_EVERY.mul_f64(0.5 + fastrand::f64())).await;
-            match webhooks.deliver_overdue(OVERDUE).await {
-                Ok(0) => {}
-                Ok(found) => tracing::warn!(found, "webhook deliveries had been left behind"),
-                Err(error) => tracing::warn!(
-                    code = error.code(),
-                    "no look for webhook deliveries that were left behind"
-                ),
-            }
-        }
-    };
     let prune = async {
         loop {
             // Jitter, so that processes that were started together do not do it together.
@@ -141,7 +125,17 @@ pub(super) async fn keep_up(webhooks: &Webhooks, kept: Duration, stop: impl Futu
     tokio::select! {
         biased;
         () = stop => {}
-        () = look => {}
         () = prune => {}
+    }
+}
+
+/// Makes the deliveries whose job was called off or given up, and that have been due for `overdue`: for who works on jobs.
+pub(crate) async fn deliver_overdue(webhooks: &Webhooks, overdue: Duration) {
+    match webhooks.deliver_overdue(overdue).await {
+        Ok(0) => {}
+        Ok(found) => tracing::warn!(found, "webhook deliveries had been left behind"),
+        Err(error) => {
+            tracing::warn!(code = error.code(), "no look for webhook deliveries that were left behind");
+        }
     }
 }
