@@ -22,3 +22,32 @@ macro_rules! stored_as_text {
 }
 
 pub(crate) use stored_as_text;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::Serialize;
+
+    use crate::{ChannelDisabled, DeliveryState, Medium, Reason};
+
+    fn is_the_same_on_the_wire<T>(every: &[T], as_str: fn(T) -> &'static str, of: fn(&str) -> Option<T>)
+    where
+        T: Copy + Debug + PartialEq + Serialize,
+    {
+        for one in every {
+            assert_eq!(serde_json::to_value(one).unwrap(), as_str(*one));
+            assert_eq!(of(as_str(*one)), Some(*one));
+        }
+        assert_eq!([of(""), of("Email"), of("done")], [None; 3]);
+    }
+
+    #[test]
+    fn what_is_stored_is_what_is_on_the_wire() {
+        is_the_same_on_the_wire(Medium::EVERY, Medium::as_str, Medium::of);
+        is_the_same_on_the_wire(DeliveryState::EVERY, DeliveryState::as_str, DeliveryState::of);
+        is_the_same_on_the_wire(Reason::EVERY, Reason::as_str, Reason::of);
+        is_the_same_on_the_wire(ChannelDisabled::EVERY, ChannelDisabled::as_str, ChannelDisabled::of);
+        assert_eq!(Medium::EVERY, Medium::ALL);
+    }
+}

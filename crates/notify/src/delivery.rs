@@ -152,17 +152,3 @@ stored_as_text!(Reason {
     Exhausted = "exhausted",
     Interrupted = "interrupted",
 });
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_stored_is_what_is_on_the_wire() {
-        for reason in Reason::EVERY {
-            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
-            assert_eq!(Reason::of(reason.as_str()), Some(*reason));
-        }
-        assert_eq!((Reason::of(""), DeliveryState::of("done")), (None, None));
-    }
-}

@@ -58,18 +58,3 @@ stored_as_text!(Medium {
     Telegram = "telegram",
     Webhook = "webhook",
 });
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_stored_is_what_is_on_the_wire() {
-        for medium in Medium::ALL {
-            assert_eq!(serde_json::to_value(medium).unwrap(), medium.as_str());
-            assert_eq!(Medium::of(medium.as_str()), Some(medium));
-        }
-        assert_eq!(Medium::EVERY, Medium::ALL);
-        assert_eq!(Medium::of("Email"), None);
-    }
-}

@@ -3,10 +3,12 @@ mod batches;
 mod builder;
 mod channel_test;
 mod channels;
+mod decide;
 mod deliver;
 mod dispatch;
 pub(crate) mod error;
 mod forgetting;
+mod give_up;
 mod inbox;
 mod live;
 mod log;
@@ -157,8 +159,8 @@ impl Notifier {
 }
 
 /// How long an attempt may take, and how long it has its delivery: half a minute more, for the database.
-pub(crate) const ATTEMPT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
-pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(90);
+pub(crate) const ATTEMPT_MAX: std::time::Duration = std::time::Duration::from_secs(240);
+pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(270);
 
 /// On whose rows a principal acts.
 pub(crate) fn scope(principal: &Principal, reason: &'static str) -> Scope {

@@ -36,7 +36,7 @@ pub struct SmtpLimits {
     /// From the connection until the server asks for the mail's content. 30 s unless set.
     pub total: Duration,
     /// From then until it has taken the mail. 10 minutes unless set, as RFC 5321 §4.5.3.2.6 asks: it may have the mail by the time
-    /// somebody gives up waiting, and has it twice when it is sent again. An attempt of a notifier ends after 60 s in all, whatever
+    /// somebody gives up waiting, and has it twice when it is sent again. An attempt of a notifier ends after 240 s in all, whatever
     /// is set here.
     pub content: Duration,
     /// Connections at once; further mails wait for one, up to 20 s. 8 unless set, fewer than common servers take from one client.

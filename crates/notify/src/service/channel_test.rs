@@ -78,7 +78,7 @@ impl Notifier {
                 address_key: &key,
                 through_channel_in: Some(store::lane(tenant)),
             };
-            let has_room = this.has_room(tx, &one, now).await?;
+            let has_room = this.have_room(tx, &[one], now).await? == [true];
             let (state, reason) = match has_room {
                 true => (DeliveryState::Pending, None),
                 false => (DeliveryState::Dropped, Some(Reason::Budget)),

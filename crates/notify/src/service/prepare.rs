@@ -40,8 +40,18 @@ pub(super) struct Entry {
     pub(super) dropped: Option<(DeliveryState, Reason)>,
 }
 
+impl Entry {
+    /// Whether nothing speaks against it yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.dropped.is_none()
+    }
+
+    pub(super) fn drop_for(&mut self, reason: Reason) {
+        self.dropped = Some((DeliveryState::Dropped, reason));
+    }
+}
+
 /// What is to be planned.
-#[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) message: Waiting,
     pub(super) kind: MessageKind,

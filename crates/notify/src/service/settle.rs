@@ -82,19 +82,11 @@ impl Notifier {
         };
         let outcome = Outcome { owed, medium, channel, left, sent };
         let this = self.clone();
-        let settle = move |all| this.clone().settle_all(all);
+        let settle = move |all| this.clone().in_one(SCOPE, all, Self::settle_in);
         self.inner.batches.settled.ask(Arc::new(outcome), settle).await?;
         Ok(next)
     }
 
-    async fn settle_all(self, all: Vec<Arc<Outcome>>) -> Result<Vec<()>, NotifierError> {
-        let (db, number) = (self.inner.db.clone(), all.len());
-        let settle = async move |tx: &mut Tx| self.settle_in(tx, &all).await;
-        db.transact(SCOPE, settle).await?;
-        Ok(vec![(); number])
-    }
-
-    // Boxed, so that the compiler sees that it can go from thread to thread without knowing for which lifetimes it is asked.
     fn settle_in<'a>(
         &'a self,
         tx: &'a mut Tx,

@@ -166,35 +166,45 @@ pub(crate) enum Share {
     ChannelsIn(Uuid),
 }
 
-/// How much was sent to an address since `all_since`, and how much of it of `kind` since `kind_since`.
-pub(crate) async fn count(
-    conn: &mut Conn,
-    address_key: &[u8],
-    share: Share,
-    kind: &str,
-    all_since: DateTime<Utc>,
-    kind_since: DateTime<Utc>,
-) -> Result<Counted, Error> {
-    let mut sql = conn.builder("SELECT CAST(coalesce(sum(CASE WHEN created_at > ");
-    sql.value(all_since);
-    sql.push(" THEN 1 ELSE 0 END), 0) AS bigint), CAST(coalesce(sum(CASE WHEN created_at > ")
-        .value(kind_since);
-    sql.push(" AND kind = ").value(kind.to_owned());
-    sql.push(" THEN 1 ELSE 0 END), 0) AS bigint) FROM notify_deliveries WHERE address_key = ");
-    sql.value(address_key.to_vec()).push(" AND state <> 'dropped' AND created_at > ");
-    sql.value(all_since.min(kind_since));
-    match share {
-        Share::All => {}
-        Share::Own => {
-            sql.push(" AND channel_id IS NULL");
-        }
-        Share::ChannelsIn(lane) => {
-            sql.push(" AND channel_id IS NOT NULL AND lane = ").value(lane);
-        }
-    }
-    let (all, of_kind) = conn.q_build(sql).one::<(i64, i64)>().await?;
-    Ok(Counted { all, of_kind })
+/// How much was sent to an address since `all_since`, and how much of it of `kind` since `kind_since`?
+pub(crate) struct Tally<'a> {
+    pub(crate) address_key: &'a [u8],
+    pub(crate) share: Share,
+    pub(crate) kind: &'static str,
+    pub(crate) all_since: DateTime<Utc>,
+    pub(crate) kind_since: DateTime<Utc>,
 }
+
+/// Counts what each of `all` asks for, in their order.
+pub(crate) async fn count(conn: &mut Conn, all: Vec<Tally<'_>>) -> Result<Vec<Counted>, Error> {
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql =
+        conn.builder("WITH asked (place, address_key, share, lane, kind, all_since, kind_since) AS (VALUES ");
+    for (place, Tally { address_key, share, kind, all_since, kind_since }) in (0_i64..).zip(all) {
+        let (share, lane) = match share {
+            Share::All => ("all", Uuid::nil()),
+            Share::Own => ("own", Uuid::nil()),
+            Share::ChannelsIn(lane) => ("channels", lane),
+        };
+        sql.push(if place == 0 { "(" } else { ", (" }).value(place).push(", ").value(address_key.to_vec());
+        sql.push(", ").value(share).push(", ").value(lane).push(", ").value(kind);
+        sql.push(", ").value(all_since).push(", ").value(kind_since).push(")");
+    }
+    // As values of rows neither engine makes a join of them, and each is looked up by the index.
+    sql.push(") SELECT (SELECT count(*) FROM notify_deliveries d WHERE d.created_at > asked.all_since");
+    sql.push(COUNTS);
+    sql.push("), (SELECT count(*) FROM notify_deliveries d WHERE d.created_at > asked.kind_since AND d.kind = asked.kind");
+    sql.push(COUNTS).push(") FROM asked ORDER BY place");
+    let rows: Vec<(i64, i64)> = conn.q_build(sql).all().await?;
+    Ok(rows.into_iter().map(|(all, of_kind)| Counted { all, of_kind }).collect())
+}
+
+/// Whether a delivery counts for a [`Tally`].
+const COUNTS: &str = " AND d.address_key = asked.address_key AND d.state <> 'dropped' AND (asked.share = 'all' \
+     OR asked.share = 'own' AND d.channel_id IS NULL \
+     OR asked.share = 'channels' AND d.channel_id IS NOT NULL AND d.lane = asked.lane)";
 
 /// A pending delivery, as an attempt needs it, with the message that it is of.
 #[derive(Debug, Clone, sqlx::FromRow)]

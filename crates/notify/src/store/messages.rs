@@ -89,24 +89,32 @@ pub(crate) async fn put_off(tx: &mut Tx, id: Uuid, due_at: DateTime<Utc>) -> Res
     Ok(())
 }
 
-/// Whether the same was said since `since`, by a message that is no double itself.
-pub(crate) async fn said_before(
-    conn: &mut Conn,
-    id: Uuid,
-    lane: Uuid,
-    digest: &[u8],
-    since: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let found: Option<i64> = conn
-        .q("SELECT CAST(1 AS bigint) FROM notify_messages WHERE digest = $1 AND lane = $2 AND id <> $3 AND created_at > $4
-            AND state <> 'accepted' LIMIT 1")
-        .bind(digest.to_vec())
-        .bind(lane)
-        .bind(id)
-        .bind(since)
-        .scalar_opt()
-        .await?;
-    Ok(found.is_some())
+/// What is about to be said in a lane.
+pub(crate) struct Saying {
+    pub(crate) message: Uuid,
+    pub(crate) lane: Uuid,
+    pub(crate) digest: Vec<u8>,
+    /// From when on it would be said twice.
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// The messages of `all` that say what was said by another, that is no double itself.
+pub(crate) async fn doubles(conn: &mut Conn, all: Vec<Saying>) -> Result<HashSet<Uuid>, Error> {
+    if all.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut sql = conn.builder("WITH asked (id, lane, digest, since) AS (VALUES ");
+    for (n, Saying { message, lane, digest, since }) in all.into_iter().enumerate() {
+        sql.push(if n == 0 { "(" } else { ", (" }).value(message).push(", ").value(lane);
+        sql.push(", ").value(digest).push(", ").value(since).push(")");
+    }
+    // With a limit neither engine makes a join of it, and each is looked up by the index.
+    sql.push(
+        ") SELECT id FROM asked WHERE (SELECT CAST(1 AS bigint) FROM notify_messages m WHERE m.digest = asked.digest \
+         AND m.lane = asked.lane AND m.id <> asked.id AND m.created_at > asked.since AND m.state <> 'accepted' LIMIT 1) IS NOT NULL",
+    );
+    let rows: Vec<(Uuid,)> = conn.q_build(sql).all().await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Notes that nobody is told: such a message keeps no other from being sent.

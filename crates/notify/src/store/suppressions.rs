@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use stylobate_core::{Direction, Page, PageLimit, SuppressionId};
-use stylobate_db::{Conn, Error, Keyset, KeysetKey, Scope, Tx};
+use stylobate_db::{Conn, Error, Keyset, KeysetKey, Scope, SqlBuilder, Tx};
 use uuid::Uuid;
 
 use super::{bad_row, lane, tenant_of};
@@ -71,22 +71,12 @@ pub(crate) async fn put_by_itself(
     address_key: Vec<u8>,
     new: &Suppression,
 ) -> Result<(), Error> {
-    tx.q("INSERT INTO notify_suppressions (id, lane, medium, address_key, destination, reason, created_at, expires_at)
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-          ON CONFLICT (lane, medium, address_key) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at,
-              expires_at = excluded.expires_at
-          WHERE notify_suppressions.expires_at <= excluded.created_at
-              OR (notify_suppressions.reason = excluded.reason AND notify_suppressions.expires_at < excluded.expires_at)")
-        .bind(new.id.as_uuid())
-        .bind(lane)
-        .bind(new.medium.as_str())
-        .bind(address_key)
-        .bind(new.destination.clone())
-        .bind(new.reason.clone())
-        .bind(new.created_at)
-        .bind(new.expires_at)
-        .run()
-        .await?;
+    let mut sql = insert_or_replace(tx, lane, address_key, new);
+    sql.push(
+        " WHERE notify_suppressions.expires_at <= excluded.created_at \
+         OR (notify_suppressions.reason = excluded.reason AND notify_suppressions.expires_at < excluded.expires_at)",
+    );
+    tx.q_build(sql).run().await?;
     Ok(())
 }
 
@@ -97,23 +87,24 @@ pub(crate) async fn put(
     address_key: Vec<u8>,
     new: &Suppression,
 ) -> Result<SuppressionId, Error> {
-    let id: Uuid = tx
-        .q("INSERT INTO notify_suppressions (id, lane, medium, address_key, destination, reason, created_at, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-            ON CONFLICT (lane, medium, address_key) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at,
-                expires_at = excluded.expires_at
-            RETURNING id")
-        .bind(new.id.as_uuid())
-        .bind(lane)
-        .bind(new.medium.as_str())
-        .bind(address_key)
-        .bind(new.destination.clone())
-        .bind(new.reason.clone())
-        .bind(new.created_at)
-        .bind(new.expires_at)
-        .scalar()
-        .await?;
+    let mut sql = insert_or_replace(tx, lane, address_key, new);
+    sql.push(" RETURNING id");
+    let (id,): (Uuid,) = tx.q_build(sql).one().await?;
     Ok(id.into())
+}
+
+fn insert_or_replace(tx: &Tx, lane: Uuid, address_key: Vec<u8>, new: &Suppression) -> SqlBuilder {
+    let mut sql = tx.builder(
+        "INSERT INTO notify_suppressions (id, lane, medium, address_key, destination, reason, created_at, expires_at) VALUES (",
+    );
+    sql.value(new.id.as_uuid()).push(", ").value(lane).push(", ").value(new.medium.as_str());
+    sql.push(", ").value(address_key).push(", ").value(new.destination.clone());
+    sql.push(", ").value(new.reason.clone()).push(", ").value(new.created_at);
+    sql.push(", ").value(new.expires_at).push(
+        ") ON CONFLICT (lane, medium, address_key) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at, \
+         expires_at = excluded.expires_at",
+    );
+    sql
 }
 
 pub(crate) async fn list(

@@ -138,13 +138,13 @@ async fn a_delivery_that_was_left_half_done_is_made_again(db: TestDb) {
     world.post.until_stuck().await;
     // Somebody is at it: nobody else begins.
     let Next::After(wait) = world.deliver(id).await else { panic!("it waits") };
-    assert_eq!(wait, Duration::from_secs(90));
+    assert_eq!(wait, Duration::from_secs(270));
     assert_eq!(world.notifier.deliver_due().await.unwrap(), 0);
     // Its process dies.
     stuck.abort();
     assert!(stuck.await.unwrap_err().is_cancelled());
     world.post.is_stuck.store(false, Ordering::SeqCst);
-    world.pass(TimeDelta::seconds(90));
+    world.pass(TimeDelta::seconds(270));
     assert_eq!(world.notifier.deliver_due().await.unwrap(), 1);
     let one = world.delivery(id).await;
     assert_eq!((one.state.as_str(), one.attempts, world.post.mails().len()), ("sent", 2, 1));
@@ -159,7 +159,7 @@ async fn whoever_wakes_up_late_writes_nothing_over_what_came_since(db: TestDb) {
     let frozen = tokio::spawn(async move { notifier.deliver(id).await });
     world.post.until_stuck().await;
     // The lease runs out, and the next attempt fails for now.
-    world.pass(TimeDelta::seconds(90));
+    world.pass(TimeDelta::seconds(270));
     world.post.is_stuck.store(false, Ordering::SeqCst);
     world.post.refuse(FailureClass::TRANSIENT, "smtp_deferred", 451);
     assert!(matches!(world.deliver(id).await, Next::After(_)));
@@ -302,7 +302,7 @@ async fn an_attempt_has_its_whole_time_however_long_opening_took(db: TestDb) {
     let notifier = world.notifier.clone();
     let stuck = tokio::spawn(async move { notifier.deliver(id).await });
     world.post.until_stuck().await;
-    assert_eq!(world.deliver(id).await, Next::After(Duration::from_secs(90)));
+    assert_eq!(world.deliver(id).await, Next::After(Duration::from_secs(270)));
     world.post.is_stuck.store(false, Ordering::SeqCst);
     world.post.wake();
     stuck.await.unwrap().unwrap();

@@ -164,6 +164,27 @@ async fn of_the_same_at_once_one_is_sent(db: TestDb) {
 }
 both_engines!(of_the_same_at_once_one_is_sent, &[&MIGRATIONS]);
 
+async fn of_pairs_at_once_one_of_each_is_sent(db: TestDb) {
+    let world = World::new(db).await;
+    let mut ids = Vec::new();
+    for what in ["cpu", "memory", "disk", "network", "clock"] {
+        for _ in 0..2 {
+            ids.push(world.accept(world.alert(what)).await);
+        }
+    }
+    // While the first is planned by itself, the others wait to be planned together.
+    let mut under_way = JoinSet::new();
+    for id in &ids {
+        let (notifier, id) = (world.notifier.clone(), *id);
+        under_way.spawn(async move { notifier.plan(id).await.unwrap() });
+    }
+    under_way.join_all().await;
+    assert_eq!(world.number("SELECT count(*) FROM notify_deliveries WHERE state = 'pending'").await, 5);
+    assert_eq!(world.number("SELECT count(*) FROM notify_deliveries WHERE reason = 'duplicate'").await, 10);
+    assert_eq!(world.number("SELECT count(*) FROM notifications").await, 5);
+}
+both_engines!(of_pairs_at_once_one_of_each_is_sent, &[&MIGRATIONS]);
+
 async fn quiet_hours_put_off_and_muting_drops(db: TestDb) {
     let world = World::new(db).await;
     world.channel(world.adas(), Medium::Webhook, json!({ "url": world.receiver.url() })).await;

@@ -105,7 +105,7 @@ async fn a_stop_waits_for_what_is_under_way_but_not_for_ever() {
     assert_eq!((one.state.as_str(), one.attempts, one.last_error), ("pending", 1, None));
     // Whoever comes next makes it again, when its lease has run out.
     world.post.is_stuck.store(false, Ordering::SeqCst);
-    world.pass(TimeDelta::seconds(90));
+    world.pass(TimeDelta::seconds(270));
     assert_eq!(world.notifier.deliver_due().await.unwrap(), 1);
     assert_eq!((world.delivery(id).await.state.as_str(), world.post.mails().len()), ("sent", 1));
 }
