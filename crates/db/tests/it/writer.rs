@@ -75,6 +75,10 @@ async fn whoever_begins_to_read_does_not_wait_for_the_writer() {
     }
     tx.rollback().await.unwrap();
     let mut tx = db.begin(PLATFORM).await.unwrap();
-    assert_eq!(tx.q("PRAGMA auto_vacuum").scalar::<i64>().await.unwrap(), 2, "what is freed can be given back");
+    assert_eq!(
+        tx.q("PRAGMA auto_vacuum").scalar::<i64>().await.unwrap(),
+        2,
+        "what is freed can be given back"
+    );
     tx.rollback().await.unwrap();
 }

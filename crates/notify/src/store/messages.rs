@@ -119,7 +119,7 @@ pub(crate) async fn doubles(conn: &mut Conn, all: Vec<Saying>) -> Result<HashSet
 
 /// Notes that nobody is told: such a message keeps no other from being sent.
 pub(crate) async fn forget_digests(tx: &mut Tx, ids: Vec<Uuid>) -> Result<(), Error> {
-    let mut sql = tx.builder("UPDATE notify_messages SET digest = NULL WHERE digest IS NOT NULL AND id IN ");
+    let mut sql = tx.builder("UPDATE notify_messages SET digest = NULL WHERE id IN ");
     sql.list(ids);
     tx.q_build(sql).run().await?;
     Ok(())

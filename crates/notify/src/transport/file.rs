@@ -1,12 +1,12 @@
 use std::{
     ffi::OsStr,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use stylobate_core::BoxFuture;
-use tokio::{fs, io::AsyncWriteExt as _};
+use tokio::fs;
 
 use super::{FailureClass, MailTransport, Receipt, SendError};
 use crate::Mail;
@@ -64,27 +64,30 @@ impl FileTransport {
 
     /// Whole or not at all: readers see no half of a mail.
     async fn write(&self, mail: &Mail) -> io::Result<()> {
-        fs::create_dir_all(&self.folder).await?;
         let name: String = mail.id().split('@').next().unwrap_or_default().to_owned();
-        // Two tasks may send one mail at once.
-        let unfinished = self.folder.join(unfinished(&name));
-        let written = async {
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            options.mode(0o600);
-            let mut file = options.open(&unfinished).await?;
-            file.write_all(mail.as_bytes()).await?;
-            file.flush().await?;
-            drop(file);
-            fs::rename(&unfinished, self.folder.join(format!("{name}.eml"))).await
-        }
-        .await;
-        if written.is_err() {
-            let _ = fs::remove_file(&unfinished).await;
-        }
-        written
+        let (folder, bytes) = (self.folder.clone(), mail.as_bytes().to_vec());
+        // At once: each step by itself would go to another thread and back.
+        let written = tokio::task::spawn_blocking(move || write_whole(&folder, &name, &bytes));
+        written.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
+}
+
+fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    // Two tasks may send one mail at once.
+    let unfinished = folder.join(unfinished(name));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(&unfinished)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| std::fs::rename(&unfinished, folder.join(format!("{name}.eml"))));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written
 }
 
 /// What a file is called until it is whole: `.<name>.` and 16 hexadecimal digits.
