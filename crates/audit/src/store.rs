@@ -149,7 +149,7 @@ pub(crate) async fn chunk(
     if let Some((occurred_at, id)) = before {
         sql.push(" AND (occurred_at, id) < (").value(occurred_at).push(", ").value(id).push(")");
     }
-    sql.push(" ORDER BY occurred_at DESC, id DESC LIMIT ").value(i64::from(rows_max));
+    sql.push(" ORDER BY occurred_at DESC, id DESC").limit(i64::from(rows_max));
     Ok(conn.q_build(sql).all().await?)
 }
 

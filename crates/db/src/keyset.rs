@@ -83,7 +83,7 @@ impl Keyset {
         }
         sql.push(" ORDER BY ").push(self.column).push(order).push(", ").push(self.id).push(order);
         // One more than asked tells whether there is another page.
-        sql.push(" LIMIT ").value(i64::from(self.limit.get()) + 1);
+        sql.limit(i64::from(self.limit.get()) + 1);
     }
 
     /// Makes the page of the rows that the statement returned; `key` reads the ordering column and the id of a row.

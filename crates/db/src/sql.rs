@@ -95,6 +95,12 @@ impl SqlBuilder {
         self
     }
 
+    /// Adds ` LIMIT` with a parameter: never with nothing but the parameter, which SQLite would look at the value of, and prepare the
+    /// statement again each time it is bound.
+    pub fn limit(&mut self, most: i64) -> &mut Self {
+        self.push(" LIMIT 0 + ").value(most)
+    }
+
     /// Adds a parenthesised list of parameters, `($1, $2, …)`; an empty one matches nothing.
     pub fn list<T: Bind>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
         self.push("(");

@@ -59,7 +59,7 @@ async fn total(
     let mut sql = conn.builder("SELECT count(*) FROM (SELECT 1 AS one FROM ");
     sql.push(from);
     filters(&mut sql);
-    sql.push(" LIMIT ").value(TOTAL_MAX).push(") AS counted");
+    sql.limit(TOTAL_MAX).push(") AS counted");
     let counted: i64 = conn.q_build(sql).scalar().await?;
     Ok(counted.unsigned_abs())
 }

@@ -168,7 +168,7 @@ impl Platform {
 fn places_of(queue: &str, concurrency: usize) -> (String, usize) {
     #[cfg(feature = "notify")]
     if queue == crate::messaging::QUEUE {
-        return (queue.to_owned(), 4 * concurrency);
+        return (queue.to_owned(), 8 * concurrency);
     }
     (queue.to_owned(), concurrency)
 }

@@ -52,7 +52,7 @@ pub(crate) async fn org_ids(
     limit: i64,
 ) -> Result<Vec<TenantId>, Error> {
     let ids: Vec<(Uuid,)> = conn
-        .q("SELECT id FROM orgs WHERE id > $1 ORDER BY id LIMIT $2")
+        .q("SELECT id FROM orgs WHERE id > $1 ORDER BY id LIMIT 0 + $2")
         // Nil is nobody's id, and before all others.
         .bind(after.map_or(Uuid::nil(), |id| id.as_uuid()))
         .bind(limit)

@@ -22,7 +22,7 @@ pub(crate) struct HashRow {
 /// The next page of stored hashes in the order of their people, those after `after`; none when there are no more.
 pub(crate) async fn list_hashes(conn: &mut Conn, after: Uuid) -> Result<Vec<HashRow>, Error> {
     conn.q("SELECT person_id, hash, is_active FROM credentials WHERE kind = 'password' AND person_id > $1 \
-            ORDER BY person_id LIMIT $2")
+            ORDER BY person_id LIMIT 0 + $2")
         .bind(after)
         .bind(PAGE_ROWS)
         .all()

@@ -69,7 +69,7 @@ pub(crate) async fn sweep(
     let ended = tx
         .q("DELETE FROM revocations WHERE (kind, id) IN \
               (SELECT kind, id FROM revocations WHERE expires_at >= $1 AND expires_at <= $2 \
-               ORDER BY expires_at LIMIT $3) \
+               ORDER BY expires_at LIMIT 0 + $3) \
             RETURNING expires_at")
         .bind(from)
         .bind(now)

@@ -131,7 +131,7 @@ pub(crate) async fn count_in(
     let mut sql = conn.builder("SELECT count(*) FROM (SELECT s.id FROM sessions s WHERE s.tenant_id = ");
     sql.value(tenant.as_uuid());
     push_filter(&mut sql, query, now);
-    sql.push(" LIMIT ").value(COUNT_MAX).push(") counted");
+    sql.limit(COUNT_MAX).push(") counted");
     let count: i64 = conn.q_build(sql).scalar().await?;
     Ok(u64::try_from(count).unwrap_or_default())
 }

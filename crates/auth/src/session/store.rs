@@ -515,7 +515,7 @@ pub(crate) async fn delete_expired(
 ) -> Result<(u64, DateTime<Utc>), Error> {
     let limits = tx
         .q("DELETE FROM sessions WHERE id IN \
-              (SELECT id FROM sessions WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT $3) \
+              (SELECT id FROM sessions WHERE expires_at >= $1 AND expires_at <= $2 ORDER BY expires_at LIMIT 0 + $3) \
             RETURNING expires_at")
         .bind(from)
         .bind(now)

@@ -251,7 +251,7 @@ pub(crate) async fn sweep(
     let forgotten = tx
         .q("DELETE FROM login_counters WHERE (kind, key) IN \
               (SELECT kind, key FROM login_counters WHERE expires_at >= $1 AND expires_at <= $2 \
-               ORDER BY expires_at LIMIT $3) \
+               ORDER BY expires_at LIMIT 0 + $3) \
             RETURNING expires_at")
         .bind(from)
         .bind(now)

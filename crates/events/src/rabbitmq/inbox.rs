@@ -27,7 +27,7 @@ pub async fn prune_inbox(db: &Db, before: DateTime<Utc>) -> Result<u64, Error> {
     loop {
         let prune = async move |tx: &mut Tx| {
             let sql = "DELETE FROM event_inbox WHERE (consumer, event_id) IN \
-                       (SELECT consumer, event_id FROM event_inbox WHERE received_at < $1 ORDER BY received_at LIMIT $2)";
+                       (SELECT consumer, event_id FROM event_inbox WHERE received_at < $1 ORDER BY received_at LIMIT 0 + $2)";
             tx.q(sql).bind(before).bind(BATCH).run().await
         };
         let rows = db.transact(Scope::Platform("prune the inbox"), prune).await?;

@@ -72,7 +72,7 @@ pub(crate) async fn find(
     if let Some(tenant) = tenant {
         sql.push(" AND tenant_id = ").value(tenant.as_uuid());
     }
-    sql.push(" ORDER BY ordinal LIMIT ").value(most);
+    sql.push(" ORDER BY ordinal").limit(most);
     conn.q_build(sql).all().await
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn remove(tx: &mut Tx, subscriber: &str, parked: &Parked) -> Re
 /// Removes up to `most` dead letters that were given up before `before`, whoever's they are. Returns how many.
 pub(crate) async fn remove_old(tx: &mut Tx, before: DateTime<Utc>, most: i64) -> Result<u64, Error> {
     tx.q("DELETE FROM event_dead_letters WHERE (subscriber, ordinal) IN \
-          (SELECT subscriber, ordinal FROM event_dead_letters WHERE parked_at < $1 ORDER BY parked_at LIMIT $2)")
+          (SELECT subscriber, ordinal FROM event_dead_letters WHERE parked_at < $1 ORDER BY parked_at LIMIT 0 + $2)")
         .bind(before)
         .bind(most)
         .run()

@@ -66,7 +66,7 @@ pub(crate) fn push_list(sql: &mut SqlBuilder, part: &Part) {
              e.actor_kind, e.actor_id, e.trace, e.data FROM events AS e",
         );
         part.push_range(sql);
-        sql.push(" ORDER BY e.lane DESC, e.id DESC LIMIT ").value(LOOKED_THROUGH);
+        sql.push(" ORDER BY e.lane DESC, e.id DESC").limit(LOOKED_THROUGH);
         sql.push(") AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id WHERE 1 = 1");
     } else {
         sql.push("events AS e JOIN event_aggregates AS a ON a.id = e.aggregate_id");
@@ -80,7 +80,7 @@ pub(crate) fn push_list(sql: &mut SqlBuilder, part: &Part) {
             .value(part.lane);
         sql.push(" AND s.aggregate = ").value(subject.clone()).push(")");
     }
-    sql.push(" ORDER BY e.lane DESC, e.id DESC LIMIT ").value(part.most);
+    sql.push(" ORDER BY e.lane DESC, e.id DESC").limit(part.most);
 }
 
 pub(crate) async fn list(conn: &mut Conn, part: &Part) -> Result<Vec<EventRow>, Error> {

@@ -48,18 +48,18 @@ struct Ready {
 pub(crate) const HEADS: &str = "SELECT w.aggregate_id, w.ordinal, w.attempts,
          CAST(CASE WHEN h.ordinal IS NULL THEN 0 ELSE 1 END AS bigint) AS is_owed
      FROM (SELECT aggregate_id, ordinal, attempts, due_at FROM event_holds
-           WHERE subscriber = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3) AS w
+           WHERE subscriber = $1 AND due_at <= $2 ORDER BY due_at LIMIT 0 + $3) AS w
      LEFT JOIN event_held AS h ON h.subscriber = $1 AND h.aggregate_id = w.aggregate_id AND h.ordinal = w.ordinal
      ORDER BY w.due_at";
 
 pub(crate) const READY: &str = "SELECT d.ordinal, d.aggregate_id,
          CAST(CASE WHEN h.ordinal IS NULL THEN 0 ELSE 1 END AS bigint) AS is_behind
-     FROM (SELECT ordinal, aggregate_id FROM event_deliveries WHERE subscriber = $1 ORDER BY ordinal LIMIT $2) AS d
+     FROM (SELECT ordinal, aggregate_id FROM event_deliveries WHERE subscriber = $1 ORDER BY ordinal LIMIT 0 + $2) AS d
      LEFT JOIN event_holds AS h ON h.subscriber = $1 AND h.aggregate_id = d.aggregate_id
      ORDER BY d.ordinal";
 
 pub(crate) const DRAIN: &str = "SELECT ordinal FROM event_held WHERE subscriber = $1 AND aggregate_id = $2
-     ORDER BY ordinal LIMIT $3";
+     ORDER BY ordinal LIMIT 0 + $3";
 
 /// Reads what is owed to `subscriber`: first those whose wait is over, then about `most` of what is ready.
 pub(crate) async fn read(

@@ -83,13 +83,13 @@ pub(crate) async fn forget(tx: &mut Tx, name: &str, most: i64) -> Result<u64, Er
     let mut gone = 0;
     for statement in [
         "DELETE FROM event_deliveries WHERE subscriber = $1 AND ordinal IN \
-         (SELECT ordinal FROM event_deliveries WHERE subscriber = $1 ORDER BY ordinal LIMIT $2)",
+         (SELECT ordinal FROM event_deliveries WHERE subscriber = $1 ORDER BY ordinal LIMIT 0 + $2)",
         "DELETE FROM event_held WHERE subscriber = $1 AND (aggregate_id, ordinal) IN \
-         (SELECT aggregate_id, ordinal FROM event_held WHERE subscriber = $1 ORDER BY aggregate_id, ordinal LIMIT $2)",
+         (SELECT aggregate_id, ordinal FROM event_held WHERE subscriber = $1 ORDER BY aggregate_id, ordinal LIMIT 0 + $2)",
         "DELETE FROM event_holds WHERE subscriber = $1 AND aggregate_id IN \
-         (SELECT aggregate_id FROM event_holds WHERE subscriber = $1 ORDER BY aggregate_id LIMIT $2)",
+         (SELECT aggregate_id FROM event_holds WHERE subscriber = $1 ORDER BY aggregate_id LIMIT 0 + $2)",
         "DELETE FROM event_dead_letters WHERE subscriber = $1 AND ordinal IN \
-         (SELECT ordinal FROM event_dead_letters WHERE subscriber = $1 ORDER BY ordinal LIMIT $2)",
+         (SELECT ordinal FROM event_dead_letters WHERE subscriber = $1 ORDER BY ordinal LIMIT 0 + $2)",
     ] {
         gone += tx.q(statement).bind(name.to_owned()).bind(most).run().await?;
     }

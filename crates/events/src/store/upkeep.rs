@@ -25,7 +25,7 @@ pub(crate) async fn old(
     most: i64,
 ) -> Result<Option<Step>, Error> {
     let rows: Vec<(i64, i64, DateTime<Utc>)> = conn
-        .q("SELECT ordinal, aggregate_id, written_at FROM events WHERE ordinal > $1 ORDER BY ordinal LIMIT $2")
+        .q("SELECT ordinal, aggregate_id, written_at FROM events WHERE ordinal > $1 ORDER BY ordinal LIMIT 0 + $2")
         .bind(after)
         .bind(most)
         .all()

@@ -107,7 +107,7 @@ const CLAIM: Sql = Sql::Per {
                  AND run_at <= $3 ORDER BY run_at, id
                  LIMIT (SELECT ($4 + GREATEST(count(*), 1) - 1) / GREATEST(count(*), 1) FROM due)
                  FOR UPDATE SKIP LOCKED) AS w
-             LIMIT $4
+             LIMIT 0 + $4
          ), keys AS (
              SELECT k.lane, k.key,
                  pg_try_advisory_xact_lock(hashtextextended(CAST(k.lane AS text) || ':' || $1 || ':' || k.key, 0)) AS is_open,
@@ -149,7 +149,7 @@ const CLAIM: Sql = Sql::Per {
                  WHERE queue = $1 AND state IN ('available', 'retryable') AND NOT is_parked AND j.lane = due.lane
                  AND run_at <= $3 ORDER BY run_at, id
                  LIMIT (SELECT ($4 + max(count(*), 1) - 1) / max(count(*), 1) FROM due))
-             LIMIT $4
+             LIMIT 0 + $4
          ), keys AS (
              SELECT k.lane, k.key,
                  (SELECT count(*) FROM jobs AS l WHERE l.queue = $1 AND l.lane = k.lane AND l.key = k.key AND l.state = 'leased') AS used,

@@ -70,10 +70,10 @@ pub(crate) async fn draw(tx: &mut Tx, most: i64) -> Result<usize, Error> {
     let taken = tx
         .q(stylobate_db::Sql::Per {
             pg: "DELETE FROM job_count_changes WHERE id IN (
-                     SELECT id FROM job_count_changes ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+                     SELECT id FROM job_count_changes ORDER BY id LIMIT 0 + $1 FOR UPDATE SKIP LOCKED)
                  RETURNING queue, state, change",
             lite: "DELETE FROM job_count_changes WHERE id IN (
-                       SELECT id FROM job_count_changes ORDER BY id LIMIT $1)
+                       SELECT id FROM job_count_changes ORDER BY id LIMIT 0 + $1)
                    RETURNING queue, state, change",
         })
         .bind(most)

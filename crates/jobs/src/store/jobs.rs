@@ -368,7 +368,7 @@ fn push_list(sql: &mut SqlBuilder, scope: Scope, query: &JobQuery) -> Result<(),
     if let Some(schedule) = query.schedule_id {
         sql.push(" AND schedule_id = ").value(schedule.as_uuid());
     }
-    sql.push(" ORDER BY id DESC LIMIT ").value(i64::from(query.limit.get()) + 1);
+    sql.push(" ORDER BY id DESC").limit(i64::from(query.limit.get()) + 1);
     Ok(())
 }
 

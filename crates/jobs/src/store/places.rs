@@ -38,12 +38,12 @@ pub(crate) async fn park(
             pg: "UPDATE jobs SET is_parked = $6 WHERE id IN (SELECT id FROM jobs WHERE id IN (
                      SELECT head.id FROM (SELECT id, key FROM jobs WHERE queue = $1 AND lane = $2
                          AND state IN ('available', 'retryable') AND NOT is_parked AND run_at <= $4
-                         ORDER BY run_at, id LIMIT $5) AS head WHERE head.key = $3)
+                         ORDER BY run_at, id LIMIT 0 + $5) AS head WHERE head.key = $3)
                  AND state IN ('available', 'retryable') AND NOT is_parked FOR UPDATE SKIP LOCKED)",
             lite: "UPDATE jobs SET is_parked = $6 WHERE id IN (
                      SELECT head.id FROM (SELECT id, key FROM jobs WHERE queue = $1 AND lane = $2
                          AND state IN ('available', 'retryable') AND NOT is_parked AND run_at <= $4
-                         ORDER BY run_at, id LIMIT $5) AS head WHERE head.key = $3)",
+                         ORDER BY run_at, id LIMIT 0 + $5) AS head WHERE head.key = $3)",
         })
         .bind(queue.to_owned())
         .bind(lane)

@@ -231,7 +231,7 @@ pub(crate) async fn due(
     if let Some((time, id)) = place {
         sql.push(" AND (next_run_at, id) > (").value(time).push(", ").value(id).push(")");
     }
-    sql.push(" ORDER BY next_run_at, id LIMIT ").value(most);
+    sql.push(" ORDER BY next_run_at, id").limit(most);
     let rows = conn.q_build(sql).all::<ScheduleRow>().await?;
     Ok(rows.into_iter().map(|row| ((row.next_run_at.unwrap_or(now), row.id), row.whole())).collect())
 }
@@ -248,7 +248,7 @@ pub(crate) async fn far(
     if let Some((time, id)) = place {
         sql.push(" AND (next_run_at, id) > (").value(time).push(", ").value(id).push(")");
     }
-    sql.push(" ORDER BY next_run_at, id LIMIT ").value(most);
+    sql.push(" ORDER BY next_run_at, id").limit(most);
     let rows = conn.q_build(sql).all::<ScheduleRow>().await?;
     let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == most);
     let place = rows.last().filter(|_| is_full).and_then(|row| Some((row.next_run_at?, row.id)));

@@ -163,10 +163,10 @@ pub(crate) async fn prune(
         .q(Sql::Per {
             pg: "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = $1 AND finished_at < $2
                      AND finished_at IS NOT NULL AND NOT (is_unique AND unique_until > $3)
-                     ORDER BY finished_at, id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING queue",
+                     ORDER BY finished_at, id LIMIT 0 + $4 FOR UPDATE SKIP LOCKED) RETURNING queue",
             lite: "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = $1 AND finished_at < $2
                        AND finished_at IS NOT NULL AND NOT (is_unique AND unique_until > $3)
-                       ORDER BY finished_at, id LIMIT $4) RETURNING queue",
+                       ORDER BY finished_at, id LIMIT 0 + $4) RETURNING queue",
         })
         .bind(state.as_str())
         .bind(before)

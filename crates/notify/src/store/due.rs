@@ -12,7 +12,7 @@ pub(crate) async fn messages(
     most: i64,
 ) -> Result<Vec<MessageId>, Error> {
     let rows: Vec<(Uuid,)> = conn
-        .q("SELECT id FROM notify_messages WHERE state = 'accepted' AND due_at <= $1 ORDER BY due_at, id LIMIT $2")
+        .q("SELECT id FROM notify_messages WHERE state = 'accepted' AND due_at <= $1 ORDER BY due_at, id LIMIT 0 + $2")
         .bind(now)
         .bind(most)
         .all()
@@ -49,7 +49,7 @@ pub(crate) async fn deliveries(
             }
         };
     }
-    sql.push(" ORDER BY due_at, id LIMIT ").value(most);
+    sql.push(" ORDER BY due_at, id").limit(most);
     let rows: Vec<(Uuid, String, Option<Uuid>)> = conn.q_build(sql).all().await?;
     let of = |(id, medium, channel): (Uuid, String, Option<Uuid>)| {
         (id.into(), channel.map_or(OtherSide::Medium(medium), OtherSide::Channel))
@@ -61,7 +61,7 @@ pub(crate) async fn deliveries(
 #[cfg(feature = "metrics")]
 pub(crate) async fn pending(conn: &mut Conn) -> Result<(i64, Option<DateTime<Utc>>), Error> {
     let count = conn
-        .q("SELECT CAST(count(*) AS bigint) FROM (SELECT 1 FROM notify_deliveries WHERE state = 'pending' LIMIT $1) few")
+        .q("SELECT CAST(count(*) AS bigint) FROM (SELECT 1 FROM notify_deliveries WHERE state = 'pending' LIMIT 0 + $1) few")
         .bind(PENDING_MAX)
         .scalar()
         .await?;
@@ -79,7 +79,7 @@ const PENDING_MAX: i64 = 10_000;
 /// Removes up to `most` deliveries that were finished before `time`.
 pub(crate) async fn remove_deliveries(tx: &mut Tx, time: DateTime<Utc>, most: i64) -> Result<u64, Error> {
     tx.q("DELETE FROM notify_deliveries WHERE id IN (
-            SELECT id FROM notify_deliveries WHERE finished_at < $1 ORDER BY finished_at LIMIT $2)")
+            SELECT id FROM notify_deliveries WHERE finished_at < $1 ORDER BY finished_at LIMIT 0 + $2)")
         .bind(time)
         .bind(most)
         .run()
@@ -89,7 +89,7 @@ pub(crate) async fn remove_deliveries(tx: &mut Tx, time: DateTime<Utc>, most: i6
 /// Removes up to `most` messages that were finished before `time`.
 pub(crate) async fn remove_messages(tx: &mut Tx, time: DateTime<Utc>, most: i64) -> Result<u64, Error> {
     tx.q("DELETE FROM notify_messages WHERE id IN (
-            SELECT id FROM notify_messages WHERE finished_at < $1 ORDER BY finished_at LIMIT $2)")
+            SELECT id FROM notify_messages WHERE finished_at < $1 ORDER BY finished_at LIMIT 0 + $2)")
         .bind(time)
         .bind(most)
         .run()
@@ -101,7 +101,7 @@ pub(crate) async fn remove_notifications(tx: &mut Tx, time: DateTime<Utc>, most:
     tx.q("DELETE FROM notifications WHERE id IN (
             SELECT n.id FROM notifications n WHERE n.created_at < $1
             AND n.position < (SELECT max(l.position) FROM notifications l WHERE l.person_id = n.person_id)
-            ORDER BY n.created_at LIMIT $2)")
+            ORDER BY n.created_at LIMIT 0 + $2)")
         .bind(time)
         .bind(most)
         .run()

@@ -154,7 +154,7 @@ pub(crate) async fn finish_planned(tx: &mut Tx, now: DateTime<Utc>, most: i64) -
     tx.q("UPDATE notify_messages SET state = 'done', finished_at = $1, values_sealed = NULL, recipient_email_sealed = NULL
           WHERE id IN (SELECT m.id FROM notify_messages m WHERE m.state = 'planned'
             AND NOT EXISTS (SELECT 1 FROM notify_deliveries d WHERE d.message_id = m.id AND d.state || '' = 'pending')
-            ORDER BY m.created_at LIMIT $2) AND state = 'planned'")
+            ORDER BY m.created_at LIMIT 0 + $2) AND state = 'planned'")
         .bind(now)
         .bind(most)
         .run()

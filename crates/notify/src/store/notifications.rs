@@ -119,7 +119,7 @@ pub(crate) async fn list(
     }
     // One more than asked tells whether there is another page.
     let limit = usize::from(query.limit.get());
-    sql.push(" ORDER BY position DESC LIMIT ").value(i64::from(query.limit.get()) + 1);
+    sql.push(" ORDER BY position DESC").limit(i64::from(query.limit.get()) + 1);
     let mut rows = conn.q_build(sql).all::<NotificationRow>().await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -154,7 +154,7 @@ pub(crate) async fn after(
         let mut sql = conn.builder("SELECT ");
         sql.push(COLUMNS).push(" FROM notifications WHERE");
         view.push(&mut sql);
-        sql.push(" AND position > ").value(position).push(" ORDER BY position LIMIT ").value(most);
+        sql.push(" AND position > ").value(position).push(" ORDER BY position").limit(most);
         let rows = conn.q_build(sql).all::<NotificationRow>().await?;
         let last = rows.last().map(|row| row.position);
         let found: Vec<_> = rows.into_iter().filter_map(readable).collect();
@@ -190,7 +190,7 @@ pub(crate) async fn changed_since(
 pub(crate) async fn unread(conn: &mut Conn, view: View) -> Result<i64, Error> {
     let mut sql = conn.builder("SELECT CAST(count(*) AS bigint) FROM (SELECT id FROM notifications WHERE");
     view.push(&mut sql);
-    sql.push(" AND read_at IS NULL LIMIT ").value(UNREAD_MAX).push(") few");
+    sql.push(" AND read_at IS NULL").limit(UNREAD_MAX).push(") few");
     conn.q_build(sql).scalar().await
 }
 

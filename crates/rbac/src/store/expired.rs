@@ -11,21 +11,21 @@ pub(crate) async fn sweep(tx: &mut Tx, before: DateTime<Utc>, rows_max: i64) -> 
     let statements = [
         Sql::Per {
             pg: "DELETE FROM role_assignments WHERE id IN (SELECT id FROM role_assignments
-                 WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                 WHERE expires_at <= $1 ORDER BY expires_at LIMIT 0 + $2 FOR UPDATE SKIP LOCKED)",
             lite: "DELETE FROM role_assignments WHERE id IN (SELECT id FROM role_assignments
-                   WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+                   WHERE expires_at <= $1 ORDER BY expires_at LIMIT 0 + $2)",
         },
         Sql::Per {
             pg: "DELETE FROM permission_overrides WHERE id IN (SELECT id FROM permission_overrides
-                 WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                 WHERE expires_at <= $1 ORDER BY expires_at LIMIT 0 + $2 FOR UPDATE SKIP LOCKED)",
             lite: "DELETE FROM permission_overrides WHERE id IN (SELECT id FROM permission_overrides
-                   WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+                   WHERE expires_at <= $1 ORDER BY expires_at LIMIT 0 + $2)",
         },
         Sql::Per {
             pg: "DELETE FROM acl_entries WHERE id IN (SELECT id FROM acl_entries
-                 WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                 WHERE expires_at <= $1 ORDER BY expires_at LIMIT 0 + $2 FOR UPDATE SKIP LOCKED)",
             lite: "DELETE FROM acl_entries WHERE id IN (SELECT id FROM acl_entries
-                   WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+                   WHERE expires_at <= $1 ORDER BY expires_at LIMIT 0 + $2)",
         },
     ];
     for (statement, deleted) in statements.into_iter().zip(&mut deleted) {

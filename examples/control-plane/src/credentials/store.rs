@@ -51,7 +51,7 @@ pub(super) async fn count_members(conn: &mut Conn, tenant: TenantId, filter: Fil
     );
     sql.value(tenant.as_uuid());
     push_filter(&mut sql, filter);
-    sql.push(" LIMIT ").value(COUNT_MAX).push(") counted");
+    sql.limit(COUNT_MAX).push(") counted");
     let count: i64 = conn.q_build(sql).scalar().await?;
     Ok(u64::try_from(count).unwrap_or_default())
 }

@@ -24,8 +24,8 @@ pub(crate) async fn due(
                     FROM owed WHERE owed.endpoint_id IS NOT NULL)
                  SELECT d.id FROM owed CROSS JOIN LATERAL (
                     SELECT id, due_at FROM webhook_deliveries WHERE endpoint_id = owed.endpoint_id AND state = 'pending'
-                    AND due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT $2) d
-                 ORDER BY d.due_at, d.id LIMIT $3",
+                    AND due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT 0 + $2) d
+                 ORDER BY d.due_at, d.id LIMIT 0 + $3",
             lite: "WITH RECURSIVE owed (endpoint_id) AS (
                     SELECT * FROM (SELECT endpoint_id FROM webhook_deliveries WHERE state = 'pending' ORDER BY endpoint_id LIMIT 1)
                     UNION ALL
@@ -34,8 +34,8 @@ pub(crate) async fn due(
                     FROM owed WHERE owed.endpoint_id IS NOT NULL)
                  SELECT d.id FROM owed CROSS JOIN webhook_deliveries d WHERE d.id IN (
                     SELECT id FROM webhook_deliveries WHERE endpoint_id = owed.endpoint_id AND state = 'pending'
-                    AND due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT $2)
-                 ORDER BY d.due_at, d.id LIMIT $3",
+                    AND due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT 0 + $2)
+                 ORDER BY d.due_at, d.id LIMIT 0 + $3",
         })
         .bind(now)
         .bind(each)
@@ -48,7 +48,7 @@ pub(crate) async fn due(
 /// Removes up to `most` deliveries that were finished before `time`.
 pub(crate) async fn remove_finished(tx: &mut Tx, time: DateTime<Utc>, most: i64) -> Result<u64, Error> {
     tx.q("DELETE FROM webhook_deliveries WHERE id IN (
-            SELECT id FROM webhook_deliveries WHERE finished_at < $1 ORDER BY finished_at LIMIT $2)")
+            SELECT id FROM webhook_deliveries WHERE finished_at < $1 ORDER BY finished_at LIMIT 0 + $2)")
         .bind(time)
         .bind(most)
         .run()
@@ -83,7 +83,7 @@ pub(crate) async fn orphaned(conn: &mut Conn) -> Result<Vec<Uuid>, Error> {
 
 /// Removes up to `most` deliveries of an endpoint.
 pub(crate) async fn remove_of(tx: &mut Tx, endpoint: Uuid, most: i64) -> Result<u64, Error> {
-    tx.q("DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE endpoint_id = $1 LIMIT $2)")
+    tx.q("DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE endpoint_id = $1 LIMIT 0 + $2)")
         .bind(endpoint)
         .bind(most)
         .run()
