@@ -97,7 +97,7 @@ table! {
     RBAC_ENGINE = "ACCESS__RBAC_ENGINE" ["RBAC_ENGINE"] ("native") "What decides about permissions: `native`, or `casbin` on the same rows.";
     WORKER_ENABLED = "JOBS__WORKER_IN_SERVER" ["WORKER_ENABLED"] ("true") "Whether `serve` works on background jobs itself. `false` leaves them to `worker` processes, which PostgreSQL allows any number of.";
     SCHEDULER_ENABLED = "JOBS__SCHEDULER_IN_SERVER" ["SCHEDULER_ENABLED"] ("true") "Whether `serve` follows the schedules itself. `false` leaves them to `scheduler` processes, of which one must run; each slot fires once with any number.";
-    WORKER_CONCURRENCY = "JOBS__WORKER_CONCURRENCY" ["WORKER_CONCURRENCY"] ("10") "How many jobs of each queue a process runs at once, 1 to 1000; of those about messages, which wait more than they work, four times as many.";
+    WORKER_CONCURRENCY = "JOBS__WORKER_CONCURRENCY" ["WORKER_CONCURRENCY"] ("10") "How many jobs of each queue a process runs at once, 1 to 1000; of those about messages, which wait more than they work, eight times as many.";
     JOB_LEASE = "JOBS__LEASE_SECONDS" ["JOB_LEASE_SECONDS"] ("30") "How long a job stays with a worker that nothing is heard of, 5 to 3600 seconds; others have it after twice that at most. The same in all processes.";
     #[secret] AMQP_URL = "EVENTS__AMQP_URL" ["AMQP_URL", "RABBITMQ_URL"] ("none") "`amqp://user:password@host:5672/vhost` or `amqps://…` of a RabbitMQ to which events are published. Without it they reach subscribers in this product and webhooks.";
     AMQP_CA_FILE = "EVENTS__AMQP_CA_FILE" ["AMQP_CA_FILE"] ("none") "A file with certificates in PEM that sign the broker's, besides those of the public authorities. For `amqps://`.";
