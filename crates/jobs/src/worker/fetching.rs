@@ -1,6 +1,8 @@
 use std::{error::Error as StdError, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use chrono::SubsecRound as _;
+use parking_lot::Mutex;
+use stylobate_core::{BoxFuture, Clock};
 use stylobate_db::{ConstraintKind, Scope, Tx};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -18,9 +20,9 @@ use crate::{
 
 /// How many jobs one statement claims at most.
 const AT_ONCE: usize = 200;
-/// How long a busy worker gathers free places before it claims again: as long as the last claim took, within these. Many jobs by one
-/// statement are cheaper than one each, and the slower the database, the more so.
-const GATHER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(5);
+/// A busy worker gathers a quarter of its places before it claims again, for at most four times as long as the last claim took, within
+/// these: many jobs by one statement are cheaper than one each, and the slower the database, the more so.
+const GATHER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(25);
 
 /// Claims jobs of `queue` and runs at most `concurrency` at once, until it is told to stop.
 pub(super) async fn fetch(
@@ -43,18 +45,13 @@ pub(super) async fn fetch(
             place = Arc::clone(&places).acquire_owned() => place,
         };
         let Ok(first) = first else { break };
-        if busy && places.available_permits() + 1 < concurrency.min(AT_ONCE) / 2 {
-            tokio::time::sleep(took.clamp(*GATHER.start(), *GATHER.end())).await;
-        }
-        let mut free = vec![first];
-        while free.len() < AT_ONCE
-            && let Ok(place) = Arc::clone(&places).try_acquire_owned()
-        {
-            free.push(place);
+        let free = Arc::new(Free { places: Arc::clone(&places), taken: Mutex::new(first) });
+        if busy {
+            let limit = (4 * took).clamp(*GATHER.start(), *GATHER.end());
+            free.gather(concurrency.min(AT_ONCE) / 4, limit).await;
         }
         let began = Instant::now();
-        let wanted = free.len();
-        let taken = guarded(claim_once(&worker, &queue, wanted, from)).await;
+        let taken = guarded(claim_once(&worker, &queue, &free, from)).await;
         took = began.elapsed();
         match &taken {
             Err(error) if healthy => {
@@ -68,13 +65,12 @@ pub(super) async fn fetch(
         let mut rest = true;
         busy = false;
         if let Ok(Taken { jobs, next, at_end }) = taken {
-            busy = jobs.len() == wanted;
+            busy = jobs.len() == free.number();
             idle = jobs.is_empty() && (idle || from.is_nil());
             rest = idle && at_end;
             from = next;
-            let mut places: Vec<OwnedSemaphorePermit> = std::mem::take(&mut free);
             for job in jobs {
-                let Some(place) = places.pop() else { break };
+                let Some(place) = free.pop() else { break };
                 let (hold, stop) = worker.running.add(job.lease, began);
                 let worker = Arc::clone(&worker);
                 // Whoever drains the worker waits for it by `running`.
@@ -104,19 +100,77 @@ pub(super) async fn fetch(
     }
 }
 
-async fn claim_once(worker: &Shared, queue: &str, wanted: usize, from: Uuid) -> Result<Taken, JobsError> {
-    let (queue, name) = (queue.to_owned(), worker.options.name.clone());
-    let now = worker.jobs.clock.now().trunc_subsecs(6);
-    let claim = async move |tx: &mut Tx| {
-        let most = i64::try_from(wanted).unwrap_or(1);
-        match claim(tx, Ask { queue: &queue, worker: &name, most, from }, now).await {
-            Ok(taken) => Ok(taken),
-            // Another worker has chosen the same place of a key; it is seen as taken the next time.
-            Err(stylobate_db::Error::Constraint { kind: ConstraintKind::Unique, .. }) => {
-                Err(JobsError::Db(stylobate_db::Error::Serialization))
-            }
-            Err(error) => Err(error.into()),
+/// Places that wait for jobs: one at least.
+struct Free {
+    places: Arc<Semaphore>,
+    taken: Mutex<OwnedSemaphorePermit>,
+}
+
+impl Free {
+    fn number(&self) -> usize {
+        self.taken.lock().num_permits()
+    }
+
+    /// Waits until there are `most`, or `limit` is over.
+    async fn gather(&self, most: usize, limit: Duration) {
+        let missing = u32::try_from(most.saturating_sub(self.number())).unwrap_or_default();
+        let more = Arc::clone(&self.places).acquire_many_owned(missing);
+        if let Ok(Ok(more)) = tokio::time::timeout(limit, more).await {
+            self.taken.lock().merge(more);
         }
+    }
+
+    /// Takes all that nobody has, up to `most` in all.
+    fn fill(&self, most: usize) {
+        while self.number() < most
+            && let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
+        {
+            self.taken.lock().merge(place);
+        }
+    }
+
+    fn pop(&self) -> Option<OwnedSemaphorePermit> {
+        self.taken.lock().split(1)
+    }
+}
+
+async fn claim_once(worker: &Shared, queue: &str, free: &Arc<Free>, from: Uuid) -> Result<Taken, JobsError> {
+    let claiming = Claiming {
+        clock: Arc::clone(&worker.jobs.clock),
+        queue: queue.to_owned(),
+        worker: worker.options.name.clone(),
+        free: Arc::clone(free),
+        from,
     };
+    let claim = async move |tx: &mut Tx| claiming.claim(tx).await;
     worker.jobs.db.transact(Scope::Platform("claim jobs"), claim).await
+}
+
+/// What a claim needs to know.
+struct Claiming {
+    clock: Arc<dyn Clock>,
+    queue: String,
+    worker: String,
+    free: Arc<Free>,
+    from: Uuid,
+}
+
+impl Claiming {
+    // Boxed, so that the compiler sees that it can go from thread to thread without knowing for which lifetimes it is asked.
+    fn claim<'a>(&'a self, tx: &'a mut Tx) -> BoxFuture<'a, Result<Taken, JobsError>> {
+        Box::pin(async move {
+            // Some became free while the database let nobody in.
+            self.free.fill(AT_ONCE);
+            let most = i64::try_from(self.free.number()).unwrap_or(1);
+            let ask = Ask { queue: &self.queue, worker: &self.worker, most, from: self.from };
+            match claim(tx, ask, self.clock.now().trunc_subsecs(6)).await {
+                Ok(taken) => Ok(taken),
+                // Another worker has chosen the same place of a key; it is seen as taken the next time.
+                Err(stylobate_db::Error::Constraint { kind: ConstraintKind::Unique, .. }) => {
+                    Err(JobsError::Db(stylobate_db::Error::Serialization))
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
 }
