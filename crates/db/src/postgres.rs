@@ -25,7 +25,7 @@ const PING_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<PgPool, Error> {
     let connect: PgConnectOptions =
         url.parse().map_err(|_| Error::Url("not a PostgreSQL address".to_owned()))?;
-    let connect = connect.application_name("stylobate").options([
+    let connect = connect.application_name("stylobate").statement_cache_capacity(256).options([
         ("statement_timeout", options.statement_timeout.as_millis().to_string()),
         ("lock_timeout", options.lock_timeout.as_millis().to_string()),
         // A process that froze inside a transaction must not hold its locks for ever.

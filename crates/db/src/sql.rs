@@ -95,28 +95,54 @@ impl SqlBuilder {
         self
     }
 
-    /// Adds ` LIMIT` with a parameter: never with nothing but the parameter, which SQLite would look at the value of, and prepare the
-    /// statement again each time it is bound.
+    /// Adds ` LIMIT` with a parameter, 0 or more. Not with the parameter alone: SQLite (since 3.47) would look at its value, and prepare
+    /// the statement again each time it is bound. Write `LIMIT 0 + $1` in texts of your own.
     pub fn limit(&mut self, most: i64) -> &mut Self {
         self.push(" LIMIT 0 + ").value(most)
     }
 
-    /// Adds a parenthesised list of parameters, `($1, $2, …)`; an empty one matches nothing.
-    pub fn list<T: Bind>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
+    /// Adds a parenthesised list of parameters, `($1, $2, …)`; an empty one matches nothing. As [`each`](Self::each) does, it repeats the
+    /// last.
+    pub fn list<T: Bind + Clone>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
         self.push("(");
         let before = self.count;
-        for value in values {
-            if self.count > before {
-                self.push(", ");
-            }
-            self.value(value);
-        }
+        self.each(", ", values, |sql, value| {
+            sql.value(value);
+        });
         if self.count == before {
             self.push("NULL");
         }
         self.push(")")
     }
+
+    /// Adds what `part` adds for each of `all`, with `separator` between them. Up to 256, the last comes again until there are 1, 2, 4,
+    /// 8 …: statements of every length would be prepared, and push others out of the cache. So it is for what means the same when it is
+    /// said twice, and not for rows to be inserted.
+    pub fn each<T: Clone>(
+        &mut self,
+        separator: &'static str,
+        all: impl IntoIterator<Item = T>,
+        mut part: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
+        let mut all: Vec<T> = all.into_iter().collect();
+        let padded = all.len().next_power_of_two();
+        if let Some(last) = all.last().cloned()
+            && padded <= PADDED_MAX
+        {
+            all.resize(padded, last);
+        }
+        for (n, one) in all.into_iter().enumerate() {
+            if n > 0 {
+                self.push(separator);
+            }
+            part(self, one);
+        }
+        self
+    }
 }
+
+/// Longer lists are rare, and there is a number of parameters that engines take at most.
+const PADDED_MAX: usize = 256;
 
 /// The highest parameter number in a text, to catch missing values: SQLite would silently read NULL.
 pub(crate) fn highest_parameter(text: &str) -> usize {
@@ -150,5 +176,20 @@ mod tests {
         let mut sql = SqlBuilder::new(Engine::Sqlite, "x IN ");
         sql.list(Vec::<i64>::new()).push(" AND y IN ").list([1_i64, 2]);
         assert_eq!(sql.text(), "x IN (NULL) AND y IN ($1, $2)");
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn lists_of_many_lengths_have_few_texts() {
+        let text = |values: i64| {
+            let mut sql = SqlBuilder::new(Engine::Sqlite, "");
+            sql.list(0..values).limit(7);
+            sql.text().to_owned()
+        };
+        assert_eq!(text(3), "($1, $2, $3, $4) LIMIT 0 + $5");
+        let mut texts: Vec<String> = (1..=PADDED_MAX as i64).map(text).collect();
+        texts.dedup();
+        assert_eq!(texts.len(), 9);
+        assert_eq!(text(300).matches('$').count(), 301);
     }
 }

@@ -1,4 +1,4 @@
-//! SQLite's one writer survives what ends a transaction from below.
+//! SQLite's one writer: it survives what ends a transaction from below, and holds up no reader.
 
 use std::time::Duration;
 
