@@ -31,7 +31,7 @@ mod tests {
 
     use crate::{ChannelDisabled, DeliveryState, Medium, Reason};
 
-    fn is_the_same_on_the_wire<T>(every: &[T], as_str: fn(T) -> &'static str, of: fn(&str) -> Option<T>)
+    fn assert_same_on_the_wire<T>(every: &[T], as_str: fn(T) -> &'static str, of: fn(&str) -> Option<T>)
     where
         T: Copy + Debug + PartialEq + Serialize,
     {
@@ -44,10 +44,10 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_what_is_on_the_wire() {
-        is_the_same_on_the_wire(Medium::EVERY, Medium::as_str, Medium::of);
-        is_the_same_on_the_wire(DeliveryState::EVERY, DeliveryState::as_str, DeliveryState::of);
-        is_the_same_on_the_wire(Reason::EVERY, Reason::as_str, Reason::of);
-        is_the_same_on_the_wire(ChannelDisabled::EVERY, ChannelDisabled::as_str, ChannelDisabled::of);
+        assert_same_on_the_wire(Medium::EVERY, Medium::as_str, Medium::of);
+        assert_same_on_the_wire(DeliveryState::EVERY, DeliveryState::as_str, DeliveryState::of);
+        assert_same_on_the_wire(Reason::EVERY, Reason::as_str, Reason::of);
+        assert_same_on_the_wire(ChannelDisabled::EVERY, ChannelDisabled::as_str, ChannelDisabled::of);
         assert_eq!(Medium::EVERY, Medium::ALL);
     }
 }

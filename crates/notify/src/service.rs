@@ -158,8 +158,7 @@ impl Notifier {
     }
 }
 
-/// How long an attempt may take, and how long it has its delivery: half a minute more, for the database.
-pub(crate) const ATTEMPT_MAX: std::time::Duration = std::time::Duration::from_secs(240);
+/// How long an attempt has its delivery: half a minute longer than it may take, for the database.
 pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(270);
 
 /// On whose rows a principal acts.

@@ -21,7 +21,9 @@ use tokio::{
 };
 
 pub use self::url::{SmtpSecurity, SmtpUrl, SmtpUrlInvalid};
-use crate::{EmailAddress, FailureClass, Mail, MailTransport, NotifyError, Receipt, SendError};
+use crate::{
+    EmailAddress, FailureClass, Mail, MailTransport, NotifyError, Receipt, SendError, failure::SMTP_BUSY,
+};
 use connection::{Connection, Tls};
 use idle::Idle;
 use outcome::{Stage, timed_out};
@@ -289,7 +291,7 @@ async fn within(
 fn busy() -> SendError {
     SendError {
         class: FailureClass::Outage,
-        code: "smtp_busy",
+        code: SMTP_BUSY,
         status: None,
         words: "all connections to the mail server are in use",
     }

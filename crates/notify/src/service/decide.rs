@@ -53,7 +53,8 @@ impl Notifier {
             deliveries::insert(tx, rows).await?;
         }
         let is_said = |row: &NewDelivery| matches!(row.state, DeliveryState::Pending | DeliveryState::Sent);
-        let unsaid = decided.iter().filter(|(_, rows)| !rows.iter().any(is_said));
+        let has_digest = decided.iter().filter(|(one, _)| one.message.digest.is_some());
+        let unsaid = has_digest.filter(|(_, rows)| !rows.iter().any(is_said));
         let unsaid: Vec<_> = unsaid.map(|(one, _)| one.message.id).collect();
         if !unsaid.is_empty() {
             messages::forget_digests(tx, unsaid).await?;

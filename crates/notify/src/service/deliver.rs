@@ -76,6 +76,11 @@ struct Opened {
 }
 
 impl Notifier {
+    /// How long an attempt may take: 4 minutes. A server that has all of a mail may look at it for long before it says that it took it
+    /// (RFC 5321 §4.5.3.2.6 asks to wait for 10 minutes), and whoever gives up on it sends the mail twice; but what a process was at when
+    /// it died waits half a minute longer than this.
+    pub const ATTEMPT_MAX: Duration = Duration::from_secs(240);
+
     /// Takes a delivery one step further: makes an attempt if one is due and nobody is at it. Call it again when
     /// [`Next::After`] is over.
     ///

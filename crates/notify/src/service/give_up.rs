@@ -73,7 +73,9 @@ impl Notifier {
             if !rows.is_empty() {
                 deliveries::insert(tx, rows).await?;
             }
-            messages::forget_digests(tx, vec![message.id]).await?;
+            if message.digest.is_some() {
+                messages::forget_digests(tx, vec![message.id]).await?;
+            }
             messages::finish(tx, vec![message.id], now).await?;
             Ok::<_, NotifierError>(())
         };

@@ -68,8 +68,8 @@ impl Notifier {
             let mut decided = Vec::with_capacity(all.len());
             for round in rounds(all) {
                 // A message asked for twice is taken once.
-                let taken = take(tx, &round).await?;
-                let round = round.into_iter().filter(|one| taken.contains(&one.message.id)).collect();
+                let mut taken = take(tx, &round).await?;
+                let round = round.into_iter().filter(|one| taken.remove(&one.message.id)).collect();
                 decided.extend(self.decide(tx, round, now).await?);
             }
             self.write_down(tx, decided, now).await

@@ -113,7 +113,7 @@ impl Notifier {
         parcel: &Parcel<'_>,
         now: DateTime<Utc>,
     ) -> Result<Receipt, SendError> {
-        let sent = tokio::time::timeout(super::ATTEMPT_MAX, self.send_by_medium(parcel, now));
+        let sent = tokio::time::timeout(Self::ATTEMPT_MAX, self.send_by_medium(parcel, now));
         sent.await.unwrap_or(Err(failed(FailureClass::TRANSIENT, "notify_timeout")))
     }
 

@@ -48,8 +48,6 @@ impl<Q: Clone + Send + 'static, A: Send + 'static> Together<Q, A> {
                 }
                 Err(TryRecvError::Empty) => {}
             }
-            // Of those who were answered together, each is about to ask what comes next.
-            tokio::task::yield_now().await;
             let (questions, senders) = self.next();
             if questions.len() == 1 {
                 // Its own: what others ask meanwhile waits for the turn.

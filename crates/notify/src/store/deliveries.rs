@@ -166,7 +166,8 @@ pub(crate) enum Share {
     ChannelsIn(Uuid),
 }
 
-/// How much was sent to an address since `all_since`, and how much of it of `kind` since `kind_since`?
+/// What is counted of what was sent to an address: everything since `all_since`, and what was of `kind` since `kind_since`.
+#[derive(Clone, Copy)]
 pub(crate) struct Tally<'a> {
     pub(crate) address_key: &'a [u8],
     pub(crate) share: Share,
@@ -177,28 +178,30 @@ pub(crate) struct Tally<'a> {
 
 /// Counts what each of `all` asks for, in their order.
 pub(crate) async fn count(conn: &mut Conn, all: Vec<Tally<'_>>) -> Result<Vec<Counted>, Error> {
-    if all.is_empty() {
+    let asked = all.len();
+    if asked == 0 {
         return Ok(Vec::new());
     }
     let mut sql =
         conn.builder("WITH asked (place, address_key, share, lane, kind, all_since, kind_since) AS (VALUES ");
-    for (place, Tally { address_key, share, kind, all_since, kind_since }) in (0_i64..).zip(all) {
-        let (share, lane) = match share {
+    sql.each(", ", (0_i64..).zip(all), |sql, (place, tally)| {
+        let (share, lane) = match tally.share {
             Share::All => ("all", Uuid::nil()),
             Share::Own => ("own", Uuid::nil()),
             Share::ChannelsIn(lane) => ("channels", lane),
         };
-        sql.push(if place == 0 { "(" } else { ", (" }).value(place).push(", ").value(address_key.to_vec());
-        sql.push(", ").value(share).push(", ").value(lane).push(", ").value(kind);
-        sql.push(", ").value(all_since).push(", ").value(kind_since).push(")");
-    }
+        sql.push("(").value(place).push(", ").value(tally.address_key.to_vec());
+        sql.push(", ").value(share).push(", ").value(lane).push(", ").value(tally.kind);
+        sql.push(", ").value(tally.all_since).push(", ").value(tally.kind_since).push(")");
+    });
     // As values of rows neither engine makes a join of them, and each is looked up by the index.
     sql.push(") SELECT (SELECT count(*) FROM notify_deliveries d WHERE d.created_at > asked.all_since");
     sql.push(COUNTS);
     sql.push("), (SELECT count(*) FROM notify_deliveries d WHERE d.created_at > asked.kind_since AND d.kind = asked.kind");
     sql.push(COUNTS).push(") FROM asked ORDER BY place");
+    // What was repeated comes last.
     let rows: Vec<(i64, i64)> = conn.q_build(sql).all().await?;
-    Ok(rows.into_iter().map(|(all, of_kind)| Counted { all, of_kind }).collect())
+    Ok(rows.into_iter().take(asked).map(|(all, of_kind)| Counted { all, of_kind }).collect())
 }
 
 /// Whether a delivery counts for a [`Tally`].
@@ -265,15 +268,16 @@ pub(crate) async fn claim(
     let mut sql = tx
         .builder("UPDATE notify_deliveries SET attempts = attempts + 1, claims = claims + 1, lease_until = ");
     sql.value(lease_until).push(", attempted_at = ").value(now).push(" WHERE state || '' = 'pending' AND (");
-    for (n, owed) in all.iter().enumerate() {
-        sql.push(if n == 0 { "(id = " } else { " OR (id = " }).value(owed.id);
-        sql.push(" AND claims = ").value(owed.claims).push(" AND attempts = ").value(owed.attempts).push(")");
-    }
+    sql.each(" OR ", &all, |sql, owed| {
+        sql.push("(id = ").value(owed.id).push(" AND claims = ").value(owed.claims);
+        sql.push(" AND attempts = ").value(owed.attempts).push(")");
+    });
     sql.push(") RETURNING id");
     let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
-    let claimed: HashSet<Uuid> = rows.into_iter().map(|(id,)| id).collect();
+    let mut claimed: HashSet<Uuid> = rows.into_iter().map(|(id,)| id).collect();
     let next = |owed: Owed| {
-        let is_claimed = claimed.contains(&owed.id);
+        // Asked for twice, it is given out once.
+        let is_claimed = claimed.remove(&owed.id);
         is_claimed.then(|| Owed { attempts: owed.attempts + 1, claims: owed.claims + 1, ..owed })
     };
     Ok(all.into_iter().map(next).collect())
@@ -361,10 +365,9 @@ pub(crate) async fn sent(
     );
     sql.value(now).push(", last_status = ").value(status.map(i64::from));
     sql.push(", lease_until = NULL, outage_since = NULL, destination_sealed = NULL WHERE state || '' = 'pending' AND (");
-    for (n, owed) in all.iter().enumerate() {
-        sql.push(if n == 0 { "(id = " } else { " OR (id = " }).value(owed.id);
-        sql.push(" AND claims = ").value(owed.claims).push(")");
-    }
+    sql.each(" OR ", all, |sql, owed| {
+        sql.push("(id = ").value(owed.id).push(" AND claims = ").value(owed.claims).push(")");
+    });
     sql.push(") RETURNING id");
     let rows: Vec<(Uuid,)> = tx.q_build(sql).all().await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())

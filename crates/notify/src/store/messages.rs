@@ -90,6 +90,7 @@ pub(crate) async fn put_off(tx: &mut Tx, id: Uuid, due_at: DateTime<Utc>) -> Res
 }
 
 /// What is about to be said in a lane.
+#[derive(Clone)]
 pub(crate) struct Saying {
     pub(crate) message: Uuid,
     pub(crate) lane: Uuid,
@@ -104,10 +105,10 @@ pub(crate) async fn doubles(conn: &mut Conn, all: Vec<Saying>) -> Result<HashSet
         return Ok(HashSet::new());
     }
     let mut sql = conn.builder("WITH asked (id, lane, digest, since) AS (VALUES ");
-    for (n, Saying { message, lane, digest, since }) in all.into_iter().enumerate() {
-        sql.push(if n == 0 { "(" } else { ", (" }).value(message).push(", ").value(lane);
+    sql.each(", ", all, |sql, Saying { message, lane, digest, since }| {
+        sql.push("(").value(message).push(", ").value(lane);
         sql.push(", ").value(digest).push(", ").value(since).push(")");
-    }
+    });
     // With a limit neither engine makes a join of it, and each is looked up by the index.
     sql.push(
         ") SELECT id FROM asked WHERE (SELECT CAST(1 AS bigint) FROM notify_messages m WHERE m.digest = asked.digest \
@@ -117,7 +118,8 @@ pub(crate) async fn doubles(conn: &mut Conn, all: Vec<Saying>) -> Result<HashSet
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
-/// Notes that nobody is told: such a message keeps no other from being sent.
+/// Notes that nobody is told: such a message keeps no other from being sent. Call it for those that have a digest: PostgreSQL would look
+/// for them by the index of digests, from end to end.
 pub(crate) async fn forget_digests(tx: &mut Tx, ids: Vec<Uuid>) -> Result<(), Error> {
     let mut sql = tx.builder("UPDATE notify_messages SET digest = NULL WHERE id IN ");
     sql.list(ids);

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use chrono::TimeDelta;
 use serde_json::json;
-use stylobate_core::{Clock as _, Message, PageLimit, SystemClock, TenantId};
+use stylobate_core::{Clock as _, Message, PageLimit, PersonId, SystemClock, TenantId};
 use stylobate_notify::{
     Announcement, Budget, Budgets, Category, ChannelOwner, Contact, FailureClass, MIGRATIONS, Medium, Next,
     NotificationQuery, NotifierError, Preferences, QuietHours,
@@ -12,7 +12,7 @@ use stylobate_notify::{
 use stylobate_testkit::{TestDb, both_engines};
 use tokio::task::JoinSet;
 
-use super::world::{SENT, World, as_person, states};
+use super::world::{SENT, World, as_person, platform, states};
 
 async fn a_message_goes_by_mail_and_into_the_product(db: TestDb) {
     let world = World::new(db).await;
@@ -164,26 +164,54 @@ async fn of_the_same_at_once_one_is_sent(db: TestDb) {
 }
 both_engines!(of_the_same_at_once_one_is_sent, &[&MIGRATIONS]);
 
-async fn of_pairs_at_once_one_of_each_is_sent(db: TestDb) {
-    let world = World::new(db).await;
+async fn what_is_planned_together_is_decided_for_each(db: TestDb) {
+    let three = Budget::daily(3);
+    let budgets = Budgets { email: three, in_app: three, ..Budgets::default() };
+    let world = World::with(db, |builder| builder.budgets(budgets)).await;
+    let people: Vec<PersonId> = (0..6)
+        .map(|n| world.person(World::contact(&format!("Person {n}"), &format!("person{n}@example.org"))))
+        .collect();
+    let to = |person: PersonId, rule: &str| {
+        let values = json!({ "rule": rule, "path": "/alerts/7" });
+        Message::to_person("alert.triggered", person).in_tenant(world.tenant).with(values)
+    };
+    // Nothing is sent to the second, and the third has had enough.
+    world.notifier.suppress(&platform(), Medium::Email, "person1@example.org", "r", None).await.unwrap();
+    for n in 0..3 {
+        world.planned(to(people[2], &n.to_string())).await;
+    }
     let mut ids = Vec::new();
-    for what in ["cpu", "memory", "disk", "network", "clock"] {
-        for _ in 0..2 {
-            ids.push(world.accept(world.alert(what)).await);
+    for _ in 0..2 {
+        for person in &people {
+            ids.push(world.accept(to(*person, "cpu")).await);
         }
     }
-    // While the first is planned by itself, the others wait to be planned together.
     let mut under_way = JoinSet::new();
     for id in &ids {
         let (notifier, id) = (world.notifier.clone(), *id);
         under_way.spawn(async move { notifier.plan(id).await.unwrap() });
     }
     under_way.join_all().await;
-    assert_eq!(world.number("SELECT count(*) FROM notify_deliveries WHERE state = 'pending'").await, 5);
-    assert_eq!(world.number("SELECT count(*) FROM notify_deliveries WHERE reason = 'duplicate'").await, 10);
-    assert_eq!(world.number("SELECT count(*) FROM notifications").await, 5);
+    for (n, person) in people.iter().enumerate() {
+        let mut found = Vec::new();
+        for id in &ids {
+            let of = world.of(*id).await.into_iter().filter(|one| one.person_id == Some(*person));
+            found.extend(
+                states(&of.collect::<Vec<_>>()).into_iter().map(|(medium, _, reason)| (medium, reason)),
+            );
+        }
+        found.sort_unstable();
+        let (double, above) = (Some("duplicate"), Some("budget"));
+        let expected = match n {
+            1 => [("email", double), ("email", Some("suppressed")), ("in_app", None), ("in_app", double)],
+            // Nobody was told of the first, so that the second is no double.
+            2 => [("email", above), ("email", above), ("in_app", above), ("in_app", above)],
+            _ => [("email", None), ("email", double), ("in_app", None), ("in_app", double)],
+        };
+        assert_eq!(found, expected, "{n}");
+    }
 }
-both_engines!(of_pairs_at_once_one_of_each_is_sent, &[&MIGRATIONS]);
+both_engines!(what_is_planned_together_is_decided_for_each, &[&MIGRATIONS]);
 
 async fn quiet_hours_put_off_and_muting_drops(db: TestDb) {
     let world = World::new(db).await;
