@@ -34,13 +34,6 @@ const REFUSALS: usize = 2;
 pub(super) async fn write(worker: Arc<Shared>, mut endings: mpsc::Receiver<Ending>) {
     let mut batch: Vec<Ending> = Vec::with_capacity(AT_ONCE);
     while endings.recv_many(&mut batch, AT_ONCE).await > 0 {
-        // What was done together ends together: the others are about to say so.
-        tokio::task::yield_now().await;
-        while batch.len() < AT_ONCE
-            && let Ok(ending) = endings.try_recv()
-        {
-            batch.push(ending);
-        }
         let all: Arc<[Ended]> = batch.iter().map(|ending| ending.ended.clone()).collect();
         match write_together(&worker, all).await {
             Ok(held) => batch.drain(..).for_each(|ending| tell_lost(&ending, &held)),

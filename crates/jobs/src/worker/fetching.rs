@@ -20,8 +20,8 @@ use crate::{
 
 /// How many jobs one statement claims at most.
 const AT_ONCE: usize = 200;
-/// A busy worker gathers a quarter of its places before it claims again, for at most four times as long as the last claim took, within
-/// these: many jobs by one statement are cheaper than one each, and the slower the database, the more so.
+/// A busy worker gathers a quarter of its places, or of [`AT_ONCE`], before it claims again, for at most four times as long as the last
+/// claim took, within these: many jobs by one statement are cheaper than one each, and the slower the database, the more so.
 const GATHER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(25);
 
 /// Claims jobs of `queue` and runs at most `concurrency` at once, until it is told to stop.
@@ -49,6 +49,9 @@ pub(super) async fn fetch(
         if busy {
             let limit = (4 * took).clamp(*GATHER.start(), *GATHER.end());
             free.gather(concurrency.min(AT_ONCE) / 4, limit).await;
+            if *stopped.borrow() {
+                break;
+            }
         }
         let began = Instant::now();
         let taken = guarded(claim_once(&worker, &queue, &free, from)).await;
