@@ -86,36 +86,55 @@ impl Platform {
         let draining = self.shutdown().token();
         self.shutdown().spawn(async move { worker.run(draining.cancelled()).await });
         #[cfg(feature = "notify")]
-        self.look_for_overdue(self.notifier(), |notifier, overdue| async move {
-            crate::messaging::deliver_overdue(&notifier, overdue).await;
-        });
+        {
+            let notifier = self.notifier().clone();
+            self.look_for_overdue("messages", move || {
+                let notifier = notifier.clone();
+                async move { notifier.deliver_overdue(OVERDUE).await }
+            });
+        }
         #[cfg(feature = "webhooks")]
-        self.look_for_overdue(self.webhooks(), |webhooks, overdue| async move {
-            crate::hearing::deliver_overdue(&webhooks, overdue).await;
-        });
+        {
+            let webhooks = self.webhooks().clone();
+            self.look_for_overdue("webhooks", move || {
+                let webhooks = webhooks.clone();
+                async move { webhooks.deliver_overdue(OVERDUE).await }
+            });
+        }
     }
 
-    /// Has `look` called every few minutes, in the background and until the service ends: what is left behind loses its job that
-    /// seldom.
+    /// Has `deliver` see every few minutes to deliveries that were left behind: that seldom one loses its job. At shutdown what is under
+    /// way has as long as jobs have.
     #[cfg(any(feature = "notify", feature = "webhooks"))]
-    fn look_for_overdue<D, F>(&self, deliverer: &D, look: impl Fn(D, Duration) -> F + Send + 'static)
+    fn look_for_overdue<E, F>(&self, what: &'static str, deliver: impl Fn() -> F + Send + 'static)
     where
-        D: Clone + Send + 'static,
-        F: Future<Output = ()> + Send + 'static,
+        E: std::error::Error + 'static,
+        F: Future<Output = Result<usize, E>> + Send + 'static,
     {
-        let (deliverer, draining) = (deliverer.clone(), self.shutdown().token());
-        let again_and_again = async move {
-            loop {
-                // Jitter, so that processes that were started together do not do it together.
-                tokio::time::sleep(LOOK_EVERY.mul_f64(0.5 + fastrand::f64())).await;
-                look(deliverer.clone(), OVERDUE).await;
-            }
-        };
+        let draining = self.shutdown().token();
         self.shutdown().spawn(async move {
-            tokio::select! {
-                biased;
-                () = draining.cancelled() => {}
-                () = again_and_again => {}
+            loop {
+                // Jitter, so that processes that were started together do not look together.
+                let pause = LOOK_EVERY.mul_f64(0.5 + fastrand::f64());
+                if draining.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                    return;
+                }
+                let drained = async {
+                    draining.cancelled().await;
+                    tokio::time::sleep(DRAIN).await;
+                };
+                let delivered = tokio::select! {
+                    delivered = deliver() => delivered,
+                    () = drained => return,
+                };
+                match delivered {
+                    Ok(0) => {}
+                    Ok(found) => tracing::warn!(what, found, "deliveries had been left behind"),
+                    Err(error) => {
+                        let error: &dyn std::error::Error = &error;
+                        tracing::warn!(what, error, "no look for deliveries that were left behind");
+                    }
+                }
             }
         });
     }

@@ -11,7 +11,7 @@ use stylobate_events::Publisher;
 use stylobate_events::{Catalogue, EventType, Events, Kept, Relay, RelayOptions, Subscriber};
 
 #[cfg(feature = "webhooks")]
-pub(crate) use webhooks::{deliver, deliver_overdue, webhooks};
+pub(crate) use webhooks::{deliver, webhooks};
 
 use crate::{Handles, Platform, StartError, default_event_types};
 

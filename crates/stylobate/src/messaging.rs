@@ -22,7 +22,7 @@ use stylobate_tower_middleware::{LiveConnections, LiveLimits};
 
 pub use hearing::USER_DELETED;
 pub use kinds::default_message_kinds;
-pub(crate) use upkeep::{deliver_overdue, keep_up};
+pub(crate) use upkeep::keep_up;
 
 pub(crate) use self::by_jobs::QUEUE;
 use self::{

@@ -128,14 +128,3 @@ pub(super) async fn keep_up(webhooks: &Webhooks, kept: Duration, stop: impl Futu
         () = prune => {}
     }
 }
-
-/// Makes the deliveries whose job was called off or given up, and that have been due for `overdue`: for who works on jobs.
-pub(crate) async fn deliver_overdue(webhooks: &Webhooks, overdue: Duration) {
-    match webhooks.deliver_overdue(overdue).await {
-        Ok(0) => {}
-        Ok(found) => tracing::warn!(found, "webhook deliveries had been left behind"),
-        Err(error) => {
-            tracing::warn!(code = error.code(), "no look for webhook deliveries that were left behind");
-        }
-    }
-}

@@ -139,6 +139,8 @@ impl Job for Deliver {
     const NAME: &'static str = "notify.deliver";
     const QUEUE: &'static str = QUEUE;
     const KEY_LIMIT: u16 = 2;
+    // What came of attempts that took as long as they may is written down before the job is cut off, also by a slow database.
+    const TIMEOUT: Duration = Notifier::ATTEMPT_MAX.saturating_add(Duration::from_secs(300));
 
     type State = Deliverer;
     type Output = ();

@@ -28,15 +28,3 @@ pub(crate) async fn keep_up(
         () = prune_outbox => {}
     }
 }
-
-/// Delivers messages whose job was called off or given up, and that have been due for `overdue`: for who works on jobs, and so has what
-/// messages are sent with.
-pub(crate) async fn deliver_overdue(notifier: &Notifier, overdue: Duration) {
-    match notifier.deliver_overdue(overdue).await {
-        Ok(0) => {}
-        Ok(found) => tracing::warn!(found, "messages had been left behind"),
-        Err(error) => {
-            tracing::warn!(code = error.code(), "no look for messages that were left behind");
-        }
-    }
-}
