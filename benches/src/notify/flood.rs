@@ -109,7 +109,7 @@ pub(super) async fn measure(report: &mut Report, engine: Engine) -> Result {
     );
     report.note(&format!(
         "{:.0} notices per second; at most {most} jobs waited, none at the end; each person was sent {BUDGET} by mail and {BUDGET} in the \
-         product, {TWICE} were doubles and {} over budget",
+         product, {TWICE} were doubles and {} over budget; mails are written into memory",
         notices as f64 / took,
         EACH - TWICE - BUDGET as usize
     ));

@@ -43,7 +43,9 @@ async fn a_template_that_fails_later_silences_nothing(engine: Engine) {
     let admin = app.administrator().await;
     let receiver = Receiver::start().await;
     let new = json!({
-        "channel_type": "webhook", "label": "x", "config": { "url": receiver.url("/") }, "events": ["role.*"],
+        "channel_type": "webhook", "label": "x", "config": { "url": receiver.url("/") },
+        // What making the administrator was about may be heard late.
+        "events": ["role.created", "role.updated"],
     });
     admin.post("/notification-channels", new).await.expect(201);
     let path = "/notification-templates/event/en";
