@@ -177,3 +177,32 @@ impl Claiming {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_place_is_lost_or_given_twice() {
+        let places = Arc::new(Semaphore::new(8));
+        let first = Arc::clone(&places).acquire_owned().await.unwrap();
+        let taken = Arc::clone(&places).acquire_many_owned(5).await.unwrap();
+        let free = Free { places: Arc::clone(&places), taken: Mutex::new(first) };
+        let limit = Duration::from_millis(25);
+        free.gather(2, limit).await;
+        assert_eq!(free.number(), 2);
+        // There are no three: it goes on with what it has, and those that came meanwhile are for whoever is next.
+        free.gather(4, limit).await;
+        assert_eq!((free.number(), places.available_permits()), (2, 1));
+        free.fill(2);
+        assert_eq!(free.number(), 2);
+        free.fill(8);
+        assert_eq!((free.number(), places.available_permits()), (3, 0));
+        drop(taken);
+        let job = free.pop().unwrap();
+        assert_eq!((free.number(), places.available_permits()), (2, 5));
+        drop(free);
+        drop(job);
+        assert_eq!(places.available_permits(), 8);
+    }
+}
