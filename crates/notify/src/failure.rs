@@ -13,6 +13,3 @@ pub(crate) fn refused(code: &'static str) -> SendError {
 
 /// What it is called when there is nothing any more at a place.
 pub(crate) const GONE: &str = "notify_gone";
-
-/// The code of mails that nothing was tried with, because all of our own connections are in use.
-pub(crate) const SMTP_BUSY: &str = "smtp_busy";

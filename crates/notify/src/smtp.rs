@@ -21,9 +21,7 @@ use tokio::{
 };
 
 pub use self::url::{SmtpSecurity, SmtpUrl, SmtpUrlInvalid};
-use crate::{
-    EmailAddress, FailureClass, Mail, MailTransport, NotifyError, Receipt, SendError, failure::SMTP_BUSY,
-};
+use crate::{EmailAddress, FailureClass, Mail, MailTransport, NotifyError, Receipt, SendError};
 use connection::{Connection, Tls};
 use idle::Idle;
 use outcome::{Stage, timed_out};
@@ -291,7 +289,7 @@ async fn within(
 fn busy() -> SendError {
     SendError {
         class: FailureClass::Outage,
-        code: SMTP_BUSY,
+        code: SendError::SMTP_BUSY,
         status: None,
         words: "all connections to the mail server are in use",
     }

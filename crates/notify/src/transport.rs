@@ -49,6 +49,10 @@ pub struct SendError {
 }
 
 impl SendError {
+    /// The code of mails that nothing was tried with, because all of our own connections are in use.
+    #[cfg(any(feature = "smtp", feature = "sql"))]
+    pub(crate) const SMTP_BUSY: &str = "smtp_busy";
+
     /// Whether a mail that failed so never got past the own mail server: that says nothing about whoever it was for.
     pub(crate) fn is_of_server(&self) -> bool {
         match self.class {

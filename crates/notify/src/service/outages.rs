@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use crate::{FailureClass, Medium, Receipt, SendError, failure::SMTP_BUSY};
+use crate::{FailureClass, Medium, Receipt, SendError};
 
 /// How long a medium is held back: as long as the shortest wait during an outage, so that its end is noticed as soon.
 const HELD_BACK: TimeDelta = TimeDelta::seconds(5);
@@ -25,7 +25,7 @@ impl Outages {
             return;
         }
         // That all connections are taken says nothing about the server.
-        if sent.as_ref().is_err_and(|error| error.code == SMTP_BUSY) {
+        if sent.as_ref().is_err_and(|error| error.code == SendError::SMTP_BUSY) {
             return;
         }
         let mut held_back = self.0.lock();
