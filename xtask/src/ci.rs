@@ -9,13 +9,14 @@ type Step = fn() -> Result;
 pub fn run() -> Result {
     install::compiler()?;
     let begun = Instant::now();
-    let steps: [(&str, Step); 7] = [
+    let steps: [(&str, Step); 8] = [
         ("format", format),
         ("dependencies", deny::run),
         ("lints", lints),
         ("docs", docs),
         ("default features", default_features),
         ("no features", features::check_without_any),
+        ("each example", features::check_each_example),
         ("tests", || test::run(&[])),
     ];
     let mut verdicts = Vec::new();

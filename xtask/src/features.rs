@@ -30,6 +30,14 @@ pub fn check_without_any() -> Result {
     libraries.iter().try_for_each(|library| check(&without_any(library)))
 }
 
+/// Every example by itself, as somebody builds it who reads its README: beside others it has their features too.
+pub fn check_each_example() -> Result {
+    let examples = workspace::metadata()?.examples;
+    examples.iter().try_for_each(|example| {
+        process::run(process::cargo().args(["check", "--quiet", "--bins", "--locked", "--package", example]))
+    })
+}
+
 fn check(selection: &[String]) -> Result {
     process::run(process::cargo().args(["check", "--quiet", "--lib", "--locked"]).args(selection))
 }

@@ -28,6 +28,8 @@ pub struct Metadata {
     pub target: PathBuf,
     /// Library packages people can depend on, in the order of their names.
     pub libraries: Vec<Library>,
+    /// Packages of `examples/` with a program, in the order of their names.
+    pub examples: Vec<String>,
 }
 
 /// A published library of the workspace.
@@ -50,16 +52,26 @@ fn parse(metadata: &str) -> Result<Metadata> {
     let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
     let mut libraries: Vec<Library> = packages.iter().filter_map(library).collect();
     libraries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Metadata { target: target.into(), libraries })
+    let mut examples: Vec<String> = packages.iter().filter_map(example).collect();
+    examples.sort();
+    Ok(Metadata { target: target.into(), libraries, examples })
+}
+
+fn example(package: &Value) -> Option<String> {
+    let is_example = package["manifest_path"].as_str()?.contains("/examples/");
+    Some(package["name"].as_str()?.to_owned()).filter(|_| is_example && has_target(package, &["bin"]))
+}
+
+fn has_target(package: &Value, kinds: &[&str]) -> bool {
+    let targets = package["targets"].as_array().into_iter().flatten();
+    let mut found = targets.filter_map(|target| target["kind"].as_array()).flatten();
+    found.any(|kind| kinds.iter().any(|wanted| kind == wanted))
 }
 
 /// The package as a library, unless it is a program or stays in the workspace (`publish = false`).
 fn library(package: &Value) -> Option<Library> {
     let published = package["publish"].as_array().is_none_or(|registries| !registries.is_empty());
-    let kinds =
-        package["targets"].as_array()?.iter().filter_map(|target| target["kind"].as_array()).flatten();
-    let is_library = kinds.into_iter().any(|kind| kind == "lib" || kind == "proc-macro");
-    if !(published && is_library) {
+    if !(published && has_target(package, &["lib", "proc-macro"])) {
         return None;
     }
     let mut features: Vec<String> =
@@ -79,7 +91,10 @@ mod tests {
              "features": {"default": ["b"], "b": [], "a": ["dep:x"]}},
             {"name": "attic", "publish": null, "targets": [{"kind": ["lib"]}], "features": {}},
             {"name": "kit", "publish": [], "targets": [{"kind": ["lib"]}], "features": {}},
-            {"name": "program", "publish": null, "targets": [{"kind": ["bin"]}], "features": {}}
+            {"name": "tool", "publish": null, "targets": [{"kind": ["bin"]}], "features": {},
+             "manifest_path": "/w/tool/Cargo.toml"},
+            {"name": "shop", "publish": null, "targets": [{"kind": ["bin"]}], "features": {},
+             "manifest_path": "/w/examples/shop/Cargo.toml"}
         ]
     }"#;
 
@@ -92,6 +107,7 @@ mod tests {
             Library { name: "house".into(), features: vec!["a".into(), "b".into()] },
         ];
         assert_eq!(metadata.libraries, expected);
+        assert_eq!(metadata.examples, ["shop"]);
     }
 
     #[test]
