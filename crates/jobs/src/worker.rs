@@ -2,6 +2,7 @@
 
 mod ending;
 mod fetching;
+mod free_places;
 mod performing;
 mod pulse;
 

@@ -1,9 +1,10 @@
 //! SQLite's one writer: it survives what ends a transaction from below, and holds up no reader.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use stylobate_db::{Db, DbOptions, Error, Scope};
 use stylobate_testkit::TestDb;
+use tokio::sync::Barrier;
 
 use crate::NOTES;
 
@@ -59,13 +60,14 @@ async fn whoever_begins_to_read_does_not_wait_for_the_writer() {
     let mut tx = db.begin(PLATFORM).await.unwrap();
     tx.q("UPDATE counters SET value = 7 WHERE id = 1").run().await.unwrap();
     // More at once than were open before.
+    let all_read = Arc::new(Barrier::new(4));
     let readers: Vec<_> = (0..4)
         .map(|_| {
-            let db = db.clone();
+            let (db, all_read) = (db.clone(), Arc::clone(&all_read));
             tokio::spawn(async move {
                 let mut tx = db.begin_read(PLATFORM).await.unwrap();
                 tx.q("SELECT value FROM counters WHERE id = 1").scalar::<i64>().await.unwrap();
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                all_read.wait().await;
                 tx.rollback().await.unwrap();
             })
         })

@@ -1,16 +1,15 @@
 use std::{error::Error as StdError, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use chrono::SubsecRound as _;
-use parking_lot::Mutex;
 use stylobate_core::{BoxFuture, Clock};
 use stylobate_db::{ConstraintKind, Scope, Tx};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
     time::Instant,
 };
 use uuid::Uuid;
 
-use super::{Shared, performing::perform};
+use super::{Shared, free_places::FreePlaces, performing::perform};
 use crate::{
     JobsError,
     guard::guarded,
@@ -45,7 +44,7 @@ pub(super) async fn fetch(
             place = Arc::clone(&places).acquire_owned() => place,
         };
         let Ok(first) = first else { break };
-        let free = Arc::new(Free { places: Arc::clone(&places), taken: Mutex::new(first) });
+        let free = Arc::new(FreePlaces::new(&places, first));
         if busy {
             let limit = (4 * took).clamp(*GATHER.start(), *GATHER.end());
             free.gather(concurrency.min(AT_ONCE) / 4, limit).await;
@@ -103,41 +102,12 @@ pub(super) async fn fetch(
     }
 }
 
-/// Places that wait for jobs: one at least.
-struct Free {
-    places: Arc<Semaphore>,
-    taken: Mutex<OwnedSemaphorePermit>,
-}
-
-impl Free {
-    fn number(&self) -> usize {
-        self.taken.lock().num_permits()
-    }
-
-    /// Waits until there are `most`, or `limit` is over.
-    async fn gather(&self, most: usize, limit: Duration) {
-        let missing = u32::try_from(most.saturating_sub(self.number())).unwrap_or_default();
-        let more = Arc::clone(&self.places).acquire_many_owned(missing);
-        if let Ok(Ok(more)) = tokio::time::timeout(limit, more).await {
-            self.taken.lock().merge(more);
-        }
-    }
-
-    /// Takes all that nobody has, up to `most` in all.
-    fn fill(&self, most: usize) {
-        while self.number() < most
-            && let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
-        {
-            self.taken.lock().merge(place);
-        }
-    }
-
-    fn pop(&self) -> Option<OwnedSemaphorePermit> {
-        self.taken.lock().split(1)
-    }
-}
-
-async fn claim_once(worker: &Shared, queue: &str, free: &Arc<Free>, from: Uuid) -> Result<Taken, JobsError> {
+async fn claim_once(
+    worker: &Shared,
+    queue: &str,
+    free: &Arc<FreePlaces>,
+    from: Uuid,
+) -> Result<Taken, JobsError> {
     let claiming = Claiming {
         clock: Arc::clone(&worker.jobs.clock),
         queue: queue.to_owned(),
@@ -154,7 +124,7 @@ struct Claiming {
     clock: Arc<dyn Clock>,
     queue: String,
     worker: String,
-    free: Arc<Free>,
+    free: Arc<FreePlaces>,
     from: Uuid,
 }
 
@@ -175,34 +145,5 @@ impl Claiming {
                 Err(error) => Err(error.into()),
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn no_place_is_lost_or_given_twice() {
-        let places = Arc::new(Semaphore::new(8));
-        let first = Arc::clone(&places).acquire_owned().await.unwrap();
-        let taken = Arc::clone(&places).acquire_many_owned(5).await.unwrap();
-        let free = Free { places: Arc::clone(&places), taken: Mutex::new(first) };
-        let limit = Duration::from_millis(25);
-        free.gather(2, limit).await;
-        assert_eq!(free.number(), 2);
-        // There are no three: it goes on with what it has, and those that came meanwhile are for whoever is next.
-        free.gather(4, limit).await;
-        assert_eq!((free.number(), places.available_permits()), (2, 1));
-        free.fill(2);
-        assert_eq!(free.number(), 2);
-        free.fill(8);
-        assert_eq!((free.number(), places.available_permits()), (3, 0));
-        drop(taken);
-        let job = free.pop().unwrap();
-        assert_eq!((free.number(), places.available_permits()), (2, 5));
-        drop(free);
-        drop(job);
-        assert_eq!(places.available_permits(), 8);
     }
 }

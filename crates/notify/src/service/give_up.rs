@@ -1,6 +1,8 @@
 //! Messages that cannot be planned.
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use stylobate_core::{MessageDeliveryId, MessageId};
 use stylobate_db::Tx;
 use uuid::Uuid;
@@ -32,8 +34,18 @@ impl Notifier {
         let Some(wait) = wait else {
             return self.give_up(message, DeliveryState::Failed, Reason::Interrupted).await;
         };
+        self.plan_later(message.id, wait, now).await
+    }
+
+    /// Comes back to a message when `wait` is over.
+    pub(super) async fn plan_later(
+        &self,
+        id: Uuid,
+        wait: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), NotifierError> {
         let due_at = now + TimeDelta::from_std(wait).unwrap_or_default();
-        let put_off = async move |tx: &mut Tx| messages::put_off(tx, message.id, due_at).await;
+        let put_off = async move |tx: &mut Tx| messages::put_off(tx, id, due_at).await;
         Ok(self.inner.db.transact(SCOPE, put_off).await?)
     }
 

@@ -49,9 +49,7 @@ impl Notifier {
                 Ok(Next::Done)
             }
             Preparation::Later(wait) => {
-                let due_at = now + chrono::TimeDelta::from_std(wait).unwrap_or_default();
-                let put_off = async move |tx: &mut Tx| messages::put_off(tx, message.id, due_at).await;
-                self.inner.db.transact(SCOPE, put_off).await?;
+                self.plan_later(message.id, wait, now).await?;
                 Ok(Next::After(wait))
             }
         }
