@@ -45,7 +45,7 @@ pub use id::{
 };
 pub use message::{Message, MessageError, MessageSender, MessageTo};
 pub use page::{Cursor, CursorInvalid, Direction, Page, PageLimit};
-pub use principal::{Assurance, AuthenticatorAssurance, Credential, Principal, Subject};
+pub use principal::{Assurance, AuthenticatorAssurance, Credential, KeyOwner, Principal, Subject};
 pub use problem::{FieldProblem, Problem};
 pub use redaction::Redaction;
 pub use seal::{SealError, Sealer};

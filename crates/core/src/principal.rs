@@ -18,8 +18,8 @@ pub enum Subject {
     ApiKey {
         /// The key.
         id: ApiKeyId,
-        /// The person who owns the key and whose rights bound it.
-        owner: Option<PersonId>,
+        /// Whose key it is and whose rights bound it.
+        owner: KeyOwner,
     },
     /// A service account.
     Service {
@@ -28,6 +28,22 @@ pub enum Subject {
     },
     /// The platform itself: a command, a schedule, a migration.
     System,
+}
+
+/// Whose an API key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum KeyOwner {
+    /// A person's.
+    Person {
+        /// The person.
+        id: PersonId,
+    },
+    /// A service account's.
+    Service {
+        /// The service.
+        id: ServiceId,
+    },
 }
 
 /// What the request presented to prove who acts; decides which defences a request needs (only
@@ -136,13 +152,38 @@ impl Principal {
         self.subject != Subject::Anonymous
     }
 
-    /// The person who acts, or whose key acts.
+    /// The person who acts. `None` for a program with a key of theirs: what is a person's own is not their programs'.
     #[must_use]
     pub fn person_id(&self) -> Option<PersonId> {
         match self.subject {
             Subject::Person { id } => Some(id),
-            Subject::ApiKey { owner, .. } => owner,
-            Subject::Anonymous | Subject::Service { .. } | Subject::System => None,
+            Subject::ApiKey { .. } | Subject::Anonymous | Subject::Service { .. } | Subject::System => None,
         }
+    }
+
+    /// Whether a person acts with all their rights, so that what concerns them alone is theirs to do.
+    #[must_use]
+    pub fn is_person_unscoped(&self) -> bool {
+        self.person_id().is_some() && self.scopes.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Clock as _, SystemClock};
+
+    #[test]
+    fn only_a_person_with_all_their_rights_acts_in_person() {
+        let now = SystemClock.now();
+        let id = PersonId::new(now);
+        let ada = Principal::person(id);
+        assert!(ada.is_person_unscoped());
+        assert!(!Principal { scopes: Some(Vec::new()), ..ada.clone() }.is_person_unscoped());
+        let key = Subject::ApiKey { id: ApiKeyId::new(now), owner: KeyOwner::Person { id } };
+        let key = Principal { subject: key, ..ada };
+        assert_eq!((key.person_id(), key.is_person_unscoped()), (None, false));
+        let shown = serde_json::to_value(&key.subject).unwrap();
+        assert_eq!(shown["owner"], serde_json::json!({ "kind": "person", "id": id }));
     }
 }

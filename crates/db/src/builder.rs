@@ -92,6 +92,7 @@ impl DbBuilder {
             options: self.options,
             participants: self.participants,
             topics: Arc::default(),
+            statements: Arc::default(),
             #[cfg(feature = "postgres")]
             listener: crate::postgres::listen::Listener::default(),
         })

@@ -1,5 +1,6 @@
 use std::{
     ops::{Deref, DerefMut},
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -13,6 +14,8 @@ pub struct Conn {
     pub(crate) inner: Inner,
     pub(crate) statement_timeout: Duration,
     pub(crate) state: State,
+    /// Counts the statements of the whole handle.
+    pub(crate) statements: Arc<AtomicU64>,
 }
 
 /// Whether statements may run.

@@ -1,6 +1,9 @@
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -55,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) audit_is_taken: bool,
     pub(crate) events_are_taken: bool,
     pub(crate) topics: Arc<Topics>,
+    pub(crate) statements: Arc<AtomicU64>,
     #[cfg(feature = "postgres")]
     pub(crate) listener: crate::postgres::listen::Listener,
 }
@@ -119,6 +123,13 @@ impl Db {
     #[must_use]
     pub fn takes_events(&self) -> bool {
         self.shared.events_are_taken
+    }
+
+    /// How many statements its clones have run so far, failed ones included; beginning and ending a transaction is none.
+    /// Two requests that must look alike from outside also have to cost the database alike: their tests compare it.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.shared.statements.load(Ordering::Relaxed)
     }
 
     /// The engine at the other end.
@@ -190,7 +201,8 @@ impl Db {
     fn conn(&self, inner: Inner) -> Conn {
         // The engines enforce the limit themselves; the second on top is for an engine that does not answer at all.
         let statement_timeout = self.shared.options.statement_timeout + Duration::from_secs(1);
-        Conn { inner, statement_timeout, state: State::Plain }
+        let statements = Arc::clone(&self.shared.statements);
+        Conn { inner, statement_timeout, state: State::Plain, statements }
     }
 
     /// Runs `work` in a transaction on rows of `scope` and commits when it returns `Ok`. When the database is busy or the

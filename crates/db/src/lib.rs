@@ -51,6 +51,7 @@ mod hint;
 mod keyset;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod link;
+mod message_outbox;
 mod migrate;
 mod options;
 mod participant;
@@ -72,6 +73,7 @@ pub use handle::{Db, Engine, PoolStats};
 pub use health::DatabaseHealth;
 pub use hint::Hints;
 pub use keyset::{Keyset, KeysetKey};
+pub use message_outbox::MessageOutbox;
 pub use migrate::{
     Migration, MigrationSet, MigrationState, migrate, migrate_to, migration_states,
     migration_states_of_nothing,

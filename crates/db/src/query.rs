@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use crate::{
     Bind, Error, Record,
     bind::Values,
@@ -22,6 +24,7 @@ macro_rules! on_engine {
         if values.count() < expected {
             return Err(Error::Statement(format!("{expected} parameters, {} values", values.count())));
         }
+        conn.statements.fetch_add(1, Ordering::Relaxed);
         let limit = conn.statement_timeout;
         let before = conn.state;
         match before {

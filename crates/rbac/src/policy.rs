@@ -2,7 +2,9 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use stylobate_core::{AclId, GroupId, OverrideId, PermissionId, PersonId, RoleId, ServiceId, Subject};
+use stylobate_core::{
+    AclId, GroupId, KeyOwner, OverrideId, PermissionId, PersonId, RoleId, ServiceId, Subject,
+};
 use uuid::Uuid;
 
 use crate::{Condition, Effect};
@@ -62,14 +64,18 @@ pub struct Assignee {
 }
 
 impl Assignee {
-    /// The subject whose roles decide for `subject`. An API key acts with the roles of its owner; a key without one,
-    /// the platform itself and nobody have no roles.
+    /// The subject whose roles decide for `subject`. An API key acts with the roles of its owner; the platform itself and
+    /// nobody have no roles.
     #[must_use]
     pub fn of(subject: &Subject) -> Option<Self> {
         match *subject {
-            Subject::Person { id } | Subject::ApiKey { owner: Some(id), .. } => Some(id.into()),
-            Subject::Service { id } => Some(id.into()),
-            Subject::ApiKey { owner: None, .. } | Subject::Anonymous | Subject::System => None,
+            Subject::Person { id } | Subject::ApiKey { owner: KeyOwner::Person { id }, .. } => {
+                Some(id.into())
+            }
+            Subject::Service { id } | Subject::ApiKey { owner: KeyOwner::Service { id }, .. } => {
+                Some(id.into())
+            }
+            Subject::Anonymous | Subject::System => None,
         }
     }
 }

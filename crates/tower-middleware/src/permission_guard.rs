@@ -32,6 +32,7 @@ const AUDIT_WAIT: Duration = Duration::from_secs(1);
 /// | the route has no such method | 405 `method_not_allowed` |
 /// | nobody said what the route asks | 403 `permission_denied`, and an error in the log |
 /// | nobody is signed in, or the credential was refused | 401 `unauthenticated` (503 `auth_unavailable` when it could not be judged) |
+/// | the route asks for a person, and a program's credential or one that scopes narrow came | 403 `person_required` |
 /// | the policy cannot be loaded | 503 `policy_unavailable` |
 /// | `X-Policy-Epoch` demands a policy that the database does not have, or that does not arrive within two seconds | 503 `policy_stale` |
 /// | the caller lacks the permission, or the engine fails | 403 `permission_denied` naming the permission, and an audit event |
@@ -146,7 +147,7 @@ where
         };
         let name = match permission {
             Permission::Public(_) => return AnswerFuture::inner(self.inner.call(request)),
-            Permission::Authenticated => None,
+            Permission::Authenticated | Permission::AnyCredential => None,
             Permission::Key(name) => Some(name),
         };
         if let Some(name) = name
@@ -158,6 +159,9 @@ where
             Ok(context) => context,
             Err(error) => return AnswerFuture::refused(error),
         };
+        if permission == Permission::Authenticated && !context.principal.is_person_unscoped() {
+            return AnswerFuture::refused(problem_for("person_required").into());
+        }
         let Some(name) = name else { return AnswerFuture::inner(self.inner.call(request)) };
         let demanded = match Demanded::by(request.headers()) {
             Ok(demanded) => demanded,

@@ -190,6 +190,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     form("password_unchanged"),
     row("payload_too_large", 413, "body_too_large", "The body is larger than this route accepts."),
     open("permission_denied", 403, "A permission is required."),
+    open("person_required", 403, "Only a person who signed in, without narrowed scopes, can do this."),
     open("permission_key_taken", 409, "A permission of this key exists."),
     hidden("person_not_found"),
     row("person_stale", 409, "stale", "The row has changed since it was read."),

@@ -9,8 +9,11 @@ use crate::Error;
 pub enum Permission {
     /// Nothing, for the reason given: who reads the table of routes should not have to guess.
     Public(&'static str),
-    /// Being signed in: what is done concerns the caller alone.
+    /// Being a person who signed in: what is done concerns the caller alone. API keys, service accounts and credentials that
+    /// scopes narrow are refused, because there is no permission that their scopes could be held against.
     Authenticated,
+    /// Any credential, of whomever: what is told is about the credential itself.
+    AnyCredential,
     /// This permission, in the caller's tenant.
     Key(&'static str),
 }

@@ -307,3 +307,13 @@ async fn values_that_cannot_be_stored_are_told_from_defects() {
     let defect = reader.q("SELECT nonsense").scalar::<i64>().await.unwrap_err();
     assert_eq!(defect.code(), "db_engine", "{defect:?}");
 }
+
+both_engines!(statements_are_counted_failed_ones_included, &[&NOTES]);
+async fn statements_are_counted_failed_ones_included(db: TestDb) {
+    let before = db.statements();
+    count(&db).await;
+    assert_eq!(db.clone().statements() - before, 1);
+    let failed = db.begin(PLATFORM).await.unwrap().q("SELECT nothing FROM nowhere").run().await;
+    assert!(failed.is_err());
+    assert_eq!(db.statements() - before, 2);
+}

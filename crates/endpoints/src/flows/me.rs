@@ -11,7 +11,7 @@ use crate::{Route, Routes};
 /// `GET /auth/whoami`: the principal alone, from the token, without a database read.
 #[must_use]
 pub fn whoami_routes() -> Routes {
-    let route = Route::get("/auth/whoami", Permission::Authenticated)
+    let route = Route::get("/auth/whoami", Permission::AnyCredential)
         .tag(TAG)
         .summary("Who the credential speaks for");
     Routes::new().add(route.answers(200, Some("application/json")), &(), whoami)

@@ -41,7 +41,7 @@ pub(super) fn document<'a>(
             Permission::Public(reason) => {
                 operation = operation.description(Some(format!("Public: {reason}.")))
             }
-            Permission::Authenticated => {
+            Permission::Authenticated | Permission::AnyCredential => {
                 operation = operation.security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
             }
             Permission::Key(key) => {

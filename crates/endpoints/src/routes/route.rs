@@ -30,7 +30,7 @@ pub struct RouteRow {
     pub method: String,
     /// The path template.
     pub path: &'static str,
-    /// The permission: `public: <reason>`, `authenticated` or a key.
+    /// The permission: `public: <reason>`, `any credential`, `authenticated` (a person) or a key.
     pub permission: String,
 }
 
@@ -247,6 +247,7 @@ impl Route {
         let permission = match self.permission {
             Permission::Public(reason) => format!("public: {reason}"),
             Permission::Authenticated => "authenticated".to_owned(),
+            Permission::AnyCredential => "any credential".to_owned(),
             Permission::Key(key) => key.to_owned(),
         };
         RouteRow { method: self.method.to_string(), path: self.path, permission }

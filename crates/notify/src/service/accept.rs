@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 use stylobate_core::{BoxFuture, Message, MessageError, MessageId, MessageSender, MessageTo, TenantId};
-use stylobate_db::{Scope, Tx};
+use stylobate_db::{MessageOutbox, Scope, Tx};
 
 use super::{
     Notifier,
@@ -224,6 +224,22 @@ impl MessageSender for Notifier {
         Box::pin(async move {
             let sent = self.notify(message).await;
             sent.map(drop).map_err(|error| MessageError(Box::new(error)))
+        })
+    }
+}
+
+impl MessageOutbox for Notifier {
+    fn hand_over<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        message: Message,
+    ) -> BoxFuture<'a, Result<(), stylobate_db::Error>> {
+        Box::pin(async move {
+            self.notify_in(tx, &message).await.map(drop).map_err(|error| match error {
+                NotifierError::Db(error) => error,
+                NotifierError::Seal(error) => stylobate_db::Error::Unavailable(Box::new(error)),
+                refused => stylobate_db::Error::Participant(Box::new(refused)),
+            })
         })
     }
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 use stylobate_core::{Clock as _, Message, MessageSender as _, PersonId, SystemClock, TenantId};
-use stylobate_db::{Scope, Tx};
+use stylobate_db::{MessageOutbox, Scope, Tx};
 use stylobate_notify::{Accepted, Announcement, MIGRATIONS, Next, NotifierError, VALUES_BYTES_MAX};
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -62,6 +62,24 @@ async fn a_message_commits_with_its_change_or_not_at_all(db: TestDb) {
     assert_eq!(world.of(id).await.len(), 2);
 }
 both_engines!(a_message_commits_with_its_change_or_not_at_all, &[&MIGRATIONS]);
+
+async fn as_an_outbox_it_takes_messages_with_their_change(db: TestDb) {
+    let world = World::new(db).await;
+    let outbox: &dyn MessageOutbox = &world.notifier;
+    let mut tx = world.db.begin(Scope::Tenant(world.tenant)).await.unwrap();
+    outbox.hand_over(&mut tx, world.welcome()).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert_eq!(world.number("SELECT count(*) FROM notify_messages").await, 0);
+    let mut tx = world.db.begin(Scope::Tenant(world.tenant)).await.unwrap();
+    outbox.hand_over(&mut tx, world.welcome()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(world.number("SELECT count(*) FROM notify_messages").await, 1);
+    let mut tx = world.db.begin(Scope::Tenant(world.tenant)).await.unwrap();
+    let unknown = Message::to_person("no_such_kind", world.ada);
+    let refused = outbox.hand_over(&mut tx, unknown).await.unwrap_err();
+    assert!(matches!(refused, stylobate_db::Error::Participant(_)), "{refused:?}");
+}
+both_engines!(as_an_outbox_it_takes_messages_with_their_change, &[&MIGRATIONS]);
 
 async fn what_is_no_message_is_refused_by_name(db: TestDb) {
     let world = World::new(db).await;

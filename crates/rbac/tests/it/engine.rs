@@ -7,8 +7,8 @@ use std::sync::{
 
 use chrono::TimeDelta;
 use stylobate_core::{
-    AclId, ApiKeyId, AuthenticatorAssurance, Clock as _, GroupId, OverrideId, PermissionId, PersonId,
-    Principal, RoleId, ServiceId, Subject, SystemClock, TenantId,
+    AclId, ApiKeyId, AuthenticatorAssurance, Clock as _, GroupId, KeyOwner, OverrideId, PermissionId,
+    PersonId, Principal, RoleId, ServiceId, Subject, SystemClock, TenantId,
 };
 use stylobate_rbac::{
     Assignee, Authorizer, Condition, Decision, Effect, Engine, FilterExpr, ListFilter, Missing, Outcome,
@@ -165,8 +165,9 @@ fn an_api_key_acts_with_its_owners_roles_and_a_service_with_its_own() {
         subject: Subject::ApiKey { id: ApiKeyId::from_uuid(Uuid::from_u128(4)), owner },
         ..ada()
     };
-    assert!(engine.check(&key(Some(ADA)), "user.read").is_allowed());
-    assert_eq!(engine.check(&key(None), "user.read"), denied(Reason::NoAssignment));
+    let of_service = KeyOwner::Service { id: ServiceId::from_uuid(ADA.as_uuid()) };
+    assert!(engine.check(&key(KeyOwner::Person { id: ADA }), "user.read").is_allowed());
+    assert_eq!(engine.check(&key(of_service), "user.read"), denied(Reason::NoAssignment));
 
     // The same id under another kind of subject is somebody else.
     let service = ServiceId::from_uuid(ADA.as_uuid());
@@ -174,6 +175,7 @@ fn an_api_key_acts_with_its_owners_roles_and_a_service_with_its_own() {
     assert_eq!(engine.check(&principal, "user.read"), denied(Reason::NoAssignment));
     engine.install(Some(TENANT), &policy(7, &["user.read"], READER, service.into()));
     assert!(engine.check(&principal, "user.read").is_allowed());
+    assert!(engine.check(&key(of_service), "user.read").is_allowed());
     assert_eq!(engine.check(&ada(), "user.read"), denied(Reason::NoAssignment));
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use stylobate_core::{
-    AclId, ApiKeyId, Assurance, AuthenticatorAssurance, GroupId, OverrideId, PermissionId, PersonId,
-    Principal, RoleId, ServiceId, Subject, TenantId,
+    AclId, ApiKeyId, Assurance, AuthenticatorAssurance, GroupId, KeyOwner, OverrideId, PermissionId,
+    PersonId, Principal, RoleId, ServiceId, Subject, TenantId,
 };
 use stylobate_rbac::{
     Assignee, AssigneeKind, Authorizer, Catalogue, Condition, Effect, Engine, PermissionDef, Policy,
@@ -27,8 +27,14 @@ fn principal(chance: &mut Chance) -> Principal {
     let of = |subject| Principal { subject, ..person(0) };
     let key = ApiKeyId::from_uuid(Uuid::nil());
     let mut principal = match chance.below(20) {
-        0 => of(Subject::ApiKey { id: key, owner: Some(PersonId::from_uuid(assignee(2).id)) }),
-        1 => of(Subject::ApiKey { id: key, owner: None }),
+        0 => {
+            let owner = KeyOwner::Person { id: PersonId::from_uuid(assignee(2).id) };
+            of(Subject::ApiKey { id: key, owner })
+        }
+        1 => {
+            let owner = KeyOwner::Service { id: ServiceId::from_uuid(assignee(3).id) };
+            of(Subject::ApiKey { id: key, owner })
+        }
         2 => of(Subject::System),
         3 => of(Subject::Anonymous),
         4..8 => of(Subject::Service { id: ServiceId::from_uuid(assignee(3 + chance.below(2)).id) }),

@@ -20,6 +20,7 @@ fn table() -> RoutePermissions {
         ("/people", Permission::Key("user.read")),
         ("/people/{id}", Permission::Key("user.delete")),
         ("/me", Permission::Authenticated),
+        ("/whoami", Permission::AnyCredential),
         ("/health", Permission::Public("probes have no credential")),
     ] {
         table.add(Method::GET, path, permission).unwrap();
@@ -29,7 +30,7 @@ fn table() -> RoutePermissions {
 
 fn app(guard: PermissionGuardLayer) -> Router {
     let layers = ServiceBuilder::new().layer(edge()).layer(authenticate()).layer(guard);
-    let paths = ["/people", "/people/{id}", "/me", "/health", "/forgotten"];
+    let paths = ["/people", "/people/{id}", "/me", "/whoami", "/health", "/forgotten"];
     router(paths.map(|path| (path, get(async || "done")))).layer(layers)
 }
 
@@ -65,6 +66,21 @@ async fn who_may_gets_through_and_nobody_else() {
     assert_eq!(status(guarded(), "GET", "/health", "stale").await, 200);
     assert_eq!(status(guarded(), "HEAD", "/people", "ada").await, 200);
     assert_eq!(status(guarded(), "HEAD", "/people", "").await, 401);
+}
+
+#[tokio::test]
+async fn what_is_a_persons_own_is_not_their_programs() {
+    for (path, narrow, key, service) in
+        [("/me", 403, 403, 403), ("/whoami", 200, 200, 200), ("/people", 200, 200, 403)]
+    {
+        assert_eq!(status(guarded(), "GET", path, "narrow").await, narrow, "{path}");
+        assert_eq!(status(guarded(), "GET", path, "key").await, key, "{path}");
+        assert_eq!(status(guarded(), "GET", path, "service").await, service, "{path}");
+    }
+    assert_eq!(status(guarded(), "GET", "/whoami", "").await, 401);
+    assert_eq!(status(guarded(), "GET", "/whoami", "stale").await, 401);
+    let key = request("GET", "/me").header("authorization", "Bearer key").body(Body::empty()).unwrap();
+    assert_eq!(problem(send(guarded(), key).await).await["code"], "person_required");
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use axum::{Router, body::Body, extract::ConnectInfo, response::Response, routing
 use http::{Request, request::Builder};
 use serde_json::Value;
 use stylobate_core::{
-    AuditError, AuditEvent, AuditSink, BoxFuture, Clock, Credential, PersonId, Principal, SystemClock,
-    TenantId,
+    AuditError, AuditEvent, AuditSink, BoxFuture, Clock, Credential, KeyOwner, PersonId, Principal, Subject,
+    SystemClock, TenantId,
 };
 use stylobate_rbac::{
     Authorizer, Engine, Policy, PolicyAssignment, PolicyGrant, PolicyPermission, PolicyRole,
@@ -44,6 +44,14 @@ impl Known {
         match presented {
             Presented::Bearer("ada" | "slow") => Ok(person),
             Presented::Bearer("grace") => Ok(Principal::person(id(0x6ace)).in_tenant(tenant())),
+            Presented::Bearer("narrow") => Ok(Principal { scopes: Some(vec!["user.read".into()]), ..person }),
+            Presented::Bearer("key") => {
+                let subject = Subject::ApiKey { id: id(0x6e1), owner: KeyOwner::Person { id: ada() } };
+                Ok(Principal { subject, credential: Credential::ApiKey, ..person })
+            }
+            Presented::Bearer("service") => {
+                Ok(Principal { subject: Subject::Service { id: id(0x5e) }, ..person })
+            }
             Presented::Bearer("away") => Err(CredentialRefused::Unavailable),
             Presented::Session("ada") => Ok(Principal { credential: Credential::Cookie, ..person }),
             _ => Err(CredentialRefused::Invalid),
