@@ -33,9 +33,16 @@
 //! # }
 //! ```
 //!
+//! Programs present an *API key* instead of signing in, made by `Auth::api_keys`: `sb_live_<id>_<secret><checksum>` in production
+//! and `sb_test_…` elsewhere. Scanners for leaked secrets find them by the extended regular expression `API_KEY_PATTERN`,
+//! `sb_(live|test)_[0-9A-Za-z]{22}_[0-9A-Za-z]{49}`; the last six characters are the CRC-32 of those before, in base 62. A *service
+//! account* is a program that acts for itself and has keys of its own.
+//!
 //! Each module says its rules at its head: `people` (names), `throttle` (guessing), `session`, `refresh` (families),
-//! `revocation`, `password`, `key`, `token` and `seal`.
+//! `revocation`, `api_key`, `services`, `password`, `key`, `token` and `seal`.
 
+#[cfg(feature = "sql")]
+mod api_key;
 #[cfg(feature = "sql")]
 mod config;
 #[cfg(feature = "sql")]
@@ -59,12 +66,24 @@ mod security_event;
 mod seldom;
 #[cfg(feature = "sql")]
 mod service;
+#[cfg(feature = "sql")]
+mod services;
 mod session;
 #[cfg(feature = "sql")]
 mod setup_token;
 mod throttle;
 mod token;
 
+#[cfg(all(feature = "redis", feature = "sql"))]
+pub use api_key::RedisKeyCounts;
+#[cfg(all(feature = "conformance", feature = "sql"))]
+pub use api_key::key_counts_conformance;
+#[cfg(feature = "sql")]
+pub use api_key::{
+    API_KEY_PATTERN, AllowedNetworks, ApiKey, ApiKeyChange, ApiKeyConfig, ApiKeyError, ApiKeyProblem,
+    ApiKeyQuery, ApiKeySecret, ApiKeyUsage, ApiKeys, IssuedApiKey, KeyCount, KeyCounts, KeyCountsUnavailable,
+    MemoryKeyCounts, NetworkInvalid, NewApiKey,
+};
 #[cfg(feature = "sql")]
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
 #[cfg(feature = "sql")]
@@ -95,6 +114,11 @@ pub use security_event::{SECURITY_EVENTS, SecurityEvent};
 pub use service::{
     AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, ChangedPassword, RenewedSession,
     SetupToken, Swept, TokenPair, VerifiedPerson,
+};
+#[cfg(feature = "sql")]
+pub use services::{
+    NewServiceAccount, ServiceAccount, ServiceAccountChange, ServiceAccountError, ServiceAccountQuery,
+    ServiceAccountStatus, ServiceAccounts,
 };
 #[cfg(feature = "redis")]
 pub use session::RedisSessions;

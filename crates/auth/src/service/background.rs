@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use stylobate_db::{Error, Tx};
 
 use super::{Auth, AuthError, SCOPE};
-use crate::{revocation, session, setup_token, throttle};
+use crate::{ApiKeys, revocation, session, setup_token, throttle};
 
 /// Between two reads of the latest revocations. With a read of up to 200 ms they arrive twice a second.
 const POLL_EVERY: Duration = Duration::from_millis(300);
@@ -27,8 +27,8 @@ const REVOCATIONS_KEPT: TimeDelta = TimeDelta::days(1);
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
-    /// second and so the key ring, counts what stored password hashes cost, and deletes what has run out. None of them waits
-    /// for another. Run it as one task beside the server.
+    /// second and so the key ring, counts what stored password hashes cost, writes what API keys were used for, and deletes what
+    /// has run out. None of them waits for another. Run it as one task beside the server.
     ///
     /// Without it everything stays correct, only slower: every token costs a read of its session row.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
@@ -42,14 +42,17 @@ impl Auth {
     }
 
     async fn keep_up_to_date(&self, sweeps: bool, shutdown: impl Future<Output = ()>) {
-        // What is under way when the end comes is rolled back.
+        // What is under way when the end comes is rolled back; uses of API keys are written once more.
         tokio::select! {
             () = shutdown => {}
             () = Box::pin(self.follow_revocations()) => {}
             () = Box::pin(self.follow_keys()) => {}
             () = Box::pin(self.keep_house(sweeps)) => {}
             () = Box::pin(self.follow_costs()) => {}
+            () = Box::pin(self.inner.api_keys.follow_uses()) => {}
+            () = Box::pin(self.inner.api_keys.follow_counts()) => {}
         }
+        self.inner.api_keys.write_last_uses().await;
     }
 
     async fn follow_revocations(&self) {
@@ -140,8 +143,8 @@ impl Auth {
         self.inner.revocations.mark_read(began);
     }
 
-    /// Deletes sessions, revocations, login counters and set-up links that have run out, in small transactions of one
-    /// statement each. Returns how many rows. [`run`](Self::run) does it once a minute.
+    /// Deletes sessions, revocations, login counters and set-up links that have run out, API keys 90 days after they expired and
+    /// what keys were used for 90 days ago, in small transactions of one statement each. Returns how many rows. [`run`](Self::run) does it once a minute.
     ///
     /// # Errors
     /// What the database reports; what was deleted until then stays deleted.
@@ -156,7 +159,14 @@ impl Auth {
     pub async fn sweep_measured(&self) -> Result<Swept, AuthError> {
         let now = self.inner.clock.now();
         let mut swept = Swept { rows: self.sweep_counters(now).await?, ..Swept::default() };
-        for table in [Table::Sessions, Table::Revocations, Table::LoginCounters, Table::SetupTokens] {
+        for table in [
+            Table::Sessions,
+            Table::Revocations,
+            Table::LoginCounters,
+            Table::SetupTokens,
+            Table::ApiKeys,
+            Table::ApiKeyUsage,
+        ] {
             let mut from = DateTime::UNIX_EPOCH;
             loop {
                 let batch = async move |tx: &mut Tx| {
@@ -168,6 +178,8 @@ impl Auth {
                         }
                         Table::LoginCounters => throttle::sweep(tx, now, from, SWEEP_ROWS).await?,
                         Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
+                        Table::ApiKeys => (ApiKeys::sweep_keys(tx, now, SWEEP_ROWS).await?, from),
+                        Table::ApiKeyUsage => (ApiKeys::sweep_usage(tx, now, SWEEP_ROWS).await?, from),
                     };
                     Ok::<_, AuthError>((rows, latest, began.elapsed()))
                 };
@@ -199,4 +211,6 @@ enum Table {
     Revocations,
     LoginCounters,
     SetupTokens,
+    ApiKeys,
+    ApiKeyUsage,
 }

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod api_key;
 #[cfg(feature = "breach-range")]
 mod breach_range;
 mod key;
