@@ -126,8 +126,12 @@ async fn a_key_goes_through_its_life(engine: Engine) {
     program.get("/roles").await.problem(401, "unauthenticated");
     let here = json!({ "allowed_networks": ["127.0.0.0/8", "::1"], "requests_per_hour": 3 });
     root.patch(&path, here).await.expect(200);
-    // It has been used before in this hour.
-    let refused = program.get("/roles").await;
+    // Four of them are in one hour, whenever it ends.
+    let mut refused = None;
+    for _ in 0..7 {
+        refused = Some(program.get("/roles").await).filter(|answer| answer.status == 429).or(refused);
+    }
+    let refused = refused.expect("an answer over the limit");
     refused.problem(429, "api_key_throttled");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=3_600).contains(&wait), "{wait}");
@@ -139,8 +143,10 @@ async fn a_key_goes_through_its_life(engine: Engine) {
     program.get("/people").await.expect(200);
 
     let usage = root.get(&format!("{path}/usage")).await.expect(200);
-    let day = &usage["items"][0];
-    assert!(day["requests"].as_u64() >= Some(5) && day["refused"].as_u64() >= Some(2), "{usage}");
+    let sum = |name: &str| -> u64 {
+        usage["items"].as_array().unwrap().iter().map(|day| day[name].as_u64().unwrap()).sum()
+    };
+    assert!(sum("requests") >= 5 && sum("refused") >= 2, "{usage}");
     assert!(root.get(&path).await.expect(200)["last_used_at"].is_string());
 
     root.delete(&path).await.expect(204);

@@ -23,8 +23,7 @@ pub(super) fn message_of(event: &Envelope) -> Option<Message> {
         "address": data("ip"),
         "occurred_at": event.occurred_at,
     });
-    // No tenant's wording stands between the owner and this.
-    let message = Message::to_person(kind, owner).with(values);
+    let message = Message::to_person(kind, owner).in_tenant(event.tenant_id).with(values);
     Some(message.key(event.id.to_string()))
 }
 
