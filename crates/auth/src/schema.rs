@@ -8,4 +8,5 @@ stylobate_db::migration_set! {
     "20261121000016_signing_key_revocation",
     "20261121000019_refresh_answers",
     "20261121000022_credential_facts",
+    "20261122000001_one_time_tokens",
 }

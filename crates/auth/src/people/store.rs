@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{
-    ContextWords, CounterStoreError, Revocation, Revocations, revocation, service::Counters, session,
-    session::EndReason,
+    ContextWords, CounterStoreError, Revocation, Revocations, one_time, revocation, service::Counters,
+    session, session::EndReason,
 };
 
 /// Whether a person may sign in.
@@ -450,6 +450,7 @@ impl People {
         let before = lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
         self.void_all(tx, id, before.credential_epoch + 1, EndReason::PersonDeleted).await?;
         self.counters.clear(tx, id).await?;
+        one_time::delete_of(tx, id.as_uuid()).await?;
         // Credentials, sessions and refresh families go with the row.
         tx.q("DELETE FROM people WHERE id = $1").bind(id.as_uuid()).run().await?;
         tx.audit(AuditEvent::new(ctx, "person.delete", "person").on(id).change(Some(&before), None::<()>));
@@ -565,6 +566,12 @@ pub(crate) async fn raise_epoch(
         .run()
         .await?;
     Ok(epoch)
+}
+
+/// Notes that mail to the address of a person who is locked has been answered.
+pub(crate) async fn mark_email_verified(tx: &mut Tx, id: PersonId) -> Result<(), Error> {
+    tx.q("UPDATE people SET email_verified = $1 WHERE id = $2").bind(true).bind(id.as_uuid()).run().await?;
+    Ok(())
 }
 
 /// Whether there is anybody at all.

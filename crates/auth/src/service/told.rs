@@ -34,3 +34,33 @@ pub(super) fn tell_session(
     event.occurred_at = Some(now);
     tx.emit(event);
 }
+
+/// How a password came to be another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PasswordChangedBy {
+    /// By its owner, who knew the old one.
+    Owner,
+    /// By a mailed link.
+    Link,
+    /// By somebody who may manage people, or a command.
+    Administrator,
+}
+
+/// Tells that a person signs in with another password from now on.
+pub(super) fn tell_password_changed(
+    tx: &mut Tx,
+    ctx: &RequestContext,
+    person: PersonId,
+    by: PasswordChangedBy,
+    now: DateTime<Utc>,
+) {
+    let (kind, by) = match by {
+        PasswordChangedBy::Owner => ("password.changed", "owner"),
+        PasswordChangedBy::Administrator => ("password.changed", "administrator"),
+        PasswordChangedBy::Link => ("password.reset", "link"),
+    };
+    let data = json!({ "user_id": person, "by": by, "ip": ctx.address, "user_agent": ctx.user_agent });
+    let mut event = DomainEvent::new(ctx, kind, person, data);
+    event.occurred_at = Some(now);
+    tx.emit(event);
+}

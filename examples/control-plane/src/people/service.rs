@@ -31,6 +31,7 @@ pub(crate) struct People {
     pub(super) auth: Auth,
     pub(super) rbac: Rbac,
     pub(super) tenancy: Arc<Tenancy>,
+    messages: Arc<dyn db::MessageOutbox>,
 }
 
 /// Why something about people was refused.
@@ -158,8 +159,14 @@ pub(crate) fn password_of(text: String) -> Result<Password, Refused> {
 }
 
 impl People {
-    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac, tenancy: Arc<Tenancy>) -> Self {
-        Self { db, auth, rbac, tenancy }
+    pub(crate) fn new(
+        db: Db,
+        auth: Auth,
+        rbac: Rbac,
+        tenancy: Arc<Tenancy>,
+        messages: Arc<dyn db::MessageOutbox>,
+    ) -> Self {
+        Self { db, auth, rbac, tenancy, messages }
     }
 
     /// Makes a person who belongs to `tenant`, the caller's organisation.
@@ -304,6 +311,11 @@ impl People {
                     return Err(field("password", "is changed by its owner, at /auth/password-change").into());
                 }
                 let identity = Identity::parse(&input)?;
+                let changes_email = identity.email.as_str() != before.email;
+                if is_own && (changes_email || input.email_verified != before.email_verified) {
+                    // Whoever holds a session of somebody else's must not get the account that way.
+                    return Err(field("email", "is changed by its owner at /auth/email-change").into());
+                }
                 let profile = input.profile()?;
                 let status = input.wanted_status()?.unwrap_or(before.status);
                 let version = input.version.unwrap_or(before.version);
@@ -322,6 +334,9 @@ impl People {
                     must_change_password: input.must_change_password,
                 };
                 let person = this.auth.people().update(tx, context, id, version, identifiers).await?;
+                if changes_email {
+                    this.auth.tell_email_changed(tx, context, id, &before.email, &*this.messages).await?;
+                }
                 let person = if person.version == version {
                     // Only the profile changes: whoever read the same version has to look again all the same.
                     this.auth.people().touch(tx, id, version).await?
