@@ -132,6 +132,8 @@ pub const PROBLEMS: &[ProblemRow] = &[
     open("invalid_credentials", 401, "The username or password is wrong."),
     form("invalid_cursor"),
     form("invalid_filter"),
+    open("invitation_closed", 409, "The invitation is not open any more."),
+    open("invitation_pending", 409, "The address has an open invitation already."),
     row("job_lease_lost", 409, "conflict", "The request contradicts what is stored."),
     open("job_not_unique", 409, "Another job does the same at the moment."),
     open("job_wrong_state", 409, "The job is not in a state in which that can be done."),

@@ -22,6 +22,9 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "crates/audit",
         "Somebody took a copy of the trail. The filters and the number of rows.",
     ),
+    ("invitation.accept", "crates/tenancy", "Somebody joined an organisation with an invitation. `person_id`."),
+    ("invitation.create", "crates/tenancy", "Somebody invited an address to an organisation."),
+    ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
     (
         "member.remove",
         "examples/control-plane",
