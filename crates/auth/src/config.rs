@@ -48,7 +48,8 @@ pub struct AuthConfig {
     /// Requests of one client for a mailed link within five minutes, whoever for; 1 to 10,000, default 20: an office behind one
     /// address stays below, and nobody fills the queue of mails.
     pub flow_address_limit: u32,
-    /// How long a link that resets a password is good, in minutes; 5 to 1,440, default 60.
+    /// How long a link that resets a password is good, in minutes; 60 to 1,440, default 60. Not shorter than the hour in which an
+    /// account is sent five: whoever asks in its name must not keep its owner without one.
     pub password_reset_ttl_minutes: u32,
     /// How long a link that proves an e-mail address is good, in hours; 1 to 168, default 24.
     pub email_link_ttl_hours: u32,
@@ -187,7 +188,7 @@ impl AuthConfig {
             ("login_lockout_minutes", u64::from(self.login_lockout_minutes), 1, 1_440),
             ("login_address_limit", u64::from(self.login_address_limit), 1, 10_000),
             ("flow_address_limit", u64::from(self.flow_address_limit), 1, 10_000),
-            ("password_reset_ttl_minutes", u64::from(self.password_reset_ttl_minutes), 5, 1_440),
+            ("password_reset_ttl_minutes", u64::from(self.password_reset_ttl_minutes), 60, 1_440),
             ("email_link_ttl_hours", u64::from(self.email_link_ttl_hours), 1, 168),
             ("password_min_length", u64::from(self.password_min_length), 15, 64),
             ("password_memory_kib", u64::from(self.password_memory_kib), MEMORY_KIB.0, MEMORY_KIB.1),

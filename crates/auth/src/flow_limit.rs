@@ -14,6 +14,8 @@ use stylobate_db::{Error, Tx};
 pub(crate) enum FlowKind {
     /// Links to reset the password of one account.
     PasswordResetOfAccount,
+    /// Mails that there is no password to reset.
+    PasswordResetOfNobody,
     /// Requests of one client for links to reset a password.
     PasswordResetByAddress,
     /// Links that verify or change the e-mail address of one account.
@@ -24,6 +26,7 @@ impl FlowKind {
     fn word(self) -> &'static str {
         match self {
             Self::PasswordResetOfAccount => "password_reset_account",
+            Self::PasswordResetOfNobody => "password_reset_nobody",
             Self::PasswordResetByAddress => "password_reset_address",
             Self::EmailOfAccount => "email_account",
         }
@@ -58,19 +61,22 @@ pub(crate) async fn count(
 ) -> Result<Result<(), Exceeded>, Error> {
     let within = TimeDelta::from_std(limit.within).unwrap_or(TimeDelta::MAX);
     let ends_at = now.checked_add_signed(within).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    // A window that ends later than any can was begun by a clock that was wrong.
+    // Requests are counted in another order than they looked at the clock, and clocks of processes differ. A window that ends
+    // later than any can was begun by a clock that was wrong by more than that.
+    let wrong_after = ends_at.checked_add_signed(within).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let (count, ends_at): (i64, DateTime<Utc>) = tx
         .q("INSERT INTO flow_counters (kind, key, count, expires_at) VALUES ($1, $2, 1, $4) \
             ON CONFLICT (kind, key) DO UPDATE SET \
-              count = CASE WHEN flow_counters.expires_at <= $3 OR flow_counters.expires_at > $4 THEN 1 \
+              count = CASE WHEN flow_counters.expires_at <= $3 OR flow_counters.expires_at > $5 THEN 1 \
                            ELSE flow_counters.count + 1 END, \
-              expires_at = CASE WHEN flow_counters.expires_at <= $3 OR flow_counters.expires_at > $4 THEN $4 \
+              expires_at = CASE WHEN flow_counters.expires_at <= $3 OR flow_counters.expires_at > $5 THEN $4 \
                                 ELSE flow_counters.expires_at END \
             RETURNING count, expires_at")
         .bind(kind.word())
         .bind(key.to_vec())
         .bind(now)
         .bind(ends_at)
+        .bind(wrong_after)
         .one()
         .await?;
     if count <= i64::from(limit.most) {
@@ -145,7 +151,9 @@ mod tests {
     async fn of_many_at_once_no_more_than_the_limit_pass(db: TestDb) {
         let (db, now) = (db.open(&[]).await, ManualClock::new().now());
         let mut asked = tokio::task::JoinSet::new();
-        for _ in 0..20 {
+        for nth in 0..20 {
+            // Each has looked at the clock at another moment, and they come in any order.
+            let now = now + TimeDelta::milliseconds(nth * 7 % 20);
             asked.spawn(ask(db.clone(), FlowKind::PasswordResetOfAccount, b"ada", now));
         }
         let passed = asked.join_all().await.into_iter().filter(Result::is_ok).count();

@@ -21,7 +21,7 @@ use stylobate_tower_middleware::Cookies;
 pub use email::email_routes;
 pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
-pub use mailed_links::MailedLinks;
+pub use mailed_links::{AccountFollower, MailedLinks};
 pub use me::{me_routes, whoami_routes};
 pub use password::password_routes;
 pub use recovery::recovery_routes;

@@ -17,15 +17,32 @@ use stylobate::{
     middleware::{ApiError, ApiResult, CspNonce},
 };
 
+use crate::people::People;
+
 const TAG: &str = "pages";
 
-pub(crate) fn routes(platform: &Platform) -> Routes {
-    let links =
-        MailedLinks { auth: platform.auth().clone(), messages: Arc::new(platform.notifier().clone()) };
+/// What the pages work with.
+#[derive(Clone)]
+struct Pages {
+    links: MailedLinks,
+    /// What stands before the paths of routes in a browser. Forms lead to their own routes, whatever name the page was opened under.
+    base: Arc<str>,
+}
+
+pub(crate) fn routes(platform: &Platform, people: &People) -> Routes {
+    let links = MailedLinks {
+        auth: platform.auth().clone(),
+        db: platform.db().clone(),
+        messages: Arc::new(platform.notifier().clone()),
+        follower: Some(Arc::new(people.clone())),
+    };
+    let public = platform.settings().public_url.as_ref();
+    let base = public.map_or("", |url| url.path().trim_end_matches('/'));
+    let pages = Pages { links: links.clone(), base: base.into() };
     recovery_routes(&links)
         .and(email_routes(&links))
-        .and(password_reset::routes(&links))
-        .and(email::routes(&links))
+        .and(password_reset::routes(&pages))
+        .and(email::routes(&pages))
 }
 
 /// What a link has in its query.

@@ -88,7 +88,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         people.clone(),
     );
     let routes = identity_routes(&flows)
-        .and(links::routes(platform))
+        .and(links::routes(platform, &people))
         .and(people::routes::routes(&people))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))

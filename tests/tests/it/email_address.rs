@@ -65,7 +65,7 @@ async fn an_address_is_proven_and_changed_by_mailed_links(engine: Engine) {
     ada.post(CHANGE, ask("nonsense", PASSWORD)).await.problem_of(422, "validation", "new_email");
     anybody.post(CHANGE, ask(&new, PASSWORD)).await.problem(401, "unauthenticated");
     ada.post(CHANGE, ask(&new, PASSWORD)).await.expect(202);
-    mail(&old, "another e-mail address was asked for").await;
+    mail(&old, "another e-mail address was requested").await;
     let link = token(&mail(&new, "confirm your new e-mail address").await, CONFIRM);
     assert_eq!(ada.get("/auth/me").await.expect(200)["email"], old.as_str());
     assert!(anybody.get(&format!("{CONFIRM}?token={link}")).await.text.contains(&link));

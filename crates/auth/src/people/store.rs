@@ -379,6 +379,10 @@ impl People {
         if rows == 0 {
             return Err(PeopleError::Stale);
         }
+        if email_key_is_new {
+            // They were mailed to another mailbox.
+            one_time::delete_of(tx, id.as_uuid()).await?;
+        }
         if is_made_to_change {
             self.void_all(tx, id, after.credential_epoch, EndReason::PasswordChangeRequired).await?;
         }
@@ -569,8 +573,13 @@ pub(crate) async fn raise_epoch(
 }
 
 /// Notes that mail to the address of a person who is locked has been answered.
-pub(crate) async fn mark_email_verified(tx: &mut Tx, id: PersonId) -> Result<(), Error> {
-    tx.q("UPDATE people SET email_verified = $1 WHERE id = $2").bind(true).bind(id.as_uuid()).run().await?;
+pub(crate) async fn mark_email_verified(tx: &mut Tx, id: PersonId, now: DateTime<Utc>) -> Result<(), Error> {
+    tx.q("UPDATE people SET email_verified = $1, version = version + 1, updated_at = $2 WHERE id = $3")
+        .bind(true)
+        .bind(now)
+        .bind(id.as_uuid())
+        .run()
+        .await?;
     Ok(())
 }
 

@@ -2,16 +2,25 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use stylobate_core::{AuditEvent, BoxFuture, Message, PersonId, RequestContext};
+use stylobate_core::{AuditEvent, BoxFuture, Message, PersonId, RequestContext, Subject};
 use stylobate_db::{MessageOutbox, Tx};
 
-use super::{Auth, AuthError, SCOPE, session::caller};
+use super::{Auth, AuthError, SCOPE, session as signed_in};
 use crate::{
     Email, EmailChange, EmailVerification, Identifier, OneTimeToken, Password, People, PeopleError, Person,
     PersonChange, TokenBinding,
     flow_limit::{self, Exceeded, FlowKind, FlowLimit},
-    one_time, people,
+    people, session,
 };
+
+/// A proof of address that its owner asked for, with everything that is drawn before its transaction.
+struct VerificationRequest {
+    ctx: RequestContext,
+    person: PersonId,
+    token: OneTimeToken<EmailVerification>,
+    messages: Arc<dyn MessageOutbox>,
+    now: DateTime<Utc>,
+}
 
 /// A change of address that its owner asked for, with everything that is drawn before its transaction.
 struct ChangeRequest {
@@ -36,10 +45,16 @@ impl Auth {
         ctx: &RequestContext,
         messages: Arc<dyn MessageOutbox>,
     ) -> Result<(), AuthError> {
-        let id = caller(ctx)?;
-        let (auth, token, ctx) = (self.clone(), self.draw_one_time()?, ctx.clone());
-        let job = Arc::new((id, token, ctx, messages));
-        let ask = async move |tx: &mut Tx| auth.ask_for_verification(tx, Arc::clone(&job)).await;
+        let person = signed_in::caller(ctx)?;
+        let request = Arc::new(VerificationRequest {
+            ctx: ctx.clone(),
+            person,
+            token: self.draw_one_time()?,
+            messages,
+            now: self.inner.clock.now(),
+        });
+        let auth = self.clone();
+        let ask = async move |tx: &mut Tx| auth.ask_for_verification(tx, Arc::clone(&request)).await;
         let counted: Result<(), Exceeded> = self.inner.db.transact(SCOPE, ask).await?;
         counted.map_err(|Exceeded { retry_after }| AuthError::FlowThrottled { retry_after })
     }
@@ -47,18 +62,17 @@ impl Auth {
     fn ask_for_verification<'a>(
         &'a self,
         tx: &'a mut Tx,
-        job: Arc<(PersonId, OneTimeToken<EmailVerification>, RequestContext, Arc<dyn MessageOutbox>)>,
+        request: Arc<VerificationRequest>,
     ) -> BoxFuture<'a, Result<Result<(), Exceeded>, AuthError>> {
         Box::pin(async move {
-            let (id, token, ctx, messages) = &*job;
-            let now = self.inner.clock.now();
+            let VerificationRequest { ctx, person: id, token, messages, now } = &*request;
             let person = people::find(tx, *id).await?.ok_or(PeopleError::NotFound)?;
             if person.email_verified {
                 return Ok(Ok(()));
             }
             let key = id.as_uuid();
             let counted =
-                flow_limit::count(tx, FlowKind::EmailOfAccount, key.as_bytes(), FlowLimit::LINKS, now)
+                flow_limit::count(tx, FlowKind::EmailOfAccount, key.as_bytes(), FlowLimit::LINKS, *now)
                     .await?;
             if counted.is_err() {
                 return Ok(counted);
@@ -93,18 +107,27 @@ impl Auth {
         ctx: &RequestContext,
         token: &OneTimeToken<EmailVerification>,
     ) -> Result<(), AuthError> {
-        let (auth, ctx, token) = (self.clone(), ctx.clone(), token.clone());
-        let verify = async move |tx: &mut Tx| {
-            let binding = auth.redeem_one_time(tx, &token).await?;
-            let person = auth.lock_bound(tx, &binding).await?;
-            if auth.personal_binding(&person)? != binding {
+        let (auth, job) = (self.clone(), Arc::new((ctx.clone(), token.clone())));
+        let verify = async move |tx: &mut Tx| auth.verify_in(tx, Arc::clone(&job)).await;
+        self.inner.db.transact(SCOPE, verify).await
+    }
+
+    fn verify_in<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        job: Arc<(RequestContext, OneTimeToken<EmailVerification>)>,
+    ) -> BoxFuture<'a, Result<(), AuthError>> {
+        Box::pin(async move {
+            let (ctx, token) = &*job;
+            let (person, binding) = self.redeem_for_person(tx, token).await?;
+            if self.personal_binding(&person)? != binding {
                 return Err(AuthError::LinkInvalid);
             }
-            people::mark_email_verified(tx, person.id).await?;
-            tx.audit(AuditEvent::new(&ctx, "auth.email_verify", "person").on(person.id));
+            people::mark_email_verified(tx, person.id, self.inner.clock.now()).await?;
+            let tenant = session::find_latest_tenant(tx, Some(person.id)).await?;
+            tx.audit(AuditEvent::new(ctx, "auth.email_verify", "person").on(person.id).in_tenant(tenant));
             Ok(())
-        };
-        self.inner.db.transact(SCOPE, verify).await
+        })
     }
 
     /// Asks for another address for the caller, who says the present password again. The new address is mailed a link
@@ -165,59 +188,47 @@ impl Auth {
                 Some(holder) => Message::to_email("email_change_taken", holder.email.clone()),
             };
             messages.hand_over(tx, confirm).await?;
-            let told = Message::to_person("email_change_requested", person.id);
-            let values = json!({ "address": ctx.address, "occurred_at": now });
+            // To the mailbox as it is now, whatever comes of the change before the mail is planned.
+            let told = Message::to_email("email_change_requested", person.email.clone());
+            let values = json!({ "ip": ctx.address, "occurred_at": now });
             messages.hand_over(tx, told.with(values)).await?;
             tx.audit(AuditEvent::new(ctx, "auth.email_change_request", "person").on(person.id));
             Ok(Ok(()))
         })
     }
 
-    /// Takes a link that gives an account the address it was mailed to. Both addresses are told (`email_changed`). Links that
-    /// were mailed to the old address are void.
+    /// Takes a link that gives an account the address it was mailed to, in the transaction in which a service changes what it keeps
+    /// of that address itself. Both addresses are told (`email_changed`). Links that were mailed to the old one are void. Returns the
+    /// person as it is then.
     ///
     /// # Errors
     /// [`AuthError::LinkInvalid`] for a link that is forged, used, too old or overtaken; [`AuthError::People`] with
     /// [`PeopleError::EmailTaken`] when somebody else has the address by now; [`AuthError::Db`].
     pub async fn confirm_email_change(
         &self,
+        tx: &mut Tx,
         ctx: &RequestContext,
         token: &OneTimeToken<EmailChange>,
-        messages: Arc<dyn MessageOutbox>,
-    ) -> Result<(), AuthError> {
-        let (auth, job) = (self.clone(), Arc::new((ctx.clone(), token.clone(), messages)));
-        let confirm = async move |tx: &mut Tx| auth.change_email_in(tx, Arc::clone(&job)).await;
-        self.inner.db.transact(SCOPE, confirm).await
-    }
-
-    fn change_email_in<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        job: Arc<(RequestContext, OneTimeToken<EmailChange>, Arc<dyn MessageOutbox>)>,
-    ) -> BoxFuture<'a, Result<(), AuthError>> {
-        Box::pin(async move {
-            let (ctx, token, messages) = &*job;
-            let binding = self.redeem_one_time(tx, token).await?;
-            let person = self.lock_bound(tx, &binding).await?;
-            let new = String::from_utf8(binding.payload.clone()).ok().and_then(|new| Email::parse(&new).ok());
-            let new = new.ok_or(AuthError::LinkInvalid)?;
-            let payload = binding.payload.clone();
-            if (TokenBinding { payload, ..self.personal_binding(&person)? }) != binding {
-                return Err(AuthError::LinkInvalid);
-            }
-            let change =
-                PersonChange { email: Some(new), email_verified: Some(true), ..PersonChange::default() };
-            // Whoever follows a link acts for the account, whether signed in or not.
-            self.inner.people.update(tx, ctx, person.id, person.version, change).await?;
-            one_time::delete_of(tx, person.id.as_uuid()).await?;
-            self.tell_email_changed(tx, ctx, person.id, &person.email, &**messages).await?;
-            tx.audit(AuditEvent::new(ctx, "auth.email_change", "person").on(person.id));
-            Ok(())
-        })
+        messages: &dyn MessageOutbox,
+    ) -> Result<Person, AuthError> {
+        let (person, binding) = self.redeem_for_person(tx, token).await?;
+        let new = String::from_utf8(binding.payload.clone()).ok().and_then(|new| Email::parse(&new).ok());
+        let new = new.ok_or(AuthError::LinkInvalid)?;
+        let payload = binding.payload.clone();
+        if (TokenBinding { payload, ..self.personal_binding(&person)? }) != binding {
+            return Err(AuthError::LinkInvalid);
+        }
+        let change = PersonChange { email: Some(new), email_verified: Some(true), ..PersonChange::default() };
+        let tenant = session::find_latest_tenant(tx, Some(person.id)).await?;
+        // Whoever follows a link acts for the account, whether signed in or not.
+        let after = self.inner.people.update(tx, ctx, person.id, person.version, change).await?;
+        self.tell_email_changed(tx, ctx, person.id, &person.email, messages).await?;
+        tx.audit(AuditEvent::new(ctx, "auth.email_change", "person").on(person.id).in_tenant(tenant));
+        Ok(after)
     }
 
     /// Tells the address `old` that a person had until now, and the person at the new one, that it is another: `email_changed`
-    /// with the values `address` and `occurred_at`. For services that change addresses by [`People::update`](crate::People::update),
+    /// with the values `ip` and `occurred_at`. For services that change addresses by [`People::update`](crate::People::update),
     /// in the same transaction.
     ///
     /// # Errors
@@ -230,16 +241,14 @@ impl Auth {
         old: &str,
         messages: &dyn MessageOutbox,
     ) -> Result<(), AuthError> {
-        let values = json!({ "address": ctx.address, "occurred_at": self.inner.clock.now() });
+        // Where somebody else was who did it is not the owner's business.
+        let own =
+            matches!(ctx.principal.subject, Subject::Anonymous) || ctx.principal.person_id() == Some(person);
+        let ip = ctx.address.filter(|_| own);
+        let values = json!({ "ip": ip, "occurred_at": self.inner.clock.now() });
         for to in [Message::to_email("email_changed", old), Message::to_person("email_changed", person)] {
             messages.hand_over(tx, to.with(values.clone())).await?;
         }
         Ok(())
-    }
-
-    /// The person whom a link is about, locked, while they may sign in.
-    async fn lock_bound(&self, tx: &mut Tx, binding: &TokenBinding) -> Result<Person, AuthError> {
-        let person = people::lock(tx, PersonId::from_uuid(binding.subject)).await?;
-        person.filter(Person::is_active).ok_or(AuthError::LinkInvalid)
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use stylobate_core::RequestContext;
+use stylobate_core::{PersonId, RequestContext};
 use stylobate_db::{Conn, Tx};
 
 use super::{Auth, AuthError};
@@ -9,9 +9,11 @@ use crate::{
     AddressKey, Email, OneTimeToken, Person, Purpose, TokenBinding,
     flow_limit::{self, Exceeded, FlowKind, FlowLimit},
     one_time::{self, OneTimeRow},
-    pepper,
+    people, pepper,
 };
 
+/// Nothing that is mailed is good for longer.
+const LIFETIME_MAX: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// The window in which a client's requests are counted.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(300);
 
@@ -25,7 +27,7 @@ impl Auth {
         OneTimeToken::parse(&self.inner.pepper, text).ok_or(AuthError::LinkInvalid)
     }
 
-    /// Draws a token that is good for `lifetime`, in the transaction that sends it on its way.
+    /// Draws a token that is good for `lifetime`, at most 400 days, in the transaction that sends it on its way.
     ///
     /// # Errors
     /// [`AuthError::Key`] when there is no randomness, [`AuthError::Db`].
@@ -53,6 +55,7 @@ impl Auth {
         lifetime: Duration,
     ) -> Result<(), AuthError> {
         let now = self.inner.clock.now();
+        let lifetime = lifetime.min(LIFETIME_MAX);
         let expires_at =
             TimeDelta::from_std(lifetime).ok().and_then(|lifetime| now.checked_add_signed(lifetime));
         let row = OneTimeRow {
@@ -76,8 +79,9 @@ impl Auth {
         self.binding_of(token, row)
     }
 
-    /// Takes a token away, in the transaction that does what it is for, and as its first statement: of many at once one gets it.
-    /// An error leaves it where it is, provided the transaction ends with it.
+    /// Takes a token away, in the transaction that does what it is for: of many at once one gets it. An error leaves it where it is,
+    /// provided the transaction ends with it. What the token is about is locked before, by what [`peek_one_time`](Self::peek_one_time)
+    /// says: two tokens of one subject would wait for each other otherwise.
     ///
     /// # Errors
     /// [`AuthError::LinkInvalid`] when it was used, has run out, or its row was changed; [`AuthError::Db`].
@@ -88,6 +92,17 @@ impl Auth {
     ) -> Result<TokenBinding, AuthError> {
         let row = one_time::take(tx, token.id(), P::WORD, self.inner.clock.now()).await?;
         self.binding_of(token, row)
+    }
+
+    /// Takes a link of a person away, who is locked and may sign in.
+    pub(super) async fn redeem_for_person<P: Purpose>(
+        &self,
+        tx: &mut Tx,
+        token: &OneTimeToken<P>,
+    ) -> Result<(Person, TokenBinding), AuthError> {
+        let id = PersonId::from_uuid(self.peek_one_time(tx, token).await?.subject);
+        let person = people::lock(tx, id).await?.filter(Person::is_active).ok_or(AuthError::LinkInvalid)?;
+        Ok((person, self.redeem_one_time(tx, token).await?))
     }
 
     /// A link counts for a person, at the address that is theirs now, until anything voids what was issued to them.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use stylobate_core::{AuditEvent, BoxFuture, Message, PersonId, RequestContext};
@@ -13,8 +13,13 @@ use crate::{
     AccountKey, Email, Identifier, OneTimeToken, Password, PasswordHash, PasswordReset, Person, TokenBinding,
     credential,
     flow_limit::{self, Exceeded, FlowKind, FlowLimit},
-    one_time, people,
+    people, session,
 };
+
+/// Mails to people who have no password to reset, of the whole installation.
+const STRANGERS: FlowLimit = FlowLimit { most: 100, within: Duration::from_secs(3_600) };
+/// No address: what is handed over for it is sent to nobody.
+const NOWHERE: &str = "";
 
 /// A request for a link, with everything that is drawn before its transaction.
 struct ResetRequest {
@@ -80,14 +85,22 @@ impl Auth {
             if flow_limit::count(tx, kind, &account.to_bytes(), FlowLimit::LINKS, *now).await?.is_err() {
                 return Ok(Ok(()));
             }
+            // Filed where the person was last at work: an event of no organisation is read by nobody there.
+            let tenant = session::find_latest_tenant(tx, account.person()).await?;
             let entitled = found.as_ref().filter(|(person, hash)| person.is_active() && hash.is_some());
+            // Counted for those who are sent a link as well, each by themselves: it costs the same.
+            let by = if entitled.is_some() { decoy.as_bytes().as_slice() } else { &[] };
+            let kind = FlowKind::PasswordResetOfNobody;
+            let mails_strangers = flow_limit::count(tx, kind, by, STRANGERS, *now).await?;
             let (binding, message) = match entitled {
                 Some((person, _)) => (self.personal_binding(person)?, self.link_message(person.id, token)),
                 None => {
                     let stored = found.as_ref().map_or(email.as_str(), |(person, _)| person.email.as_str());
                     let binding = TokenBinding { epoch: Some(0), ..TokenBinding::to(*decoy) };
                     let binding = binding.address(&self.inner.pepper, email);
-                    (binding, Message::to_email("password_reset_unavailable", stored))
+                    // Nobody can have the whole world told that it has no account here.
+                    let told = if mails_strangers.is_ok() { stored } else { NOWHERE };
+                    (binding, Message::to_email("password_reset_unavailable", told))
                 }
             };
             self.keep_one_time(tx, token, binding, self.inner.config.password_reset_ttl()).await?;
@@ -96,7 +109,7 @@ impl Auth {
             if let Some(person) = account.person() {
                 event = event.on(person);
             }
-            tx.audit(event.with("link_sent", entitled.is_some()));
+            tx.audit(event.with("link_sent", entitled.is_some()).in_tenant(tenant));
             Ok(Ok(()))
         })
     }
@@ -132,7 +145,11 @@ impl Auth {
         let done = self.inner.db.transact(SCOPE, reset).await;
         if let Err(AuthError::LinkInvalid) = &done {
             let event = AuditEvent::new(ctx, "auth.password_reset_refused", "person").on(person.id);
-            self.record(event.outcome(stylobate_core::Outcome::Failure)).await;
+            let event = event.outcome(stylobate_core::Outcome::Failure);
+            let mut conn = self.inner.db.read().await?;
+            let tenant = session::find_latest_tenant(&mut conn, Some(person.id)).await?;
+            drop(conn);
+            self.record(event.in_tenant(tenant)).await;
         }
         done
     }
@@ -175,19 +192,18 @@ impl Auth {
     ) -> BoxFuture<'a, Result<(), AuthError>> {
         Box::pin(async move {
             let (token, ctx, hash) = &*job;
-            let binding = self.redeem_one_time(tx, token).await?;
-            let id = PersonId::from_uuid(binding.subject);
+            let (person, binding) = self.redeem_for_person(tx, token).await?;
+            let id = person.id;
             // Whoever was disabled, moved to another address or got another password meanwhile is not changed any more.
-            let person = people::lock(tx, id).await?.ok_or(AuthError::LinkInvalid)?;
             self.may_reset(&person, &binding)?;
             // A password that an administrator took away or switched off stays so.
             if credential::is_password_active(tx, id).await? != Some(true) {
                 return Err(AuthError::LinkInvalid);
             }
             self.put_password(tx, &person, hash, false).await?;
-            people::mark_email_verified(tx, id).await?;
-            one_time::delete_of(tx, id.as_uuid()).await?;
-            tx.audit(AuditEvent::new(ctx, "auth.password_reset", "person").on(id));
+            people::mark_email_verified(tx, id, self.inner.clock.now()).await?;
+            let tenant = session::find_latest_tenant(tx, Some(id)).await?;
+            tx.audit(AuditEvent::new(ctx, "auth.password_reset", "person").on(id).in_tenant(tenant));
             tell_password_changed(tx, ctx, id, PasswordChangedBy::Link, self.inner.clock.now());
             Ok(())
         })

@@ -59,7 +59,10 @@ pub(super) fn tell_password_changed(
         PasswordChangedBy::Administrator => ("password.changed", "administrator"),
         PasswordChangedBy::Link => ("password.reset", "link"),
     };
-    let data = json!({ "user_id": person, "by": by, "ip": ctx.address, "user_agent": ctx.user_agent });
+    // Where an administrator was is not the owner's business.
+    let is_own = by != "administrator";
+    let (ip, user_agent) = (ctx.address.filter(|_| is_own), ctx.user_agent.as_ref().filter(|_| is_own));
+    let data = json!({ "user_id": person, "by": by, "ip": ip, "user_agent": user_agent });
     let mut event = DomainEvent::new(ctx, kind, person, data);
     event.occurred_at = Some(now);
     tx.emit(event);

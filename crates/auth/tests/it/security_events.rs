@@ -22,7 +22,11 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "crates/audit",
         "Somebody took a copy of the trail. The filters and the number of rows.",
     ),
-    ("invitation.accept", "crates/tenancy", "Somebody joined an organisation with an invitation. `person_id`."),
+    (
+        "invitation.accept",
+        "crates/tenancy",
+        "Somebody joined an organisation with an invitation. `person_id`.",
+    ),
     ("invitation.create", "crates/tenancy", "Somebody invited an address to an organisation."),
     ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
     (
@@ -98,6 +102,9 @@ fn the_table_is_sorted_and_names_each_action_once() {
 /// Texts of that form that are no actions: columns, in queries and in errors about bad rows.
 const COLUMNS: &[&str] = &[
     "login_counters.kind",
+    // What is told to whoever subscribes; the rows of the trail have other names.
+    "password.changed",
+    "password.reset",
     "people.status",
     "refresh_families.current_hash",
     "revocations.kind",

@@ -1,17 +1,35 @@
 use std::sync::Arc;
 
-use stylobate_auth::{Auth, Email};
-use stylobate_core::RequestContext;
-use stylobate_db::MessageOutbox;
+use stylobate_auth::{Auth, AuthError, Email, EmailChange, OneTimeToken, Person};
+use stylobate_core::{BoxFuture, RequestContext};
+use stylobate_db::{Db, MessageOutbox, Scope, Tx};
 use stylobate_tower_middleware::{ApiError, ApiResult};
 
 use super::password::password;
+
+/// Follows what people change of their account by a link, in the same transaction: a service that keeps more of them than sign-in does.
+pub trait AccountFollower: Send + Sync {
+    /// `person` has another e-mail address by now.
+    ///
+    /// # Errors
+    /// The database's own; the change is undone then.
+    fn email_changed<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        context: &'a RequestContext,
+        person: &'a Person,
+    ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
+}
 
 /// What the routes of mailed links work with: JSON routes and pages ask the same.
 #[derive(Clone)]
 pub struct MailedLinks {
     /// Sign-in.
     pub auth: Auth,
+    /// Where its tables are.
+    pub db: Db,
+    /// Who follows changes of accounts.
+    pub follower: Option<Arc<dyn AccountFollower>>,
     /// What mails the links: it has to know the kinds of messages that the methods of [`Auth`] name.
     pub messages: Arc<dyn MessageOutbox>,
 }
@@ -56,7 +74,24 @@ impl MailedLinks {
     /// As there.
     pub async fn confirm_email_change(&self, context: &RequestContext, token: &str) -> ApiResult<()> {
         let token = self.auth.read_one_time(token)?;
-        Ok(self.auth.confirm_email_change(context, &token, Arc::clone(&self.messages)).await?)
+        let (links, job) = (self.clone(), Arc::new((context.clone(), token)));
+        let confirm = async move |tx: &mut Tx| links.confirm_in(tx, Arc::clone(&job)).await;
+        Ok(self.db.transact(Scope::Platform("sign-in"), confirm).await?)
+    }
+
+    fn confirm_in<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        job: Arc<(RequestContext, OneTimeToken<EmailChange>)>,
+    ) -> BoxFuture<'a, Result<(), AuthError>> {
+        Box::pin(async move {
+            let (context, token) = &*job;
+            let person = self.auth.confirm_email_change(tx, context, token, &*self.messages).await?;
+            if let Some(follower) = &self.follower {
+                follower.email_changed(tx, context, &person).await?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -20,7 +20,7 @@ pub fn recovery_routes(links: &MailedLinks) -> Routes {
         Route::post("/auth/password-reset", reason).tag(TAG).summary("Sets a new password with a link");
     Routes::new().add(ask.body::<ResetRequestInput>().returns::<Done>(200), links, request).add(
         reset.body::<ResetInput>().returns::<Done>(200),
-        recovery,
+        links,
         set,
     )
 }

@@ -23,7 +23,7 @@ pub(super) fn message_of(event: &Envelope) -> Option<Message> {
             let values = json!({
                 "is_by_link": by == "link",
                 "is_by_administrator": by == "administrator",
-                "address": data("ip"),
+                "ip": data("ip"),
                 "occurred_at": event.occurred_at,
             });
             // The account is the person's: no organisation has a say in the words, or sees the delivery.

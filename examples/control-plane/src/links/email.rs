@@ -10,22 +10,22 @@ use axum::{
 use serde::Deserialize;
 use stylobate::{
     core::FieldProblem,
-    endpoints::{MailedLinks, Permission, Route, Routes},
+    endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, CspNonce, StrictQuery},
 };
 
-use super::{LinkQuery, TAG, page};
+use super::{LinkQuery, Pages, TAG, page};
 use crate::forms::{not_the_form, problems_of};
 
-pub(super) fn routes(links: &MailedLinks) -> Routes {
+pub(super) fn routes(pages: &Pages) -> Routes {
     let reason = Permission::Public("the mailed link is the credential, and works once");
     let form = |path, what| Route::get(path, reason).tag(TAG).summary(what).answers(200, Some("text/html"));
     let sent = |path, what| Route::post(path, reason).tag(TAG).summary(what).answers(200, Some("text/html"));
     Routes::new()
-        .add(form("/auth/verify-email", "The form that proves an address"), links, verify_form)
-        .add(sent("/auth/verify-email/form", "Proves an address, from the form"), links, verify)
-        .add(form("/auth/email-change/confirm", "The form that takes another address"), links, change_form)
-        .add(sent("/auth/email-change/confirm/form", "Takes another address, from the form"), links, change)
+        .add(form("/auth/verify-email", "The form that proves an address"), pages, verify_form)
+        .add(sent("/auth/verify-email/form", "Proves an address, from the form"), pages, verify)
+        .add(form("/auth/email-change/confirm", "The form that takes another address"), pages, change_form)
+        .add(sent("/auth/email-change/confirm/form", "Takes another address, from the form"), pages, change)
 }
 
 /// A button: the link alone must not do it.
@@ -49,16 +49,24 @@ struct ConfirmForm {
 const VERIFY: &str = "Confirm your e-mail address";
 const CHANGE: &str = "Confirm your new e-mail address";
 
-async fn verify_form(nonce: CspNonce, StrictQuery(query): StrictQuery<LinkQuery>) -> ApiResult<Response> {
-    form(nonce, VERIFY, "verify-email/form", &query.token)
+async fn verify_form(
+    State(Pages { base, .. }): State<Pages>,
+    nonce: CspNonce,
+    StrictQuery(query): StrictQuery<LinkQuery>,
+) -> ApiResult<Response> {
+    form(nonce, VERIFY, &format!("{base}/auth/verify-email/form"), &query.token)
 }
 
-async fn change_form(nonce: CspNonce, StrictQuery(query): StrictQuery<LinkQuery>) -> ApiResult<Response> {
-    form(nonce, CHANGE, "confirm/form", &query.token)
+async fn change_form(
+    State(Pages { base, .. }): State<Pages>,
+    nonce: CspNonce,
+    StrictQuery(query): StrictQuery<LinkQuery>,
+) -> ApiResult<Response> {
+    form(nonce, CHANGE, &format!("{base}/auth/email-change/confirm/form"), &query.token)
 }
 
 async fn verify(
-    State(links): State<MailedLinks>,
+    State(Pages { links, .. }): State<Pages>,
     context: Context,
     nonce: CspNonce,
     sent: Result<Form<ConfirmForm>, FormRejection>,
@@ -68,7 +76,7 @@ async fn verify(
 }
 
 async fn change(
-    State(links): State<MailedLinks>,
+    State(Pages { links, .. }): State<Pages>,
     context: Context,
     nonce: CspNonce,
     sent: Result<Form<ConfirmForm>, FormRejection>,

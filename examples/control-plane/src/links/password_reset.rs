@@ -11,14 +11,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use stylobate::{
     core::FieldProblem,
-    endpoints::{MailedLinks, Permission, Route, Routes},
+    endpoints::{Permission, Route, Routes},
     middleware::{ApiResult, Context, CspNonce, StrictQuery},
 };
 
-use super::{LinkQuery, TAG, page};
+use super::{LinkQuery, Pages, TAG, page};
 use crate::forms::{not_the_form, problems_of};
 
-pub(super) fn routes(links: &MailedLinks) -> Routes {
+pub(super) fn routes(pages: &Pages) -> Routes {
     let ask = Permission::Public("whoever forgot a password has no credential; requests are limited");
     let set = Permission::Public("the mailed link is the credential, and works once");
     Routes::new()
@@ -27,7 +27,7 @@ pub(super) fn routes(links: &MailedLinks) -> Routes {
                 .tag(TAG)
                 .summary("The form that asks for a link")
                 .answers(200, Some("text/html")),
-            links,
+            pages,
             ask_form,
         )
         .add(
@@ -35,7 +35,7 @@ pub(super) fn routes(links: &MailedLinks) -> Routes {
                 .tag(TAG)
                 .summary("Asks for a link, from the form")
                 .answers(200, Some("text/html")),
-            links,
+            pages,
             asked,
         )
         .add(
@@ -43,7 +43,7 @@ pub(super) fn routes(links: &MailedLinks) -> Routes {
                 .tag(TAG)
                 .summary("The form behind a mailed link")
                 .answers(200, Some("text/html")),
-            links,
+            pages,
             set_form,
         )
         .add(
@@ -51,7 +51,7 @@ pub(super) fn routes(links: &MailedLinks) -> Routes {
                 .tag(TAG)
                 .summary("Sets a new password, from the form")
                 .answers(200, Some("text/html")),
-            links,
+            pages,
             set_password,
         )
 }
@@ -60,7 +60,7 @@ pub(super) fn routes(links: &MailedLinks) -> Routes {
 #[template(path = "password_reset_request.html")]
 struct AskPage<'a> {
     nonce: &'a str,
-    action: &'a str,
+    base: &'a str,
     email: &'a str,
     is_sent: bool,
     problems: &'a [FieldProblem],
@@ -70,9 +70,8 @@ struct AskPage<'a> {
 #[template(path = "password_reset.html")]
 struct SetPage<'a> {
     nonce: &'a str,
-    action: &'a str,
-    /// Where another link is asked for.
-    request: &'a str,
+    base: &'a str,
+    chars_min: u32,
     token: &'a str,
     is_open: bool,
     is_set: bool,
@@ -92,15 +91,14 @@ struct SetForm {
     new_password: SecretString,
 }
 
-async fn ask_form(nonce: CspNonce) -> ApiResult<Response> {
+async fn ask_form(State(Pages { base, .. }): State<Pages>, nonce: CspNonce) -> ApiResult<Response> {
     let text = nonce.as_str().to_owned();
-    let action = "password-reset-request/form";
-    let form = AskPage { nonce: &text, action, email: "", is_sent: false, problems: &[] };
+    let form = AskPage { nonce: &text, base: &base, email: "", is_sent: false, problems: &[] };
     page(StatusCode::OK, nonce, &form)
 }
 
 async fn asked(
-    State(links): State<MailedLinks>,
+    State(Pages { links, base }): State<Pages>,
     context: Context,
     nonce: CspNonce,
     form: Result<Form<AskForm>, FormRejection>,
@@ -112,12 +110,12 @@ async fn asked(
     };
     let text = nonce.as_str().to_owned();
     let is_sent = problems.is_empty();
-    let form = AskPage { nonce: &text, action: "form", email: &input.email, is_sent, problems: &problems };
+    let form = AskPage { nonce: &text, base: &base, email: &input.email, is_sent, problems: &problems };
     page(status, nonce, &form)
 }
 
 async fn set_form(
-    State(links): State<MailedLinks>,
+    State(Pages { links, base }): State<Pages>,
     nonce: CspNonce,
     StrictQuery(query): StrictQuery<LinkQuery>,
 ) -> ApiResult<Response> {
@@ -125,8 +123,8 @@ async fn set_form(
     let text = nonce.as_str().to_owned();
     let form = SetPage {
         nonce: &text,
-        action: "password-reset/form",
-        request: "password-reset-request",
+        base: &base,
+        chars_min: links.auth.config().password_min_length,
         token: if is_open { &query.token } else { "" },
         is_open,
         is_set: false,
@@ -136,7 +134,7 @@ async fn set_form(
 }
 
 async fn set_password(
-    State(links): State<MailedLinks>,
+    State(Pages { links, base }): State<Pages>,
     context: Context,
     nonce: CspNonce,
     form: Result<Form<SetForm>, FormRejection>,
@@ -151,8 +149,8 @@ async fn set_password(
     let text = nonce.as_str().to_owned();
     let form = SetPage {
         nonce: &text,
-        action: "form",
-        request: "../password-reset-request",
+        base: &base,
+        chars_min: links.auth.config().password_min_length,
         token: if is_open { &input.token } else { "" },
         is_open,
         is_set: problems.is_empty(),

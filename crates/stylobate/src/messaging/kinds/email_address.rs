@@ -11,13 +11,13 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 const LINK_SAMPLE: &str = r#"{ "token": "sbl_AbCdEf", "expires_hours": 24 }"#;
-const TOLD_SAMPLE: &str = r#"{ "address": "203.0.113.7", "occurred_at": "2026-03-01T12:00:00Z" }"#;
+const TOLD_SAMPLE: &str = r#"{ "ip": "203.0.113.7", "occurred_at": "2026-03-01T12:00:00Z" }"#;
 
 /// A link that proves that mail to an address arrives.
 const EMAIL_VERIFICATION: MessageKind = MessageKind {
     is_confidential: true,
     media: Media::EMAIL,
-    budget: Some(Budget { most: 5, within: HOUR }),
+    budget: Some(Budget { most: 10, within: HOUR }),
     expires_after: Some(DAY),
     templates: &[
         TemplateText {
@@ -26,7 +26,7 @@ const EMAIL_VERIFICATION: MessageKind = MessageKind {
             text: "Hello,\n\n\
                    please confirm that this address is yours:\n\n\
                    {{ link('/auth/verify-email', token=token) }}\n\n\
-                   The link works once, within {{ expires_hours }} hours. If you did not ask for it, do nothing.\n",
+                   The link works once, for {{ expires_hours }} h. If you did not ask for it, do nothing.\n",
             html: None,
         },
         TemplateText {
@@ -35,7 +35,7 @@ const EMAIL_VERIFICATION: MessageKind = MessageKind {
             text: "Guten Tag,\n\n\
                    bitte bestätigen Sie, dass diese Adresse Ihre ist:\n\n\
                    {{ link('/auth/verify-email', token=token) }}\n\n\
-                   Der Link gilt einmal und {{ expires_hours }} Stunden lang. Wenn Sie das nicht wollten, tun Sie nichts.\n",
+                   Der Link gilt einmal und {{ expires_hours }} h lang. Wenn Sie das nicht wollten, tun Sie nichts.\n",
             html: None,
         },
     ],
@@ -47,7 +47,7 @@ const EMAIL_VERIFICATION: MessageKind = MessageKind {
 const EMAIL_CHANGE_CONFIRM: MessageKind = MessageKind {
     is_confidential: true,
     media: Media::EMAIL,
-    budget: Some(Budget { most: 5, within: HOUR }),
+    budget: Some(Budget { most: 10, within: HOUR }),
     expires_after: Some(DAY),
     templates: &[
         TemplateText {
@@ -56,7 +56,7 @@ const EMAIL_CHANGE_CONFIRM: MessageKind = MessageKind {
             text: "Hello,\n\n\
                    somebody, probably you, wants to use this address for an account here. Confirm it:\n\n\
                    {{ link('/auth/email-change/confirm', token=token) }}\n\n\
-                   The link works once, within {{ expires_hours }} hours. If that is not you, do nothing.\n",
+                   The link works once, for {{ expires_hours }} h. If that is not you, do nothing.\n",
             html: None,
         },
         TemplateText {
@@ -65,7 +65,7 @@ const EMAIL_CHANGE_CONFIRM: MessageKind = MessageKind {
             text: "Guten Tag,\n\n\
                    jemand, vermutlich Sie selbst, möchte diese Adresse für ein Konto hier verwenden. Bestätigen Sie das:\n\n\
                    {{ link('/auth/email-change/confirm', token=token) }}\n\n\
-                   Der Link gilt einmal und {{ expires_hours }} Stunden lang. Wenn Sie das nicht sind, tun Sie nichts.\n",
+                   Der Link gilt einmal und {{ expires_hours }} h lang. Wenn Sie das nicht sind, tun Sie nichts.\n",
             html: None,
         },
     ],
@@ -102,13 +102,13 @@ const EMAIL_CHANGE_TAKEN: MessageKind = MessageKind {
 
 /// Told at the present address when somebody asks for another.
 const EMAIL_CHANGE_REQUESTED: MessageKind = MessageKind {
-    budget: Some(Budget { most: 5, within: HOUR }),
+    budget: Some(Budget { most: 10, within: HOUR }),
     templates: &[
         TemplateText {
             locale: "en",
-            subject: "{{ product.name }}: another e-mail address was asked for",
-            text: "Hello {{ recipient.name }},\n\n\
-                   at {{ occurred_at | time }} another e-mail address was asked for your account{% if address %}, from {{ address }}\
+            subject: "{{ product.name }}: another e-mail address was requested",
+            text: "Hello,\n\n\
+                   at {{ occurred_at | time }} another e-mail address was requested for your account{% if ip %}, from {{ ip }}\
                    {% endif %}. Nothing changes before it is confirmed there.\n\n\
                    If that was not you, change your password now.\n",
             html: None,
@@ -116,9 +116,9 @@ const EMAIL_CHANGE_REQUESTED: MessageKind = MessageKind {
         TemplateText {
             locale: "de",
             subject: "{{ product.name }}: eine andere E-Mail-Adresse wurde gewünscht",
-            text: "Guten Tag {{ recipient.name }},\n\n\
-                   um {{ occurred_at | time }} wurde für Ihr Konto eine andere E-Mail-Adresse gewünscht{% if address %}, von \
-                   {{ address }} aus{% endif %}. Bis sie dort bestätigt ist, ändert sich nichts.\n\n\
+            text: "Guten Tag,\n\n\
+                   am {{ occurred_at | time }} wurde für Ihr Konto eine andere E-Mail-Adresse gewünscht{% if ip %}, von \
+                   {{ ip }} aus{% endif %}. Bis sie dort bestätigt ist, ändert sich nichts.\n\n\
                    Wenn Sie das nicht waren, ändern Sie jetzt Ihr Passwort.\n",
             html: None,
         },
@@ -135,16 +135,16 @@ const EMAIL_CHANGED: MessageKind = MessageKind {
             locale: "en",
             subject: "{{ product.name }}: the e-mail address of your account has been changed",
             text: "Hello,\n\n\
-                   at {{ occurred_at | time }} your account was given another e-mail address{% if address %}, from {{ address }}\
+                   at {{ occurred_at | time }} your account was given another e-mail address{% if ip %}, from {{ ip }}\
                    {% endif %}. Links that were mailed to the old one do not work any more.\n\n\
-                   If that was not you or on your behalf, tell whoever manages your account at once.\n",
+                   If neither you nor anybody for you did that, tell whoever manages your account at once.\n",
             html: None,
         },
         TemplateText {
             locale: "de",
             subject: "{{ product.name }}: die E-Mail-Adresse Ihres Kontos wurde geändert",
             text: "Guten Tag,\n\n\
-                   um {{ occurred_at | time }} bekam Ihr Konto eine andere E-Mail-Adresse{% if address %}, von {{ address }} aus\
+                   am {{ occurred_at | time }} bekam Ihr Konto eine andere E-Mail-Adresse{% if ip %}, von {{ ip }} aus\
                    {% endif %}. Links, die an die alte geschickt wurden, gelten nicht mehr.\n\n\
                    Wenn das weder Sie waren noch jemand in Ihrem Auftrag, sagen Sie es sofort denen, die Ihr Konto verwalten.\n",
             html: None,

@@ -55,12 +55,12 @@ pub(in crate::messaging) const REFRESH_REUSE_DETECTED: MessageKind = MessageKind
     ..MessageKind::new("refresh_reuse_detected", Category::Security, Severity::Warning)
 };
 
-/// A link that sets a new password. Sign-in hands over no more than five an hour.
+/// A link that sets a new password. Sign-in hands over five an hour at most, counted by the clock: ten may be within sixty minutes.
 const PASSWORD_RESET: MessageKind = MessageKind {
     is_confidential: true,
     media: Media::EMAIL,
-    budget: Some(Budget { most: 5, within: HOUR }),
-    expires_after: Some(DAY),
+    budget: Some(Budget { most: 10, within: HOUR }),
+    expires_after: Some(HOUR),
     templates: &[
         TemplateText {
             locale: "en",
@@ -119,8 +119,8 @@ const PASSWORD_RESET_UNAVAILABLE: MessageKind = MessageKind {
             locale: "de",
             subject: "{{ product.name }}: kein Passwort zurückzusetzen",
             text: "Guten Tag,\n\n\
-                   jemand wollte ein neues Passwort für diese Adresse festlegen, aber hier meldet sich kein Konto mit ihr und einem \
-                   Passwort an.\n\
+                   jemand wollte ein neues Passwort für diese Adresse festlegen, aber zu ihr gehört hier kein Konto mit \
+                   Passwort.\n\
                    Wenn Sie das waren, versuchen Sie es mit der Adresse, mit der Sie sich registriert haben, oder fragen Sie, wer Ihr \
                    Konto verwaltet. Wenn nicht, tun Sie nichts.\n",
             html: None,
@@ -138,18 +138,18 @@ pub(in crate::messaging) const PASSWORD_CHANGED: MessageKind = MessageKind {
             subject: "{{ product.name }}: your password has been changed",
             text: "Hello {{ recipient.name }},\n\n\
                    at {{ occurred_at | time }} the password of your account was changed{% if is_by_link %} by a mailed link\
-                   {% endif %}{% if is_by_administrator %} by an administrator{% endif %}{% if address %}, from {{ address }}\
-                   {% endif %}. Everybody who was signed in with it has been signed out.\n\n\
-                   If that was not you or on your behalf, set a new password at once and tell whoever manages your account.\n",
+                   {% endif %}{% if is_by_administrator %} by an administrator{% endif %}{% if ip %}, from {{ ip }}\
+                   {% endif %}. Whoever else was signed in with it has been signed out.\n\n\
+                   If neither you nor anybody for you did that, set a new password at once and tell whoever manages your account.\n",
             html: None,
         },
         TemplateText {
             locale: "de",
             subject: "{{ product.name }}: Ihr Passwort wurde geändert",
             text: "Guten Tag {{ recipient.name }},\n\n\
-                   um {{ occurred_at | time }} wurde das Passwort Ihres Kontos geändert{% if is_by_link %}, über einen zugesandten Link\
-                   {% endif %}{% if is_by_administrator %}, durch die Verwaltung{% endif %}{% if address %}, von {{ address }} aus\
-                   {% endif %}. Wer damit angemeldet war, wurde abgemeldet.\n\n\
+                   am {{ occurred_at | time }} wurde das Passwort Ihres Kontos geändert{% if is_by_link %}, über einen zugesandten Link\
+                   {% endif %}{% if is_by_administrator %}, durch die Verwaltung{% endif %}{% if ip %}, von {{ ip }} aus\
+                   {% endif %}. Wer sonst damit angemeldet war, wurde abgemeldet.\n\n\
                    Wenn das weder Sie waren noch jemand in Ihrem Auftrag, legen Sie sofort ein neues Passwort fest und sagen Sie \
                    es denen, die Ihr Konto verwalten.\n",
             html: None,
@@ -158,7 +158,7 @@ pub(in crate::messaging) const PASSWORD_CHANGED: MessageKind = MessageKind {
     sample: r#"{
         "is_by_link": true,
         "is_by_administrator": false,
-        "address": "203.0.113.7",
+        "ip": "203.0.113.7",
         "occurred_at": "2026-03-01T12:00:00Z"
     }"#,
     ..MessageKind::new("password_changed", Category::Security, Severity::Warning)
