@@ -61,7 +61,7 @@ async fn an_address_is_proven_and_changed_by_mailed_links(engine: Engine) {
 
     let ask = |new: &str, password: &str| json!({ "new_email": new, "current_password": password });
     ada.post(CHANGE, ask(&new, "wrong")).await.problem(401, "invalid_credentials");
-    ada.post(CHANGE, ask(&old, PASSWORD)).await.problem_of(422, "email_unchanged", "new_email");
+    ada.post(CHANGE, ask(&old, PASSWORD)).await.problem_of(422, "validation", "new_email");
     ada.post(CHANGE, ask("nonsense", PASSWORD)).await.problem_of(422, "validation", "new_email");
     anybody.post(CHANGE, ask(&new, PASSWORD)).await.problem(401, "unauthenticated");
     ada.post(CHANGE, ask(&new, PASSWORD)).await.expect(202);
@@ -92,11 +92,11 @@ async fn nobody_changes_their_own_address_without_proof(engine: Engine) {
     let admin = app.administrator().await;
     let own = admin.get("/auth/me").await.expect(200);
     let path = format!("/people/{}", own["id"].as_str().unwrap());
-    for change in
-        [json!({ "email": address("mine") }), json!({ "email_verified": own["email_verified"] == false })]
-    {
-        admin.patch(&path, change).await.problem_of(422, "validation", "email");
-    }
+    admin.patch(&path, json!({ "email": address("mine") })).await.problem_of(422, "validation", "email");
+    // Saying that mail arrives proves nothing.
+    assert_eq!(own["email_verified"], false);
+    let said = admin.patch(&path, json!({ "email_verified": true })).await.expect(200);
+    assert_eq!(said["email_verified"], false);
     admin.patch(&path, json!({ "bio": "Wrote the compiler." })).await.expect(200);
     // Of others an administrator changes it, and both mailboxes hear of that.
     let (old, new) = (address("ada"), address("countess"));

@@ -1,4 +1,4 @@
-/// What a single-use token is for. The kinds are closed: each has a flow that redeems it.
+/// What a single-use token is for. The kinds are closed.
 pub trait Purpose: sealed::Sealed + Send + Sync + 'static {
     /// The purpose as rows spell it, and as it goes into digests.
     const WORD: &'static str;

@@ -1,4 +1,4 @@
-//! A3: how long a refused login takes tells nobody who exists. A2: a crowd at the door is served within bounds.
+//! A3: how long a refused login, or asking for a link, takes tells nobody who exists. A2: a crowd at the door is served within bounds.
 
 use std::{
     collections::BTreeMap,
