@@ -194,7 +194,7 @@ mod tests {
         let key = Principal { subject: key, ..ada };
         assert_eq!((key.person_id(), key.is_person_unscoped()), (None, false));
         assert_eq!(key.on_behalf_of(), Some(id));
-        let shown = serde_json::to_value(&key.subject).unwrap();
+        let shown = serde_json::to_value(key.subject).unwrap();
         assert_eq!(shown["owner"], serde_json::json!({ "kind": "person", "id": id }));
     }
 }
