@@ -150,7 +150,7 @@ async fn links_lead_to_the_configured_address_and_nowhere_else(engine: Engine) {
     let app = TestApp::builder(engine)
         .mail(&MailServer::StartTls.url())
         .env("PUBLIC_URL", public)
-        .env("AUTH__FLOW_ADDRESS_MAX", "100")
+        .env("FLOW_ADDRESS_LIMIT", "100")
         .env("TRUSTED_PROXIES", "127.0.0.1")
         .start()
         .await;
