@@ -54,16 +54,19 @@ pub(super) fn tell_password_changed(
     by: PasswordChangedBy,
     now: DateTime<Utc>,
 ) {
-    let (kind, by) = match by {
-        PasswordChangedBy::Owner => ("password.changed", "owner"),
-        PasswordChangedBy::Administrator => ("password.changed", "administrator"),
-        PasswordChangedBy::Link => ("password.reset", "link"),
-    };
     // Where an administrator was is not the owner's business.
-    let is_own = by != "administrator";
-    let (ip, user_agent) = (ctx.address.filter(|_| is_own), ctx.user_agent.as_ref().filter(|_| is_own));
-    let data = json!({ "user_id": person, "by": by, "ip": ip, "user_agent": user_agent });
-    let mut event = DomainEvent::new(ctx, kind, person, data);
+    let own = Some(ctx).filter(|_| by != PasswordChangedBy::Administrator);
+    let data = |by: &str| {
+        let (ip, user_agent) = (own.and_then(|ctx| ctx.address), own.and_then(|ctx| ctx.user_agent.as_ref()));
+        json!({ "user_id": person, "by": by, "ip": ip, "user_agent": user_agent })
+    };
+    let mut event = match by {
+        PasswordChangedBy::Owner => DomainEvent::new(ctx, "password.changed", person, data("owner")),
+        PasswordChangedBy::Administrator => {
+            DomainEvent::new(ctx, "password.changed", person, data("administrator"))
+        }
+        PasswordChangedBy::Link => DomainEvent::new(ctx, "password.reset", person, data("link")),
+    };
     event.occurred_at = Some(now);
     tx.emit(event);
 }
