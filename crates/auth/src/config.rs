@@ -45,6 +45,14 @@ pub struct AuthConfig {
     pub login_lockout_minutes: u32,
     /// Failed logins of one address within the lockout time, until it is locked as well; 1 to 10,000, default 100.
     pub login_address_limit: u32,
+    /// Requests of one client for a mailed link within five minutes, whoever for; 1 to 10,000, default 20: an office behind one
+    /// address stays below, and nobody fills the queue of mails.
+    pub flow_address_limit: u32,
+    /// How long a link that resets a password is good, in minutes; 60 to 1,440, default 60. Not shorter than the hour in which an
+    /// account is sent five: whoever asks in its name must not keep its owner without one.
+    pub password_reset_ttl_minutes: u32,
+    /// How long a link that proves an e-mail address is good, in hours; 1 to 168, default 24.
+    pub email_link_ttl_hours: u32,
     /// The least characters of a new password that is the only factor; 15 to 64, default 15.
     pub password_min_length: u32,
     /// The memory that a new password hash costs, in KiB; 19,456 to 1,048,576, default 19,456. The control plane's
@@ -98,6 +106,9 @@ impl Default for AuthConfig {
             login_strangers_limit: None,
             login_lockout_minutes: 15,
             login_address_limit: 100,
+            flow_address_limit: 20,
+            password_reset_ttl_minutes: 60,
+            email_link_ttl_hours: 24,
             password_min_length: 15,
             password_memory_kib: HashParams::MEMORY_KIB_MIN,
             password_passes: HashParams::PASSES_MIN,
@@ -179,6 +190,9 @@ impl AuthConfig {
             ("login_attempt_limit", u64::from(self.login_attempt_limit), 1, 20),
             ("login_lockout_minutes", u64::from(self.login_lockout_minutes), 1, 1_440),
             ("login_address_limit", u64::from(self.login_address_limit), 1, 10_000),
+            ("flow_address_limit", u64::from(self.flow_address_limit), 1, 10_000),
+            ("password_reset_ttl_minutes", u64::from(self.password_reset_ttl_minutes), 60, 1_440),
+            ("email_link_ttl_hours", u64::from(self.email_link_ttl_hours), 1, 168),
             ("password_min_length", u64::from(self.password_min_length), 15, 64),
             ("password_memory_kib", u64::from(self.password_memory_kib), MEMORY_KIB.0, MEMORY_KIB.1),
             ("password_passes", u64::from(self.password_passes), 2, 32),
@@ -216,6 +230,16 @@ impl AuthConfig {
             Some(text) => PasswordPeppers::parse(text.expose_secret()),
             None => Ok(PasswordPeppers::default()),
         }
+    }
+
+    /// How long a link that resets a password is good.
+    pub(crate) fn password_reset_ttl(&self) -> Duration {
+        Duration::from_secs(u64::from(self.password_reset_ttl_minutes) * 60)
+    }
+
+    /// How long a link that proves an e-mail address is good.
+    pub(crate) fn email_link_ttl(&self) -> Duration {
+        Duration::from_secs(u64::from(self.email_link_ttl_hours) * 3_600)
     }
 
     /// How passwords are hashed.

@@ -3,7 +3,7 @@
 //! A *person* signs in with a *credential*, so far a password, and so begins a *session*. The session has an *access
 //! token* (a signed JWT of minutes that services check without asking anybody) and a *refresh token* (a secret, good for
 //! one renewal) whose successive generations are a *family*. A *revocation* makes access tokens stop before they
-//! expire. The *credential epoch* of a person counts up when everything issued before has to stop.
+//! expire. A *single-use token* is the secret in a mailed link. The *credential epoch* of a person counts up when everything issued before has to stop.
 //!
 //! What needs no database works without one: [`PasswordHasher`] and [`PasswordPolicy`], [`Signer`] and [`Verifier`], the
 //! decisions [`Family::judge`], [`Standing::judge`] and [`SessionLife`]. With the feature `postgres` or `sqlite`, `Auth` is the
@@ -39,7 +39,7 @@
 //! account* is a program that acts for itself and has keys of its own.
 //!
 //! Each module says its rules at its head: `people` (names), `throttle` (guessing), `session`, `refresh` (families),
-//! `revocation`, `api_key`, `services`, `password`, `key`, `token` and `seal`.
+//! `revocation`, `one_time` (links), `api_key`, `services`, `password`, `key`, `token` and `seal`.
 
 #[cfg(feature = "sql")]
 mod api_key;
@@ -47,9 +47,13 @@ mod api_key;
 mod config;
 #[cfg(feature = "sql")]
 mod credential;
+#[cfg(feature = "sql")]
+mod flow_limit;
 #[cfg(any(feature = "remote-jwks", feature = "breach-range"))]
 mod https;
 mod key;
+#[cfg(feature = "sql")]
+mod one_time;
 mod password;
 #[cfg(feature = "redis")]
 mod patience;
@@ -91,6 +95,11 @@ pub use credential::{CredentialRecord, HashCount, HashCounts};
 pub use key::{Jwk, JwkSet, KeyError, KeySet, Keys, Kid, SigningAlgorithm, SigningKey, VerifyingKey};
 #[cfg(feature = "sql")]
 pub use key::{KeyInfo, KeyPhase, KeyRing, KeyRingConfig, KeyTimes, Rotation};
+#[cfg(feature = "sql")]
+pub use one_time::{
+    AccountLink, EmailChange, EmailVerification, Invitation, OneTimeToken, PasswordReset, PendingLogin,
+    Purpose, TokenBinding,
+};
 pub use password::{
     BreachIndex, BreachIndexBuilt, BreachIndexError, ContextWords, HashParams, HasherOptions, HasherStats,
     Password, PasswordError, PasswordHash, PasswordHasher, PasswordPeppers, PasswordPolicy, PolicyViolation,

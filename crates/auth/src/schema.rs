@@ -8,5 +8,6 @@ stylobate_db::migration_set! {
     "20261121000016_signing_key_revocation",
     "20261121000019_refresh_answers",
     "20261121000022_credential_facts",
+    "20261122000001_one_time_tokens",
     "20261122000010_api_keys",
 }

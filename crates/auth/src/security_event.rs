@@ -39,6 +39,22 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "api_key",
         "Somebody changed what an API key may do, from where, how often or how long, or switched it on or off.",
     ),
+        "auth.email_change",
+        "person",
+        "A mailed link gave an account another e-mail address. Links that were mailed to the old one are void.",
+    ),
+    event(
+        "auth.email_change_failed",
+        "person",
+        "The present password that a change of address asks for was wrong. Counts like a failed sign-in, with the same facts.",
+    ),
+    event(
+        "auth.email_change_request",
+        "person",
+        "Somebody asked for another e-mail address for their account.",
+    ),
+    event("auth.email_verify", "person", "A mailed link proved that mail to an address arrives."),
+    event("auth.email_verify_request", "person", "Somebody asked for a link that proves their address."),
     event(
         "auth.login",
         "session",
@@ -74,6 +90,23 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "auth.password_import",
         "person",
         "A person was taken over from a replaced system with the password they had there. `scheme` of its hash.",
+    ),
+    event(
+        "auth.password_reset",
+        "person",
+        "A mailed link set a new password. Everything issued before is void.",
+    ),
+    event(
+        "auth.password_reset_refused",
+        "person",
+        "A mailed link was good when it was presented, and used or overtaken a moment later.",
+    ),
+    event(
+        "auth.password_reset_request",
+        "person",
+        "Somebody asked for a link that resets a password; without an id when nobody has the address. `link_sent`: whether one \
+         was mailed, or that there is no password to reset. From the sixth within an hour on nothing is mailed, and nothing \
+         recorded.",
     ),
     event(
         "auth.password_set",

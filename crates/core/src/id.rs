@@ -93,6 +93,8 @@ ids! {
     EventId,
     /// Names a group of people and service accounts.
     GroupId,
+    /// Names an invitation to an organisation.
+    InvitationId,
     /// Names a job.
     JobId,
     /// Names a key of the key ring (the `kid` of a token).

@@ -38,10 +38,10 @@ pub use event::DomainEvent;
 pub use future::BoxFuture;
 pub use health::{Health, HealthCheck, HealthStatus};
 pub use id::{
-    AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, JobId, KeyId, MessageDeliveryId, MessageId,
-    NotificationChannelId, NotificationId, OverrideId, PermissionId, PersonId, RequestId, RoleAssignmentId,
-    RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId, SuppressionId, TenantId, TokenId,
-    WebhookDeliveryId, WebhookEndpointId,
+    AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, InvitationId, JobId, KeyId, MessageDeliveryId,
+    MessageId, NotificationChannelId, NotificationId, OverrideId, PermissionId, PersonId, RequestId,
+    RoleAssignmentId, RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId, SuppressionId, TenantId,
+    TokenId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use message::{Message, MessageError, MessageSender, MessageTo};
 pub use page::{Cursor, CursorInvalid, Direction, Page, PageLimit};

@@ -161,6 +161,16 @@ impl Principal {
         }
     }
 
+    /// The person who acts, or in whose name a program with a key of theirs does: whoever may not do something to themselves may not
+    /// have a program do it either.
+    #[must_use]
+    pub fn on_behalf_of(&self) -> Option<PersonId> {
+        match self.subject {
+            Subject::Person { id } | Subject::ApiKey { owner: KeyOwner::Person { id }, .. } => Some(id),
+            Subject::ApiKey { .. } | Subject::Anonymous | Subject::Service { .. } | Subject::System => None,
+        }
+    }
+
     /// Whether a person acts with all their rights, so that what concerns them alone is theirs to do.
     #[must_use]
     pub fn is_person_unscoped(&self) -> bool {
@@ -183,7 +193,8 @@ mod tests {
         let key = Subject::ApiKey { id: ApiKeyId::new(now), owner: KeyOwner::Person { id } };
         let key = Principal { subject: key, ..ada };
         assert_eq!((key.person_id(), key.is_person_unscoped()), (None, false));
-        let shown = serde_json::to_value(&key.subject).unwrap();
+        assert_eq!(key.on_behalf_of(), Some(id));
+        let shown = serde_json::to_value(key.subject).unwrap();
         assert_eq!(shown["owner"], serde_json::json!({ "kind": "person", "id": id }));
     }
 }

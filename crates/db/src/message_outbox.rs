@@ -8,7 +8,8 @@ use crate::{Error, Tx};
 /// For facts that need no transaction there is [`MessageSender`](stylobate_core::MessageSender). `stylobate-notify`'s `Notifier` is
 /// both.
 pub trait MessageOutbox: Send + Sync {
-    /// Takes `message` with the other changes of `tx`.
+    /// Takes `message` with the other changes of `tx`. One to a text that is no address is taken as well, and sent nowhere: whether
+    /// somebody's address is one must not decide whether a change commits.
     ///
     /// # Errors
     /// The database's own; [`Error::Unavailable`] when a key to seal it with cannot be had; [`Error::Participant`] for a message

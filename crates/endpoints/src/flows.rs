@@ -2,10 +2,13 @@
 
 mod cookies;
 mod device_cookie;
+mod email;
 mod jwks;
 mod login;
+mod mailed_links;
 mod me;
 mod password;
+mod recovery;
 mod sessions;
 
 use std::sync::Arc;
@@ -15,10 +18,13 @@ use stylobate_db::Db;
 use stylobate_tenancy::Tenancy;
 use stylobate_tower_middleware::Cookies;
 
+pub use email::email_routes;
 pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
+pub use mailed_links::{AccountFollower, MailedLinks};
 pub use me::{me_routes, whoami_routes};
 pub use password::password_routes;
+pub use recovery::recovery_routes;
 pub use sessions::session_routes;
 
 /// What the flows work with.

@@ -14,6 +14,11 @@ pub fn default_event_types() -> Vec<EventType> {
             "session.reuse_detected",
             "A refresh token was used a second time, so it may have been stolen: its session has been ended.",
         ),
+        password(
+            "password.changed",
+            "A person's password was changed: by its owner, or by somebody who manages people.",
+        ),
+        password("password.reset", "A mailed link set a person's password."),
         role("role.created", "A role was made."),
         role("role.updated", "A role was renamed, described anew, or switched on or off."),
         role("role.deleted", "A role was removed."),
@@ -65,6 +70,16 @@ fn session(name: &'static str, description: &'static str) -> EventType {
         ("user_id", id()),
         ("organization_id", id_or_null()),
         ("session_id", id()),
+        ("ip", text_or_null()),
+        ("user_agent", text_or_null()),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::SECURITY), description, schema }
+}
+
+fn password(name: &'static str, description: &'static str) -> EventType {
+    let schema = object_schema(&[
+        ("user_id", id()),
+        ("by", json!({ "enum": ["owner", "administrator", "link"] })),
         ("ip", text_or_null()),
         ("user_agent", text_or_null()),
     ]);

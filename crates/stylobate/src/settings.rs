@@ -164,6 +164,12 @@ pub struct Settings {
     pub login_attempts_max: u32,
     /// After how many wrong passwords of all clients together an account waits; four times as many unless set.
     pub login_strangers_max: Option<u32>,
+    /// How many mailed links an address may ask for within five minutes.
+    pub flow_address_max: u32,
+    /// How many minutes a link that resets a password is good.
+    pub password_reset_ttl_minutes: u32,
+    /// How many hours a link that proves an e-mail address is good.
+    pub email_link_ttl_hours: u32,
     /// After how many wrong passwords for whatever accounts an address waits.
     pub login_address_max: u32,
     /// How long either waits at first.

@@ -21,6 +21,12 @@ pub enum Error {
     /// There is no such organisation.
     #[error("there is no such organisation")]
     OrgNotFound,
+    /// The address has an open invitation already.
+    #[error("the address has an open invitation")]
+    InvitationPending,
+    /// The invitation was used or taken back, its time has passed, or there is none.
+    #[error("the invitation is not open")]
+    InvitationClosed,
     /// The transaction works on the rows of another tenant.
     #[error("a membership of another tenant than the transaction's")]
     ForeignTenant,
@@ -45,6 +51,8 @@ impl Error {
             Self::DefaultOrgMismatch { .. } => "default_org_mismatch",
             Self::CodeTaken => "org_code_taken",
             Self::OrgNotFound => "org_not_found",
+            Self::InvitationPending => "invitation_pending",
+            Self::InvitationClosed => "invitation_closed",
             Self::ForeignTenant => "foreign_tenant",
             Self::RowInvalid { .. } => "row_invalid",
         }

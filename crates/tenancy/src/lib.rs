@@ -9,7 +9,9 @@
 //! 1. `orgs` is read before a tenant is known and is not under row-level security; `memberships` is.
 //! 2. Sign-in reads the memberships of a person under `Scope::Platform`; everything else runs in the tenant's scope,
 //!    and a transaction of one tenant cannot touch another's memberships on either engine.
-//! 3. Every change buffers its audit record (`org.create`, `member.add`, `member.remove`).
+//! 3. An *invitation* is of whoever reads the mail to an address. It is the organisation's row and holds no secret: what its link carries is
+//!    a single-use token of `stylobate-auth`.
+//! 4. Every change buffers its audit record (`org.create`, `member.add`, `member.remove`, `invitation.create` …).
 //!
 //! ```
 //! use stylobate_core::TenantId;
@@ -31,6 +33,12 @@
 mod config;
 #[cfg(feature = "sql")]
 mod error;
+#[cfg(feature = "sql")]
+mod invitation;
+#[cfg(feature = "sql")]
+mod invitation_store;
+#[cfg(feature = "sql")]
+mod invitations;
 mod membership;
 mod org;
 #[cfg(feature = "sql")]
@@ -47,6 +55,7 @@ pub use org::{OrgCode, OrgCodeInvalid, OrgName, OrgNameInvalid};
 #[cfg(feature = "sql")]
 pub use {
     error::Error,
+    invitation::{Invitation, InvitationStatus, NewInvitation},
     schema::MIGRATIONS,
     tenancy::{Org, Tenancy},
 };

@@ -1,5 +1,6 @@
 stylobate_db::migration_set! {
-    /// The tables `orgs` and `memberships`.
+    /// The tables `orgs`, `memberships` and `invitations`.
     pub MIGRATIONS = "tenancy";
     "20261121000001_orgs",
+    "20261122000002_invitations",
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use stylobate_core::{AuditEvent, Clock, PersonId, RequestContext, TenantId};
 use stylobate_db::{Conn, Scope, Tx};
 
-use crate::{DefaultOrg, Error, Membership, MembershipStatus, OrgCode, OrgName, store};
+use crate::{DefaultOrg, Error, Membership, MembershipStatus, OrgCode, OrgName, invitation_store, store};
 
 /// An organisation: a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,6 +44,10 @@ impl Tenancy {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock }
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
     /// Returns the default organisation, making it first when there is none. Any number of processes may start at once:
@@ -182,7 +186,8 @@ impl Tenancy {
         Ok(removed)
     }
 
-    /// Ends every membership of `person`, because the person is deleted, and returns the organisations they were in.
+    /// Ends every membership of `person`, because the person is deleted, forgets them in invitations, and returns the organisations they were
+    /// in.
     /// Needs [`Scope::Platform`].
     ///
     /// # Errors
@@ -196,6 +201,7 @@ impl Tenancy {
         if tx.scope().tenant().is_some() {
             return Err(Error::ForeignTenant);
         }
+        invitation_store::forget_person(tx, person).await?;
         let tenants = store::delete_memberships_of(tx, person).await?;
         for tenant in &tenants {
             tx.audit(member_event(context, "member.remove", *tenant, person));
@@ -221,7 +227,7 @@ fn agreed(stored: Org, configured: &DefaultOrg) -> Result<Org, Error> {
 }
 
 /// Row-level security holds this on PostgreSQL; held here as well, both engines answer alike.
-fn own(scope: Scope, tenant: TenantId) -> Result<(), Error> {
+pub(crate) fn own(scope: Scope, tenant: TenantId) -> Result<(), Error> {
     match scope.tenant() {
         Some(own) if own != tenant => Err(Error::ForeignTenant),
         _ => Ok(()),

@@ -131,7 +131,9 @@ mod with_stores {
                 Self::Db(error) => error.into_problem(),
                 Self::People(error) => error.into_problem(),
                 Self::Password(error) => error.into_problem(),
-                Self::Throttled { retry_after } | Self::Busy { retry_after } => {
+                Self::Throttled { retry_after }
+                | Self::Busy { retry_after }
+                | Self::FlowThrottled { retry_after } => {
                     let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
                     problem_of(self.code(), &self).retry_after(seconds.max(1))
                 }
@@ -143,6 +145,9 @@ mod with_stores {
                 }
                 Self::PasswordUnchanged => {
                     problem_for(self.code()).field("new_password", "unchanged", "is the present one")
+                }
+                Self::EmailUnchanged => {
+                    problem_for(self.code()).field("new_email", "unchanged", "is the present one")
                 }
                 Self::Cursor(_) => cursor(),
                 error if error.is_outage() => problem_of("unavailable", &error),

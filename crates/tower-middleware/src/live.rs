@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use stylobate_core::{PersonId, Principal, Problem};
+use stylobate_core::{PersonId, Principal};
 use stylobate_observability::Shutdown;
 use tokio::{
     sync::Semaphore,
@@ -84,9 +84,12 @@ impl LiveConnections {
     /// Lets `principal` keep a connection open whose request had `headers`.
     ///
     /// # Errors
-    /// 401 for nobody, 429 `too_many_connections` above the [`LiveLimits`], 503 `draining` while the process stops.
+    /// 401 for nobody, 403 `person_required` for a program, 429 `too_many_connections` above the [`LiveLimits`], 503 `draining` while the process stops.
     pub fn open(&self, headers: &HeaderMap, principal: &Principal) -> Result<LiveConnection, ApiError> {
-        let Some(person) = principal.person_id() else { return Err(Problem::unauthenticated().into()) };
+        let Some(person) = principal.person_id() else {
+            let code = if principal.is_authenticated() { "person_required" } else { "unauthenticated" };
+            return Err(problem_for(code).into());
+        };
         if self.inner.shutdown.is_draining() {
             return Err(problem_for("draining").retry_after(1).into());
         }

@@ -160,7 +160,18 @@ where
             Err(error) => return AnswerFuture::refused(error),
         };
         if permission == Permission::Authenticated && !context.principal.is_person_unscoped() {
-            return AnswerFuture::refused(problem_for("person_required").into());
+            let case = Case {
+                guard: Arc::clone(&self.guard),
+                context,
+                permission: "authenticated",
+                policies: Policies { tenant: None, own: None, platform: None },
+                route: request.extensions().get().cloned(),
+                method: request.method().clone(),
+            };
+            return AnswerFuture::later(Box::pin(async move {
+                case.deny(Denial { reason: "person_required", missing: None }).await;
+                Ok(ApiError::from(problem_for("person_required")).into_response())
+            }));
         }
         let Some(name) = name else { return AnswerFuture::inner(self.inner.call(request)) };
         let demanded = match Demanded::by(request.headers()) {

@@ -1,5 +1,7 @@
 //! Administrators of the whole platform, made by commands and by the setup page.
 
+use std::sync::Arc;
+
 use stylobate::{
     Platform,
     auth::{AuthError, ContextWords, Email, Identifier, Person},
@@ -100,7 +102,8 @@ pub(crate) async fn make_in(
 
 pub(crate) fn people(platform: &Platform) -> People {
     let (db, auth, rbac) = (platform.db().clone(), platform.auth().clone(), platform.rbac().clone());
-    People::new(db, auth, rbac, platform.tenancy().clone())
+    let messages = Arc::new(platform.notifier().clone());
+    People::new(db, auth, rbac, platform.tenancy().clone(), messages)
 }
 
 async fn find(platform: &Platform, name: &str) -> Result<Option<Person>, Refused> {

@@ -11,8 +11,10 @@ mod credentials;
 #[cfg(feature = "dev-endpoints")]
 mod diagnostics;
 mod events;
+mod forms;
 mod jobs;
 mod keys;
+mod links;
 mod lock;
 mod notify;
 mod ops;

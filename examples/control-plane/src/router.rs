@@ -8,7 +8,7 @@ use stylobate::{
 };
 
 use crate::{
-    access, admin, api_keys, audit, credentials, events, jobs, notify, ops, people, sessions, setup, webhooks,
+    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, people, sessions, setup, webhooks,
 };
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
@@ -23,6 +23,10 @@ pub(crate) const ALIASES: &[Alias] = &[
     Alias { path: "/v1/auth/refresh", canonical: "/auth/refresh" },
     Alias { path: "/v1/auth/logout", canonical: "/auth/logout" },
     Alias { path: "/v1/auth/me", canonical: "/auth/me" },
+    Alias { path: "/v1/auth/password/forgot", canonical: "/auth/password-reset-request" },
+    Alias { path: "/v1/auth/password/reset", canonical: "/auth/password-reset" },
+    Alias { path: "/auth/forgot-password", canonical: "/auth/password-reset-request" },
+    Alias { path: "/auth/reset-password", canonical: "/auth/password-reset" },
     Alias { path: "/rbac/roles", canonical: "/roles" },
     Alias { path: "/rbac/roles/{id}", canonical: "/roles/{id}" },
     Alias { path: "/rbac/permissions", canonical: "/permissions" },
@@ -90,6 +94,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         people.clone(),
     );
     let routes = identity_routes(&flows)
+        .and(links::routes(platform, &people))
         .and(people::routes::routes(&people))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use stylobate::{
     Platform,
     auth::AuthError,
-    core::{FieldProblem, Problem, RequestContext},
+    core::{FieldProblem, RequestContext},
     db::{Scope, Tx},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, CspNonce, StrictQuery},
@@ -21,6 +21,7 @@ use stylobate::{
 use crate::{
     admin,
     commands::Failed,
+    forms::{not_the_form, problems_of},
     people::{PersonInput, Refused},
 };
 
@@ -116,15 +117,7 @@ async fn make(
             Ok((StatusCode::CREATED, nonce, html).into_response())
         }
         Err(refused) => {
-            let error = ApiError::from(refused);
-            let problem = error.problem();
-            if problem.status >= 500 {
-                return Err(error);
-            }
-            let mut problems = problem.errors.clone();
-            if problems.is_empty() {
-                problems.push(FieldProblem::new("", "refused", problem.detail.clone().unwrap_or_default()));
-            }
+            let (status, problems) = problems_of(refused.into())?;
             let page = SetupPage {
                 nonce: nonce.as_str(),
                 token: &input.token,
@@ -135,21 +128,8 @@ async fn make(
                 problems: &problems,
             };
             let html = Html(page.render().map_err(ApiError::internal)?);
-            Ok((error.status(), nonce, html).into_response())
+            Ok((status, nonce, html).into_response())
         }
-    }
-}
-
-/// What was sent is not what the page sends.
-fn not_the_form(rejection: FormRejection) -> ApiError {
-    match rejection.status() {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(415, "unsupported_media_type")
-            .detail("The body must be `application/x-www-form-urlencoded`.")
-            .into(),
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(413, "body_too_large").detail("The body is larger than this route accepts.").into()
-        }
-        _ => ApiError::field("form", "invalid", "lacks a field, or has one too many"),
     }
 }
 

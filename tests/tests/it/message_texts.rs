@@ -11,7 +11,7 @@ stylobate_tests::both_engines!(
 /// Lists, notifications in the product, short messages and chats say subject and text; mail says HTML too where there is some.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_message_says_what_it_said_before() {
-    let app = TestApp::start(Engine::Sqlite).await;
+    let app = TestApp::builder(Engine::Sqlite).env("PUBLIC_URL", "https://app.example.test").start().await;
     let admin = app.administrator().await;
     let kinds = admin.get("/notification-templates").await.expect(200);
     let mut said = Vec::new();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{
-    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, revocation,
+    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, one_time, revocation,
     service::Counters, session, session::EndReason,
 };
 
@@ -379,6 +379,10 @@ impl People {
         if rows == 0 {
             return Err(PeopleError::Stale);
         }
+        if email_key_is_new {
+            // They were mailed to another mailbox.
+            one_time::delete_of(tx, id.as_uuid()).await?;
+        }
         if is_made_to_change {
             self.void_all(tx, id, after.credential_epoch, EndReason::PasswordChangeRequired).await?;
         }
@@ -451,6 +455,7 @@ impl People {
         let before = lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
         self.void_all(tx, id, before.credential_epoch + 1, EndReason::PersonDeleted).await?;
         self.counters.clear(tx, id).await?;
+        one_time::delete_of(tx, id.as_uuid()).await?;
         // Credentials, sessions, refresh families and API keys go with the row.
         tx.q("DELETE FROM people WHERE id = $1").bind(id.as_uuid()).run().await?;
         tx.audit(AuditEvent::new(ctx, "person.delete", "person").on(id).change(Some(&before), None::<()>));
@@ -581,6 +586,17 @@ pub(crate) async fn raise_epoch(
         .run()
         .await?;
     Ok(epoch)
+}
+
+/// Notes that mail to the address of a person who is locked has been answered.
+pub(crate) async fn mark_email_verified(tx: &mut Tx, id: PersonId, now: DateTime<Utc>) -> Result<(), Error> {
+    tx.q("UPDATE people SET email_verified = $1, version = version + 1, updated_at = $2 WHERE id = $3")
+        .bind(true)
+        .bind(now)
+        .bind(id.as_uuid())
+        .run()
+        .await?;
+    Ok(())
 }
 
 /// Whether there is anybody at all.

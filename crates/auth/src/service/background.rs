@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use stylobate_db::{Error, Tx};
 
 use super::{Auth, AuthError, SCOPE};
-use crate::{ApiKeys, revocation, session, setup_token, throttle};
+use crate::{ApiKeys, flow_limit, one_time, revocation, session, setup_token, throttle};
 
 /// Between two reads of the latest revocations. With a read of up to 200 ms they arrive twice a second.
 const POLL_EVERY: Duration = Duration::from_millis(300);
@@ -143,8 +143,9 @@ impl Auth {
         self.inner.revocations.mark_read(began);
     }
 
-    /// Deletes sessions, revocations, login counters and set-up links that have run out, API keys 90 days after they expired and
-    /// what keys were used for 90 days ago, in small transactions of one statement each. Returns how many rows. [`run`](Self::run) does it once a minute.
+    /// Deletes sessions, revocations, counters, single-use tokens and set-up links that have run out, API keys 90 days after they
+    /// expired and what keys were used for 90 days ago, in small transactions of one statement each. Returns how many rows.
+    /// [`run`](Self::run) does it once a minute.
     ///
     /// # Errors
     /// What the database reports; what was deleted until then stays deleted.
@@ -159,14 +160,7 @@ impl Auth {
     pub async fn sweep_measured(&self) -> Result<Swept, AuthError> {
         let now = self.inner.clock.now();
         let mut swept = Swept { rows: self.sweep_counters(now).await?, ..Swept::default() };
-        for table in [
-            Table::Sessions,
-            Table::Revocations,
-            Table::LoginCounters,
-            Table::SetupTokens,
-            Table::ApiKeys,
-            Table::ApiKeyUsage,
-        ] {
+        for table in Table::ALL {
             let mut from = DateTime::UNIX_EPOCH;
             loop {
                 let batch = async move |tx: &mut Tx| {
@@ -177,6 +171,8 @@ impl Auth {
                             revocation::sweep(tx, now - REVOCATIONS_KEPT, from, SWEEP_ROWS).await?
                         }
                         Table::LoginCounters => throttle::sweep(tx, now, from, SWEEP_ROWS).await?,
+                        Table::OneTimeTokens => one_time::sweep(tx, now, from, SWEEP_ROWS).await?,
+                        Table::FlowCounters => flow_limit::sweep(tx, now, from, SWEEP_ROWS).await?,
                         Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
                         Table::ApiKeys => (ApiKeys::sweep_keys(tx, now, SWEEP_ROWS).await?, from),
                         Table::ApiKeyUsage => (ApiKeys::sweep_usage(tx, now, SWEEP_ROWS).await?, from),
@@ -210,7 +206,22 @@ enum Table {
     Sessions,
     Revocations,
     LoginCounters,
+    OneTimeTokens,
+    FlowCounters,
     SetupTokens,
     ApiKeys,
     ApiKeyUsage,
+}
+
+impl Table {
+    const ALL: [Self; 8] = [
+        Self::Sessions,
+        Self::Revocations,
+        Self::LoginCounters,
+        Self::OneTimeTokens,
+        Self::FlowCounters,
+        Self::SetupTokens,
+        Self::ApiKeys,
+        Self::ApiKeyUsage,
+    ];
 }

@@ -38,6 +38,9 @@ pub enum AuthError {
     /// The new password is the old one.
     #[error("the new password is the present one")]
     PasswordUnchanged,
+    /// The new e-mail address is the present one.
+    #[error("the new e-mail address is the present one")]
+    EmailUnchanged,
     /// The refresh token is not ours, has run out, or its session is over.
     #[error("the refresh token is not valid")]
     RefreshInvalid,
@@ -62,6 +65,16 @@ pub enum AuthError {
     /// The caller is not a person, and only persons have sessions and passwords.
     #[error("only a person can do this")]
     NotAPerson,
+    /// A mailed link, or another single-use token, is not ours, used, too old, or overtaken by what has happened since. Which of
+    /// them is nobody's business.
+    #[error("the link is not valid")]
+    LinkInvalid,
+    /// The client has asked for this too often.
+    #[error("this was asked for too often")]
+    FlowThrottled {
+        /// When asking again makes sense.
+        retry_after: Duration,
+    },
     /// The set-up link is wrong, used, or too old, or there is somebody already.
     #[error("the set-up link is not valid")]
     SetupTokenInvalid,
@@ -100,6 +113,7 @@ impl AuthError {
             Self::MustChangePassword => "must_change_password",
             Self::PasswordRefused(_) => "password_refused",
             Self::PasswordUnchanged => "password_unchanged",
+            Self::EmailUnchanged => "email_unchanged",
             Self::RefreshInvalid => "refresh_invalid",
             Self::RefreshReused => "refresh_reused",
             Self::RefreshInProgress => "refresh_in_progress",
@@ -108,6 +122,8 @@ impl AuthError {
             Self::CredentialExists => "credential_exists",
             Self::Cursor(_) => "cursor_invalid",
             Self::NotAPerson => "not_a_person",
+            Self::LinkInvalid => "link_invalid",
+            Self::FlowThrottled { .. } => "flow_throttled",
             Self::SetupTokenInvalid => "setup_token_invalid",
             Self::Config(_) => "auth_config",
             Self::People(error) => error.code(),

@@ -1,10 +1,14 @@
 use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
 use stylobate_db::Tx;
 
-use super::{Auth, AuthError, RenewedSession, SCOPE, VerifiedPerson, session::caller};
+use super::{
+    Auth, AuthError, RenewedSession, SCOPE, VerifiedPerson,
+    session::caller,
+    told::{PasswordChangedBy, tell_password_changed},
+};
 use crate::{
     AccountKey, AddressKey, ContextWords, DeviceCookie, DeviceId, LoginTry, Password, PasswordHash,
-    PasswordHasher, PeopleError, Person, StoredHash, credential, people, session::EndReason,
+    PasswordHasher, PeopleError, Person, StoredHash, credential, one_time, people, session::EndReason,
 };
 
 /// What the client goes on with whose owner has changed the password.
@@ -111,7 +115,7 @@ impl Auth {
         self.hash_allowed(&self.inner.hasher, about, password).await
     }
 
-    async fn hash_allowed(
+    pub(super) async fn hash_allowed(
         &self,
         hasher: &PasswordHasher,
         about: &ContextWords,
@@ -160,9 +164,14 @@ impl Auth {
         must_change: bool,
     ) -> Result<(), AuthError> {
         let person = people::lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
+        let had_one = credential::is_password_active(tx, id).await?.is_some();
         self.put_password(tx, &person, hash, must_change).await?;
         let event = AuditEvent::new(ctx, "auth.password_set", "person").on(id);
         tx.audit(event.with("must_change_password", must_change));
+        if had_one {
+            let now = self.inner.clock.now();
+            tell_password_changed(tx, ctx, id, PasswordChangedBy::Administrator, now);
+        }
         Ok(())
     }
 
@@ -180,6 +189,7 @@ impl Auth {
         credential::set_password_active(tx, person.id, true, now).await?;
         let epoch = people::raise_epoch(tx, person, must_change, now).await?;
         self.inner.people.void_all(tx, person.id, epoch, EndReason::PasswordChange).await?;
+        one_time::delete_of(tx, person.id.as_uuid()).await?;
         self.inner.counters.clear(tx, person.id).await?;
         Ok(())
     }
@@ -227,6 +237,7 @@ impl Auth {
             let epoch = people::raise_epoch(tx, &present, false, now).await?;
             // What was guessed so far was guessed at another password.
             auth.inner.counters.clear(tx, person.id).await?;
+            one_time::delete_of(tx, person.id.as_uuid()).await?;
             let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
             let renewed = match keep {
                 // The password was the right one a moment ago.
@@ -245,6 +256,7 @@ impl Auth {
                 event = event.with("goes_on_as", renewed.session_id().to_string());
             }
             tx.audit(event);
+            tell_password_changed(tx, &ctx, person.id, PasswordChangedBy::Owner, now);
             Ok((epoch, renewed))
         };
         self.inner.db.transact(SCOPE, store).await

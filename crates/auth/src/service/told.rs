@@ -34,3 +34,39 @@ pub(super) fn tell_session(
     event.occurred_at = Some(now);
     tx.emit(event);
 }
+
+/// How a password came to be another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PasswordChangedBy {
+    /// By its owner, who knew the old one.
+    Owner,
+    /// By a mailed link.
+    Link,
+    /// By somebody who may manage people, or a command.
+    Administrator,
+}
+
+/// Tells that a person signs in with another password from now on.
+pub(super) fn tell_password_changed(
+    tx: &mut Tx,
+    ctx: &RequestContext,
+    person: PersonId,
+    by: PasswordChangedBy,
+    now: DateTime<Utc>,
+) {
+    // Where an administrator was is not the owner's business.
+    let own = Some(ctx).filter(|_| by != PasswordChangedBy::Administrator);
+    let data = |by: &str| {
+        let (ip, user_agent) = (own.and_then(|ctx| ctx.address), own.and_then(|ctx| ctx.user_agent.as_ref()));
+        json!({ "user_id": person, "by": by, "ip": ip, "user_agent": user_agent })
+    };
+    let mut event = match by {
+        PasswordChangedBy::Owner => DomainEvent::new(ctx, "password.changed", person, data("owner")),
+        PasswordChangedBy::Administrator => {
+            DomainEvent::new(ctx, "password.changed", person, data("administrator"))
+        }
+        PasswordChangedBy::Link => DomainEvent::new(ctx, "password.reset", person, data("link")),
+    };
+    event.occurred_at = Some(now);
+    tx.emit(event);
+}

@@ -23,6 +23,13 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "Somebody took a copy of the trail. The filters and the number of rows.",
     ),
     (
+        "invitation.accept",
+        "crates/tenancy",
+        "Somebody joined an organisation with an invitation. `person_id`.",
+    ),
+    ("invitation.create", "crates/tenancy", "Somebody invited an address to an organisation."),
+    ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
+    (
         "member.remove",
         "examples/control-plane",
         "Somebody left an organisation, or was taken out of it; the sessions for it ended.",
@@ -104,6 +111,9 @@ const COLUMNS: &[&str] = &[
     "k.created_at",
     "k.id",
     "login_counters.kind",
+    // What is told to whoever subscribes; the rows of the trail have other names.
+    "password.changed",
+    "password.reset",
     "people.status",
     "refresh_families.current_hash",
     "revocations.kind",

@@ -95,7 +95,7 @@ async fn change_forced(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn password(field: &'static str, typed: String) -> ApiResult<Password> {
+pub(super) fn password(field: &'static str, typed: String) -> ApiResult<Password> {
     Password::new(typed).map_err(|error| match error {
         PasswordError::TooLong => ApiError::field(field, "too_long", "is longer than 1024 bytes"),
         error => error.into(),

@@ -29,8 +29,11 @@ const TOPIC_CHARS_MAX: usize = 128;
 /// To whom a message goes.
 enum To<'a> {
     Person(stylobate_core::PersonId),
-    Email(EmailAddress),
-    Channels { topic: Option<&'a str> },
+    /// What may be no address: then nothing is sent.
+    Email(String),
+    Channels {
+        topic: Option<&'a str>,
+    },
 }
 
 /// What is accepted, whoever it is for.
@@ -42,15 +45,23 @@ struct Asked<'a> {
     key: Option<&'a str>,
 }
 
-/// What a message asks for.
-fn asked(message: &Message) -> Result<Asked<'_>, NotifierError> {
+/// What a message asks for, to an address as `address` reads it.
+fn asked(
+    message: &Message,
+    address: impl Fn(&str) -> Result<String, NotifierError>,
+) -> Result<Asked<'_>, NotifierError> {
     let to = match &message.to {
         MessageTo::Person(person) => To::Person(*person),
-        MessageTo::Email(address) => To::Email(EmailAddress::parse(address).map_err(NotifyError::Address)?),
+        MessageTo::Email(text) => To::Email(address(text)?),
         _ => return Err(NotifyError::Unreachable.into()),
     };
     let (kind, tenant, values) = (message.kind, message.tenant, &message.values);
     Ok(Asked { kind, to, tenant, values, key: message.idempotency_key.as_deref() })
+}
+
+fn checked_address(text: &str) -> Result<String, NotifierError> {
+    let address = EmailAddress::parse(text).map_err(NotifyError::Address)?;
+    Ok(address.as_str().to_owned())
 }
 
 impl Notifier {
@@ -62,7 +73,8 @@ impl Notifier {
     /// [`NotifierError::TooLarge`] above [`VALUES_BYTES_MAX`]; [`NotifierError::Invalid`] for a key that is none;
     /// [`NotifierError::ForeignTenant`]; [`NotifierError::Seal`]; the database's own. None is about whether it will arrive.
     pub async fn notify_in(&self, tx: &mut Tx, message: &Message) -> Result<Accepted, NotifierError> {
-        let new = self.new_message(asked(message)?, tx.scope().tenant()).await?;
+        let asked = asked(message, checked_address)?;
+        let new = self.new_message(asked, tx.scope().tenant()).await?;
         self.accept_one(tx, new).await
     }
 
@@ -87,7 +99,7 @@ impl Notifier {
     /// # Errors
     /// As of [`notify_in`](Self::notify_in).
     pub async fn notify(&self, message: Message) -> Result<Accepted, NotifierError> {
-        let new = self.new_message(asked(&message)?, None).await?;
+        let new = self.new_message(asked(&message, checked_address)?, None).await?;
         let this = self.clone();
         let accept = move |all| this.clone().accept_all(all);
         self.inner.batches.accepted.ask(new, accept).await
@@ -128,9 +140,9 @@ impl Notifier {
                 (Some(person.as_uuid()), None, person.as_uuid().as_bytes().to_vec(), kind.name)
             }
             To::Email(address) => {
-                let text = address.as_str().as_bytes();
+                let text = address.as_bytes();
                 let sealed = sealed::seal(sealer, Place::Recipient, id.as_uuid(), text).await?;
-                (None, Some(sealed), address.as_str().to_lowercase().into_bytes(), kind.name)
+                (None, Some(sealed), address.to_lowercase().into_bytes(), kind.name)
             }
             To::Channels { topic } => {
                 let topic = topic.unwrap_or(kind.name);
@@ -235,7 +247,16 @@ impl MessageOutbox for Notifier {
         message: Message,
     ) -> BoxFuture<'a, Result<(), stylobate_db::Error>> {
         Box::pin(async move {
-            self.notify_in(tx, &message).await.map(drop).map_err(|error| match error {
+            // Whose address is no address that mail can be written to must not show in the answer: planning drops it.
+            let as_it_is = |text: &str| {
+                Ok(EmailAddress::parse(text)
+                    .map_or_else(|_| text.to_owned(), |read| read.as_str().to_owned()))
+            };
+            let accept = async {
+                let new = self.new_message(asked(&message, as_it_is)?, tx.scope().tenant()).await?;
+                self.accept_one(tx, new).await.map(drop)
+            };
+            accept.await.map_err(|error| match error {
                 NotifierError::Db(error) => error,
                 NotifierError::Seal(error) => stylobate_db::Error::Unavailable(Box::new(error)),
                 refused => stylobate_db::Error::Participant(Box::new(refused)),

@@ -210,9 +210,10 @@ impl Notifier {
     async fn recipient(&self, message: &Waiting) -> Result<Recipient, Stop> {
         if let Some(sealed) = &message.recipient_email_sealed {
             let bytes = sealed::open(&*self.inner.sealer, Place::Recipient, message.id, sealed).await?;
-            let address = String::from_utf8(bytes).ok().and_then(|text| EmailAddress::parse(&text).ok());
-            let unreadable = Stop::Hopeless(DeliveryState::Failed, Reason::Unopenable);
-            return address.map(Recipient::Email).ok_or(unreadable);
+            let text = String::from_utf8(bytes)
+                .map_err(|_| Stop::Hopeless(DeliveryState::Failed, Reason::Unopenable))?;
+            let nowhere = |_| Stop::Hopeless(DeliveryState::Dropped, Reason::BadRecipient);
+            return EmailAddress::parse(&text).map(Recipient::Email).map_err(nowhere);
         }
         let Some(person) = message.recipient_person.map(PersonId::from) else {
             return Ok(Recipient::Channels);

@@ -75,6 +75,18 @@ async fn as_an_outbox_it_takes_messages_with_their_change(db: TestDb) {
     tx.commit().await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM notify_messages").await, 1);
     let mut tx = world.db.begin(Scope::Tenant(world.tenant)).await.unwrap();
+    for nowhere in [
+        "ａda@example.org",
+        "ada@127.0.0.1",
+        "rené@example.org",
+        "",
+        "ada@example.org\r\nBcc: eve@example.org",
+    ] {
+        let message = Message::to_email("welcome", nowhere).with(json!({ "plan": "gold" }));
+        outbox.hand_over(&mut tx, message).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut tx = world.db.begin(Scope::Tenant(world.tenant)).await.unwrap();
     let unknown = Message::to_person("no_such_kind", world.ada);
     let refused = outbox.hand_over(&mut tx, unknown).await.unwrap_err();
     assert!(matches!(refused, stylobate_db::Error::Participant(_)), "{refused:?}");

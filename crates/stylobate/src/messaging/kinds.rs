@@ -1,135 +1,20 @@
-use std::time::Duration;
+mod api_keys;
+mod email_address;
+mod security;
 
-use stylobate_notify::{Budget, CHANNEL_TEST, Category, Media, MessageKind, Severity, TemplateText};
+use stylobate_notify::{CHANNEL_TEST, Category, Media, MessageKind, Severity, TemplateText};
+
+pub(super) use api_keys::{API_KEY_CREATED, API_KEY_ROTATED};
+pub(super) use security::{PASSWORD_CHANGED, REFRESH_REUSE_DETECTED};
 
 /// The kinds of messages that the platform's crates send; a service adds its own with
 /// [`PlatformBuilder::message_kinds`](crate::PlatformBuilder::message_kinds).
 #[must_use]
 pub fn default_message_kinds() -> Vec<MessageKind> {
-    vec![
-        API_KEY_CREATED,
-        API_KEY_ROTATED,
-        REFRESH_REUSE_DETECTED,
-        EVENT,
-        WARNING_EVENT,
-        WEBHOOK_DISABLED,
-        CHANNEL_DISABLED,
-        CHANNEL_TEST,
-    ]
+    let mut kinds = [security::KINDS, email_address::KINDS, api_keys::KINDS].concat();
+    kinds.extend([EVENT, WARNING_EVENT, WEBHOOK_DISABLED, CHANNEL_DISABLED, CHANNEL_TEST]);
+    kinds
 }
-
-const HOUR: Duration = Duration::from_secs(3_600);
-
-const KEY_SAMPLE: &str = r#"{
-    "label": "nightly export",
-    "expires_at": "2026-05-30T12:00:00Z",
-    "is_by_owner": false,
-    "address": "203.0.113.7",
-    "occurred_at": "2026-03-01T12:00:00Z"
-}"#;
-
-/// To the person whose key it is, whoever made it.
-pub(super) const API_KEY_CREATED: MessageKind = MessageKind {
-    budget: Some(Budget { most: 10, within: HOUR }),
-    templates: &[
-        TemplateText {
-            locale: "en",
-            subject: "{{ product.name }}: an API key of yours was made",
-            text: "Hello {{ recipient.name }},\n\n\
-                   at {{ occurred_at | time }} {% if is_by_owner %}you made{% else %}somebody else made{% endif %} the API key \
-                   \"{{ label }}\"{% if address %}, from {{ address }}{% endif %}. Who has it can do in your name what it allows, \
-                   until {{ expires_at | time }}.\n\n\
-                   If you did not expect that, revoke the key and change your password.\n",
-            html: None,
-        },
-        TemplateText {
-            locale: "de",
-            subject: "{{ product.name }}: Für Sie wurde ein API-Schlüssel angelegt",
-            text: "Guten Tag {{ recipient.name }},\n\n\
-                   um {{ occurred_at | time }} {% if is_by_owner %}haben Sie{% else %}hat jemand anderes{% endif %} den \
-                   API-Schlüssel „{{ label }}“ angelegt{% if address %}, von {{ address }} aus{% endif %}. Wer ihn hat, kann bis \
-                   {{ expires_at | time }} in Ihrem Namen tun, was er erlaubt.\n\n\
-                   Wenn Sie das nicht erwartet haben, widerrufen Sie den Schlüssel und ändern Sie Ihr Passwort.\n",
-            html: None,
-        },
-    ],
-    sample: KEY_SAMPLE,
-    ..MessageKind::new("api_key_created", Category::Security, Severity::Info)
-};
-
-/// To the person whose key it is, whoever gave it another secret.
-pub(super) const API_KEY_ROTATED: MessageKind = MessageKind {
-    budget: Some(Budget { most: 10, within: HOUR }),
-    templates: &[
-        TemplateText {
-            locale: "en",
-            subject: "{{ product.name }}: an API key of yours has another secret",
-            text: "Hello {{ recipient.name }},\n\n\
-                   at {{ occurred_at | time }} {% if is_by_owner %}you gave{% else %}somebody else gave{% endif %} the API key \
-                   \"{{ label }}\" another secret{% if address %}, from {{ address }}{% endif %}. It is good until \
-                   {{ expires_at | time }}.\n\n\
-                   If you did not expect that, revoke the key and change your password.\n",
-            html: None,
-        },
-        TemplateText {
-            locale: "de",
-            subject: "{{ product.name }}: Ein API-Schlüssel von Ihnen wurde erneuert",
-            text: "Guten Tag {{ recipient.name }},\n\n\
-                   um {{ occurred_at | time }} {% if is_by_owner %}haben Sie{% else %}hat jemand anderes{% endif %} den \
-                   API-Schlüssel „{{ label }}“ erneuert{% if address %}, von {{ address }} aus{% endif %}. Er gilt bis \
-                   {{ expires_at | time }}.\n\n\
-                   Wenn Sie das nicht erwartet haben, widerrufen Sie den Schlüssel und ändern Sie Ihr Passwort.\n",
-            html: None,
-        },
-    ],
-    sample: KEY_SAMPLE,
-    ..MessageKind::new("api_key_rotated", Category::Security, Severity::Info)
-};
-
-/// Told by sign-in, to the owner of the session.
-pub(super) const REFRESH_REUSE_DETECTED: MessageKind = MessageKind {
-    budget: Some(Budget { most: 5, within: HOUR }),
-    templates: &[
-        TemplateText {
-            locale: "en",
-            subject: "{{ product.name }}: you have been signed out, to be safe",
-            text: "Hello {{ recipient.name }},\n\n\
-                   at {{ occurred_at | time }} a key of one of your sessions was used a second time{% if address %}, from \
-                   {{ address }}{% endif %}.\n\
-                   Somebody may have copied it, so that session has been ended.\n\n\
-                   Sign in again. If you see sessions there that are not yours, change your password.\n",
-            html: Some(
-                "<p>Hello {{ recipient.name }},</p>\
-                 <p>at {{ occurred_at | time }} a key of one of your sessions was used a second time{% if address %}, from \
-                 <strong>{{ address }}</strong>{% endif %}. Somebody may have copied it, so that session has been ended.</p>\
-                 <p>Sign in again. If you see sessions there that are not yours, change your password.</p>",
-            ),
-        },
-        TemplateText {
-            locale: "de",
-            subject: "{{ product.name }}: Sie wurden zur Sicherheit abgemeldet",
-            text: "Guten Tag {{ recipient.name }},\n\n\
-                   um {{ occurred_at | time }} wurde ein Schlüssel einer Ihrer Sitzungen ein zweites Mal verwendet\
-                   {% if address %}, von {{ address }} aus{% endif %}.\n\
-                   Er könnte kopiert worden sein, deshalb wurde diese Sitzung beendet.\n\n\
-                   Melden Sie sich neu an. Wenn Sie Sitzungen sehen, die nicht Ihre sind, ändern Sie Ihr Passwort.\n",
-            html: Some(
-                "<p>Guten Tag {{ recipient.name }},</p>\
-                 <p>um {{ occurred_at | time }} wurde ein Schlüssel einer Ihrer Sitzungen ein zweites Mal verwendet\
-                 {% if address %}, von <strong>{{ address }}</strong> aus{% endif %}. Er könnte kopiert worden sein, deshalb \
-                 wurde diese Sitzung beendet.</p>\
-                 <p>Melden Sie sich neu an. Wenn Sie Sitzungen sehen, die nicht Ihre sind, ändern Sie Ihr Passwort.</p>",
-            ),
-        },
-    ],
-    sample: r#"{
-        "session_id": "0198c5f0-0000-7000-8000-000000000001",
-        "address": "203.0.113.7",
-        "user_agent": "Mozilla/5.0",
-        "occurred_at": "2026-03-01T12:00:00Z"
-    }"#,
-    ..MessageKind::new("refresh_reuse_detected", Category::Security, Severity::Warning)
-};
 
 const NOWHERE: Media = Media { email: false, sms: false, in_app: false };
 

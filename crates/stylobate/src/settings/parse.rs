@@ -63,6 +63,9 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         refresh_cookie: network::refresh_cookie(&mut values),
         login_attempts_max: number(&mut values, table::LOGIN_ATTEMPTS, 5, 1..=20),
         login_strangers_max: optional_number(&mut values, table::LOGIN_STRANGERS, 1..=80),
+        flow_address_max: number(&mut values, table::FLOW_ADDRESS, 20, 1..=10_000),
+        password_reset_ttl_minutes: number(&mut values, table::PASSWORD_RESET_TTL, 60, 60..=1_440),
+        email_link_ttl_hours: number(&mut values, table::EMAIL_LINK_TTL, 24, 1..=168),
         login_address_max: number(&mut values, table::LOGIN_ADDRESS, 100, 1..=10_000),
         login_lockout: Duration::from_secs(
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),

@@ -10,5 +10,6 @@
 
 mod default_org;
 mod fixture;
+mod invitations;
 mod members;
 mod schema;

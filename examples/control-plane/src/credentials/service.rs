@@ -237,7 +237,7 @@ impl Credentials {
 
 /// One's own password is changed by who knows the present one, and not taken away from under one's own session.
 fn require_other(context: &RequestContext, id: PersonId) -> Result<(), Refused> {
-    if context.principal.person_id() != Some(id) {
+    if context.principal.on_behalf_of() != Some(id) {
         return Ok(());
     }
     let detail =

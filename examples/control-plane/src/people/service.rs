@@ -31,6 +31,7 @@ pub(crate) struct People {
     pub(super) auth: Auth,
     pub(super) rbac: Rbac,
     pub(super) tenancy: Arc<Tenancy>,
+    messages: Arc<dyn db::MessageOutbox>,
 }
 
 /// Why something about people was refused.
@@ -168,8 +169,14 @@ pub(crate) fn password_of(text: String) -> Result<Password, Refused> {
 }
 
 impl People {
-    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac, tenancy: Arc<Tenancy>) -> Self {
-        Self { db, auth, rbac, tenancy }
+    pub(crate) fn new(
+        db: Db,
+        auth: Auth,
+        rbac: Rbac,
+        tenancy: Arc<Tenancy>,
+        messages: Arc<dyn db::MessageOutbox>,
+    ) -> Self {
+        Self { db, auth, rbac, tenancy, messages }
     }
 
     /// Makes a person who belongs to `tenant`, the caller's organisation.
@@ -300,7 +307,7 @@ impl People {
             .transact(Scope::Platform("change a person"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
                 let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
-                let is_own = context.principal.person_id() == Some(id);
+                let is_own = context.principal.on_behalf_of() == Some(id);
                 if !is_own {
                     this.rbac.require_may_manage(tx, context, id).await?;
                 }
@@ -314,6 +321,13 @@ impl People {
                     return Err(field("password", "is changed by its owner, at /auth/password-change").into());
                 }
                 let identity = Identity::parse(&input)?;
+                let changes_email = identity.email.as_str() != before.email;
+                if is_own && changes_email {
+                    // Whoever holds a session of somebody else's must not get the account that way.
+                    return Err(field("email", "is changed by its owner at /auth/email-change").into());
+                }
+                // That mail arrives is proven by a link.
+                let email_verified = if is_own { before.email_verified } else { input.email_verified };
                 let profile = input.profile()?;
                 let status = input.wanted_status()?.unwrap_or(before.status);
                 let version = input.version.unwrap_or(before.version);
@@ -328,10 +342,13 @@ impl People {
                 let identifiers = PersonChange {
                     username: Some(identity.username),
                     email: Some(identity.email),
-                    email_verified: Some(input.email_verified),
+                    email_verified: Some(email_verified),
                     must_change_password: input.must_change_password,
                 };
                 let person = this.auth.people().update(tx, context, id, version, identifiers).await?;
+                if changes_email {
+                    this.auth.tell_email_changed(tx, context, id, &before.email, &*this.messages).await?;
+                }
                 let person = if person.version == version {
                     // Only the profile changes: whoever read the same version has to look again all the same.
                     this.auth.people().touch(tx, id, version).await?
@@ -379,7 +396,7 @@ impl People {
     /// to others as well only leaves this one.
     pub(super) async fn delete(&self, context: &RequestContext, id: PersonId) -> Result<(), Refused> {
         let tenant = tenant_of(context)?;
-        if context.principal.person_id() == Some(id) {
+        if context.principal.on_behalf_of() == Some(id) {
             return Err(Problem::new(409, "own_account")
                 .detail("Nobody removes the account that is signed in.")
                 .into());

@@ -212,6 +212,16 @@ pub(super) fn search_key(profile: &Profile, username: Option<&str>, email: &str)
     format!("{} {} {display} {username} {email}", profile.first_name, profile.last_name).to_lowercase()
 }
 
+/// Writes what a search for `person` looks at.
+pub(super) async fn put_search_key(tx: &mut Tx, person: PersonId, search_key: String) -> Result<(), Error> {
+    tx.q("UPDATE person_profiles SET search_key = $1 WHERE person_id = $2")
+        .bind(search_key)
+        .bind(person.as_uuid())
+        .run()
+        .await?;
+    Ok(())
+}
+
 /// Writes the profile of `person`, new or not.
 pub(super) async fn put_profile(
     tx: &mut Tx,

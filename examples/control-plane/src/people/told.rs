@@ -17,7 +17,7 @@ pub(super) fn tell_person(
     person: &PersonView,
 ) {
     let data = json!({
-        "actor_id": context.principal.person_id(),
+        "actor_id": context.principal.on_behalf_of(),
         "organization_id": tenant,
         "user_id": person.id,
         "username": person.username,

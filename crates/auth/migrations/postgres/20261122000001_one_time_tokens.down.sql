@@ -1,0 +1,2 @@
+DROP TABLE flow_counters;
+DROP TABLE one_time_tokens;

@@ -1,0 +1,144 @@
+//! Every statement on `invitations`.
+
+use chrono::{DateTime, Utc};
+use stylobate_core::{InvitationId, PersonId, TenantId};
+use stylobate_db::{Conn, Tx};
+use uuid::Uuid;
+
+use crate::{Error, Invitation, InvitationStatus, NewInvitation};
+
+#[derive(sqlx::FromRow)]
+struct InvitationRow {
+    id: Uuid,
+    tenant_id: Uuid,
+    email: String,
+    role_id: Option<Uuid>,
+    invited_by: Option<Uuid>,
+    status: String,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    accepted_at: Option<DateTime<Utc>>,
+    accepted_by: Option<Uuid>,
+}
+
+impl TryFrom<InvitationRow> for Invitation {
+    type Error = Error;
+
+    fn try_from(row: InvitationRow) -> Result<Self, Error> {
+        let status = InvitationStatus::from_word(&row.status);
+        let status =
+            status.ok_or(Error::RowInvalid { table: "invitations", column: "status", id: row.id })?;
+        Ok(Self {
+            id: row.id.into(),
+            tenant_id: row.tenant_id.into(),
+            email: row.email,
+            role_id: row.role_id.map(Into::into),
+            invited_by: row.invited_by.map(Into::into),
+            status,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            accepted_at: row.accepted_at,
+            accepted_by: row.accepted_by.map(Into::into),
+        })
+    }
+}
+
+/// Takes back pending invitations of an address whose time has passed, so that they are not in the way of a new one.
+pub(crate) async fn retire(
+    tx: &mut Tx,
+    tenant: TenantId,
+    email_key: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    tx.q("UPDATE invitations SET status = 'revoked' \
+          WHERE tenant_id = $1 AND email_key = $2 AND status = 'pending' AND expires_at <= $3")
+        .bind(tenant.as_uuid())
+        .bind(email_key.to_owned())
+        .bind(now)
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Adds a pending invitation, unless the address has one; tells whether it was added.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    id: InvitationId,
+    tenant: TenantId,
+    invited_by: Option<PersonId>,
+    new: &NewInvitation,
+    now: DateTime<Utc>,
+) -> Result<bool, stylobate_db::Error> {
+    let rows = tx
+        .q("INSERT INTO invitations (id, tenant_id, email, email_key, role_id, invited_by, status, created_at, expires_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8) \
+            ON CONFLICT (tenant_id, email_key) WHERE status = 'pending' DO NOTHING")
+        .bind(id.as_uuid())
+        .bind(tenant.as_uuid())
+        .bind(new.email.clone())
+        .bind(new.email_key.clone())
+        .bind(new.role_id.map(|role| role.as_uuid()))
+        .bind(invited_by.map(|person| person.as_uuid()))
+        .bind(now)
+        .bind(new.expires_at)
+        .run()
+        .await?;
+    Ok(rows == 1)
+}
+
+pub(crate) async fn find(
+    conn: &mut Conn,
+    tenant: TenantId,
+    id: InvitationId,
+) -> Result<Option<Invitation>, Error> {
+    let row: Option<InvitationRow> = conn
+        .q("SELECT id, tenant_id, email, role_id, invited_by, status, created_at, expires_at, accepted_at, accepted_by \
+            FROM invitations WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.as_uuid())
+        .bind(id.as_uuid())
+        .opt()
+        .await?;
+    row.map(Invitation::try_from).transpose()
+}
+
+/// Marks an open invitation accepted; of many at once one does.
+pub(crate) async fn accept(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: InvitationId,
+    person: PersonId,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let rows = tx
+        .q("UPDATE invitations SET status = 'accepted', accepted_at = $3, accepted_by = $4 \
+            WHERE tenant_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $3")
+        .bind(tenant.as_uuid())
+        .bind(id.as_uuid())
+        .bind(now)
+        .bind(person.as_uuid())
+        .run()
+        .await?;
+    Ok(rows == 1)
+}
+
+/// Takes a pending invitation back; tells whether it was pending.
+pub(crate) async fn revoke(tx: &mut Tx, tenant: TenantId, id: InvitationId) -> Result<bool, Error> {
+    let rows = tx
+        .q("UPDATE invitations SET status = 'revoked' WHERE tenant_id = $1 AND id = $2 AND status = 'pending'")
+        .bind(tenant.as_uuid())
+        .bind(id.as_uuid())
+        .run()
+        .await?;
+    Ok(rows == 1)
+}
+
+/// Forgets who invited and who accepted, where it was `person`.
+pub(crate) async fn forget_person(tx: &mut Tx, person: PersonId) -> Result<(), Error> {
+    tx.q("UPDATE invitations SET invited_by = CASE WHEN invited_by = $1 THEN NULL ELSE invited_by END, \
+                                 accepted_by = CASE WHEN accepted_by = $1 THEN NULL ELSE accepted_by END \
+          WHERE invited_by = $1 OR accepted_by = $1")
+        .bind(person.as_uuid())
+        .run()
+        .await?;
+    Ok(())
+}

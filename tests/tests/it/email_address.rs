@@ -1,0 +1,129 @@
+//! The e-mail address of an account: proven and changed by mailed links alone.
+
+use serde_json::{Value, json};
+use stylobate_tests::{Client, Engine, MailServer, PASSWORD, ReceivedMail, TestApp, eventually};
+use uuid::Uuid;
+
+stylobate_tests::both_engines!(
+    an_address_is_proven_and_changed_by_mailed_links,
+    nobody_changes_their_own_address_without_proof,
+    what_is_no_link_about_an_address_is_refused
+);
+
+const VERIFY: &str = "/auth/verify-email";
+const CHANGE: &str = "/auth/email-change";
+const CONFIRM: &str = "/auth/email-change/confirm";
+
+/// An address that no other test writes to: the servers have one box.
+fn address(name: &str) -> String {
+    format!("{name}@{}.example", Uuid::new_v4().simple())
+}
+
+async fn person(admin: &Client, username: &str, email: &str) -> String {
+    let new = json!({
+        "first_name": "Ada", "last_name": "Lovelace", "username": username, "email": email, "password": PASSWORD,
+    });
+    admin.post("/people", new).await.expect(201)["id"].as_str().unwrap().to_owned()
+}
+
+async fn mail(address: &str, subject: &str) -> ReceivedMail {
+    let subject = format!("Stylobate: {subject}");
+    let is_it = |mail: &ReceivedMail| mail.fields("subject") == [subject.as_str()];
+    eventually(&subject, async || MailServer::mails_to(address).into_iter().find(is_it)).await
+}
+
+fn token(mail: &ReceivedMail, path: &str) -> String {
+    let [link] = &mail.links()[..] else { panic!("{mail:?}") };
+    let (_, token) = link.split_once(&format!("{path}?token=")).unwrap_or_else(|| panic!("{link}"));
+    token.to_owned()
+}
+
+async fn an_address_is_proven_and_changed_by_mailed_links(engine: Engine) {
+    let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
+    let admin = app.administrator().await;
+    let (old, new) = (address("ada"), address("countess"));
+    person(&admin, "ada", &old).await;
+    let ada = app.login("ada").await;
+    assert_eq!(ada.get("/auth/me").await.expect(200)["email_verified"], false);
+    ada.post(&format!("{VERIFY}/resend"), Value::Null).await.expect(202);
+    let link = token(&mail(&old, "confirm your e-mail address").await, VERIFY);
+    let anybody = app.anonymous();
+    // A mail program that opens the link proves nothing.
+    for _ in 0..2 {
+        let page = anybody.get(&format!("{VERIFY}?token={link}")).await;
+        assert!(page.status == 200 && page.text.contains(&link), "{}", page.text);
+    }
+    assert_eq!(ada.get("/auth/me").await.expect(200)["email_verified"], false);
+    let done = anybody.post_form(&format!("{VERIFY}/form"), &[("token", &link)]).await;
+    assert!(done.status == 200 && done.text.contains("confirmed"), "{}", done.text);
+    assert_eq!(ada.get("/auth/me").await.expect(200)["email_verified"], true);
+    anybody.post(VERIFY, json!({ "token": link })).await.problem(403, "link_invalid");
+
+    let ask = |new: &str, password: &str| json!({ "new_email": new, "current_password": password });
+    ada.post(CHANGE, ask(&new, "wrong")).await.problem(401, "invalid_credentials");
+    ada.post(CHANGE, ask(&old, PASSWORD)).await.problem_of(422, "validation", "new_email");
+    ada.post(CHANGE, ask("nonsense", PASSWORD)).await.problem_of(422, "validation", "new_email");
+    anybody.post(CHANGE, ask(&new, PASSWORD)).await.problem(401, "unauthenticated");
+    ada.post(CHANGE, ask(&new, PASSWORD)).await.expect(202);
+    mail(&old, "another e-mail address was requested").await;
+    let link = token(&mail(&new, "confirm your new e-mail address").await, CONFIRM);
+    assert_eq!(ada.get("/auth/me").await.expect(200)["email"], old.as_str());
+    assert!(anybody.get(&format!("{CONFIRM}?token={link}")).await.text.contains(&link));
+    // The link of one flow is none of another.
+    anybody.post(VERIFY, json!({ "token": link })).await.problem(403, "link_invalid");
+    anybody.post(CONFIRM, json!({ "token": link })).await.expect(204);
+    anybody.post(CONFIRM, json!({ "token": link })).await.problem(403, "link_invalid");
+    let me = ada.get("/auth/me").await.expect(200);
+    assert_eq!((&me["email"], &me["email_verified"]), (&json!(new), &json!(true)));
+    for told in [&old, &new] {
+        mail(told, "the e-mail address of your account has been changed").await;
+    }
+    anybody.login(&new, PASSWORD).await.get("/auth/whoami").await.expect(200);
+
+    // Whose address somebody wants hears of it, and whoever wants it does not learn that.
+    let eves = address("eve");
+    person(&admin, "eve", &eves).await;
+    ada.post(CHANGE, ask(&eves, PASSWORD)).await.expect(202);
+    assert!(mail(&eves, "this address is in use").await.links().is_empty());
+}
+
+async fn nobody_changes_their_own_address_without_proof(engine: Engine) {
+    let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
+    let admin = app.administrator().await;
+    let own = admin.get("/auth/me").await.expect(200);
+    let path = format!("/people/{}", own["id"].as_str().unwrap());
+    admin.patch(&path, json!({ "email": address("mine") })).await.problem_of(422, "validation", "email");
+    // Saying that mail arrives proves nothing.
+    assert_eq!(own["email_verified"], false);
+    let said = admin.patch(&path, json!({ "email_verified": true })).await.expect(200);
+    assert_eq!(said["email_verified"], false);
+    admin.patch(&path, json!({ "bio": "Wrote the compiler." })).await.expect(200);
+    // Of others an administrator changes it, and both mailboxes hear of that.
+    let (old, new) = (address("ada"), address("countess"));
+    let id = person(&admin, "ada", &old).await;
+    admin.patch(&format!("/people/{id}"), json!({ "email": new })).await.expect(200);
+    for told in [&old, &new] {
+        mail(told, "the e-mail address of your account has been changed").await;
+    }
+}
+
+async fn what_is_no_link_about_an_address_is_refused(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let anybody = app.anonymous();
+    for path in [VERIFY, CONFIRM] {
+        for token in ["", "x", &format!("sbl_{}", "A".repeat(86))] {
+            anybody.post(path, json!({ "token": token })).await.problem(403, "link_invalid");
+            let page = anybody.post_form(&format!("{path}/form"), &[("token", token)]).await;
+            assert!(page.status == 403 && page.text.contains("role=\"alert\""), "{}", page.text);
+        }
+        anybody.post(path, json!({})).await.problem_of(422, "validation", "token");
+        anybody.post(path, json!({ "token": "x", "email": "y" })).await.problem_of(
+            422,
+            "validation",
+            "email",
+        );
+        let page = anybody.get(&format!("{path}?token=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")).await;
+        assert!(page.status == 200 && !page.text.contains("<script"), "{}", page.text);
+    }
+    anybody.post(&format!("{VERIFY}/resend"), Value::Null).await.problem(401, "unauthenticated");
+}
