@@ -34,7 +34,7 @@
 //! ```
 //!
 //! Each module says its rules at its head: `people` (names), `throttle` (guessing), `session`, `refresh` (families),
-//! `revocation`, `password`, `key`, `token` and `seal`.
+//! `revocation`, `password`, `key`, `token`, `signing` (signed requests between services) and `seal`.
 
 #[cfg(feature = "sql")]
 mod config;
@@ -62,6 +62,7 @@ mod service;
 mod session;
 #[cfg(feature = "sql")]
 mod setup_token;
+mod signing;
 mod throttle;
 mod token;
 
@@ -106,6 +107,20 @@ pub use session::{
 };
 #[cfg(feature = "sql")]
 pub use session::{Session, SessionQuery, SqlSessions, TenantSession};
+#[cfg(feature = "redis")]
+pub use signing::RedisNonces;
+#[cfg(feature = "sql")]
+pub use signing::SqlNonces;
+#[cfg(feature = "conformance")]
+pub use signing::nonce_conformance;
+pub use signing::{
+    ContentDigest, DigestAlgorithm, FixedKeys, HeldKey, KeyHolder, KeySource, KeySourceError, LegacyConfig,
+    LegacySigner, MemoryNonces, MessageFields, NonceStore, NonceStoreError, RequestNonce, RequestParts,
+    RequestSigner, RequestVerifier, RequestVerifierConfig, RequestVerifierConfigProblem,
+    RequestVerifierConfigProblems, ResponseParts, SignatureComponent, SignatureError, SignatureFault,
+    SignatureFields, SignatureInput, SignatureParam, SignatureProfile, SignedHead, SignedMessage, TargetUri,
+    VerifiedRequest,
+};
 #[cfg(feature = "redis")]
 pub use throttle::RedisCounters;
 #[cfg(feature = "conformance")]

@@ -1,5 +1,5 @@
 stylobate_db::migration_set! {
-    /// The tables of people, credentials, sessions, revocations, login counters and keys. None of them belongs to a
+    /// The tables of people, credentials, sessions, revocations, login counters, keys and used request signatures. None of them belongs to a
     /// tenant.
     pub MIGRATIONS = "auth";
     "20261121000001_people_and_sessions",
@@ -8,4 +8,5 @@ stylobate_db::migration_set! {
     "20261121000016_signing_key_revocation",
     "20261121000019_refresh_answers",
     "20261121000022_credential_facts",
+    "20261124000021_request_nonces",
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use stylobate_db::{Error, Tx};
 
 use super::{Auth, AuthError, SCOPE};
-use crate::{revocation, session, setup_token, throttle};
+use crate::{revocation, session, setup_token, signing, throttle};
 
 /// Between two reads of the latest revocations. With a read of up to 200 ms they arrive twice a second.
 const POLL_EVERY: Duration = Duration::from_millis(300);
@@ -140,7 +140,7 @@ impl Auth {
         self.inner.revocations.mark_read(began);
     }
 
-    /// Deletes sessions, revocations, login counters and set-up links that have run out, in small transactions of one
+    /// Deletes sessions, revocations, login counters, set-up links and used request signatures that have run out, in small transactions of one
     /// statement each. Returns how many rows. [`run`](Self::run) does it once a minute.
     ///
     /// # Errors
@@ -156,7 +156,13 @@ impl Auth {
     pub async fn sweep_measured(&self) -> Result<Swept, AuthError> {
         let now = self.inner.clock.now();
         let mut swept = Swept { rows: self.sweep_counters(now).await?, ..Swept::default() };
-        for table in [Table::Sessions, Table::Revocations, Table::LoginCounters, Table::SetupTokens] {
+        for table in [
+            Table::Sessions,
+            Table::Revocations,
+            Table::LoginCounters,
+            Table::SetupTokens,
+            Table::RequestNonces,
+        ] {
             let mut from = DateTime::UNIX_EPOCH;
             loop {
                 let batch = async move |tx: &mut Tx| {
@@ -168,6 +174,7 @@ impl Auth {
                         }
                         Table::LoginCounters => throttle::sweep(tx, now, from, SWEEP_ROWS).await?,
                         Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
+                        Table::RequestNonces => signing::sweep(tx, now, from, SWEEP_ROWS).await?,
                     };
                     Ok::<_, AuthError>((rows, latest, began.elapsed()))
                 };
@@ -199,4 +206,5 @@ enum Table {
     Revocations,
     LoginCounters,
     SetupTokens,
+    RequestNonces,
 }
