@@ -44,7 +44,9 @@ mod query;
 mod signer;
 mod structured;
 mod target;
+mod verified;
 mod verifier;
+mod window;
 
 pub use component::SignatureComponent;
 pub use config::{
@@ -67,7 +69,8 @@ pub(crate) use nonce::sweep;
 pub use nonce::{MemoryNonces, NonceStore, NonceStoreError, RequestNonce};
 pub use signer::{RequestSigner, SignatureFields};
 pub use target::TargetUri;
-pub use verifier::{RequestVerifier, SignatureProfile, SignedHead, VerifiedRequest};
+pub use verified::{SignatureProfile, SignedHead, VerifiedRequest};
+pub use verifier::RequestVerifier;
 
 const INPUT_FIELD: &str = "signature-input";
 const SIGNATURE_FIELD: &str = "signature";

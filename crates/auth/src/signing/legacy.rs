@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     LegacyConfig, MessageFields, RequestNonce, RequestParts, SignatureError, SignatureFault,
-    SignatureProfile, SignedHead, TargetUri, VerifiedRequest,
-    verifier::{BodyProof, Window, find},
+    SignatureProfile, SignedHead, TargetUri, VerifiedRequest, verified::BodyProof, verifier::find,
+    window::Window,
 };
 use crate::{Kid, SigningAlgorithm, SigningKey, VerifyingKey};
 
@@ -151,5 +151,5 @@ pub(super) async fn verify_head(
         covered: Vec::new(),
     };
     let body = BodyProof::Legacy { held, head, mac };
-    Ok(SignedHead::new(verified, &window, nonce, body))
+    Ok(SignedHead { verified, window, nonce, body })
 }

@@ -1,23 +1,22 @@
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use stylobate_core::{Assurance, Credential, Principal, Subject};
+use chrono::{DateTime, Utc};
 
 use super::{
-    ContentDigest, HeldKey, INPUT_FIELD, KeyHolder, KeySource, MessageFields, NonceStore, RequestNonce,
-    RequestParts, RequestVerifierConfig, RequestVerifierConfigProblems, SIGNATURE_FIELD, SignatureComponent,
-    SignatureError, SignatureFault, SignatureInput, SignedMessage,
+    ContentDigest, HeldKey, INPUT_FIELD, KeySource, MessageFields, NonceStore, RequestNonce, RequestParts,
+    RequestVerifierConfig, RequestVerifierConfigProblems, SIGNATURE_FIELD, SignatureComponent,
+    SignatureError, SignatureFault, SignatureInput, SignatureProfile, SignedHead, SignedMessage,
+    VerifiedRequest,
     algorithm::registered_name,
     digest, legacy,
     message::Uncombined,
     structured::{self, Bare, Item, Member},
+    verified::BodyProof,
+    window::Window,
 };
 
 /// The longest `Signature` and `Signature-Input`, in bytes.
 const FIELD_BYTES_MAX: usize = 8 * 1_024;
-/// How far the clocks of processes that share a store of nonces may be apart: a nonce is remembered for that much longer than
-/// the process that accepts it would have to.
-const CLOCKS_APART: TimeDelta = TimeDelta::seconds(60);
 
 /// Accepts requests that were signed by keys it knows, each once.
 ///
@@ -27,71 +26,6 @@ pub struct RequestVerifier {
     keys: Arc<dyn KeySource>,
     nonces: Arc<dyn NonceStore>,
     config: RequestVerifierConfig,
-}
-
-/// How a request was signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SignatureProfile {
-    /// RFC 9421.
-    Rfc9421,
-    /// As the replaced systems did: the query is none, and neither authority nor fields are covered.
-    Legacy,
-}
-
-/// A request whose signature is good for what came before its body.
-///
-/// It proves nothing yet: [`RequestVerifier::verify_body`] says whether the body is the signed one, and the request the first of
-/// its signature.
-#[derive(Debug)]
-#[must_use = "a head alone proves nothing"]
-pub struct SignedHead {
-    verified: VerifiedRequest,
-    /// The last moment at which it may be accepted.
-    until: DateTime<Utc>,
-    nonce: RequestNonce,
-    body: BodyProof,
-}
-
-/// How the body is held against the signature.
-#[derive(Debug)]
-pub(super) enum BodyProof {
-    /// The signature covers this digest.
-    Digest(ContentDigest),
-    /// The signature is over this text and the body's digest behind it.
-    Legacy { held: Arc<HeldKey>, head: String, mac: [u8; 32] },
-}
-
-/// What a good signature proves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VerifiedRequest {
-    /// Who signed.
-    pub holder: KeyHolder,
-    /// With which key.
-    pub key_id: Box<str>,
-    /// How.
-    pub profile: SignatureProfile,
-    /// When, in whole seconds, by the signer's clock.
-    pub created_at: DateTime<Utc>,
-    /// What is covered: fields that are not may have been changed on the way.
-    pub covered: Vec<SignatureComponent>,
-}
-
-impl VerifiedRequest {
-    /// Who acts: the service that signed.
-    #[must_use]
-    pub fn principal(&self) -> Principal {
-        Principal {
-            subject: Subject::Service { id: self.holder.service },
-            tenant: self.holder.tenant,
-            session: None,
-            scopes: None,
-            assurance: Assurance::default(),
-            impersonator: None,
-            credential: Credential::Signature,
-        }
-    }
 }
 
 impl RequestVerifier {
@@ -203,7 +137,7 @@ impl RequestVerifier {
         }
         let key_id = input.key_id().ok_or(SignatureFault::ParamMissing("keyid"))?;
         let nonce = input.nonce().ok_or(SignatureFault::ParamMissing("nonce"))?;
-        let (created_at, window) = window_of(&input, self.config.created_skew, now)?;
+        let (created_at, window) = Window::of(&input, self.config.created_skew, now)?;
         let digest = request
             .fields
             .combined(digest::FIELD, FIELD_BYTES_MAX)
@@ -229,7 +163,7 @@ impl RequestVerifier {
             created_at,
             covered: input.components().to_vec(),
         };
-        Ok(SignedHead { verified, until: window.until, nonce, body: BodyProof::Digest(digest) })
+        Ok(SignedHead { verified, window, nonce, body: BodyProof::Digest(digest) })
     }
 
     /// The one signature that counts (§3.2 steps 1 to 3).
@@ -273,7 +207,7 @@ impl RequestVerifier {
     ) -> Result<VerifiedRequest, SignatureError> {
         self.within_limit(body)?;
         // A body may take its time: later than this its nonce may already be forgotten.
-        if now > head.until {
+        if head.window.is_over(now) {
             return Err(SignatureFault::TooOld.into());
         }
         head.body.hold_against(body)?;
@@ -293,85 +227,6 @@ impl RequestVerifier {
 
 fn is_rfc_9421(fields: &MessageFields<'_>) -> bool {
     fields.has(SIGNATURE_FIELD) || fields.has(INPUT_FIELD)
-}
-
-impl BodyProof {
-    fn hold_against(&self, body: &[u8]) -> Result<(), SignatureFault> {
-        match self {
-            Self::Digest(digest) if digest.is_of(body) => Ok(()),
-            Self::Digest(_) => Err(SignatureFault::DigestWrong),
-            Self::Legacy { held, head, mac } if held.key.verify(legacy::text(head, body).as_bytes(), mac) => {
-                Ok(())
-            }
-            Self::Legacy { .. } => Err(SignatureFault::SignatureWrong),
-        }
-    }
-}
-
-impl SignedHead {
-    pub(super) fn new(
-        verified: VerifiedRequest,
-        window: &Window,
-        nonce: RequestNonce,
-        body: BodyProof,
-    ) -> Self {
-        Self { verified, until: window.until, nonce, body }
-    }
-}
-
-/// When a signature may be accepted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
-    /// The last moment.
-    until: DateTime<Utc>,
-    /// The last moment of any signature made at the same time.
-    longest: DateTime<Utc>,
-}
-
-impl Window {
-    /// The window of what was made at `made_at`, when `now` lies in it.
-    pub(super) fn around(
-        made_at: DateTime<Utc>,
-        skew: std::time::Duration,
-        now: DateTime<Utc>,
-    ) -> Result<Self, SignatureFault> {
-        let skew = TimeDelta::from_std(skew).unwrap_or(TimeDelta::zero());
-        let until = made_at.checked_add_signed(skew).ok_or(SignatureFault::FromTheFuture)?;
-        if now > until {
-            return Err(SignatureFault::TooOld);
-        }
-        if now.signed_duration_since(made_at) < -skew {
-            return Err(SignatureFault::FromTheFuture);
-        }
-        Ok(Self { until, longest: until })
-    }
-
-    /// Until when its nonce has to be remembered.
-    pub(super) fn remembered_until(&self) -> DateTime<Utc> {
-        self.longest + CLOCKS_APART
-    }
-}
-
-/// When a signature was made, and may be accepted.
-fn window_of(
-    input: &SignatureInput,
-    skew: std::time::Duration,
-    now: DateTime<Utc>,
-) -> Result<(DateTime<Utc>, Window), SignatureFault> {
-    let time = |name, seconds| DateTime::from_timestamp(seconds, 0).ok_or(SignatureFault::ParamInvalid(name));
-    let created_at = time("created", input.created().ok_or(SignatureFault::ParamMissing("created"))?)?;
-    let mut window = Window::around(created_at, skew, now)?;
-    if let Some(expires) = input.expires() {
-        let expires_at = time("expires", expires)?;
-        if expires_at < created_at {
-            return Err(SignatureFault::ParamInvalid("expires"));
-        }
-        if now > expires_at {
-            return Err(SignatureFault::Expired);
-        }
-        window.until = window.until.min(expires_at);
-    }
-    Ok((created_at, window))
 }
 
 /// Looks a key up that is expected to be there.
