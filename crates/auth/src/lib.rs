@@ -39,7 +39,8 @@
 //! account* is a program that acts for itself and has keys of its own.
 //!
 //! Each module says its rules at its head: `people` (names), `throttle` (guessing), `session`, `refresh` (families),
-//! `revocation`, `one_time` (links), `api_key`, `services`, `password`, `key`, `token` and `seal`.
+//! `revocation`, `one_time` (links), `api_key`, `services`, `signing` (signed requests between services), `password`, `key`,
+//! `token` and `seal`.
 
 #[cfg(feature = "sql")]
 mod api_key;
@@ -75,6 +76,7 @@ mod services;
 mod session;
 #[cfg(feature = "sql")]
 mod setup_token;
+mod signing;
 mod throttle;
 mod token;
 
@@ -139,6 +141,20 @@ pub use session::{
 };
 #[cfg(feature = "sql")]
 pub use session::{Session, SessionQuery, SqlSessions, TenantSession};
+#[cfg(feature = "redis")]
+pub use signing::RedisNonces;
+#[cfg(feature = "sql")]
+pub use signing::SqlNonces;
+#[cfg(feature = "conformance")]
+pub use signing::nonce_conformance;
+pub use signing::{
+    ContentDigest, DigestAlgorithm, FixedKeys, HeldKey, KeyHolder, KeySource, KeySourceError, LegacyConfig,
+    LegacySigner, MemoryNonces, MessageFields, NonceStore, NonceStoreError, RequestNonce, RequestParts,
+    RequestSigner, RequestVerifier, RequestVerifierConfig, RequestVerifierConfigProblem,
+    RequestVerifierConfigProblems, ResponseParts, SignatureComponent, SignatureError, SignatureFault,
+    SignatureFields, SignatureInput, SignatureParam, SignatureProfile, SignedHead, SignedMessage, TargetUri,
+    VerifiedRequest,
+};
 #[cfg(feature = "redis")]
 pub use throttle::RedisCounters;
 #[cfg(feature = "conformance")]

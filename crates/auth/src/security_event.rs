@@ -39,6 +39,7 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "api_key",
         "Somebody changed what an API key may do, from where, how often or how long, or switched it on or off.",
     ),
+    event(
         "auth.email_change",
         "person",
         "A mailed link gave an account another e-mail address. Links that were mailed to the old one are void.",

@@ -10,11 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Extensions, HeaderMap, Method, Request, header};
+use stylobate_auth::VerifiedRequest;
 use stylobate_core::{Actor, BoxFuture, Credential, Principal, Problem, RequestContext, TraceParent};
 use tower::{Layer, Service};
 use tracing::Span;
 
-use crate::{ApiError, Arrival, future::AnswerFuture, problem_for};
+use crate::{
+    ApiError, Arrival, cookies::ambiguous, future::AnswerFuture, problem_for, signed_request::signer,
+};
 
 #[cfg(feature = "sql")]
 mod by_auth;
@@ -114,7 +117,9 @@ pub trait Authenticator: Send + Sync + 'static {
 ///    [`PermissionGuardLayer`](crate::PermissionGuardLayer), [`CurrentPrincipal`](crate::CurrentPrincipal)) answers 401
 ///    with `error="invalid_token"`, 503 when credentials cannot be judged, or 429 when an API key is over its limit. Public routes work all the same, so that an
 ///    expired token does not lock its owner out of signing in.
-/// 5. Nobody waits for a judgement that is not asked for: on an [open route](Self::with_open_routes) a credential that
+/// 5. A request whose signature was accepted ([`SignedRequestLayer`](crate::SignedRequestLayer), which stands outside) acts for
+///    whoever signed it; a credential beside the signature is one too many: 400 `ambiguous_credential`.
+/// 6. Nobody waits for a judgement that is not asked for: on an [open route](Self::with_open_routes) a credential that
 ///    cannot be judged at once stays unjudged.
 ///
 /// The layer protects nothing by itself; the guard does.
@@ -197,8 +202,10 @@ where
             Ok(presented) => presented,
             Err(error) => return AnswerFuture::refused(error),
         };
+        let signed = signer(request.extensions()).map(VerifiedRequest::principal);
         let decided = match presented {
-            Presented::Nothing => Ok(Principal::anonymous()),
+            Presented::Nothing => Ok(signed.unwrap_or_else(Principal::anonymous)),
+            _ if signed.is_some() => return AnswerFuture::refused(ambiguous()),
             Presented::Unknown => Err(CredentialRefused::Invalid),
             credential => match self.authenticator.authenticate_now(credential) {
                 Some(decided) => decided,

@@ -8,7 +8,8 @@ use stylobate::{
 };
 
 use crate::{
-    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, people, sessions, setup, webhooks,
+    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, people, sessions, setup,
+    webhooks,
 };
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.

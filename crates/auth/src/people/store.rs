@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{
-    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, one_time, revocation,
-    service::Counters, session, session::EndReason,
+    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, one_time,
+    revocation, service::Counters, session, session::EndReason,
 };
 
 /// Whether a person may sign in.

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use stylobate_db::{Error, Tx};
 
 use super::{Auth, AuthError, SCOPE};
-use crate::{ApiKeys, flow_limit, one_time, revocation, session, setup_token, throttle};
+use crate::{ApiKeys, flow_limit, one_time, revocation, session, setup_token, signing, throttle};
 
 /// Between two reads of the latest revocations. With a read of up to 200 ms they arrive twice a second.
 const POLL_EVERY: Duration = Duration::from_millis(300);
@@ -143,9 +143,9 @@ impl Auth {
         self.inner.revocations.mark_read(began);
     }
 
-    /// Deletes sessions, revocations, counters, single-use tokens and set-up links that have run out, API keys 90 days after they
-    /// expired and what keys were used for 90 days ago, in small transactions of one statement each. Returns how many rows.
-    /// [`run`](Self::run) does it once a minute.
+    /// Deletes sessions, revocations, counters, single-use tokens, set-up links and used request signatures that have run out, API
+    /// keys 90 days after they expired and what keys were used for 90 days ago, in small transactions of one statement each.
+    /// Returns how many rows. [`run`](Self::run) does it once a minute.
     ///
     /// # Errors
     /// What the database reports; what was deleted until then stays deleted.
@@ -176,6 +176,7 @@ impl Auth {
                         Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
                         Table::ApiKeys => (ApiKeys::sweep_keys(tx, now, SWEEP_ROWS).await?, from),
                         Table::ApiKeyUsage => (ApiKeys::sweep_usage(tx, now, SWEEP_ROWS).await?, from),
+                        Table::RequestNonces => signing::sweep(tx, now, from, SWEEP_ROWS).await?,
                     };
                     Ok::<_, AuthError>((rows, latest, began.elapsed()))
                 };
@@ -211,10 +212,11 @@ enum Table {
     SetupTokens,
     ApiKeys,
     ApiKeyUsage,
+    RequestNonces,
 }
 
 impl Table {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Sessions,
         Self::Revocations,
         Self::LoginCounters,
@@ -223,5 +225,6 @@ impl Table {
         Self::SetupTokens,
         Self::ApiKeys,
         Self::ApiKeyUsage,
+        Self::RequestNonces,
     ];
 }

@@ -15,5 +15,6 @@ mod password;
 mod security_events;
 mod service;
 mod session;
+mod signing;
 mod throttle;
 mod token;
