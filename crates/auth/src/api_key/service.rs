@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use stylobate_core::{
     Actor, ActorKind, ApiKeyId, AuditEvent, AuditSink, Clock, KeyOwner, Page, RequestContext, TenantId,
 };
-use stylobate_db::{Db, Scope, Tx};
+use stylobate_db::{Db, Error, Scope, Tx};
 
 use super::{
     ApiKey, ApiKeyChange, ApiKeyConfig, ApiKeyEnvironment, ApiKeyError, ApiKeyQuery, ApiKeySecret,
@@ -96,7 +96,7 @@ impl ApiKeys {
         let secret = ApiKeySecret::generate(self.0.environment, key.id)?;
         store::insert(tx, &key, secret.digest(&self.0.parts.pepper), maker).await?;
         self.record(tx, ctx, "api_key.create", None, &key);
-        told::tell(tx, ctx, "api_key.created", &key, now);
+        told::tell_key(tx, ctx, "api_key.created", &key, now);
         Ok(IssuedApiKey { key, secret })
     }
 
@@ -187,7 +187,7 @@ impl ApiKeys {
         store::rotate(tx, &after, secret.digest(&self.0.parts.pepper)).await?;
         self.tell_changed(tx, &after).await?;
         self.record(tx, ctx, "api_key.rotate", Some(&before), &after);
-        told::tell(tx, ctx, "api_key.rotated", &after, now);
+        told::tell_key(tx, ctx, "api_key.rotated", &after, now);
         Ok(IssuedApiKey { key: after, secret })
     }
 
@@ -201,17 +201,26 @@ impl ApiKeys {
         ctx: &RequestContext,
         (tenant, id): (TenantId, ApiKeyId),
     ) -> Result<ApiKey, ApiKeyError> {
+        self.revoke_if_there(tx, ctx, (tenant, id)).await?.ok_or(ApiKeyError::NotFound)
+    }
+
+    pub(crate) async fn revoke_if_there(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        (tenant, id): (TenantId, ApiKeyId),
+    ) -> Result<Option<ApiKey>, Error> {
         let now = self.0.parts.clock.now();
-        let before = self.lock(tx, tenant, id).await?;
-        if before.revoked_at.is_some() {
-            return Ok(before);
-        }
+        let before = match store::lock(tx, tenant, id, self.0.environment).await? {
+            Some(before) if before.revoked_at.is_none() => before,
+            ended => return Ok(ended),
+        };
         let after = store::revoked(&before, now);
         store::update(tx, &after).await?;
         self.tell_changed(tx, &after).await?;
         self.record(tx, ctx, "api_key.revoke", Some(&before), &after);
-        told::tell(tx, ctx, "api_key.revoked", &after, now);
-        Ok(after)
+        told::tell_key(tx, ctx, "api_key.revoked", &after, now);
+        Ok(Some(after))
     }
 
     /// What a key of `tenant` was used for on each of the last 90 days on which it was, the latest first. What other processes
@@ -279,10 +288,10 @@ impl ApiKeys {
         if key.is_ended(self.0.parts.clock.now()) { Err(ApiKeyError::Ended) } else { Ok(key) }
     }
 
-    async fn tell_changed(&self, tx: &mut Tx, key: &ApiKey) -> Result<(), ApiKeyError> {
+    async fn tell_changed(&self, tx: &mut Tx, key: &ApiKey) -> Result<(), Error> {
         let parts = &self.0.parts;
         let change = (key.id, key.version);
-        Ok(store::tell_changed(tx, &parts.revocations, change, parts.clock.now(), self.0.told_for).await?)
+        store::tell_changed(tx, &parts.revocations, change, parts.clock.now(), self.0.told_for).await
     }
 
     fn record(
