@@ -1,9 +1,11 @@
+mod further;
+mod judge;
+
 use std::{
+    borrow::Cow,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::{
@@ -11,18 +13,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, Request, header};
-use stylobate_core::{AuditEvent, AuditSink, Outcome, Problem, RequestContext, TenantId};
-use stylobate_rbac::{Authorizer, PolicyUnavailable};
+use stylobate_core::{AuditSink, Problem, RequestContext};
+use stylobate_rbac::Authorizer;
 use tower::{Layer, Service};
-use tracing::Instrument as _;
+
+pub use further::FurtherPermission;
+use judge::{Case, Denial, Guard, Policies};
 
 use crate::{
-    ApiError, InternalSecret, Permission, RoutePermissions, api_error::log_cause, authenticate::Refused,
-    future::AnswerFuture, policy_epoch::Demanded, problem_table::problem_for, route_permissions::Asked,
+    ApiError, InternalSecret, Permission, RoutePermissions, authenticate::Refused, future::AnswerFuture,
+    policy_epoch::Demanded, problem_table::problem_for, route_permissions::Asked,
 };
-
-/// How long the record of a denial may keep the caller waiting. It is written all the same.
-const AUDIT_WAIT: Duration = Duration::from_secs(1);
 
 /// Lets a request through only when its caller has the permission that the matched route asks.
 ///
@@ -44,14 +45,6 @@ const AUDIT_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct PermissionGuardLayer {
     guard: Arc<Guard>,
-}
-
-#[derive(Clone)]
-struct Guard {
-    authorizer: Arc<dyn Authorizer>,
-    audit: Option<Arc<dyn AuditSink>>,
-    internal: Option<InternalSecret>,
-    rule: Rule,
 }
 
 #[derive(Clone)]
@@ -147,7 +140,12 @@ where
         };
         let name = match permission {
             Permission::Public(_) => return AnswerFuture::inner(self.inner.call(request)),
-            Permission::Authenticated | Permission::AnyCredential => None,
+            Permission::Authenticated => None,
+            // What such a route does may need more, which it then asks for itself.
+            Permission::AnyCredential => {
+                request.extensions_mut().insert(Arc::clone(&self.guard));
+                None
+            }
             Permission::Key(name) => Some(name),
         };
         if let Some(name) = name
@@ -163,7 +161,7 @@ where
             let case = Case {
                 guard: Arc::clone(&self.guard),
                 context,
-                permission: "authenticated",
+                permission: Cow::Borrowed("authenticated"),
                 policies: Policies { tenant: None, own: None, platform: None },
                 route: request.extensions().get().cloned(),
                 method: request.method().clone(),
@@ -185,7 +183,7 @@ where
         let case = Case {
             guard: Arc::clone(&self.guard),
             context,
-            permission: name,
+            permission: Cow::Borrowed(name),
             policies,
             route: request.extensions().get().cloned(),
             method: request.method().clone(),
@@ -212,144 +210,10 @@ fn caller<B>(request: &Request<B>) -> Result<Arc<RequestContext>, ApiError> {
     }
 }
 
-/// The policies that decide about a request, and how fresh each has to be at least.
-#[derive(Clone, Copy)]
-struct Policies {
-    tenant: Option<TenantId>,
-    own: Option<i64>,
-    platform: Option<i64>,
-}
-
-impl Policies {
-    fn of(context: &RequestContext, demanded: Demanded) -> Self {
-        let (tenant, Demanded { own, platform }) = (context.principal.tenant, demanded);
-        match tenant {
-            Some(_) => Self { tenant, own, platform },
-            // For who acts for no organisation, the platform's policy is the own one.
-            None => Self { tenant, own: own.max(platform), platform: None },
-        }
-    }
-
-    /// Owner and least epoch of each that has to be looked at.
-    fn each(self) -> impl Iterator<Item = (Option<TenantId>, Option<i64>)> {
-        let platform = self.platform.map(|epoch| (None, Some(epoch)));
-        platform.into_iter().chain([(self.tenant, self.own)])
-    }
-
-    fn is_demanding(self) -> bool {
-        self.own.is_some() || self.platform.is_some()
-    }
-}
-
 fn other_method(method: &Method, allow: &str) -> Response {
     let mut response = ApiError::method_not_allowed(method).into_response();
     if let Ok(allow) = HeaderValue::from_str(allow) {
         response.headers_mut().insert(header::ALLOW, allow);
     }
     response
-}
-
-fn denied(permission: &str) -> ApiError {
-    let detail = format!("The permission `{permission}` is required.");
-    Problem::new(403, "permission_denied").detail(detail).into()
-}
-
-impl Guard {
-    /// Lets the platform in whose secret the request presents.
-    fn take_internal<B>(&self, request: &mut Request<B>, permission: &'static str) -> Result<(), ApiError> {
-        let Some(secret) = &self.internal else { return Ok(()) };
-        let asking = request.extensions().get::<Arc<RequestContext>>().cloned();
-        if let Some(judged) = secret.judge(request, asking.as_deref(), permission) {
-            request.extensions_mut().insert(Arc::new(judged?));
-        }
-        Ok(())
-    }
-
-    fn is_prepared(&self, policies: Policies) -> bool {
-        let prepare =
-            || policies.each().all(|(owner, at_least)| self.authorizer.prepare(owner, at_least).is_none());
-        catch_unwind(AssertUnwindSafe(prepare)).unwrap_or(false)
-    }
-
-    /// Asks the engine; its failure is a no (SECURITY A11).
-    fn check(&self, context: &RequestContext, permission: &str) -> Result<(), Denial> {
-        let check = || self.authorizer.check(&context.principal, permission);
-        match catch_unwind(AssertUnwindSafe(check)) {
-            Ok(decision) if decision.is_allowed() => Ok(()),
-            Ok(decision) => {
-                let missing = decision.missing.map(|missing| missing.code());
-                Err(Denial { reason: decision.reason.code(), missing })
-            }
-            Err(_) => Err(ENGINE_FAILURE),
-        }
-    }
-}
-
-/// Why a request is refused, in codes: the caller learns the permission, the audit trail all of it.
-#[derive(Clone, Copy)]
-struct Denial {
-    reason: &'static str,
-    missing: Option<&'static str>,
-}
-
-const ENGINE_FAILURE: Denial = Denial { reason: "engine_failure", missing: None };
-
-/// A request that could not be let through at once: its policy has to be loaded, or it is a denial to record.
-struct Case {
-    guard: Arc<Guard>,
-    context: Arc<RequestContext>,
-    permission: &'static str,
-    policies: Policies,
-    route: Option<MatchedPath>,
-    method: Method,
-}
-
-impl Case {
-    async fn judge(self) -> Result<(), ApiError> {
-        for (owner, at_least) in self.policies.each() {
-            let prepare = || self.guard.authorizer.prepare(owner, at_least);
-            match catch_unwind(AssertUnwindSafe(prepare)) {
-                Ok(None) => {}
-                Ok(Some(loading)) => {
-                    if let Err(error) = loading.await {
-                        return Err(self.unprepared(&error));
-                    }
-                }
-                Err(_) => return Err(self.deny(ENGINE_FAILURE).await),
-            }
-        }
-        match self.guard.check(&self.context, self.permission) {
-            Ok(()) => Ok(()),
-            Err(denial) => Err(self.deny(denial).await),
-        }
-    }
-
-    fn unprepared(&self, error: &PolicyUnavailable) -> ApiError {
-        let code = if self.policies.is_demanding() { "policy_stale" } else { "policy_unavailable" };
-        log_cause(code, error);
-        problem_for(code).retry_after(1).into()
-    }
-
-    async fn deny(&self, Denial { reason, missing }: Denial) -> ApiError {
-        tracing::info!(code = "permission_denied", permission = self.permission, reason, "denied");
-        if let Some(audit) = &self.guard.audit {
-            let event = AuditEvent::new(&self.context, "permission.deny", "permission")
-                .on(self.permission)
-                .outcome(Outcome::Denied)
-                .with("reason", reason)
-                .with("missing", missing)
-                .with("method", self.method.as_str())
-                .with("route", self.route.as_ref().map(MatchedPath::as_str));
-            let audit = Arc::clone(audit);
-            // A task of its own: who is refused and hangs up is recorded as well.
-            let recording = tokio::spawn(async move { audit.record(event).await }.in_current_span());
-            match tokio::time::timeout(AUDIT_WAIT, recording).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => log_cause("audit_failed", &error),
-                Ok(Err(error)) => log_cause("audit_failed", &error),
-                Err(_) => tracing::warn!(code = "audit_slow", "the record of a denial takes long"),
-            }
-        }
-        denied(self.permission)
-    }
 }

@@ -20,11 +20,11 @@ use tower::{BoxError, Layer, Service};
 
 use crate::{
     ApiError, Arrival, Origin, Scheme,
+    body::read_body,
     body_limit::too_large,
     cookies::ambiguous,
     future::AnswerFuture,
     problem_table::{IntoProblem, problem_for, problem_of},
-    strict_json::read_body,
 };
 
 /// The scheme that 401 names.

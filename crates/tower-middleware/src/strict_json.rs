@@ -1,24 +1,16 @@
-use std::time::Duration;
-
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::{FromRequest, OptionalFromRequest},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Request, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{Request, header};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stylobate_core::Problem;
 
-use crate::{
-    ApiError,
-    body_limit::{BODY_BYTES_MAX, BodyBytesMax, too_large},
-    field_error::field_problem,
-};
+use crate::{ApiError, body, field_error::field_problem};
 
-/// How long a body may take to arrive (SECURITY A28).
-const READ_LIMIT: Duration = Duration::from_secs(10);
+const MEDIA: &str = "application/json";
 
 /// A JSON body, read strictly; as an answer, plain JSON.
 ///
@@ -56,8 +48,8 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, ApiError> {
-        require_json(request.headers())?;
-        let bytes = read(request).await?;
+        body::require_media(request.headers(), MEDIA)?;
+        let bytes = body::read(request).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -71,11 +63,11 @@ where
 
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Option<Self>, ApiError> {
         let untyped = !request.headers().contains_key(header::CONTENT_TYPE);
-        let typed = if untyped { Ok(()) } else { require_json(request.headers()) };
-        let bytes = typed.map(|()| read(request))?.await?;
+        let typed = if untyped { Ok(()) } else { body::require_media(request.headers(), MEDIA) };
+        let bytes = typed.map(|()| body::read(request))?.await?;
         match (untyped, bytes.is_empty()) {
             (true, true) => Ok(None),
-            (true, false) => Err(unsupported()),
+            (true, false) => Err(body::unsupported(MEDIA)),
             (false, _) => parse(&bytes).map(|value| Some(Self(value))),
         }
     }
@@ -85,64 +77,6 @@ impl<T: Serialize> IntoResponse for StrictJson<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
     }
-}
-
-/// Only `application/json`: everything a form or a plain cross-site request can send is refused (SECURITY A21, C26).
-fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
-    let mut lines = headers.get_all(header::CONTENT_TYPE).iter();
-    let line = lines.next().and_then(|line| line.to_str().ok());
-    let sound = lines.next().is_none() && line.is_some_and(is_json);
-    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding.as_bytes() == b"identity");
-    if sound && plain { Ok(()) } else { Err(unsupported()) }
-}
-
-fn is_json(line: &str) -> bool {
-    let mut parts = line.split(';').map(str::trim);
-    // The usual spelling first: it needs no splitting of parameters.
-    let media = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
-    media
-        && parts.all(|parameter| {
-            let Some((name, value)) = parameter.split_once('=') else { return false };
-            let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-            name.eq_ignore_ascii_case("charset") && value.eq_ignore_ascii_case("utf-8")
-        })
-}
-
-fn unsupported() -> ApiError {
-    Problem::new(415, "unsupported_media_type")
-        .detail("The body must be `application/json`, uncompressed.")
-        .into()
-}
-
-async fn read(request: Request<Body>) -> Result<Bytes, ApiError> {
-    let limit = request.extensions().get::<BodyBytesMax>().map_or(BODY_BYTES_MAX, |limit| limit.0);
-    read_body(request.into_body(), limit).await
-}
-
-/// Reads all of a body of at most `bytes_max` bytes.
-pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    let collecting = Limited::new(body, bytes_max).collect();
-    match tokio::time::timeout(READ_LIMIT, collecting).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if is_too_large(&*error) => Err(too_large().into()),
-        // The client went away or broke the framing; nobody reads this.
-        Ok(Err(_)) => {
-            Err(Problem::new(400, "body_broken").detail("The body ended before it was complete.").into())
-        }
-        Err(_) => Err(Problem::new(408, "body_timeout").detail("The body did not arrive in time.").into()),
-    }
-}
-
-/// The limit may be reached here or in the layer around, which wraps its error.
-fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -308,31 +242,5 @@ mod tests {
     fn an_escaped_backslash_before_u0000_is_no_nul() {
         let role: Role = parse(br#"{"name":"a\\u0000","level":1}"#).unwrap();
         assert_eq!(role.name, r"a\u0000");
-    }
-
-    #[test]
-    fn only_json_in_utf8_is_json() {
-        for good in [
-            "application/json",
-            "Application/JSON",
-            "application/json; charset=utf-8",
-            "application/json;charset=\"UTF-8\"",
-        ] {
-            assert!(is_json(good), "{good}");
-        }
-        for bad in [
-            "",
-            "text/plain",
-            "text/json",
-            "application/jsonx",
-            "application/json; charset=utf-16",
-            "application/json; x=y",
-            "application/json;",
-            "application/x-www-form-urlencoded; application/json",
-            "multipart/form-data; boundary=application/json",
-            "application/ json",
-        ] {
-            assert!(!is_json(bad), "{bad}"); // A21, C26
-        }
     }
 }
