@@ -140,17 +140,21 @@ impl KnownKey {
 
     /// Who acts with the key, when it is presented from `address`.
     pub(super) fn open(&self, address: Option<IpAddr>, now: DateTime<Utc>) -> Result<&Principal, Refusal> {
-        if let Some(refusal) = self.barred {
-            return Err(refusal);
-        }
-        if self.expires_at <= now {
-            return Err(Refusal::Expired);
-        }
+        let principal = self.live(now)?;
         match &self.networks {
             Some(networks) if !address.is_some_and(|address| networks.contains(address)) => {
                 Err(Refusal::Address)
             }
-            _ => Ok(&self.principal),
+            _ => Ok(principal),
+        }
+    }
+
+    /// Who acts with the key, wherever it is presented.
+    pub(super) fn live(&self, now: DateTime<Utc>) -> Result<&Principal, Refusal> {
+        match self.barred {
+            Some(refusal) => Err(refusal),
+            None if self.expires_at <= now => Err(Refusal::Expired),
+            None => Ok(&self.principal),
         }
     }
 }

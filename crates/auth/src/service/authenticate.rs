@@ -37,7 +37,7 @@ impl Auth {
     }
 
     /// What is in memory may refuse even when it is stale; it just may not accept.
-    fn verify(&self, bearer: &str) -> Result<Arc<VerifiedToken>, AuthenticateError> {
+    pub(super) fn verify(&self, bearer: &str) -> Result<Arc<VerifiedToken>, AuthenticateError> {
         let token =
             self.inner.verifier.verify(bearer, self.inner.clock.now()).map_err(AuthenticateError::Refused)?;
         let claims = &token.claims;

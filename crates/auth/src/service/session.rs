@@ -229,7 +229,7 @@ impl Auth {
         }
     }
 
-    async fn logout_session(&self, ctx: &RequestContext, id: SessionId) -> Result<(), AuthError> {
+    pub(super) async fn logout_session(&self, ctx: &RequestContext, id: SessionId) -> Result<(), AuthError> {
         let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
         let end = async move |tx: &mut Tx| {
             let owner = session::find_owner(tx, id).await?;

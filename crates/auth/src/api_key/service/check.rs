@@ -1,10 +1,11 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use stylobate_core::{AuditEvent, Outcome, Principal, RequestContext};
+use stylobate_db::Error;
 
 use super::ApiKeys;
 use crate::{
-    AuthenticateError,
+    ApiKey, AuthenticateError,
     api_key::{
         known::{KnownKey, Refusal},
         store,
@@ -86,6 +87,22 @@ impl ApiKeys {
             return Err(self.refused(&known, Refusal::Secret, address));
         }
         Ok(known)
+    }
+
+    /// The key of a text as its row is at this moment, and who acts with it; `None` when nobody does. From where it is presented
+    /// is not asked, and it is no use of the key.
+    pub(crate) async fn look_up(&self, text: &str) -> Result<Option<(ApiKey, Principal)>, Error> {
+        let Ok(presented) = self.read(text) else { return Ok(None) };
+        let began = Instant::now();
+        let mut conn = self.0.parts.db.read().await?;
+        let read = store::find_to_check(&mut conn, presented.id, self.0.environment).await?;
+        drop(conn);
+        let Some(read) = read else { return Ok(None) };
+        let key = read.key.clone();
+        let known = self.0.known.insert(read, began);
+        let now = self.0.parts.clock.now();
+        let is_secret = known.is_secret(&presented.digest, now);
+        Ok(known.live(now).ok().filter(|_| is_secret).map(|principal| (key, principal.clone())))
     }
 
     /// Lets the holder of a secret act, as far as the key goes.
