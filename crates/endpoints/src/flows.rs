@@ -3,6 +3,7 @@
 mod cookies;
 mod device_cookie;
 mod email;
+mod forward_auth;
 mod jwks;
 mod login;
 mod mailed_links;
@@ -10,6 +11,7 @@ mod me;
 mod password;
 mod recovery;
 mod sessions;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use stylobate_tenancy::Tenancy;
 use stylobate_tower_middleware::Cookies;
 
 pub use email::email_routes;
+pub use forward_auth::{FORWARDED, forward_auth_routes};
 pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
 pub use mailed_links::{AccountFollower, MailedLinks};
@@ -26,6 +29,7 @@ pub use me::{me_routes, whoami_routes};
 pub use password::password_routes;
 pub use recovery::recovery_routes;
 pub use sessions::session_routes;
+pub use tokens::{TokenFlows, introspection_routes, revocation_routes};
 
 /// What the flows work with.
 #[derive(Clone)]

@@ -24,13 +24,13 @@ fn set_cookie(answer: &Answer, name: &str) -> (String, String) {
 
 /// A browser with one cookie, on a page of the service itself.
 #[derive(Clone)]
-struct Browser {
+pub(crate) struct Browser {
     client: Client,
     cookie: String,
 }
 
 impl Browser {
-    async fn signed_in(client: &Client, username: &str) -> Self {
+    pub(crate) async fn signed_in(client: &Client, username: &str) -> Self {
         Self::new(client, &Self::sign_in(client, username, None).await)
     }
 
@@ -50,7 +50,7 @@ impl Browser {
         Self { client: client.clone(), cookie: format!("session={value}") }
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, path).header("cookie", &self.cookie)
     }
 

@@ -45,4 +45,5 @@ mod schedules;
 mod sessions;
 mod settings;
 mod story;
+mod tokens;
 mod webhooks;

@@ -125,10 +125,19 @@ impl Route {
 
     /// It takes a JSON body of type `T`.
     #[must_use]
-    pub fn body<T: ToSchema>(mut self) -> Self {
+    pub fn body<T: ToSchema>(self) -> Self {
+        self.body_as::<T>("application/json")
+    }
+
+    /// It takes a form with the fields of `T`.
+    #[must_use]
+    pub fn form<T: ToSchema>(self) -> Self {
+        self.body_as::<T>("application/x-www-form-urlencoded")
+    }
+
+    fn body_as<T: ToSchema>(mut self, media: &str) -> Self {
         let content = Content::new(Some(self.refer::<T>()));
-        let body =
-            RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+        let body = RequestBodyBuilder::new().content(media, content).required(Some(Required::True));
         self = self.documented(|operation| operation.request_body(Some(body.build())));
         self
     }

@@ -52,6 +52,8 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
     PermissionDef::new("api_key.update", "Change API keys, and give them other secrets")
         .also(&["auth:manage"]),
     PermissionDef::new("api_key.delete", "Revoke API keys").also(&["auth:manage"]),
+    PermissionDef::new("token.introspect", "Ask whether a token is good, and what it says"),
+    PermissionDef::new("token.revoke", "Stop tokens and API keys that one holds and that are others'"),
     PermissionDef::new("impersonation.perform", "Act as somebody else, on the record"),
     // Who may do what.
     PermissionDef::new("role.create", "Create roles").also(&["rbac:manage", "role.manage"]),
