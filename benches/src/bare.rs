@@ -4,7 +4,7 @@
 use std::{io::Write as _, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Form, Json, Router,
     extract::{Path, State},
     http::{StatusCode, header},
     routing::{get, post},
@@ -46,6 +46,7 @@ pub(crate) fn serve() -> Result {
             .route("/fixed", get(fixed))
             .route("/me/{id}", get(me))
             .route("/refresh", post(refresh))
+            .route("/introspect", post(introspect))
             .with_state(pool);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
@@ -122,6 +123,39 @@ async fn me(State(pool): State<Pool>, Path(id): Path<Uuid>) -> std::result::Resu
         Pool::Sqlite(pool) => sqlx::query_as(SELECT_PERSON).bind(id).fetch_one(&pool).await?,
     };
     Ok(Json(row))
+}
+
+/// The statement of `POST /oauth/introspect`, word for word.
+const SELECT_SESSION: &str = "SELECT s.idle_expires_at, s.expires_at, s.ended_at \
+    FROM sessions s JOIN people p ON p.id = s.person_id \
+    WHERE s.id = $1 AND s.person_id = $2 AND s.credential_epoch = p.credential_epoch AND p.status = 'active'";
+
+type SessionTimes = (Option<DateTime<Utc>>, DateTime<Utc>, Option<DateTime<Utc>>);
+
+#[derive(Deserialize)]
+struct Introspect {
+    session_id: Uuid,
+    person_id: Uuid,
+}
+
+#[derive(Serialize)]
+struct Introspected {
+    active: bool,
+    sub: Uuid,
+    sid: Uuid,
+    exp: i64,
+}
+
+async fn introspect(
+    State(pool): State<Pool>,
+    Form(input): Form<Introspect>,
+) -> std::result::Result<Json<Introspected>, Failed> {
+    let Introspect { session_id: sid, person_id: sub } = input;
+    let (_, expires_at, ended_at): SessionTimes = match pool {
+        Pool::Postgres(pool) => sqlx::query_as(SELECT_SESSION).bind(sid).bind(sub).fetch_one(&pool).await?,
+        Pool::Sqlite(pool) => sqlx::query_as(SELECT_SESSION).bind(sid).bind(sub).fetch_one(&pool).await?,
+    };
+    Ok(Json(Introspected { active: ended_at.is_none(), sub, sid, exp: expires_at.timestamp() }))
 }
 
 /// The table that [`refresh`] works on: of the shape of our own, but without anything around it.

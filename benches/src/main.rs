@@ -99,7 +99,7 @@ async fn run(names: &[String]) -> Result<bool> {
     for name in NAMES.into_iter().filter(|name| wants_all || names.iter().any(|wanted| wanted == name)) {
         let mut report = Report::new(name);
         match name {
-            "auth" => auth::run(&mut report),
+            "auth" => auth::run(&mut report).await,
             "whoami" => whoami::run(&mut report).await,
             "me" => me::run(&mut report).await,
             "login" => login::run(&mut report).await,

@@ -1,8 +1,11 @@
 //! An installation to measure: a database with an administrator and people, and the programs on it.
 
-use std::process::Command;
+use std::{process::Command, sync::Arc};
 
 use serde_json::{Value, json};
+use stylobate_auth::{Auth, AuthConfig, KeyEncryptionKey, LocalSealer};
+use stylobate_core::{AuditError, AuditEvent, AuditSink, BoxFuture};
+use stylobate_db::{Db, DbOptions};
 use stylobate_tests::{Engine, PASSWORD, Place, Program};
 
 use crate::{
@@ -58,13 +61,27 @@ impl Site {
         Process::start(self.program.command(&["serve"]), self.place.folder())
     }
 
+    /// The address of its database.
+    pub(crate) fn database(&self) -> String {
+        let file = self.place.folder().join("data/control-plane.db");
+        let url = self.place.environment().remove("DATABASE_URL");
+        url.unwrap_or_else(|| format!("sqlite://{}", file.display()))
+    }
+
+    /// Its sign-in within this program, which records nothing.
+    pub(crate) async fn auth(&self) -> Result<(Db, Auth)> {
+        let options = DbOptions::default();
+        let db = Db::builder(&self.database(), options).without_audit().without_events().connect().await?;
+        let key = KeyEncryptionKey::from_file_or_generate(&self.place.folder().join("data/kek"))?;
+        let sealer = Arc::new(LocalSealer::new(&key));
+        let auth = Auth::builder(&db, AuthConfig::default(), sealer, Arc::new(Nowhere)).build().await?;
+        Ok((db, auth))
+    }
+
     /// The bare peer on the same database.
     pub(crate) fn bare(&self) -> Result<Process> {
-        let environment = self.place.environment();
-        let url = environment.get("DATABASE_URL").cloned();
-        let file = self.place.folder().join("data/control-plane.db");
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(bare::COMMAND).env(bare::DATABASE, url.unwrap_or(format!("sqlite://{}", file.display())));
+        command.arg(bare::COMMAND).env(bare::DATABASE, self.database());
         let folder = self.place.folder().join("bare");
         std::fs::create_dir_all(&folder)?;
         Process::start(command, &folder)
@@ -130,4 +147,13 @@ fn insert_people(engine: Engine, people: u32) -> String {
          SELECT {id}, 'password', (SELECT hash FROM credentials WHERE person_id = \
          (SELECT id FROM people WHERE username_key = 'admin')), {time} FROM {numbers};"
     )
+}
+
+/// Keeps nothing.
+struct Nowhere;
+
+impl AuditSink for Nowhere {
+    fn record(&self, _: AuditEvent) -> BoxFuture<'_, std::result::Result<(), AuditError>> {
+        Box::pin(async { Ok(()) })
+    }
 }

@@ -1,17 +1,10 @@
 //! A million expired sessions with their refresh tokens, and as many revocations and login counters, removed while the service could run: how
 //! long the longest statement took, and whether the tables grow when it happens again.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _};
-use stylobate_auth::{Auth, AuthConfig, KeyEncryptionKey, LocalSealer};
-use stylobate_core::{AuditError, AuditEvent, AuditSink, BoxFuture};
-use stylobate_db::{Db, DbOptions};
 use stylobate_tests::Engine;
 
 use crate::{
@@ -44,7 +37,7 @@ struct Round {
 
 async fn sweep(report: &mut Report, engine: Engine, name: &str) -> Result {
     let site = Site::new(engine, 1).await?;
-    let auth = open(&site, engine).await?;
+    let (_, auth) = site.auth().await?;
     let mut rounds = Vec::new();
     for _ in NAMES {
         site.place().sql(&fill(engine)).await;
@@ -95,22 +88,6 @@ async fn sweep(report: &mut Report, engine: Engine, name: &str) -> Result {
     report.verdict(&format!("{name} size of the third filling by the second"), grown, "", Goal::AtMost(1.1));
     report.verdict(&format!("{name} expired rows left"), left as f64, "", Goal::AtMost(0.0));
     Ok(())
-}
-
-async fn open(site: &Site, engine: Engine) -> Result<Auth> {
-    let folder = site.place().folder().join("data");
-    let url = match engine {
-        Engine::Postgres => site.place().environment().remove("DATABASE_URL").ok_or("a database address")?,
-        Engine::Sqlite => format!("sqlite://{}", file(&folder)),
-    };
-    let db = Db::builder(&url, DbOptions::default()).without_audit().without_events().connect().await?;
-    let key = KeyEncryptionKey::from_file_or_generate(&folder.join("kek"))?;
-    let sealer = Arc::new(LocalSealer::new(&key));
-    Ok(Auth::builder(&db, AuthConfig::default(), sealer, Arc::new(Nowhere)).build().await?)
-}
-
-fn file(folder: &Path) -> String {
-    folder.join("control-plane.db").display().to_string()
 }
 
 /// A million sessions of one person that ended a year ago, one a second, with their families; revocations; counters of names that
@@ -167,20 +144,11 @@ async fn size(site: &Site, engine: Engine) -> Result<f64> {
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await?
         }
         Engine::Sqlite => {
-            let url = format!("sqlite://{}", file(&site.place().folder().join("data")));
+            let url = site.database();
             let mut connection = sqlx::SqliteConnection::connect(&url).await?;
             let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await?
         }
     };
     Ok(bytes as f64 / MIB)
-}
-
-/// Nobody signs in here.
-struct Nowhere;
-
-impl AuditSink for Nowhere {
-    fn record(&self, _: AuditEvent) -> BoxFuture<'_, std::result::Result<(), AuditError>> {
-        Box::pin(async { Ok(()) })
-    }
 }
