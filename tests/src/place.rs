@@ -89,6 +89,23 @@ impl Place {
         self.folder.path().join("data")
     }
 
+    /// Makes `person` a member of a second organisation as well, with the code `other`.
+    pub async fn join_other_org(&self, person: &str) {
+        let tenant = self.id(uuid::Uuid::from_u128(0x0191_e000_0000_7000_8000_0000_0000_00f0));
+        let person = self.id(person.parse().expect("an id"));
+        let (now, yes, no) = match self.engine {
+            Engine::Sqlite => ("'2026-01-01T00:00:00.000000+00:00'", "1", "0"),
+            Engine::Postgres => ("'2026-01-01T00:00:00Z'", "true", "false"),
+        };
+        self.sql(&format!(
+            "INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version)
+                 VALUES ({tenant}, 'other', 'other', 'Other', {yes}, {no}, {now}, {now}, 1);
+             INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at)
+                 VALUES ({tenant}, {person}, 'active', {now}, {now});"
+        ))
+        .await;
+    }
+
     /// Runs statements behind the program's back: as a superuser on PostgreSQL, in the file on SQLite.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 use std::{hint::black_box, time::Instant};
 
+use base64::Engine as _;
 use ring::{hmac, signature};
 use stylobate_auth::{SigningAlgorithm, SigningKey};
 

@@ -29,7 +29,7 @@ pub use me::{me_routes, whoami_routes};
 pub use password::password_routes;
 pub use recovery::recovery_routes;
 pub use sessions::session_routes;
-pub use tokens::{TokenFlows, introspection_routes, revocation_routes};
+pub use tokens::{introspection_routes, revocation_routes};
 
 /// What the flows work with.
 #[derive(Clone)]

@@ -25,13 +25,20 @@ where
     }
 }
 
-/// The parameters of one query, each named once.
+/// More than any of our forms has, and few enough to compare each with each.
+const PARAMETERS_MAX: usize = 100;
+
+/// The parameters of one query or form, each named once.
 pub(crate) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
     pub(crate) fn read(query: &'a str) -> Result<Self, ApiError> {
         let mut all: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if all.len() == PARAMETERS_MAX {
+                let message = format!("must not hold more than {PARAMETERS_MAX} parameters");
+                return Err(ApiError::field("", "too_many", message));
+            }
             if all.iter().any(|(known, _)| *known == name) {
                 let detail = "A parameter is given more than once.";
                 let problem = Problem::new(400, "duplicate_parameter").detail(detail);
@@ -108,5 +115,7 @@ mod tests {
         assert_eq!(refused("email=a%00"), (422, "email".into(), "invalid".into()));
         assert_eq!(refused("email=a&email=b"), (400, "email".into(), "duplicate".into()));
         assert_eq!(refused("email=a&%65mail=b"), (400, "email".into(), "duplicate".into()));
+        let many: String = (0..300_000).map(|n| format!("{n:x}&")).collect();
+        assert_eq!(refused(&many), (422, "".into(), "too_many".into()));
     }
 }

@@ -1,11 +1,9 @@
 //! The table of routes and of the names they answer to.
 
-use std::sync::Arc;
-
 use stylobate::{
     Platform,
     endpoints::{
-        Alias, Flows, MetricsAccess, Routes, TokenFlows, forward_auth_routes, health_routes, identity_routes,
+        Alias, Flows, MetricsAccess, Routes, forward_auth_routes, health_routes, identity_routes,
         introspection_routes, metrics_routes, pool_routes, revocation_routes,
     },
 };
@@ -97,10 +95,9 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         platform.rbac().clone(),
         people.clone(),
     );
-    let tokens = TokenFlows { auth: platform.auth().clone(), authorizer: Arc::new(platform.rbac().clone()) };
     let routes = identity_routes(&flows)
-        .and(introspection_routes(&tokens))
-        .and(revocation_routes(&tokens))
+        .and(introspection_routes(platform.auth()))
+        .and(revocation_routes(platform.auth()))
         .and(forward_auth_routes())
         .and(links::routes(platform, &people))
         .and(people::routes::routes(&people))

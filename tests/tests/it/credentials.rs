@@ -242,26 +242,12 @@ async fn accounts_are_out_of_reach_of_lesser_administrators(engine: Engine) {
     admin.get("/auth/me").await.problem(401, "unauthenticated");
 
     // Somebody of several organisations belongs to none of them alone.
-    shared_people(&app, &third, engine).await;
+    shared_people(&app, &third).await;
 }
 
-async fn shared_people(app: &TestApp, admin: &Client, engine: Engine) {
+async fn shared_people(app: &TestApp, admin: &Client) {
     let both = app.person(admin, "both").await;
-    let (tenant, person) =
-        (uuid::Uuid::from_u128(0x0191_e000_0000_7000_8000_0000_0000_00f0), both.id.parse().unwrap());
-    let (tenant, person) = (app.place.id(tenant), app.place.id(person));
-    let (now, yes, no) = match engine {
-        Engine::Sqlite => ("'2026-01-01T00:00:00.000000+00:00'", "1", "0"),
-        Engine::Postgres => ("'2026-01-01T00:00:00Z'", "true", "false"),
-    };
-    app.place
-        .sql(&format!(
-            "INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version)
-                 VALUES ({tenant}, 'other', 'other', 'Other', {yes}, {no}, {now}, {now}, 1);
-             INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at)
-                 VALUES ({tenant}, {person}, 'active', {now}, {now});"
-        ))
-        .await;
+    app.place.join_other_org(&both.id).await;
     let path = format!("/user-credentials/{}", both.id);
     for body in [
         json!({ "password": NEW }),

@@ -162,20 +162,7 @@ async fn who_leaves_an_organisation_leaves_with_the_sessions(engine: Engine) {
     let app = TestApp::start(engine).await;
     let root = app.administrator().await;
     let person = app.person(&root, "commuter").await;
-    let other = app.place.id("0191e000-0000-7000-8000-0000000000f0".parse().unwrap());
-    let (now, yes, no) = match engine {
-        Engine::Sqlite => ("'2026-01-01T00:00:00.000000+00:00'", "1", "0"),
-        Engine::Postgres => ("'2026-01-01T00:00:00Z'", "true", "false"),
-    };
-    let id = app.place.id(person.id.parse().unwrap());
-    app.place
-        .sql(&format!(
-            "INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version)
-                 VALUES ({other}, 'other', 'other', 'Other', {yes}, {no}, {now}, {now}, 1);
-             INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at)
-                 VALUES ({other}, {id}, 'active', {now}, {now});"
-        ))
-        .await;
+    app.place.join_other_org(&person.id).await;
     let body = json!({ "username": "commuter", "password": PASSWORD, "org_code": "other" });
     let elsewhere = person.client.with_tokens(&app.anonymous().post("/auth/login", body).await.expect(200));
 

@@ -10,6 +10,7 @@ stylobate_tests::both_engines!(
     a_good_token_tells_what_it_is,
     a_token_that_is_over_or_for_others_tells_nothing,
     a_token_is_revoked_by_its_holder_or_who_may,
+    tokens_stay_in_their_organisation,
     forms_are_read_strictly,
     a_proxy_learns_whether_a_request_may_pass
 );
@@ -99,6 +100,14 @@ async fn a_token_that_is_over_or_for_others_tells_nothing(engine: Engine) {
     root.patch(&format!("/people/{}", clerk.id), disabled).await.expect(200);
     assert_eq!(introspect(&gateway, access).await, nothing);
 
+    // A secret from before a rotation ends before its key.
+    let rotating = root.post("/auth/api-keys", json!({})).await.expect(201);
+    let path = format!("/auth/api-keys/{}/rotate", text(&rotating, "id"));
+    let rotated = root.post(&path, json!({ "overlap_seconds": 600 })).await.expect(200);
+    let end = async |key: &Value| introspect(&gateway, text(key, "key")).await["exp"].as_i64().unwrap();
+    let (old, new) = (end(&rotating).await, end(&rotated).await);
+    assert!(new - old > 86_400, "{old} {new}");
+
     // A key that is limited to networks is judged where it is presented.
     let body = json!({ "allowed_networks": ["127.0.0.0/8", "::1"] });
     let near = root.post("/auth/api-keys", body).await.expect(201);
@@ -153,11 +162,44 @@ async fn a_token_is_revoked_by_its_holder_or_who_may(engine: Engine) {
     revoke(&clerk.client, text(&far, "key")).await.expect(200);
     let far = root.get(&format!("/api-keys/{}", text(&far, "id"))).await.expect(200);
     assert!(far["revoked_at"].is_string(), "{far}");
+    // One that rests would come back.
+    let resting = clerk.client.post("/auth/api-keys", json!({})).await.expect(201);
+    let path = format!("/api-keys/{}", text(&resting, "id"));
+    root.patch(&path, json!({ "is_active": false })).await.expect(200);
+    revoke(&clerk.client, text(&resting, "key")).await.expect(200);
+    root.patch(&path, json!({ "is_active": true })).await.problem(409, "api_key_ended");
 
     let trail = json!(root.all("/audit-events").await).to_string();
     for action in ["session.revoke", "auth.logout", "api_key.revoke"] {
         assert!(trail.contains(action), "{action}");
     }
+}
+
+async fn tokens_stay_in_their_organisation(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let (both, warden) = (app.person(&root, "commuter").await, app.person(&root, "warden").await);
+    give(&root, &warden, "warden", &["token.introspect", "token.revoke"]).await;
+    app.place.join_other_org(&both.id).await;
+    let login = async |org: &str| {
+        let body = json!({ "username": "commuter", "password": PASSWORD, "org_code": org });
+        root.anonymous().post("/auth/login", body).await.expect(200)
+    };
+    let elsewhere = login("other").await;
+    let elsewhere = text(&elsewhere, "access_token");
+    let program = root.anonymous().presenting(elsewhere);
+    let key = program.post("/auth/api-keys", json!({})).await.expect(201);
+    for token in [elsewhere, text(&key, "key")] {
+        assert_eq!(introspect(&warden.client, token).await, json!({ "active": false }));
+        let refused = warden.client.post_form("/oauth/revoke", &[("token", token)]).await;
+        refused.problem(403, "permission_denied");
+    }
+    // They are good, and their holder may.
+    program.get("/auth/whoami").await.expect(200);
+    root.anonymous().presenting(text(&key, "key")).get("/auth/whoami").await.expect(200);
+    program.post_form("/oauth/revoke", &[("token", text(&key, "key"))]).await.expect(200);
+    program.post_form("/oauth/revoke", &[("token", elsewhere)]).await.expect(200);
+    program.get("/auth/whoami").await.problem(401, "unauthenticated");
 }
 
 async fn forms_are_read_strictly(engine: Engine) {
@@ -193,9 +235,13 @@ async fn a_proxy_learns_whether_a_request_may_pass(engine: Engine) {
     let organization = clerk.client.get("/auth/whoami").await.expect(200)["tenant"].clone();
     assert_eq!(passed.header("x-auth-organization"), organization.as_str());
     assert!(passed.header("x-auth-session").is_some() && passed.header("x-auth-scopes").is_none());
-    for missing in ["user.delete", "orders.read", ""] {
+    for missing in ["user.delete", "orders.read"] {
         let answer = clerk.client.get(&format!("/auth/forward?permission={missing}")).await;
         answer.problem(403, "permission_denied");
+    }
+    for wrong in ["", "a%20text", &"a".repeat(129)] {
+        let answer = clerk.client.get(&format!("/auth/forward?permission={wrong}")).await;
+        answer.problem_of(422, "validation", "permission");
     }
     clerk.client.get("/auth/forward?permision=user.read").await.problem_of(422, "validation", "permision");
     let trail = json!(root.all("/audit-events?action=permission.deny").await).to_string();
@@ -222,6 +268,12 @@ async fn a_proxy_learns_whether_a_request_may_pass(engine: Engine) {
     asked(&[]).await.problem(403, "csrf");
     let cross = [("x-forwarded-method", "POST"), ("sec-fetch-site", "cross-site")];
     asked(&cross).await.problem(403, "csrf");
+    let socket = [
+        ("x-forwarded-method", "GET"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("origin", "https://evil.example.org"),
+    ];
+    asked(&socket).await.problem(403, "csrf");
     let same = [("x-forwarded-method", "POST"), ("sec-fetch-site", "same-origin")];
     assert_eq!(asked(&same).await.status, 204);
 }

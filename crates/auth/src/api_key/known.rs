@@ -138,6 +138,14 @@ impl KnownKey {
         is_present | (is_previous & (until > now))
     }
 
+    /// From when on a secret of this key is refused.
+    pub(super) fn good_until(&self, digest: &[u8; 32]) -> DateTime<Utc> {
+        match self.previous {
+            Some((previous, until)) if pepper::equal(&previous, digest) => until.min(self.expires_at),
+            _ => self.expires_at,
+        }
+    }
+
     /// Who acts with the key, when it is presented from `address`.
     pub(super) fn open(&self, address: Option<IpAddr>, now: DateTime<Utc>) -> Result<&Principal, Refusal> {
         let principal = self.live(now)?;

@@ -389,15 +389,18 @@ pub(crate) async fn revoke_all(
         .await?;
     // One by one in the order of their ids, as uses are written: two transactions with several keys wait for each other in turn.
     for (id, _) in &keys {
-        let version: i64 = tx
+        let revoked: Option<i64> = tx
             .q("UPDATE api_keys SET revoked_at = $1, revoke_reason = $2, updated_at = $1, version = version + 1 \
-                WHERE id = $3 RETURNING version")
+                WHERE id = $3 AND revoked_at IS NULL RETURNING version")
             .bind(now)
             .bind(reason.as_str())
             .bind(*id)
-            .scalar()
+            .scalar_opt()
             .await?;
-        tell_changed(tx, live, (ApiKeyId::from_uuid(*id), version), now, kept_for).await?;
+        // Whoever else ended it meanwhile has told so.
+        if let Some(version) = revoked {
+            tell_changed(tx, live, (ApiKeyId::from_uuid(*id), version), now, kept_for).await?;
+        }
     }
     Ok(keys.len())
 }

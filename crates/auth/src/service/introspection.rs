@@ -120,24 +120,24 @@ impl Auth {
             }
             Err(AuthenticateError::Revoked) => Ok(None),
             Err(_) => {
-                let found = self.api_keys().look_up(text).await?;
-                let found = found.filter(|(key, _)| key.allowed_networks.is_none());
-                Ok(found.map(|(key, principal)| LiveToken {
+                let Some(found) = self.api_keys().look_up(text).await? else { return Ok(None) };
+                let principal = found.principal.filter(|_| found.key.allowed_networks.is_none());
+                Ok(principal.map(|principal| LiveToken {
                     kind: LiveTokenKind::ApiKey,
                     principal,
                     issuer: config.issuer.clone(),
                     audience: vec![config.audience.clone()],
-                    id: key.id.to_string(),
+                    id: found.key.id.to_string(),
                     client_id: None,
-                    issued_at: key.created_at,
-                    expires_at: key.expires_at,
+                    issued_at: found.key.created_at,
+                    expires_at: found.good_until,
                 }))
             }
         }
     }
 
-    /// What revoking `text` would stop: the session of an access or refresh token, or an API key. `None` when there is nothing
-    /// left to stop.
+    /// What revoking `text` would stop: the session of an access or refresh token, or an API key, which may be switched off or its
+    /// owner at rest. `None` when there is nothing left to stop.
     ///
     /// # Errors
     /// [`AuthError::Db`].
@@ -146,9 +146,9 @@ impl Auth {
         let id = of_refresh.or_else(|| self.verify(text).ok().map(|token| token.claims.session));
         let Some(id) = id else {
             let found = self.api_keys().look_up(text).await?;
-            return Ok(found.and_then(|(key, _)| {
-                let owner = key.owner()?;
-                Some(RevocableToken::ApiKey { id: key.id, owner, tenant: key.tenant_id })
+            return Ok(found.and_then(|found| {
+                let owner = found.key.owner()?;
+                Some(RevocableToken::ApiKey { id: found.key.id, owner, tenant: found.key.tenant_id })
             }));
         };
         let mut conn = self.inner.db.read().await?;

@@ -1,11 +1,11 @@
 use axum::{
     extract::{FromRequestParts as _, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
 use serde::Deserialize;
 use stylobate_core::{Credential, KeyOwner, Principal, Subject};
 use stylobate_tower_middleware::{
-    ApiResult, Context, FurtherPermission, Permission, StrictQuery, TrustedOrigin,
+    ApiError, ApiResult, Context, FurtherPermission, Permission, StrictQuery, TrustedOrigin,
 };
 use utoipa::IntoParams;
 
@@ -19,9 +19,11 @@ use crate::{Route, Routes};
 /// | answer | meaning |
 /// |---|---|
 /// | 204 | let it through, with the headers that [`FORWARDED`] lists |
+/// | 400 `ambiguous_credential` | the request presents two credentials |
 /// | 401 | nobody is signed in |
 /// | 403 `permission_denied` | the permission is missing; it is recorded as any denial |
-/// | 403 `csrf` | another site made a browser send a request that changes something, with its session cookie |
+/// | 403 `csrf` | another site may have made a browser send a request that changes something, or opens a WebSocket, with its session cookie |
+/// | 429 `api_key_throttled` | the API key is over its limit: every request that a proxy asks about is a use of the key |
 /// | 503 | it cannot be judged |
 ///
 /// The proxy must drop the headers `X-Auth-*` that clients send, and must pass on the method in `X-Forwarded-Method` (Traefik and
@@ -66,20 +68,34 @@ async fn forward(
     request: Request,
 ) -> ApiResult<(StatusCode, HeaderMap)> {
     let (mut request, _) = request.into_parts();
-    if context.principal.credential == Credential::Cookie && !is_safe(&request.headers) {
+    if context.principal.credential == Credential::Cookie && is_in_danger(&request.headers) {
         TrustedOrigin::from_request_parts(&mut request, &()).await?;
     }
     if let Some(permission) = wanted.permission {
+        if !is_name(&permission) {
+            return Err(ApiError::field("permission", "invalid", "is no name of a permission"));
+        }
         further.require(permission).await?;
     }
     Ok((StatusCode::NO_CONTENT, told(&context.principal)))
 }
 
-/// Whether the request that the proxy asks about changes nothing. One whose method the proxy does not tell may.
-fn is_safe(headers: &HeaderMap) -> bool {
+/// Whether another site could gain by the request that the proxy asks about: it may change something, also because its method is
+/// not told, or it opens a WebSocket, which the page that opened it can read.
+fn is_in_danger(headers: &HeaderMap) -> bool {
     let mut methods = headers.get_all(METHOD).iter();
     let method = methods.next().map(HeaderValue::as_bytes);
-    methods.next().is_none() && matches!(method, Some(b"GET" | b"HEAD" | b"OPTIONS"))
+    let is_safe = methods.next().is_none() && matches!(method, Some(b"GET" | b"HEAD" | b"OPTIONS"));
+    !is_safe || headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// The most characters of the name of a permission.
+const PERMISSION_CHARS_MAX: usize = 128;
+
+/// It is written to the trail when it is refused: a name, and no text of whoever asks.
+fn is_name(permission: &str) -> bool {
+    (1..=PERMISSION_CHARS_MAX).contains(&permission.len())
+        && permission.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
 
 fn told(principal: &Principal) -> HeaderMap {
@@ -154,7 +170,7 @@ mod tests {
             methods.iter().for_each(|method| {
                 headers.append(METHOD, HeaderValue::from_static(method));
             });
-            is_safe(&headers)
+            !is_in_danger(&headers)
         };
         assert!(of(&["GET"]) && of(&["HEAD"]) && of(&["OPTIONS"]));
         for methods in
@@ -162,5 +178,10 @@ mod tests {
         {
             assert!(!of(methods), "{methods:?}");
         }
+        let mut socket = HeaderMap::new();
+        socket.insert(METHOD, HeaderValue::from_static("GET"));
+        assert!(!is_in_danger(&socket));
+        socket.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
+        assert!(is_in_danger(&socket));
     }
 }

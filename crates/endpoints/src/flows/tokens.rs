@@ -1,25 +1,13 @@
-use std::sync::Arc;
-
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use stylobate_auth::{Auth, LiveToken};
 use stylobate_core::{KeyOwner, Problem, Subject};
-use stylobate_rbac::Authorizer;
-use stylobate_tower_middleware::{ApiResult, Context, Permission, StrictForm};
+use stylobate_tower_middleware::{ApiResult, Context, FurtherPermission, Permission, StrictForm};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::TAG;
 use crate::{Route, Routes};
-
-/// What introspection and revocation of tokens work with.
-#[derive(Clone)]
-pub struct TokenFlows {
-    /// Whose tokens they are.
-    pub auth: Auth,
-    /// Who decides whether somebody may revoke another's token.
-    pub authorizer: Arc<dyn Authorizer>,
-}
 
 /// What introspecting asks of its caller.
 const INTROSPECT: &str = "token.introspect";
@@ -30,21 +18,21 @@ const REVOKE: &str = "token.revoke";
 /// that are for the stated audience are; of any other it says no more than that it is not active. Callers that act for no
 /// organisation see all.
 #[must_use]
-pub fn introspection_routes(flows: &TokenFlows) -> Routes {
+pub fn introspection_routes(auth: &Auth) -> Routes {
     let route = Route::post("/oauth/introspect", Permission::Key(INTROSPECT))
         .tag(TAG)
         .summary("Tells whether a token is good, and what it says (RFC 7662)");
-    Routes::new().add(route.form::<IntrospectInput>().returns::<Introspection>(200), flows, introspect)
+    Routes::new().add(route.form::<IntrospectInput>().returns::<Introspection>(200), auth, introspect)
 }
 
 /// `POST /oauth/revoke` (RFC 7009): stops an access or refresh token with its session, or an API key. Its own holder may, and who
 /// has the permission `token.revoke` in its organisation.
 #[must_use]
-pub fn revocation_routes(flows: &TokenFlows) -> Routes {
+pub fn revocation_routes(auth: &Auth) -> Routes {
     let route = Route::post("/oauth/revoke", Permission::AnyCredential)
         .tag(TAG)
         .summary("Stops a token: its session, or the API key (RFC 7009)");
-    Routes::new().add(route.form::<RevokeInput>().answers(200, None), flows, revoke)
+    Routes::new().add(route.form::<RevokeInput>().answers(200, None), auth, revoke)
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -55,7 +43,7 @@ struct IntrospectInput {
     #[serde(default)]
     #[expect(dead_code, reason = "RFC 7662 §2.1 lets callers send it")]
     token_type_hint: Option<String>,
-    /// Whom the token must be for: the caller's own name as an audience. Without it, this installation.
+    /// Whom the token has to be for, as the caller wants it: its own name as an audience. Without it, this installation.
     #[serde(default)]
     audience: Option<String>,
 }
@@ -92,6 +80,9 @@ struct Introspection {
     sub_kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     org_id: Option<Uuid>,
+    /// Who really acts, during an impersonation (RFC 8693 §4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<ActingPerson>,
     /// Its session, when it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<Uuid>,
@@ -107,6 +98,11 @@ struct Introspection {
     /// From when on it is refused, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ActingPerson {
+    sub: Uuid,
 }
 
 impl From<LiveToken> for Introspection {
@@ -129,6 +125,7 @@ impl From<LiveToken> for Introspection {
             sub,
             sub_kind,
             org_id: token.principal.tenant.map(|tenant| tenant.as_uuid()),
+            act: token.principal.impersonator.map(|id| ActingPerson { sub: id.as_uuid() }),
             sid: token.principal.session.map(|session| session.as_uuid()),
             aud: Some(token.audience),
             iss: Some(token.issuer),
@@ -140,13 +137,13 @@ impl From<LiveToken> for Introspection {
 }
 
 async fn introspect(
-    State(flows): State<TokenFlows>,
+    State(auth): State<Auth>,
     context: Context,
     StrictForm(input): StrictForm<IntrospectInput>,
 ) -> ApiResult<Json<Introspection>> {
-    let audience = input.audience.as_deref().unwrap_or(&flows.auth.config().audience);
+    let audience = input.audience.as_deref().unwrap_or(&auth.config().audience);
     let caller = context.principal.tenant;
-    let found = flows.auth.introspect(&input.token).await?.filter(|token| {
+    let found = auth.introspect(&input.token).await?.filter(|token| {
         let is_theirs = caller.is_none() || token.principal.tenant == caller;
         is_theirs && token.audience.iter().any(|one| one == audience)
     });
@@ -154,19 +151,21 @@ async fn introspect(
 }
 
 async fn revoke(
-    State(flows): State<TokenFlows>,
+    State(auth): State<Auth>,
     context: Context,
+    further: FurtherPermission,
     StrictForm(input): StrictForm<RevokeInput>,
 ) -> ApiResult<StatusCode> {
     // Whatever cannot be revoked any more is (RFC 7009 §2.2).
-    let Some(token) = flows.auth.find_revocable(&input.token).await? else { return Ok(StatusCode::OK) };
+    let Some(token) = auth.find_revocable(&input.token).await? else { return Ok(StatusCode::OK) };
     let principal = &context.principal;
-    let is_theirs = principal.tenant.is_none() || token.tenant() == principal.tenant;
-    let may = || is_theirs && flows.authorizer.check(principal, REVOKE).is_allowed();
-    if !token.is_own(principal) && !may() {
-        let detail = "Only its holder may revoke a token, and who has the permission `token.revoke` in its organisation.";
-        return Err(Problem::new(403, "permission_denied").detail(detail).into());
+    if !token.is_own(principal) {
+        if principal.tenant.is_some() && token.tenant() != principal.tenant {
+            let detail = "The token is of another organisation, and not the caller's own.";
+            return Err(Problem::new(403, "permission_denied").detail(detail).into());
+        }
+        further.require(REVOKE).await?;
     }
-    flows.auth.revoke_token(&context, token).await?;
+    auth.revoke_token(&context, token).await?;
     Ok(StatusCode::OK)
 }

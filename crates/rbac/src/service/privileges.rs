@@ -41,8 +41,18 @@ impl Own {
 
     /// Whether the platform alone gives the caller all that a role of the tenant gives.
     pub(super) fn has_role_from_platform(&self, role: RoleId) -> bool {
-        let bundle = || Bundle::of_role(&self.catalogue, &RoleRows::new(&self.policy), role, None);
-        self.is_unlimited || self.holdings(Some(&Rules::default())).cover(&bundle())
+        self.is_unlimited
+            || self.has_from_platform(&Bundle::of_role(
+                &self.catalogue,
+                &RoleRows::new(&self.policy),
+                role,
+                None,
+            ))
+    }
+
+    /// Whether the platform alone, as far as the caller's scopes go, gives them a bundle.
+    fn has_from_platform(&self, bundle: &Bundle) -> bool {
+        self.is_unlimited || bundle.is_empty() || self.holdings(Some(&Rules::default())).cover(bundle)
     }
 
     fn holdings<'o>(&'o self, tenant: Option<&'o Rules>) -> Holdings<'o> {
@@ -153,8 +163,8 @@ impl Rbac {
     }
 
     /// Refuses as [`require_may_manage`](Self::require_may_manage), and when `assignee` may do more in the caller's tenant
-    /// than the caller: whoever sets the password of an account can do everything that it may. For transactions of
-    /// platform scope.
+    /// or on the platform than the caller, within the caller's scopes: whoever sets the password of an account, or makes a key
+    /// for it, can do everything that it may. For transactions of platform scope.
     ///
     /// # Errors
     /// [`RbacError::PlatformOwned`], [`RbacError::BeyondOwn`].
@@ -166,11 +176,20 @@ impl Rbac {
     ) -> Result<(), RbacError> {
         let assignee = assignee.into();
         self.require_may_manage(tx, context, assignee).await?;
-        let Some(tenant) = context.principal.tenant else { return Ok(()) };
         let now = self.now();
+        let of_platform = policy::load_of(tx, None, Some(assignee), &[]).await?;
+        let of_platform = Rules::of(self.catalogue(), &of_platform, assignee, now).allowed();
+        let Some(tenant) = context.principal.tenant else {
+            let own = self.own(tx, &context.principal, None, None, &[]).await?;
+            return if own.has_from_platform(&of_platform) { Ok(()) } else { Err(RbacError::BeyondOwn) };
+        };
         let mut theirs = policy::load_of(tx, Some(tenant), Some(assignee), &[]).await?;
         let roles: Vec<RoleId> = theirs.assignments.iter().map(|held| held.role).collect();
         let own = self.own(tx, &context.principal, None, Some(tenant), &roles).await?;
+        // What the platform gives counts in every tenant, so that no tenant's rights make up for it.
+        if !own.has_from_platform(&of_platform) {
+            return Err(RbacError::BeyondOwn);
+        }
         for held in std::mem::take(&mut theirs.assignments) {
             // A role that is switched off counts as well: it can be switched on.
             if held.expires_at.is_none_or(|at| at > now) {

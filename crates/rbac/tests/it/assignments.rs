@@ -3,7 +3,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use stylobate_core::{Clock as _, PersonId, Principal, RequestContext, ServiceId};
 use stylobate_db::{Scope, Tx};
-use stylobate_rbac::{AssignedRole, AssignmentQuery, Authorizer, RbacError, RoleQuery, RoleUpdate};
+use stylobate_rbac::{AssignedRole, AssignmentQuery, Authorizer, NewRole, RbacError, RoleQuery, RoleUpdate};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::{
@@ -182,6 +182,22 @@ async fn nobody_becomes_somebody_who_may_do_more(db: TestDb) {
     }
     world.rbac.ensure(None).await.unwrap();
     assert_eq!(become_them(&world.person_in(root, world.a), manager).await, Ok(()));
+    // Somebody else of the platform is not yet somebody who may do as much there, with or without an organisation; and scopes limit
+    // even who may do everything, in their own name too.
+    let (system, auditor) = (RequestContext::system("test"), world.person());
+    let small = world.rbac.create_role(&system, NewRole::new("platform_auditor")).await.unwrap().value.id;
+    world.rbac.assign(&system, auditor, small).await.unwrap();
+    world.rbac.ensure(None).await.unwrap();
+    for context in [world.person_in(auditor, world.a), RequestContext::new(Principal::person(auditor))] {
+        assert_eq!(become_them(&context, root).await, Err("beyond_own_permissions"));
+    }
+    let other = world.super_admin().await;
+    let mut narrow = world.person_in(root, world.a);
+    assert_eq!(become_them(&narrow, other).await, Ok(()));
+    narrow.principal.scopes = Some(vec!["user.*".to_owned()]);
+    for person in [root, other] {
+        assert_eq!(become_them(&narrow, person).await, Err("beyond_own_permissions"));
+    }
     // What is switched off can be switched on.
     let off = RoleUpdate { is_active: Some(false), ..RoleUpdate::default() };
     world.rbac.update_role(&admin, strong.id, off).await.unwrap();

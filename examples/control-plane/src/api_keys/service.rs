@@ -6,6 +6,7 @@ use stylobate::{
     auth::{ApiKey, ApiKeyQuery, ApiKeyUsage, Auth, IssuedApiKey, NewApiKey},
     core::{ApiKeyId, KeyOwner, Page, PersonId, Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
+    middleware::problem_for,
     rbac::{Assignee, Rbac},
 };
 
@@ -73,11 +74,12 @@ impl ApiKeys {
         let (this, context) = (self.clone(), context.clone());
         self.db
             .transact(Scope::Platform("make an API key"), async move |tx: &mut Tx| {
-                if let KeyOwner::Person { id } = new.owner {
-                    this.people.member(tx, new.tenant, id).await?;
-                }
+                this.require_member(tx, new.tenant, new.owner).await?;
                 this.require_may(tx, &context, Act::Empower, new.owner).await?;
-                Ok(this.auth.api_keys().create(tx, &context, new.clone()).await?)
+                let issued = this.auth.api_keys().create(tx, &context, new.clone()).await?;
+                // Now that the owner is locked: whoever left in between takes no key along.
+                this.require_member(tx, new.tenant, new.owner).await?;
+                Ok(issued)
             })
             .await
     }
@@ -153,6 +155,14 @@ impl ApiKeys {
         }
     }
 
+    async fn require_member(&self, tx: &mut Tx, tenant: TenantId, owner: KeyOwner) -> Result<(), Refused> {
+        match owner {
+            KeyOwner::Person { id } => self.people.member(tx, tenant, id).await.map(drop),
+            // That a service account is of the tenant is asked where the key is made.
+            KeyOwner::Service { .. } => Ok(()),
+        }
+    }
+
     /// Whoever has a key can do what its owner may: only who may do as much decides about it.
     async fn require_may(
         &self,
@@ -161,6 +171,10 @@ impl ApiKeys {
         act: Act,
         owner: KeyOwner,
     ) -> Result<(), Refused> {
+        // A key outlives the impersonation that it would be made in.
+        if act == Act::Empower && context.principal.impersonator.is_some() {
+            return Err(problem_for("person_required").into());
+        }
         let owner = match owner {
             // In person and without limits; what is narrowed makes nothing wider than itself.
             KeyOwner::Person { id }

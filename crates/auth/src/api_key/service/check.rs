@@ -1,5 +1,6 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
+use chrono::{DateTime, Utc};
 use stylobate_core::{AuditEvent, Outcome, Principal, RequestContext};
 use stylobate_db::Error;
 
@@ -12,6 +13,15 @@ use crate::{
         text::PresentedKey,
     },
 };
+
+/// A key that was found by its text.
+pub(crate) struct FoundKey {
+    pub(crate) key: ApiKey,
+    /// From when on the text is refused: a secret from before a rotation ends before its key.
+    pub(crate) good_until: DateTime<Utc>,
+    /// Who acts with it; nobody while it rests, or its owner does.
+    pub(crate) principal: Option<Principal>,
+}
 
 impl ApiKeys {
     /// Checks a key against what this process has read of it and the revocations in memory: no waiting and no database.
@@ -89,9 +99,9 @@ impl ApiKeys {
         Ok(known)
     }
 
-    /// The key of a text as its row is at this moment, and who acts with it; `None` when nobody does. From where it is presented
-    /// is not asked, and it is no use of the key.
-    pub(crate) async fn look_up(&self, text: &str) -> Result<Option<(ApiKey, Principal)>, Error> {
+    /// The key of a text as its row is at this moment; `None` when the text opens none that is not over. From where it is
+    /// presented is not asked, and it is no use of the key.
+    pub(crate) async fn look_up(&self, text: &str) -> Result<Option<FoundKey>, Error> {
         let Ok(presented) = self.read(text) else { return Ok(None) };
         let began = Instant::now();
         let mut conn = self.0.parts.db.read().await?;
@@ -101,8 +111,11 @@ impl ApiKeys {
         let key = read.key.clone();
         let known = self.0.known.insert(read, began);
         let now = self.0.parts.clock.now();
-        let is_secret = known.is_secret(&presented.digest, now);
-        Ok(known.live(now).ok().filter(|_| is_secret).map(|principal| (key, principal.clone())))
+        if key.is_ended(now) || !known.is_secret(&presented.digest, now) {
+            return Ok(None);
+        }
+        let good_until = known.good_until(&presented.digest);
+        Ok(Some(FoundKey { key, good_until, principal: known.live(now).ok().cloned() }))
     }
 
     /// Lets the holder of a secret act, as far as the key goes.
