@@ -9,6 +9,7 @@ mod mailed_links;
 mod me;
 mod password;
 mod recovery;
+mod service_tokens;
 mod sessions;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use mailed_links::{AccountFollower, MailedLinks};
 pub use me::{me_routes, whoami_routes};
 pub use password::password_routes;
 pub use recovery::recovery_routes;
+pub use service_tokens::service_token_routes;
 pub use sessions::session_routes;
 
 /// What the flows work with.
@@ -51,5 +53,6 @@ pub fn identity_routes(flows: &Flows) -> crate::Routes {
         .and(whoami_routes())
         .and(password_routes(flows))
         .and(session_routes(flows))
+        .and(service_token_routes(flows))
         .and(jwks_routes(&flows.auth))
 }

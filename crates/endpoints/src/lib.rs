@@ -9,8 +9,8 @@ mod routes;
 
 pub use flows::{
     AccountFollower, Flows, MailedLinks, email_routes, identity_routes, jwks_routes, login_routes,
-    logout_routes, me_routes, password_routes, recovery_routes, refresh_routes, session_routes,
-    whoami_routes,
+    logout_routes, me_routes, password_routes, recovery_routes, refresh_routes, service_token_routes,
+    session_routes, whoami_routes,
 };
 #[cfg(feature = "live")]
 pub use live::{Feed, LIVE_BATCH, LiveItem, LiveQuery, LiveRoutes};
