@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use stylobate::{
-    auth::{ApiKey, ApiKeyQuery, ApiKeyUsage, Auth, IssuedApiKey, NewApiKey},
+    auth::{
+        ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyUsage, Auth, IssuedApiKey, NewApiKey, ServiceAccountError,
+        ServiceAccounts,
+    },
     core::{ApiKeyId, KeyOwner, Page, PersonId, Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
     rbac::{Assignee, Rbac},
@@ -73,8 +76,16 @@ impl ApiKeys {
         let (this, context) = (self.clone(), context.clone());
         self.db
             .transact(Scope::Platform("make an API key"), async move |tx: &mut Tx| {
-                if let KeyOwner::Person { id } = new.owner {
-                    this.people.member(tx, new.tenant, id).await?;
+                // Whoever is foreign is so before anything is said about their rights.
+                match new.owner {
+                    KeyOwner::Person { id } => drop(this.people.member(tx, new.tenant, id).await?),
+                    KeyOwner::Service { id } => match ServiceAccounts::find_in(tx, new.tenant, id).await {
+                        Ok(_) => {}
+                        Err(ServiceAccountError::NotFound) => {
+                            return Err(ApiKeyError::OwnerUnknown(new.owner).into());
+                        }
+                        Err(error) => return Err(error.into()),
+                    },
                 }
                 this.require_may(tx, &context, Act::Empower, new.owner).await?;
                 Ok(this.auth.api_keys().create(tx, &context, new.clone()).await?)
