@@ -6,7 +6,8 @@
 //!    with it.
 //! 3. The registry says at which audiences an account has which operations. For one audience at a time it gets a token of a few
 //!    minutes ([`ServiceTokenSigner`](crate::ServiceTokenSigner)), for an API key or a signed request and never for another
-//!    token: when nothing else is left, the last token is. A key with scopes gets those operations that the scopes cover.
+//!    token, so that whoever gets hold of one has it for minutes and not for good. A key with scopes gets those operations that the scopes cover.
+//!    Revoking the key leaves the token its few minutes; any change of the account ends it.
 //! 4. A token for this installation acts with the account's roles, narrowed to its operations. Others verify theirs by our public
 //!    keys ([`RemoteServiceVerifier`](crate::RemoteServiceVerifier)).
 //! 5. An account registers public keys; a request that is signed with one of the other halves (RFC 9421) acts for it. A key has a

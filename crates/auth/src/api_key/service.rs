@@ -96,7 +96,7 @@ impl ApiKeys {
         let secret = ApiKeySecret::generate(self.0.environment, key.id)?;
         store::insert(tx, &key, secret.digest(&self.0.parts.pepper), maker).await?;
         self.record(tx, ctx, "api_key.create", None, &key);
-        told::tell(tx, ctx, "api_key.created", &key, now);
+        told::tell_key(tx, ctx, "api_key.created", &key, now);
         Ok(IssuedApiKey { key, secret })
     }
 
@@ -187,7 +187,7 @@ impl ApiKeys {
         store::rotate(tx, &after, secret.digest(&self.0.parts.pepper)).await?;
         self.tell_changed(tx, &after).await?;
         self.record(tx, ctx, "api_key.rotate", Some(&before), &after);
-        told::tell(tx, ctx, "api_key.rotated", &after, now);
+        told::tell_key(tx, ctx, "api_key.rotated", &after, now);
         Ok(IssuedApiKey { key: after, secret })
     }
 
@@ -210,7 +210,7 @@ impl ApiKeys {
         store::update(tx, &after).await?;
         self.tell_changed(tx, &after).await?;
         self.record(tx, ctx, "api_key.revoke", Some(&before), &after);
-        told::tell(tx, ctx, "api_key.revoked", &after, now);
+        told::tell_key(tx, ctx, "api_key.revoked", &after, now);
         Ok(after)
     }
 

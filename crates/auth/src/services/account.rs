@@ -153,7 +153,7 @@ impl ServiceAccounts {
         store::insert(tx, &account).await?;
         let event = AuditEvent::new(ctx, "service_account.create", "service_account").on(account.id);
         tx.audit(event.in_tenant(Some(tenant)).change(None::<()>, Some(&account)));
-        tell(tx, ctx, "service_account.created", &account);
+        tell_account(tx, ctx, "service_account.created", &account);
         Ok(account)
     }
 
@@ -225,7 +225,7 @@ impl ServiceAccounts {
         self.tell_changed(tx, id, after.version).await?;
         let event = AuditEvent::new(ctx, "service_account.update", "service_account").on(id);
         tx.audit(event.in_tenant(Some(tenant)).change(Some(&before), Some(&after)));
-        tell(tx, ctx, "service_account.updated", &after);
+        tell_account(tx, ctx, "service_account.updated", &after);
         Ok(after)
     }
 
@@ -244,7 +244,7 @@ impl ServiceAccounts {
         self.tell_changed(tx, id, before.version + 1).await?;
         let event = AuditEvent::new(ctx, "service_account.delete", "service_account").on(id);
         tx.audit(event.in_tenant(Some(tenant)).change(Some(&before), None::<()>));
-        tell(tx, ctx, "service_account.deleted", &before);
+        tell_account(tx, ctx, "service_account.deleted", &before);
         Ok(())
     }
 
@@ -279,7 +279,7 @@ fn check_text(field: &'static str, text: &str, max: usize) -> Result<(), Service
 }
 
 /// Tells that `kind` happened to an account.
-pub(super) fn tell(tx: &mut Tx, ctx: &RequestContext, kind: &'static str, account: &ServiceAccount) {
+pub(super) fn tell_account(tx: &mut Tx, ctx: &RequestContext, kind: &'static str, account: &ServiceAccount) {
     let data = serde_json::json!({
         "organization_id": account.tenant_id,
         "service_account_id": account.id,

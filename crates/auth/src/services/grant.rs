@@ -4,7 +4,7 @@ use serde::Serialize;
 use stylobate_core::{AuditEvent, RequestContext, ServiceId, TenantId};
 use stylobate_db::Tx;
 
-use super::{ServiceAccount, ServiceAccountError, ServiceAccounts, account::tell, store};
+use super::{ServiceAccount, ServiceAccountError, ServiceAccounts, account::tell_account, store};
 use crate::ApiKeyProblem;
 
 /// What a service account may do at one audience.
@@ -69,7 +69,7 @@ impl ServiceAccounts {
         let event = AuditEvent::new(ctx, "service_account.grant", "service_account").on(id);
         let (before, now) = (Granted { grants: &had }, Granted { grants: &grants });
         tx.audit(event.in_tenant(Some(tenant)).change(Some(&before), Some(&now)));
-        tell(tx, ctx, "service_account.updated", &after);
+        tell_account(tx, ctx, "service_account.updated", &after);
         Ok(grants)
     }
 }

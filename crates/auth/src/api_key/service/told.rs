@@ -8,7 +8,13 @@ use stylobate_db::Tx;
 use crate::ApiKey;
 
 /// Tells that `kind` happened to a key. Whoever did it may be somebody else than its owner.
-pub(super) fn tell(tx: &mut Tx, ctx: &RequestContext, kind: &'static str, key: &ApiKey, now: DateTime<Utc>) {
+pub(super) fn tell_key(
+    tx: &mut Tx,
+    ctx: &RequestContext,
+    kind: &'static str,
+    key: &ApiKey,
+    now: DateTime<Utc>,
+) {
     let data = json!({
         "organization_id": key.tenant_id,
         "key_id": key.id,

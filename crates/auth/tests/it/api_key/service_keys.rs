@@ -82,6 +82,8 @@ async fn a_key_signs_for_its_account_until_it_is_revoked(db: TestDb) {
     assert!(house.held(&key).await.is_some());
     eventually("going on elsewhere", async || !gone().await).await;
 
+    // Lists are in the order of time.
+    house.wait(1);
     let other = house.register(&account, new(SigningAlgorithm::Es256)).await.unwrap();
     let revoked = house.revoke(&account, key.id).await.unwrap();
     assert_eq!(house.revoke(&account, key.id).await.unwrap(), revoked);
