@@ -89,6 +89,9 @@ pub struct AuthConfig {
     pub service_name: Option<String>,
     /// What API keys are given.
     pub api_keys: ApiKeyConfig,
+    /// How long the token of a service lives, in minutes; 1 to 60, default 5. Receivers that ask nobody accept it for as long,
+    /// whatever happens to the service meanwhile.
+    pub service_token_ttl_minutes: u32,
 }
 
 impl Default for AuthConfig {
@@ -123,6 +126,7 @@ impl Default for AuthConfig {
             previous_public_key: None,
             service_name: None,
             api_keys: ApiKeyConfig::default(),
+            service_token_ttl_minutes: 5,
         }
     }
 }
@@ -182,6 +186,7 @@ impl AuthConfig {
         }
         let ranges = [
             ("access_ttl_minutes", u64::from(self.access_ttl_minutes), 1, 60),
+            ("service_token_ttl_minutes", u64::from(self.service_token_ttl_minutes), 1, 60),
             ("refresh_ttl_days", u64::from(self.refresh_ttl_days), 1, 365),
             ("session_idle_minutes", u64::from(self.session_idle_minutes), 1, 1_440),
             ("session_absolute_hours", u64::from(self.session_absolute_hours), 1, 720),
@@ -353,6 +358,11 @@ impl AuthConfig {
             cache_entries: self.token_cache_entries,
             ..TokenConfig::new(self.issuer.clone(), self.audience.clone())
         }
+    }
+
+    pub(crate) fn service_token_config(&self) -> TokenConfig {
+        let lifetime = Duration::from_secs(u64::from(self.service_token_ttl_minutes) * 60);
+        TokenConfig { lifetime, ..self.token_config() }
     }
 
     pub(crate) fn throttle_config(&self) -> ThrottleConfig {

@@ -31,6 +31,8 @@ mod signing;
 
 pub use algorithm::SigningAlgorithm;
 pub use error::KeyError;
+#[cfg(feature = "sql")]
+pub(crate) use jwk::read_named as read_jwk;
 pub(crate) use jwk::read_set;
 pub use jwk::{Jwk, JwkSet};
 pub use kid::Kid;

@@ -128,8 +128,9 @@ pub use service::{
 };
 #[cfg(feature = "sql")]
 pub use services::{
-    NewServiceAccount, ServiceAccount, ServiceAccountChange, ServiceAccountError, ServiceAccountQuery,
-    ServiceAccountStatus, ServiceAccounts,
+    IssuedServiceToken, NewServiceAccount, NewServiceKey, NewServiceToken, ServiceAccount,
+    ServiceAccountChange, ServiceAccountError, ServiceAccountQuery, ServiceAccountStatus, ServiceAccounts,
+    ServiceGrant, ServiceKey, SqlKeys,
 };
 #[cfg(feature = "redis")]
 pub use session::RedisSessions;
@@ -170,7 +171,8 @@ pub use throttle::{DeviceCookie, SqlCounters};
 pub use token::HttpJwks;
 pub use token::{
     AccessClaims, CustomClaims, FetchedJwks, JwksSource, JwksUnavailable, RemoteJwks, RemoteJwksConfig,
-    RemoteVerifier, Signer, TokenBuilder, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError,
+    RemoteServiceVerifier, RemoteVerifier, ServiceClaims, ServiceTokenSigner, ServiceTokenVerifier, Signer,
+    TokenBuilder, TokenConfig, TokenConfigProblem, TokenConfigProblems, TokenError, VerifiedServiceToken,
     VerifiedToken, Verifier,
 };
 

@@ -1,6 +1,6 @@
 stylobate_db::migration_set! {
-    /// The tables of people, credentials, sessions, revocations, counters, keys, service accounts, API keys and used request
-    /// signatures. None of them is under row-level security: they are read before a tenant is known.
+    /// The tables of people, credentials, sessions, revocations, counters, keys, service accounts with their grants and keys, API
+    /// keys and used request signatures. None of them is under row-level security: they are read before a tenant is known.
     pub MIGRATIONS = "auth";
     "20261121000001_people_and_sessions",
     "20261121000002_signing_keys",
@@ -11,4 +11,5 @@ stylobate_db::migration_set! {
     "20261122000001_one_time_tokens",
     "20261122000010_api_keys",
     "20261122000011_request_nonces",
+    "20261122000012_service_grants",
 }

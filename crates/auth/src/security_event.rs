@@ -158,9 +158,35 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "Somebody removed a service account with its API keys.",
     ),
     event(
+        "service_account.grant",
+        "service_account",
+        "Somebody said anew at which audiences a service account has which operations: `grants` before and after. Its tokens are \
+         over.",
+    ),
+    event(
         "service_account.update",
         "service_account",
         "Somebody renamed or described a service account anew, or switched it on or off with all its keys.",
+    ),
+    event(
+        "service_key.create",
+        "service_key",
+        "Somebody registered a public key of a service account: requests that are signed with the other half act for it.",
+    ),
+    event(
+        "service_key.revoke",
+        "service_key",
+        "Somebody revoked a key of a service account. Tokens of the account are over with it.",
+    ),
+    event(
+        "service_token.issue",
+        "service_account",
+        "A service got a token of a few minutes: `audience`, `operations` and `jti`.",
+    ),
+    event(
+        "service_token.refuse",
+        "service_account",
+        "A service asked for a token that the registry does not have for it, or its key not: `audience` and `operations`.",
     ),
     event(
         "session.reuse_detected",

@@ -28,7 +28,8 @@ use stylobate_db::{Db, Scope};
 
 use crate::{
     ApiKeys, AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, ServiceAccounts,
-    SessionLimits, Signer, ThrottleConfig, Verifier, pepper::Pepper, seldom::Seldom, session::KnownSessions,
+    ServiceTokenVerifier, SessionLimits, Signer, SqlKeys, ThrottleConfig, Verifier, pepper::Pepper,
+    seldom::Seldom, session::KnownSessions,
 };
 
 pub use background::Swept;
@@ -71,10 +72,12 @@ struct Inner {
     key_ring: Option<KeyRing>,
     signer: Signer,
     verifier: Verifier,
+    service_verifier: ServiceTokenVerifier,
     revocations: Revocations,
     people: People,
     api_keys: ApiKeys,
     service_accounts: ServiceAccounts,
+    service_keys: SqlKeys,
     session_limits: SessionLimits,
     known_sessions: KnownSessions,
     /// Uses of sessions that could not be written, for the log.
@@ -102,6 +105,12 @@ impl Auth {
     #[must_use]
     pub fn service_accounts(&self) -> &ServiceAccounts {
         &self.inner.service_accounts
+    }
+
+    /// The keys with which service accounts sign requests, for a [`RequestVerifier`](crate::RequestVerifier).
+    #[must_use]
+    pub fn service_keys(&self) -> &SqlKeys {
+        &self.inner.service_keys
     }
 
     /// What has been revoked, as this process knows it.

@@ -20,6 +20,10 @@
 //! A service that has no key of its own checks tokens by the keys that the issuer shows ([`RemoteVerifier`]). A token
 //! never decides where keys come from; all it can do is name one we do not know, which is asked for rarely.
 //!
+//! A service has *service tokens*: of another `typ` (`service+jwt`), for one audience, with the operations that it may ask for there
+//! (`ops`). What is said above about size, header, signature, times and memory is true of them as well; neither kind passes for
+//! the other.
+//!
 //! A verified token is remembered by its SHA-256 digest. A hit checks the times again and that no key has gone away
 //! since; a token that failed any check never enters.
 
@@ -32,6 +36,7 @@ pub(crate) mod json;
 mod jws;
 mod remote;
 mod scopes;
+mod service;
 mod signer;
 mod verifier;
 
@@ -42,7 +47,13 @@ pub use error::TokenError;
 pub(crate) use jws::encoded_header;
 #[cfg(feature = "remote-jwks")]
 pub use remote::HttpJwks;
-pub use remote::{FetchedJwks, JwksSource, JwksUnavailable, RemoteJwks, RemoteJwksConfig, RemoteVerifier};
+pub use remote::{
+    FetchedJwks, JwksSource, JwksUnavailable, RemoteJwks, RemoteJwksConfig, RemoteServiceVerifier,
+    RemoteVerifier,
+};
+#[cfg(feature = "sql")]
+pub(crate) use scopes::{common, covers};
+pub use service::{ServiceClaims, ServiceTokenSigner, ServiceTokenVerifier, VerifiedServiceToken};
 pub use signer::Signer;
 pub use verifier::{VerifiedToken, Verifier};
 

@@ -125,6 +125,8 @@ ids! {
     ScheduleId,
     /// Names a service account.
     ServiceId,
+    /// Names a public key of a service account, also in the signatures of requests.
+    ServiceKeyId,
     /// Names a session. It is public to its owner; the session's token is a different, secret value.
     SessionId,
     /// Names an address that nothing is sent to.

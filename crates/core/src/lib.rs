@@ -40,8 +40,8 @@ pub use health::{Health, HealthCheck, HealthStatus};
 pub use id::{
     AclId, ApiKeyId, AuditEventId, EventId, GroupId, IdParse, InvitationId, JobId, KeyId, MessageDeliveryId,
     MessageId, NotificationChannelId, NotificationId, OverrideId, PermissionId, PersonId, RequestId,
-    RoleAssignmentId, RoleId, RolePermissionId, ScheduleId, ServiceId, SessionId, SuppressionId, TenantId,
-    TokenId, WebhookDeliveryId, WebhookEndpointId,
+    RoleAssignmentId, RoleId, RolePermissionId, ScheduleId, ServiceId, ServiceKeyId, SessionId,
+    SuppressionId, TenantId, TokenId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use message::{Message, MessageError, MessageSender, MessageTo};
 pub use page::{Cursor, CursorInvalid, Direction, Page, PageLimit};

@@ -10,6 +10,7 @@ mod mailed_links;
 mod me;
 mod password;
 mod recovery;
+mod service_tokens;
 mod sessions;
 mod tokens;
 
@@ -28,6 +29,7 @@ pub use mailed_links::{AccountFollower, MailedLinks};
 pub use me::{me_routes, whoami_routes};
 pub use password::password_routes;
 pub use recovery::recovery_routes;
+pub use service_tokens::service_token_routes;
 pub use sessions::session_routes;
 pub use tokens::{introspection_routes, revocation_routes};
 
@@ -55,5 +57,6 @@ pub fn identity_routes(flows: &Flows) -> crate::Routes {
         .and(whoami_routes())
         .and(password_routes(flows))
         .and(session_routes(flows))
+        .and(service_token_routes(flows))
         .and(jwks_routes(&flows.auth))
 }

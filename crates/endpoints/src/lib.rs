@@ -10,7 +10,7 @@ mod routes;
 pub use flows::{
     AccountFollower, FORWARDED, Flows, MailedLinks, email_routes, forward_auth_routes, identity_routes,
     introspection_routes, jwks_routes, login_routes, logout_routes, me_routes, password_routes,
-    recovery_routes, refresh_routes, revocation_routes, session_routes, whoami_routes,
+    recovery_routes, refresh_routes, revocation_routes, service_token_routes, session_routes, whoami_routes,
 };
 #[cfg(feature = "live")]
 pub use live::{Feed, LIVE_BATCH, LiveItem, LiveQuery, LiveRoutes};

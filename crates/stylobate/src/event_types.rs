@@ -30,7 +30,7 @@ pub fn default_event_types() -> Vec<EventType> {
         service_account("service_account.created", "A service account was made."),
         service_account(
             "service_account.updated",
-            "A service account was renamed or described anew, or switched on or off.",
+            "A service account was renamed or described anew, switched on or off, or may do something else.",
         ),
         service_account("service_account.deleted", "A service account was removed with its API keys."),
         #[cfg(feature = "notify")]

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit};
+use stylobate_auth::{RequestVerifier, RequestVerifierConfig, SqlNonces};
 use stylobate_endpoints::{Alias, PathService, PathTable, Routes};
 use stylobate_tower_middleware::{
     AllowedHosts, AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, Cookies, CsrfLayer, EdgeLayer, Hsts,
-    InternalSecret, Origin, PermissionGuardLayer, SecurityHeaders, SessionCookie, TimeLimitLayer,
-    TrustedProxies, cors_layer,
+    InternalSecret, Origin, PermissionGuardLayer, SecurityHeaders, SessionCookie, SignedRequestLayer,
+    TimeLimitLayer, TrustedProxies, cors_layer,
 };
 use tower::ServiceBuilder;
 
@@ -31,7 +32,7 @@ impl Platform {
     /// Makes the router: every route behind its permission, all of them behind the layers.
     ///
     /// A request meets, in this order: the path table; client address, request id, span, metrics and security headers; CORS;
-    /// the handler of panics; time and size limits; authentication; protection against cross-site requests (cookies only);
+    /// the handler of panics; time and size limits; signatures of requests; authentication; protection against cross-site requests (cookies only);
     /// the route's permission; the handler.
     ///
     /// # Errors
@@ -66,6 +67,7 @@ impl Platform {
             .layer(CatchPanicLayer::new())
             .layer(TimeLimitLayer::new(REQUEST_TIMEOUT))
             .layer(BodyLimitLayer::new(BODY_BYTES_MAX))
+            .layer(self.signed_requests()?)
             .layer(authenticate)
             .layer(csrf)
             // Ours answers with a problem and counts chunked bodies as well.
@@ -73,6 +75,21 @@ impl Platform {
         let routed = router.layer(layers);
         // A path is rewritten before it is routed, so the table stands around the router and not inside it.
         Ok(tower::Layer::layer(&table, routed))
+    }
+
+    /// Requests that service accounts have signed, with the keys that they registered. What they sign is the public address, as
+    /// everybody knows the service; without one, whatever address the request names.
+    fn signed_requests(&self) -> Result<SignedRequestLayer, StartError> {
+        let config =
+            RequestVerifierConfig { body_bytes_max: BODY_BYTES_MAX, ..RequestVerifierConfig::default() };
+        let (keys, nonces) = (self.auth().service_keys().clone(), SqlNonces::new(self.db()));
+        let verifier = RequestVerifier::new(Arc::new(keys), Arc::new(nonces), config)
+            .map_err(|problems| StartError::Auth(Box::new(problems)))?;
+        let layer = SignedRequestLayer::new(verifier, Arc::clone(self.clock()));
+        match &self.settings().public_url {
+            Some(url) => Ok(layer.answering_at(&url.origin().ascii_serialization().parse()?)),
+            None => Ok(layer),
+        }
     }
 
     /// The cookies that flows set and read, as the settings say.

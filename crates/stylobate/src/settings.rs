@@ -176,6 +176,8 @@ pub struct Settings {
     pub login_lockout: Duration,
     /// What API keys are given; in production they begin with `sb_live_`, elsewhere with `sb_test_`.
     pub api_keys: ApiKeyConfig,
+    /// How many minutes the token of a service lives.
+    pub service_token_ttl_minutes: u32,
     /// The fewest characters of a password.
     pub password_chars_min: u16,
     /// The memory that a new password hash costs.

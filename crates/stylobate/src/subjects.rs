@@ -1,12 +1,12 @@
 use std::{error::Error as StdError, sync::Arc};
 
-use stylobate_auth::{Auth, AuthError, People, PeopleError};
-use stylobate_core::{BoxFuture, PersonId, TenantId};
+use stylobate_auth::{Auth, AuthError, People, PeopleError, ServiceAccountError, ServiceAccounts};
+use stylobate_core::{BoxFuture, PersonId, ServiceId, TenantId};
 use stylobate_db::{Error, Tx};
 use stylobate_rbac::{Assignee, AssigneeKind, SubjectDirectory};
 use stylobate_tenancy::Tenancy;
 
-/// People, as tenancy and sign-in know them.
+/// People and services, as tenancy and sign-in know them.
 #[derive(Debug)]
 pub(crate) struct Subjects {
     pub(crate) auth: Auth,
@@ -14,7 +14,7 @@ pub(crate) struct Subjects {
 }
 
 impl SubjectDirectory for Subjects {
-    // Nobody keeps services and groups yet: they are of the organisation that names them.
+    // Nobody keeps groups yet: they are of the organisation that names them.
     fn is_member<'a>(
         &'a self,
         tx: &'a mut Tx,
@@ -22,6 +22,15 @@ impl SubjectDirectory for Subjects {
         subject: Assignee,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         Box::pin(async move {
+            if subject.kind == AssigneeKind::Service {
+                let id = ServiceId::from_uuid(subject.id);
+                return match ServiceAccounts::find_in(tx, tenant, id).await {
+                    Ok(_) => Ok(true),
+                    Err(ServiceAccountError::NotFound) => Ok(false),
+                    Err(ServiceAccountError::Db(error)) => Err(error),
+                    Err(error) => Err(engine(error)),
+                };
+            }
             let Some(person) = person(subject) else { return Ok(true) };
             self.tenancy.is_member(tx, tenant, person).await.map_err(|error| match error {
                 stylobate_tenancy::Error::Db(error) => error,

@@ -79,8 +79,8 @@ impl From<CredentialRefused> for ApiError {
 
 /// Turns what a request presents into who acts.
 ///
-/// `stylobate_auth::Auth` is one, and `stylobate_auth::RemoteVerifier`, for services that check the tokens of another; a
-/// service with credentials of its own writes another.
+/// `stylobate_auth::Auth` is one, and `stylobate_auth::RemoteVerifier`, for services that check the tokens of another, and
+/// `stylobate_auth::RemoteServiceVerifier`, for those that other services call; a service with credentials of its own writes another.
 pub trait Authenticator: Send + Sync + 'static {
     /// Decides without waiting, when it can; `None` sends the caller to [`authenticate`](Self::authenticate).
     fn authenticate_now(&self, presented: Presented<'_>) -> Option<Result<Principal, CredentialRefused>> {

@@ -9,6 +9,7 @@ mod parents;
 mod permissions;
 mod questions;
 mod roles;
+mod service_roles;
 mod target;
 mod what_if;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use stylobate::{
     Platform,
+    auth::Auth,
     core::{Clock, RequestContext},
     db::Db,
     endpoints::Routes,
@@ -28,6 +30,7 @@ use stylobate::{
 #[derive(Clone)]
 struct Access {
     rbac: Rbac,
+    auth: Auth,
     tenancy: Arc<Tenancy>,
     db: Db,
     clock: Arc<dyn Clock>,
@@ -37,6 +40,7 @@ struct Access {
 pub(crate) fn routes(platform: &Platform) -> Routes {
     let access = Access {
         rbac: platform.rbac().clone(),
+        auth: platform.auth().clone(),
         tenancy: Arc::clone(platform.tenancy()),
         db: platform.db().clone(),
         clock: Arc::clone(platform.clock()),
@@ -44,6 +48,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
     };
     roles::routes(&access)
         .and(permissions::routes(&access))
+        .and(service_roles::routes(&access))
         .and(links::routes(&access))
         .and(exceptions::routes(&access))
         .and(parents::routes(&access))

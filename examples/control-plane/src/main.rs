@@ -23,6 +23,7 @@ mod passwords;
 mod people;
 mod router;
 mod schema;
+mod service_accounts;
 mod sessions;
 mod setup;
 mod unlock;

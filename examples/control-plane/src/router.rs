@@ -9,8 +9,8 @@ use stylobate::{
 };
 
 use crate::{
-    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, people, sessions, setup,
-    webhooks,
+    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, people, service_accounts,
+    sessions, setup, webhooks,
 };
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
@@ -95,6 +95,11 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         platform.rbac().clone(),
         people.clone(),
     );
+    let service_accounts = service_accounts::ServiceAccounts::new(
+        platform.db().clone(),
+        platform.auth().clone(),
+        platform.rbac().clone(),
+    );
     let routes = identity_routes(&flows)
         .and(introspection_routes(platform.auth()))
         .and(revocation_routes(platform.auth()))
@@ -105,6 +110,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(sessions::routes(&sessions))
         .and(api_keys::own_routes(&api_keys))
         .and(api_keys::routes(&api_keys))
+        .and(service_accounts::routes(&service_accounts))
         .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
         .and(jobs::routes(platform))

@@ -42,6 +42,7 @@ mod resource_server;
 mod routes;
 mod schedule_chaos;
 mod schedules;
+mod service_accounts;
 mod sessions;
 mod settings;
 mod story;

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::digest;
 use serde::Serialize;
 
-use super::{KeySet, Kid, SigningAlgorithm, VerifyingKey, algorithm::Family, der, public::Curve};
+use super::{KeyError, KeySet, Kid, SigningAlgorithm, VerifyingKey, algorithm::Family, der, public::Curve};
 use crate::token::json::{self, Json, Object};
 
 /// The public half of one key. It is made by [`VerifyingKey::to_jwk`] and has no member for anything secret.
@@ -41,6 +41,13 @@ impl Jwk {
             n: None,
             e: None,
         }
+    }
+
+    /// The key as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Texts and nothing else: this cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The key's name.
@@ -109,15 +116,44 @@ pub(crate) fn read_set(
     Ok(objects.filter_map(|key| read(key, allowed)).collect())
 }
 
+/// Reads one key that checks signatures with one of `allowed`, as [`read_set`] reads those of a set.
+#[cfg(feature = "sql")]
+pub(crate) fn read_named(text: &[u8], allowed: &[SigningAlgorithm]) -> Option<VerifyingKey> {
+    read(&json::object(text).ok()?, allowed)
+}
+
+impl VerifyingKey {
+    /// Reads a JSON Web Key (RFC 7517) that somebody hands over: a public key, of a curve that fixes its algorithm or with `alg`.
+    /// It is named by its thumbprint (RFC 7638), whatever `kid` says.
+    ///
+    /// # Errors
+    /// [`KeyError::Rejected`] when it is no such key, is for anything but signatures, or has a private member.
+    pub fn from_jwk(json: &[u8]) -> Result<Self, KeyError> {
+        let object = json::object(json).map_err(|_| KeyError::Rejected)?;
+        let is_for_signatures = object.get("use").is_none_or(|usage| usage.as_str() == Some("sig"));
+        let key = material(&object, &SigningAlgorithm::ALL).filter(|_| is_for_signatures);
+        key.ok_or(KeyError::Rejected)
+    }
+}
+
 /// Private members of RSA, EC and OKP keys, and the secret of symmetric ones: whoever publishes them has lost the key.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 fn read(key: &Object<'_>, allowed: &[SigningAlgorithm]) -> Option<VerifyingKey> {
     let text = |name| key.get(name).and_then(Json::as_str);
-    if text("use")? != "sig" || PRIVATE.iter().any(|name| key.get(name).is_some()) {
+    if text("use")? != "sig" {
         return None;
     }
     let kid: Kid = text("kid")?.parse().ok()?;
+    Some(material(key, allowed)?.with_kid(kid))
+}
+
+/// The key without its name and use.
+fn material(key: &Object<'_>, allowed: &[SigningAlgorithm]) -> Option<VerifyingKey> {
+    let text = |name| key.get(name).and_then(Json::as_str);
+    if PRIVATE.iter().any(|name| key.get(name).is_some()) {
+        return None;
+    }
     let bytes = |name| BASE64_URL_SAFE_NO_PAD.decode(text(name)?).ok();
     let (kty, crv) = (text("kty")?, text("crv"));
     // The curve fixes the algorithm; with RSA only `alg` does.
@@ -149,7 +185,7 @@ fn read(key: &Object<'_>, allowed: &[SigningAlgorithm]) -> Option<VerifyingKey> 
         }
         _ => return None,
     };
-    Some(verifying.with_kid(kid))
+    Some(verifying)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use stylobate_db::{Db, Error};
 use super::{Auth, AuthError, Counters, Inner, dummy::DummyCosts};
 use crate::{
     ApiKeys, AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyCounts, KeyRing, KeyRingConfig,
-    Keys, LoginThrottle, PasswordHasher, People, Revocations, ServiceAccounts, Signer, Verifier,
-    api_key::ApiKeysParts, key::SealedSecrets, pepper::Pepper, seldom::Seldom, session::KnownSessions,
+    Keys, LoginThrottle, PasswordHasher, People, Revocations, ServiceAccounts, ServiceTokenSigner,
+    ServiceTokenVerifier, Signer, SqlKeys, Verifier, api_key::ApiKeysParts, key::SealedSecrets,
+    pepper::Pepper, seldom::Seldom, services::ServiceAccountsParts, session::KnownSessions,
 };
 
 /// Between two lines in the log about what anybody can cause.
@@ -124,7 +125,7 @@ impl AuthBuilder {
             // Found out now, and not when a stolen token must end its session and the commit is refused.
             return Err(AuthError::Db(Error::Unclaimed("domain")));
         }
-        let tokens = config.token_config();
+        let (tokens, service_tokens) = (config.token_config(), config.service_token_config());
         let problem = |field, message: String| ConfigProblems(vec![ConfigProblem { field, message }]);
         let policy = config.password_policy().map_err(|problem| ConfigProblems(vec![problem]))?;
         #[cfg(feature = "breach-range")]
@@ -146,8 +147,10 @@ impl AuthBuilder {
             match config.operator_keys().map_err(|problem| ConfigProblems(vec![problem]))? {
                 Some(set) => (Keys::new(set), None),
                 None => {
+                    let longest =
+                        if service_tokens.lifetime > tokens.lifetime { &service_tokens } else { &tokens };
                     let ring_config =
-                        KeyRingConfig { algorithm: config.algorithm, ..KeyRingConfig::for_tokens(&tokens) };
+                        KeyRingConfig { algorithm: config.algorithm, ..KeyRingConfig::for_tokens(longest) };
                     let ring = KeyRing::open(&db, sealer, Arc::clone(&clock), ring_config).await?;
                     (ring.keys().clone(), Some(ring))
                 }
@@ -155,6 +158,11 @@ impl AuthBuilder {
         let unsound = |error: crate::TokenConfigProblems| problem("access tokens", error.to_string());
         let signer = Signer::new(keys.clone(), tokens.clone()).map_err(unsound)?;
         let verifier = Verifier::new(keys.clone(), tokens.clone()).map_err(unsound)?;
+
+        let service_signer =
+            ServiceTokenSigner::new(keys.clone(), service_tokens.clone()).map_err(unsound)?;
+        let service_verifier =
+            ServiceTokenVerifier::new(keys.clone(), service_tokens.clone()).map_err(unsound)?;
 
         let revocations = Revocations::new();
         let access_ttl = tokens.lifetime + 2 * tokens.leeway;
@@ -175,11 +183,18 @@ impl AuthBuilder {
             entries: config.token_cache_entries,
             counts: key_counts,
         });
-        let service_accounts =
-            ServiceAccounts::new(db.clone(), revocations.clone(), Arc::clone(&clock), access_ttl);
+        let service_accounts = ServiceAccounts::new(ServiceAccountsParts {
+            db: db.clone(),
+            clock: Arc::clone(&clock),
+            audit: Arc::clone(&audit),
+            revocations: revocations.clone(),
+            signer: service_signer,
+            told_for: access_ttl.max(service_tokens.lifetime + 2 * service_tokens.leeway),
+        });
         let inner = Inner {
             api_keys,
             service_accounts,
+            service_keys: SqlKeys::new(db.clone(), revocations.clone(), config.token_cache_entries),
             throttle,
             counters,
             session_limits: config.session_limits(),
@@ -194,6 +209,7 @@ impl AuthBuilder {
             key_ring,
             signer,
             verifier,
+            service_verifier,
             revocations,
             people,
             access_ttl,

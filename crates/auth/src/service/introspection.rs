@@ -3,7 +3,7 @@ use stylobate_core::{ApiKeyId, KeyOwner, PersonId, Principal, RequestContext, Se
 use stylobate_db::Tx;
 
 use super::{Auth, AuthError, AuthenticateError, SCOPE};
-use crate::{RefreshToken, session};
+use crate::{RefreshToken, VerifiedServiceToken, VerifiedToken, services, session};
 
 /// What a token that is good says of itself (RFC 7662 §2.2).
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct LiveToken {
 pub enum LiveTokenKind {
     /// An access token of a session.
     Access,
+    /// A service token.
+    Service,
     /// An API key.
     ApiKey,
 }
@@ -42,6 +44,7 @@ impl LiveTokenKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Access => "access_token",
+            Self::Service => "service_token",
             Self::ApiKey => "api_key",
         }
     }
@@ -94,50 +97,86 @@ impl RevocableToken {
 }
 
 impl Auth {
-    /// What a token says of itself, when it is good: an access token or an API key. Whether it is decides the row of its session
-    /// or of the key at this moment, not what this process remembers. Nothing is counted as a use. `None` for anything else: a
-    /// refresh token is for us alone, and a key that is limited to networks is judged where it is presented.
+    /// What a token says of itself, when it is good and for `audience`: an access token, a service token or an API key. Whether it is
+    /// decides the row of its session, service account or key at this moment, not what this process remembers. Nothing is counted
+    /// as a use. `None` for anything else: a refresh token is for us alone, and a key that is limited to networks is judged where it
+    /// is presented.
     ///
     /// # Errors
     /// [`AuthError::Db`].
-    pub async fn introspect(&self, text: &str) -> Result<Option<LiveToken>, AuthError> {
-        let config = &self.inner.config;
+    pub async fn introspect(&self, audience: &str, text: &str) -> Result<Option<LiveToken>, AuthError> {
+        let now = self.inner.clock.now();
         match self.verify(text) {
-            Ok(token) => {
-                let (claims, now) = (&token.claims, self.inner.clock.now());
-                let mut conn = self.inner.db.read().await?;
-                let is_alive = session::is_alive(&mut conn, claims.session, claims.person, now).await?;
-                Ok(is_alive.then(|| LiveToken {
-                    kind: LiveTokenKind::Access,
-                    principal: token.principal.clone(),
-                    issuer: claims.issuer.clone(),
-                    audience: claims.audience.clone(),
-                    id: claims.id.to_string(),
-                    client_id: claims.client_id.clone(),
-                    issued_at: claims.issued_at,
-                    expires_at: claims.expires_at,
-                }))
-            }
+            Ok(token) => self.introspect_access(audience, &token).await,
             Err(AuthenticateError::Revoked) => Ok(None),
-            Err(_) => {
-                let Some(found) = self.api_keys().look_up(text).await? else { return Ok(None) };
-                let principal = found.principal.filter(|_| found.key.allowed_networks.is_none());
-                Ok(principal.map(|principal| LiveToken {
-                    kind: LiveTokenKind::ApiKey,
-                    principal,
-                    issuer: config.issuer.clone(),
-                    audience: vec![config.audience.clone()],
-                    id: found.key.id.to_string(),
-                    client_id: None,
-                    issued_at: found.key.created_at,
-                    expires_at: found.good_until,
-                }))
-            }
+            Err(_) => match self.inner.service_verifier.verify_for(audience, text, now) {
+                Ok(token) => self.introspect_service(token).await,
+                Err(_) => self.introspect_key(audience, text).await,
+            },
         }
     }
 
+    async fn introspect_access(
+        &self,
+        audience: &str,
+        token: &VerifiedToken,
+    ) -> Result<Option<LiveToken>, AuthError> {
+        let claims = &token.claims;
+        if !claims.audience.iter().any(|one| one == audience) {
+            return Ok(None);
+        }
+        let mut conn = self.inner.db.read().await?;
+        let now = self.inner.clock.now();
+        let is_alive = session::is_alive(&mut conn, claims.session, claims.person, now).await?;
+        Ok(is_alive.then(|| LiveToken {
+            kind: LiveTokenKind::Access,
+            principal: token.principal.clone(),
+            issuer: claims.issuer.clone(),
+            audience: claims.audience.clone(),
+            id: claims.id.to_string(),
+            client_id: claims.client_id.clone(),
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
+        }))
+    }
+
+    async fn introspect_service(&self, token: VerifiedServiceToken) -> Result<Option<LiveToken>, AuthError> {
+        let VerifiedServiceToken { claims, principal, .. } = token;
+        let mut conn = self.inner.db.read().await?;
+        let is_current =
+            services::is_current(&mut conn, claims.tenant, claims.service, claims.version).await?;
+        Ok(is_current.then(|| LiveToken {
+            kind: LiveTokenKind::Service,
+            principal,
+            issuer: claims.issuer,
+            audience: vec![claims.audience],
+            id: claims.id.to_string(),
+            client_id: None,
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
+        }))
+    }
+
+    async fn introspect_key(&self, audience: &str, text: &str) -> Result<Option<LiveToken>, AuthError> {
+        let config = &self.inner.config;
+        let Some(found) = self.api_keys().look_up(text).await? else { return Ok(None) };
+        let is_anywhere = found.key.allowed_networks.is_none();
+        let principal = found.principal.filter(|_| is_anywhere && config.audience == audience);
+        Ok(principal.map(|principal| LiveToken {
+            kind: LiveTokenKind::ApiKey,
+            principal,
+            issuer: config.issuer.clone(),
+            audience: vec![config.audience.clone()],
+            id: found.key.id.to_string(),
+            client_id: None,
+            issued_at: found.key.created_at,
+            expires_at: found.good_until,
+        }))
+    }
+
     /// What revoking `text` would stop: the session of an access or refresh token, or an API key, which may be switched off or its
-    /// owner at rest. `None` when there is nothing left to stop.
+    /// owner at rest. `None` when there is nothing left to stop; a service token ends by itself within minutes, or with any change of
+    /// its account.
     ///
     /// # Errors
     /// [`AuthError::Db`].

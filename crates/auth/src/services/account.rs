@@ -3,12 +3,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate_core::{
-    AuditEvent, Clock, Direction, DomainEvent, Page, PageLimit, RequestContext, ServiceId, TenantId,
+    AuditEvent, AuditSink, Clock, Direction, DomainEvent, Page, PageLimit, RequestContext, ServiceId,
+    TenantId,
 };
 use stylobate_db::{Db, Tx};
 
-use super::{ServiceAccountError, store};
-use crate::{ApiKeyProblem, Revocation, Revocations, people, revocation};
+use super::{ServiceAccountError, grant::refuse_if, store};
+use crate::{ApiKeyProblem, Revocation, Revocations, ServiceTokenSigner, people, revocation};
 
 /// Whether a service account may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,7 +71,7 @@ pub struct NewServiceAccount {
 }
 
 /// What to change of an account; `None` leaves it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceAccountChange {
     /// What it is called.
     pub name: Option<String>,
@@ -100,20 +101,29 @@ pub struct ServiceAccountQuery {
 /// Get it from [`Auth::service_accounts`](crate::Auth::service_accounts). Whether a caller may change an account, and what
 /// becomes of its roles, is the caller's question.
 #[derive(Clone)]
-pub struct ServiceAccounts {
-    db: Db,
-    revocations: Revocations,
-    clock: Arc<dyn Clock>,
-    told_for: TimeDelta,
+pub struct ServiceAccounts(Arc<ServiceAccountsParts>);
+
+/// What [`ServiceAccounts`] are made of.
+pub(crate) struct ServiceAccountsParts {
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) audit: Arc<dyn AuditSink>,
+    pub(crate) revocations: Revocations,
+    pub(crate) signer: ServiceTokenSigner,
+    /// How long changes are told: at least as long as a token of the account lives, or a key of it is not read again.
+    pub(crate) told_for: Duration,
 }
 
 const NAME_CHARS_MAX: usize = 100;
 const DESCRIPTION_CHARS_MAX: usize = 500;
 
 impl ServiceAccounts {
-    pub(crate) fn new(db: Db, revocations: Revocations, clock: Arc<dyn Clock>, told_for: Duration) -> Self {
-        let told_for = TimeDelta::from_std(told_for).unwrap_or(TimeDelta::hours(1));
-        Self { db, revocations, clock, told_for }
+    pub(crate) fn new(parts: ServiceAccountsParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(super) fn parts(&self) -> &ServiceAccountsParts {
+        &self.0
     }
 
     /// Makes an account, active and without keys or roles.
@@ -128,7 +138,7 @@ impl ServiceAccounts {
         tenant: TenantId,
         new: NewServiceAccount,
     ) -> Result<ServiceAccount, ServiceAccountError> {
-        let now = self.clock.now();
+        let now = self.0.clock.now();
         let account = ServiceAccount {
             id: ServiceId::new(now),
             tenant_id: tenant,
@@ -152,8 +162,20 @@ impl ServiceAccounts {
     /// # Errors
     /// [`ServiceAccountError::NotFound`], [`ServiceAccountError::Db`].
     pub async fn find(&self, tenant: TenantId, id: ServiceId) -> Result<ServiceAccount, ServiceAccountError> {
-        let mut conn = self.db.read().await?;
+        let mut conn = self.0.db.read().await?;
         store::find(&mut conn, tenant, id).await?.ok_or(ServiceAccountError::NotFound)
+    }
+
+    /// An account of `tenant`, to decide about in the same transaction.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub async fn find_in(
+        tx: &mut Tx,
+        tenant: TenantId,
+        id: ServiceId,
+    ) -> Result<ServiceAccount, ServiceAccountError> {
+        store::find(tx, tenant, id).await?.ok_or(ServiceAccountError::NotFound)
     }
 
     /// The accounts of `tenant`, page by page.
@@ -166,7 +188,7 @@ impl ServiceAccounts {
         query: &ServiceAccountQuery,
     ) -> Result<Page<ServiceAccount>, ServiceAccountError> {
         let keyset = store::keyset(query)?;
-        let mut conn = self.db.read().await?;
+        let mut conn = self.0.db.read().await?;
         let mut page = store::list(&mut conn, tenant, query, &keyset).await?;
         if query.with_total {
             page.total = Some(store::count(&mut conn, tenant, query).await?);
@@ -198,7 +220,7 @@ impl ServiceAccounts {
             return Ok(before);
         }
         after.version += 1;
-        after.updated_at = self.clock.now();
+        after.updated_at = self.0.clock.now();
         store::update(tx, &after).await?;
         self.tell_changed(tx, id, after.version).await?;
         let event = AuditEvent::new(ctx, "service_account.update", "service_account").on(id);
@@ -226,40 +248,38 @@ impl ServiceAccounts {
         Ok(())
     }
 
-    async fn tell_changed(
+    pub(super) async fn tell_changed(
         &self,
         tx: &mut Tx,
         id: ServiceId,
         version: i64,
     ) -> Result<(), ServiceAccountError> {
-        let now = self.clock.now();
+        let now = self.0.clock.now();
         let change = Revocation::Service(id, version);
-        Ok(revocation::insert(tx, &self.revocations, change, now, now + self.told_for).await?)
+        let told_for = TimeDelta::from_std(self.0.told_for).unwrap_or(TimeDelta::hours(2));
+        Ok(revocation::insert(tx, &self.0.revocations, change, now, now + told_for).await?)
     }
 }
 
 fn check(account: &ServiceAccount) -> Result<(), ServiceAccountError> {
-    let wrong = |field, problem| Err(ServiceAccountError::Invalid { field, problem });
-    let is_unreadable = |text: &str| text.chars().any(people::is_invisible);
-    let name = account.name.as_str();
-    if name.trim().is_empty() {
-        return wrong("name", ApiKeyProblem::Empty);
-    }
-    if name.chars().count() > NAME_CHARS_MAX {
-        return wrong("name", ApiKeyProblem::TooLong(NAME_CHARS_MAX));
-    }
-    if is_unreadable(name) {
-        return wrong("name", ApiKeyProblem::Invisible);
-    }
+    check_name("name", &account.name, NAME_CHARS_MAX)?;
     let Some(description) = account.description.as_deref() else { return Ok(()) };
-    if description.chars().count() > DESCRIPTION_CHARS_MAX {
-        return wrong("description", ApiKeyProblem::TooLong(DESCRIPTION_CHARS_MAX));
-    }
-    if is_unreadable(description) { wrong("description", ApiKeyProblem::Invisible) } else { Ok(()) }
+    check_text("description", description, DESCRIPTION_CHARS_MAX)
+}
+
+/// A name that people read: of 1 to `max` characters, all of which can be seen.
+pub(super) fn check_name(field: &'static str, text: &str, max: usize) -> Result<(), ServiceAccountError> {
+    refuse_if(text.trim().is_empty(), field, ApiKeyProblem::Empty)?;
+    check_text(field, text, max)
+}
+
+fn check_text(field: &'static str, text: &str, max: usize) -> Result<(), ServiceAccountError> {
+    refuse_if(text.chars().count() > max, field, ApiKeyProblem::TooLong(max))?;
+    refuse_if(text.chars().any(people::is_invisible), field, ApiKeyProblem::Invisible)
 }
 
 /// Tells that `kind` happened to an account.
-fn tell_account(tx: &mut Tx, ctx: &RequestContext, kind: &'static str, account: &ServiceAccount) {
+pub(super) fn tell_account(tx: &mut Tx, ctx: &RequestContext, kind: &'static str, account: &ServiceAccount) {
     let data = serde_json::json!({
         "organization_id": account.tenant_id,
         "service_account_id": account.id,
@@ -273,6 +293,6 @@ fn tell_account(tx: &mut Tx, ctx: &RequestContext, kind: &'static str, account: 
 
 impl fmt::Debug for ServiceAccounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServiceAccounts").field("db", &self.db).finish_non_exhaustive()
+        f.debug_struct("ServiceAccounts").field("db", &self.0.db).finish_non_exhaustive()
     }
 }

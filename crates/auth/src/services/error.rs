@@ -1,7 +1,7 @@
 use stylobate_core::CursorInvalid;
 use stylobate_db::{Error, TransactError};
 
-use crate::ApiKeyProblem;
+use crate::{ApiKeyProblem, TokenError};
 
 /// A service account could not be made, found or changed.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +21,24 @@ pub enum ServiceAccountError {
     /// The tenant has an account of this name.
     #[error("the name is taken")]
     NameTaken,
+    /// The account has as many keys as any may have. Revoke one that is not used.
+    #[error("the service account has {max} keys already")]
+    TooManyKeys {
+        /// As many.
+        max: usize,
+    },
+    /// Only a service gets such a token, and only for a key of its own or a request that it signed.
+    #[error("the caller is no service that presents a key of its own or signs")]
+    ServiceRequired,
+    /// The registry does not have the audience for this service, or not with these operations.
+    #[error("the service has no such operation at this audience")]
+    AudienceRefused,
     /// A cursor was not made by the list it was given to.
     #[error("the cursor does not belong to this list")]
     Cursor(#[source] CursorInvalid),
+    /// The token could not be signed.
+    #[error("the token could not be issued")]
+    Token(#[source] TokenError),
     /// The database could not do it.
     #[error("service accounts could not be read or changed")]
     Db(#[source] Error),
@@ -37,7 +52,11 @@ impl ServiceAccountError {
             Self::Invalid { .. } => "validation",
             Self::NotFound => "service_account_not_found",
             Self::NameTaken => "service_account_name_taken",
+            Self::TooManyKeys { .. } => "service_key_limit",
+            Self::ServiceRequired => "service_required",
+            Self::AudienceRefused => "audience_refused",
             Self::Cursor(_) => "cursor_invalid",
+            Self::Token(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -50,6 +69,12 @@ impl From<Error> for ServiceAccountError {
         } else {
             Self::Db(error)
         }
+    }
+}
+
+impl From<TokenError> for ServiceAccountError {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
     }
 }
 

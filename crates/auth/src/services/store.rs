@@ -3,7 +3,7 @@ use stylobate_core::{CursorInvalid, Page, ServiceId, TenantId};
 use stylobate_db::{Conn, Error, Keyset, KeysetKey, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
-use super::{ServiceAccount, ServiceAccountQuery, ServiceAccountStatus};
+use super::{ServiceAccount, ServiceAccountQuery, ServiceAccountStatus, ServiceGrant};
 use crate::people;
 
 #[derive(sqlx::FromRow)]
@@ -60,6 +60,17 @@ pub(super) async fn find(
 ) -> Result<Option<ServiceAccount>, Error> {
     let row = conn.q(select!("$1 AND a.id = $2")).bind(tenant.as_uuid()).bind(id.as_uuid());
     row.opt::<AccountRow>().await?.map(ServiceAccount::try_from).transpose()
+}
+
+/// Whether an account is active and as it was when something said `version` of it.
+pub(crate) async fn is_current(
+    conn: &mut Conn,
+    tenant: TenantId,
+    id: ServiceId,
+    version: i64,
+) -> Result<bool, Error> {
+    let found = find(conn, tenant, id).await?;
+    Ok(found.is_some_and(|account| account.is_active() && account.version == version))
 }
 
 /// Reads an account of `tenant` and keeps others from changing it until the transaction ends.
@@ -163,5 +174,53 @@ pub(super) async fn update(tx: &mut Tx, account: &ServiceAccount) -> Result<(), 
 /// Removes an account with its keys.
 pub(super) async fn delete(tx: &mut Tx, id: ServiceId) -> Result<(), Error> {
     tx.q("DELETE FROM service_accounts WHERE id = $1").bind(id.as_uuid()).run().await?;
+    Ok(())
+}
+
+/// What an account may do where, by audience.
+pub(super) async fn grants(conn: &mut Conn, id: ServiceId) -> Result<Vec<ServiceGrant>, Error> {
+    let rows: Vec<(String, String)> = conn
+        .q("SELECT audience, operation FROM service_grants WHERE service_id = $1 ORDER BY audience, operation")
+        .bind(id.as_uuid())
+        .all()
+        .await?;
+    let mut grants: Vec<ServiceGrant> = Vec::new();
+    for (audience, operation) in rows {
+        match grants.last_mut() {
+            Some(last) if last.audience == audience => last.operations.push(operation),
+            _ => grants.push(ServiceGrant { audience, operations: vec![operation] }),
+        }
+    }
+    Ok(grants)
+}
+
+/// What an account may do at one audience.
+pub(super) async fn operations_at(
+    conn: &mut Conn,
+    id: ServiceId,
+    audience: &str,
+) -> Result<Vec<String>, Error> {
+    let rows: Vec<(String,)> = conn
+        .q("SELECT operation FROM service_grants WHERE service_id = $1 AND audience = $2 ORDER BY operation")
+        .bind(id.as_uuid())
+        .bind(audience.to_owned())
+        .all()
+        .await?;
+    Ok(rows.into_iter().map(|(operation,)| operation).collect())
+}
+
+/// Writes what an account, which is locked, may do where, instead of what it might before.
+pub(super) async fn replace_grants(tx: &mut Tx, id: ServiceId, grants: &[ServiceGrant]) -> Result<(), Error> {
+    tx.q("DELETE FROM service_grants WHERE service_id = $1").bind(id.as_uuid()).run().await?;
+    for ServiceGrant { audience, operations } in grants {
+        for operation in operations {
+            tx.q("INSERT INTO service_grants (service_id, audience, operation) VALUES ($1, $2, $3)")
+                .bind(id.as_uuid())
+                .bind(audience.clone())
+                .bind(operation.clone())
+                .run()
+                .await?;
+        }
+    }
     Ok(())
 }

@@ -270,7 +270,7 @@ impl From<&AccessClaims> for Principal {
 }
 
 /// Configured durations are bounded by a day.
-fn delta(duration: Duration) -> TimeDelta {
+pub(super) fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
@@ -284,7 +284,7 @@ fn assurance_level(acr: &str) -> AuthenticatorAssurance {
 }
 
 /// One scope-token of RFC 6749 §3.3: printable ASCII but space, `"` and `\`.
-fn is_scope(scope: &str) -> bool {
+pub(super) fn is_scope(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
@@ -319,30 +319,33 @@ claims! {
 // Each claim is missing, of the right type, or an error. `null` is a value of the wrong type, and numbers that stand for
 // times are integers in JSON too.
 
-fn required<'a>(name: &'static str, value: Option<&'a Json<'a>>) -> Result<&'a Json<'a>, TokenError> {
+pub(super) fn required<'a>(
+    name: &'static str,
+    value: Option<&'a Json<'a>>,
+) -> Result<&'a Json<'a>, TokenError> {
     value.ok_or(TokenError::ClaimMissing(name))
 }
 
-fn text<'a>(name: &'static str, value: &'a Json<'_>) -> Result<&'a str, TokenError> {
+pub(super) fn text<'a>(name: &'static str, value: &'a Json<'_>) -> Result<&'a str, TokenError> {
     value.as_str().ok_or(TokenError::ClaimInvalid(name))
 }
 
-fn id<T: FromStr>(name: &'static str, value: &Json<'_>) -> Result<T, TokenError> {
+pub(super) fn id<T: FromStr>(name: &'static str, value: &Json<'_>) -> Result<T, TokenError> {
     text(name, value)?.parse().map_err(|_| TokenError::ClaimInvalid(name))
 }
 
-fn integer(name: &'static str, value: &Json<'_>) -> Result<i64, TokenError> {
+pub(super) fn integer(name: &'static str, value: &Json<'_>) -> Result<i64, TokenError> {
     match value {
         Json::Integer(number @ 0..) => Ok(*number),
         _ => Err(TokenError::ClaimInvalid(name)),
     }
 }
 
-fn time(name: &'static str, value: &Json<'_>) -> Result<DateTime<Utc>, TokenError> {
+pub(super) fn time(name: &'static str, value: &Json<'_>) -> Result<DateTime<Utc>, TokenError> {
     DateTime::from_timestamp(integer(name, value)?, 0).ok_or(TokenError::ClaimInvalid(name))
 }
 
-fn texts(name: &'static str, value: &Json<'_>) -> Result<Vec<String>, TokenError> {
+pub(super) fn texts(name: &'static str, value: &Json<'_>) -> Result<Vec<String>, TokenError> {
     let Json::Array(items) = value else { return Err(TokenError::ClaimInvalid(name)) };
     let mut texts = Vec::with_capacity(items.len());
     for item in items {

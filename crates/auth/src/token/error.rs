@@ -22,8 +22,8 @@ pub enum TokenError {
     /// A header parameter that must be understood and is not, or that would choose the key.
     #[error("the header parameter `{0}` is refused")]
     HeaderRefused(&'static str),
-    /// `typ` is not `at+jwt`.
-    #[error("the token is of another type than `at+jwt`")]
+    /// `typ` is not that of the tokens that are asked for: `at+jwt` of access tokens, `service+jwt` of service tokens.
+    #[error("the token is of another type")]
     TypeRefused,
     /// No `kid`, or none of the live keys.
     #[error("the token names no live key")]

@@ -10,8 +10,33 @@ use super::{
 };
 use crate::{KeySet, Kid, SigningAlgorithm, SigningKey, VerifyingKey};
 
-/// The media type of access tokens without its prefix (RFC 9068 §2.1).
-const TYPE: &str = "at+jwt";
+/// What kind of token it is, as its `typ` says: none is taken for another (RFC 8725 §3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    /// `at+jwt` (RFC 9068 §2.1): a person's.
+    Access,
+    /// `service+jwt`: a service's, for one audience. It is ours; no standard names the tokens of services.
+    Service,
+}
+
+impl TokenType {
+    /// The media type without its prefix.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Service => "service+jwt",
+        }
+    }
+
+    /// Media types are compared without regard to case, and may omit `application/` (RFC 7515 §4.1.9).
+    fn is_named_by(self, typ: &str) -> bool {
+        let bare = match typ.split_once('/') {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application") => rest,
+            _ => typ,
+        };
+        bare.eq_ignore_ascii_case(self.as_str())
+    }
+}
 
 /// Header parameters that are refused wherever they appear:
 /// `crit` and `b64` ask for extensions we do not have (RFC 7515 §4.1.11, RFC 7797); `jku`, `jwk`, `x5u` and `x5c` would
@@ -43,12 +68,18 @@ impl<'a> Unverified<'a> {
     }
 
     /// Holds the header to the rules and finds the key in `set`, whose algorithm is also the header's.
-    pub(super) fn key<'s>(&self, set: &'s KeySet) -> Result<&'s Arc<VerifyingKey>, TokenError> {
-        // The header that the key's own tokens have needs no reading: its text is known.
-        if let Some(key) = set.find_by_header(self.header) {
+    pub(super) fn key<'s>(
+        &self,
+        kind: TokenType,
+        set: &'s KeySet,
+    ) -> Result<&'s Arc<VerifyingKey>, TokenError> {
+        // The header that the key's own access tokens have needs no reading: its text is known.
+        if kind == TokenType::Access
+            && let Some(key) = set.find_by_header(self.header)
+        {
             return Ok(key);
         }
-        self.read_header(|kid, algorithm| {
+        self.read_header(kind, |kid, algorithm| {
             let key = set.find(kid).ok_or(TokenError::KeyUnknown)?;
             if algorithm == Some(key.algorithm().as_str()) {
                 Ok(key)
@@ -59,12 +90,13 @@ impl<'a> Unverified<'a> {
     }
 
     /// The key that the token names, when that is the name of a key at all.
-    pub(super) fn kid(&self) -> Option<Kid> {
-        self.read_header(|kid, _| kid.parse().map_err(|_| TokenError::KeyUnknown)).ok()
+    pub(super) fn kid(&self, kind: TokenType) -> Option<Kid> {
+        self.read_header(kind, |kid, _| kid.parse().map_err(|_| TokenError::KeyUnknown)).ok()
     }
 
     fn read_header<T>(
         &self,
+        kind: TokenType,
         found: impl FnOnce(&str, Option<&str>) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
         let header = decode(self.header)?;
@@ -73,10 +105,7 @@ impl<'a> Unverified<'a> {
             return Err(TokenError::HeaderRefused(name));
         }
         let text = |name| header.get(name).and_then(Json::as_str);
-        let kind = text("typ").ok_or(TokenError::TypeRefused)?;
-        // Media types are compared without regard to case, and may omit `application/` (RFC 7515 §4.1.9).
-        let is_access_token = [TYPE, "application/at+jwt"].iter().any(|name| kind.eq_ignore_ascii_case(name));
-        if !is_access_token {
+        if !text("typ").is_some_and(|typ| kind.is_named_by(typ)) {
             return Err(TokenError::TypeRefused);
         }
         let kid = text("kid").filter(|kid| kid.len() <= Kid::CHARS_MAX).ok_or(TokenError::KeyUnknown)?;
@@ -103,9 +132,19 @@ impl<'a> Unverified<'a> {
 }
 
 /// Signs `claims` with `key`.
-pub(super) fn sign(key: &SigningKey, claims: &[u8]) -> Result<String, TokenError> {
+pub(super) fn sign(key: &SigningKey, kind: TokenType, claims: &[u8]) -> Result<String, TokenError> {
     let mut token = String::with_capacity(1_024);
-    token.push_str(key.verifying_key().header());
+    let verifying = key.verifying_key();
+    match kind {
+        TokenType::Access => token.push_str(verifying.header()),
+        TokenType::Service => {
+            token.push_str(&BASE64_URL_SAFE_NO_PAD.encode(header(
+                verifying.algorithm(),
+                verifying.kid(),
+                kind,
+            )));
+        }
+    }
     token.push('.');
     BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
     let signature = key.sign(token.as_bytes()).map_err(TokenError::Signing)?;
@@ -114,14 +153,14 @@ pub(super) fn sign(key: &SigningKey, claims: &[u8]) -> Result<String, TokenError
     if token.len() > TOKEN_BYTES_MAX { Err(TokenError::TooLong) } else { Ok(token) }
 }
 
-/// The header of tokens by a key, encoded.
+/// The header of access tokens by a key, encoded.
 pub(crate) fn encoded_header(algorithm: SigningAlgorithm, kid: &Kid) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(header(algorithm, kid))
+    BASE64_URL_SAFE_NO_PAD.encode(header(algorithm, kid, TokenType::Access))
 }
 
 /// Neither name needs escaping: a [`Kid`] has no character that JSON would escape.
-fn header(algorithm: SigningAlgorithm, kid: &Kid) -> String {
-    format!(r#"{{"alg":"{algorithm}","kid":"{kid}","typ":"{TYPE}"}}"#)
+fn header(algorithm: SigningAlgorithm, kid: &Kid, kind: TokenType) -> String {
+    format!(r#"{{"alg":"{algorithm}","kid":"{kid}","typ":"{}"}}"#, kind.as_str())
 }
 
 /// Decodes canonical base64url only: padding, white space, the other alphabet and loose trailing bits are refused, so
@@ -145,7 +184,23 @@ mod tests {
     #[test]
     fn a_header_is_always_json() {
         let kid: Kid = "k._-1".parse().unwrap();
-        let header: serde_json::Value = serde_json::from_str(&header(SigningAlgorithm::EdDsa, &kid)).unwrap();
-        assert_eq!(header, serde_json::json!({"alg": "EdDSA", "kid": "k._-1", "typ": "at+jwt"}));
+        for (kind, typ) in [(TokenType::Access, "at+jwt"), (TokenType::Service, "service+jwt")] {
+            let header: serde_json::Value =
+                serde_json::from_str(&header(SigningAlgorithm::EdDsa, &kid, kind)).unwrap();
+            assert_eq!(header, serde_json::json!({"alg": "EdDSA", "kid": "k._-1", "typ": typ}));
+        }
+    }
+
+    // V9.2.2
+    #[test]
+    fn a_type_has_its_names_and_no_others() {
+        for typ in ["service+jwt", "SERVICE+JWT", "application/service+jwt", "Application/Service+jwt"] {
+            assert!(TokenType::Service.is_named_by(typ), "{typ}");
+            assert!(!TokenType::Access.is_named_by(typ), "{typ}");
+        }
+        for typ in ["", "/", "jwt", "text/service+jwt", "application/application/service+jwt", "service+jwt/"]
+        {
+            assert!(!TokenType::Service.is_named_by(typ), "{typ}");
+        }
     }
 }

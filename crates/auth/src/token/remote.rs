@@ -3,6 +3,7 @@
 mod budget;
 #[cfg(feature = "remote-jwks")]
 mod http;
+mod service_verifier;
 mod verifier;
 
 use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use budget::Budget;
 
 #[cfg(feature = "remote-jwks")]
 pub use http::HttpJwks;
+pub use service_verifier::RemoteServiceVerifier;
 pub use verifier::RemoteVerifier;
 
 /// Where a key set is fetched from. `HttpJwks` (feature `remote-jwks`) asks an address; whoever has an HTTP client of
@@ -184,6 +186,41 @@ impl RemoteJwks {
                 tracing::debug!("a fetch of keys is under way elsewhere");
             }
         }
+    }
+
+    /// What `check` says with the keys at hand, without waiting; `None` when the issuer should be asked first, also because of the
+    /// key that the token names.
+    fn judge_now<T>(
+        &self,
+        check: impl FnOnce() -> Result<T, TokenError>,
+        named_key: impl FnOnce() -> Option<Kid>,
+    ) -> Option<Result<T, TokenError>> {
+        if !self.is_fresh() {
+            return None;
+        }
+        match check() {
+            Err(TokenError::KeyUnknown) if named_key().is_some() => None,
+            decided => Some(decided),
+        }
+    }
+
+    /// What `check` says, when there are keys, and once more when the token names one that had to be asked for.
+    async fn judge<T>(
+        &self,
+        check: impl Fn() -> Result<T, TokenError>,
+        named_key: impl FnOnce() -> Option<Kid>,
+    ) -> Result<T, TokenError> {
+        self.ensure_usable().await?;
+        match check() {
+            Err(TokenError::KeyUnknown) => {}
+            decided => return decided,
+        }
+        // What is no name of a key is none of the issuer's either.
+        let kid = named_key().ok_or(TokenError::KeyUnknown)?;
+        if !self.learn(&kid).await {
+            return Err(TokenError::KeyUnknown);
+        }
+        check()
     }
 
     /// Whether the keys are usable and not yet due to be fetched again.

@@ -4,7 +4,7 @@
 //! alone covers everything. That is how permissions are granted, so a limit in a token is read as a grant is.
 
 /// Keeps what both lists allow, in the order of the first. A pattern and a name it covers have the name in common.
-pub(super) fn common(left: &[String], right: &[String]) -> Vec<String> {
+pub(crate) fn common(left: &[String], right: &[String]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for one in left {
         for other in right {
@@ -21,7 +21,8 @@ pub(super) fn common(left: &[String], right: &[String]) -> Vec<String> {
     kept
 }
 
-fn covers(held: &str, name: &str) -> bool {
+/// Whether `held` allows all that `name`, itself a name or a pattern, stands for.
+pub(crate) fn covers(held: &str, name: &str) -> bool {
     match held.strip_suffix('*') {
         Some("") => true,
         Some(prefix) => prefix.ends_with(['.', ':']) && name.len() > prefix.len() && name.starts_with(prefix),

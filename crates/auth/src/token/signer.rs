@@ -3,7 +3,10 @@ use std::sync::Arc;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use stylobate_core::{Assurance, PersonId, SessionId, TokenId};
 
-use super::{AccessClaims, TokenBuilder, TokenConfig, TokenConfigProblems, TokenError, jws};
+use super::{
+    AccessClaims, TokenBuilder, TokenConfig, TokenConfigProblems, TokenError,
+    jws::{self, TokenType},
+};
 use crate::Keys;
 
 /// Issues access tokens with the present signing key. Cheap to clone.
@@ -78,7 +81,7 @@ impl Signer {
         claims.check(&self.config)?;
         let snapshot = self.keys.load();
         let key = snapshot.set.signing().ok_or(TokenError::SigningKeyMissing)?;
-        jws::sign(key, &claims.to_json()?)
+        jws::sign(key, TokenType::Access, &claims.to_json()?)
     }
 
     /// How tokens are issued.

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use stylobate_core::Principal;
 
 use super::{
-    AccessClaims, TokenConfig, TokenConfigProblems, TokenError, cache::TokenCache, json, jws::Unverified,
+    AccessClaims, TokenConfig, TokenConfigProblems, TokenError,
+    cache::TokenCache,
+    json,
+    jws::{TokenType, Unverified},
 };
 use crate::{KeySet, Keys, Kid};
 
@@ -33,7 +36,7 @@ impl VerifiedToken {
 pub struct Verifier {
     keys: Keys,
     config: Arc<TokenConfig>,
-    cache: Arc<TokenCache>,
+    cache: Arc<TokenCache<VerifiedToken>>,
 }
 
 impl Verifier {
@@ -53,24 +56,10 @@ impl Verifier {
     /// # Errors
     /// Why it is refused. None of it is for the caller's eyes, who learns `unauthenticated` whatever it was.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<VerifiedToken>, TokenError> {
-        // Before the digest: what is too long costs nothing.
-        if token.len() > super::TOKEN_BYTES_MAX {
-            return Err(TokenError::TooLong);
-        }
         let snapshot = self.keys.load();
-        let digest = TokenCache::digest(token);
-        if let Some(known) = self.cache.find(&digest, snapshot.generation) {
-            return match known.claims.check_times(now, self.config.leeway) {
-                Ok(()) => Ok(known),
-                Err(refusal) => {
-                    self.cache.remove(&digest);
-                    Err(refusal)
-                }
-            };
-        }
-        let verified = Arc::new(self.check(&snapshot.set, token, now)?);
-        self.cache.insert(digest, snapshot.generation, Arc::clone(&verified));
-        Ok(verified)
+        let holds = |known: &VerifiedToken| known.claims.check_times(now, self.config.leeway);
+        let check = || self.check(&snapshot.set, token, now);
+        self.cache.find_or_check(token, snapshot.generation, holds, check)
     }
 
     /// Checks `token` as [`verify`](Self::verify) does, without looking whether it is remembered and without remembering
@@ -84,7 +73,7 @@ impl Verifier {
 
     fn check(&self, set: &KeySet, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, TokenError> {
         let unverified = Unverified::parse(token)?;
-        let key = unverified.key(set)?;
+        let key = unverified.key(TokenType::Access, set)?;
         let payload = unverified.verify(key)?;
         let claims = AccessClaims::from_json(&json::object(&payload)?)?;
         claims.check(&self.config)?;
@@ -95,7 +84,7 @@ impl Verifier {
 
     /// The key that `token` names, when it names one that a token may name; nothing of the token has been proved.
     pub(super) fn named_key(token: &str) -> Option<Kid> {
-        Unverified::parse(token).ok()?.kid()
+        Unverified::parse(token).ok()?.kid(TokenType::Access)
     }
 
     /// The keys whose tokens are accepted.

@@ -2,10 +2,13 @@
 
 mod accounts;
 mod checking;
+mod grants;
 mod limits;
 mod making;
 mod revoking;
 mod rotating;
+mod service_keys;
+mod service_tokens;
 
 use std::{net::IpAddr, time::Duration};
 

@@ -120,6 +120,7 @@ const COLUMNS: &[&str] = &[
     "s.created_at",
     "s.id",
     "service_accounts.status",
+    "service_keys.public_key",
 ];
 
 /// Texts of that form that are told to whoever subscribes; beside each stands an action that is recorded.

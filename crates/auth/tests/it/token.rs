@@ -21,6 +21,7 @@ mod header;
 mod remote;
 #[cfg(feature = "remote-jwks")]
 mod remote_http;
+mod service;
 
 const ISSUER: &str = "https://id.example.test";
 const AUDIENCE: &str = "https://api.example.test";

@@ -37,7 +37,7 @@ pub fn revocation_routes(auth: &Auth) -> Routes {
 
 #[derive(Deserialize, ToSchema)]
 struct IntrospectInput {
-    /// An access token or an API key.
+    /// An access token, a service token or an API key.
     token: String,
     /// Not needed: tokens tell their kind.
     #[serde(default)]
@@ -64,7 +64,7 @@ struct Introspection {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
-    /// `access_token` or `api_key`.
+    /// `access_token`, `service_token` or `api_key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_kind: Option<&'static str>,
     /// What limits it, separated by blanks. Absent when nothing does.
@@ -143,10 +143,8 @@ async fn introspect(
 ) -> ApiResult<Json<Introspection>> {
     let audience = input.audience.as_deref().unwrap_or(&auth.config().audience);
     let caller = context.principal.tenant;
-    let found = auth.introspect(&input.token).await?.filter(|token| {
-        let is_theirs = caller.is_none() || token.principal.tenant == caller;
-        is_theirs && token.audience.iter().any(|one| one == audience)
-    });
+    let found = auth.introspect(audience, &input.token).await?;
+    let found = found.filter(|token| caller.is_none() || token.principal.tenant == caller);
     Ok(Json(found.map(Introspection::from).unwrap_or_default()))
 }
 

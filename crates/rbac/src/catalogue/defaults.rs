@@ -52,6 +52,13 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
     PermissionDef::new("api_key.update", "Change API keys, and give them other secrets")
         .also(&["auth:manage"]),
     PermissionDef::new("api_key.delete", "Revoke API keys").also(&["auth:manage"]),
+    PermissionDef::new("service_account.read", "See service accounts, and what they may do where")
+        .also(&["auth:manage"]),
+    PermissionDef::new(
+        "service_account.manage",
+        "Make, change and remove service accounts, and say what they may do where",
+    )
+    .also(&["auth:manage"]),
     PermissionDef::new("token.introspect", "Ask whether a token is good, and what it says"),
     PermissionDef::new("token.revoke", "Stop tokens and API keys that one holds and that are others'"),
     PermissionDef::new("impersonation.perform", "Act as somebody else, on the record"),

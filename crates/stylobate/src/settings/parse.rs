@@ -83,6 +83,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
             made_max: number(&mut values, table::API_KEYS_MADE, 5, 1..=1_000),
             made_window_seconds: number(&mut values, table::API_KEYS_MADE_WINDOW, 60, 1..=86_400),
         },
+        service_token_ttl_minutes: number(&mut values, table::SERVICE_TOKEN_TTL, 5, 1..=60),
         password_chars_min: password_min(&mut values),
         password_memory_kib: number(
             &mut values,

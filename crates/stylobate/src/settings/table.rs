@@ -86,6 +86,7 @@ table! {
     API_KEY_REQUESTS = "API_KEYS__REQUESTS_PER_HOUR" ["API_KEY_REQUESTS_PER_HOUR"] ("1000") "How often an API key may be used within an hour of the clock unless something else is asked, 1 to 1000000. Each process counts for itself.";
     API_KEYS_MADE = "API_KEYS__MADE_MAX" ["API_KEY_RATE_MAX"] ("5") "How many API keys one caller makes in an organisation within API_KEY_RATE_WINDOW_SECONDS, 1 to 1000.";
     API_KEYS_MADE_WINDOW = "API_KEYS__MADE_WINDOW_SECONDS" ["API_KEY_RATE_WINDOW_SECONDS"] ("60") "1 to 86400 seconds.";
+    SERVICE_TOKEN_TTL = "SERVICES__TOKEN_TTL_MINUTES" ["SERVICE_TOKEN_TTL_MINUTES"] ("5") "How long the token of a service lives, 1 to 60 minutes. Receivers that ask nobody accept it for as long.";
     PASSWORD_MIN = "AUTH__PASSWORD_CHARS_MIN" ["DEFAULT_PASSWORD_MIN_LENGTH"] ("15") "The fewest characters of a password; may raise the minimum of 15, up to 64.";
     PASSWORD_MEMORY = "AUTH__PASSWORD_MEMORY_KIB" ["PASSWORD_MEMORY_KIB"] ("19456") "The memory that a new password hash costs, 19456 to 1048576 KiB. `calibrate-passwords` measures what the machine can afford.";
     PASSWORD_PASSES = "AUTH__PASSWORD_PASSES" ["PASSWORD_PASSES"] ("2") "How often a new password hash goes over that memory, 2 to 32.";

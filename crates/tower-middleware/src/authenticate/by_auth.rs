@@ -1,4 +1,4 @@
-use stylobate_auth::{Auth, AuthenticateError, VerifiedToken};
+use stylobate_auth::{Auth, AuthenticateError, TokenError};
 use stylobate_core::{BoxFuture, Principal};
 
 use super::{Authenticator, CredentialRefused, Presented};
@@ -7,7 +7,12 @@ use crate::api_error::log_cause;
 impl Authenticator for Auth {
     fn authenticate_now(&self, presented: Presented<'_>) -> Option<Result<Principal, CredentialRefused>> {
         let decided = match presented {
-            Presented::Bearer(token) => Auth::authenticate(self, token).map(|token| principal(&token)),
+            Presented::Bearer(token) => match Auth::authenticate(self, token) {
+                Err(error) if is_of_another_type(&error) => {
+                    self.authenticate_service(token).map(|token| token.principal.clone())
+                }
+                decided => decided.map(|token| token.principal.clone()),
+            },
             Presented::ApiKey { text, address } => self.api_keys().authenticate(text, address),
             Presented::Session(cookie) => self.authenticate_cookie(cookie),
             _ => return Some(Err(CredentialRefused::Invalid)),
@@ -25,9 +30,12 @@ impl Authenticator for Auth {
     ) -> BoxFuture<'a, Result<Principal, CredentialRefused>> {
         Box::pin(async move {
             let decided = match presented {
-                Presented::Bearer(token) => {
-                    self.authenticate_slow(token).await.map(|token| principal(&token))
-                }
+                Presented::Bearer(token) => match self.authenticate_slow(token).await {
+                    Err(error) if is_of_another_type(&error) => {
+                        self.authenticate_service_slow(token).await.map(|token| token.principal.clone())
+                    }
+                    decided => decided.map(|token| token.principal.clone()),
+                },
                 Presented::ApiKey { text, address } => self.api_keys().authenticate_slow(text, address).await,
                 Presented::Session(cookie) => self.authenticate_cookie_slow(cookie).await,
                 _ => return Err(CredentialRefused::Invalid),
@@ -53,8 +61,9 @@ impl Authenticator for Auth {
     }
 }
 
-fn principal(token: &VerifiedToken) -> Principal {
-    token.principal.clone()
+/// A bearer token that is no access token may be a service's.
+fn is_of_another_type(error: &AuthenticateError) -> bool {
+    matches!(error, AuthenticateError::Refused(TokenError::TypeRefused))
 }
 
 fn refused(error: &AuthenticateError) -> CredentialRefused {

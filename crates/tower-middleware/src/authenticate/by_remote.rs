@@ -1,6 +1,4 @@
-use std::sync::Arc;
-
-use stylobate_auth::{RemoteVerifier, TokenError, VerifiedToken};
+use stylobate_auth::{RemoteServiceVerifier, RemoteVerifier, TokenError};
 use stylobate_core::{BoxFuture, Principal};
 
 use super::{Authenticator, CredentialRefused, Presented};
@@ -10,7 +8,7 @@ use crate::api_error::log_cause;
 impl Authenticator for RemoteVerifier {
     fn authenticate_now(&self, presented: Presented<'_>) -> Option<Result<Principal, CredentialRefused>> {
         let Presented::Bearer(token) = presented else { return Some(Err(CredentialRefused::Invalid)) };
-        self.verify_now(token).map(decided)
+        self.verify_now(token).map(|verified| decided(verified.map(|token| token.principal.clone())))
     }
 
     fn authenticate<'a>(
@@ -19,14 +17,32 @@ impl Authenticator for RemoteVerifier {
     ) -> BoxFuture<'a, Result<Principal, CredentialRefused>> {
         Box::pin(async move {
             let Presented::Bearer(token) = presented else { return Err(CredentialRefused::Invalid) };
-            decided(self.verify(token).await)
+            decided(self.verify(token).await.map(|token| token.principal.clone()))
         })
     }
 }
 
-fn decided(verified: Result<Arc<VerifiedToken>, TokenError>) -> Result<Principal, CredentialRefused> {
+/// Service tokens of a remote issuer that are for this audience: their operations are the scopes of the principal.
+impl Authenticator for RemoteServiceVerifier {
+    fn authenticate_now(&self, presented: Presented<'_>) -> Option<Result<Principal, CredentialRefused>> {
+        let Presented::Bearer(token) = presented else { return Some(Err(CredentialRefused::Invalid)) };
+        self.verify_now(token).map(|verified| decided(verified.map(|token| token.principal.clone())))
+    }
+
+    fn authenticate<'a>(
+        &'a self,
+        presented: Presented<'a>,
+    ) -> BoxFuture<'a, Result<Principal, CredentialRefused>> {
+        Box::pin(async move {
+            let Presented::Bearer(token) = presented else { return Err(CredentialRefused::Invalid) };
+            decided(self.verify(token).await.map(|token| token.principal.clone()))
+        })
+    }
+}
+
+fn decided(verified: Result<Principal, TokenError>) -> Result<Principal, CredentialRefused> {
     match verified {
-        Ok(token) => Ok(token.principal.clone()),
+        Ok(principal) => Ok(principal),
         Err(error @ TokenError::KeysUnavailable) => {
             log_cause("auth_unavailable", &error);
             Err(CredentialRefused::Unavailable)

@@ -5,14 +5,20 @@ use std::sync::{
 
 use axum::{Router, body::Body, routing::get};
 use http::{Method, request::Builder};
-use stylobate_core::{BoxFuture, Principal};
+use stylobate_auth::{
+    FetchedJwks, JwkSet, JwksSource, JwksUnavailable, KeySet, Keys, RemoteJwks, RemoteJwksConfig,
+    RemoteServiceVerifier, ServiceClaims, ServiceTokenSigner, SigningAlgorithm, SigningKey, TokenConfig,
+};
+use stylobate_core::{BoxFuture, Clock as _, Principal, ServiceId, SystemClock};
 use stylobate_tower_middleware::{
     AuthenticateLayer, Authenticator, Context, CredentialRefused, CsrfLayer, CurrentPrincipal, Presented,
     SessionCookie, TrustedProxies,
 };
 use tower::ServiceBuilder;
 
-use crate::support::{Known, ada, edge, from_peer, platform, problem, request, router, send, text};
+use crate::support::{
+    Known, ada, edge, from_peer, id, platform, problem, request, router, send, tenant, text,
+};
 
 fn app() -> Router {
     platform([
@@ -204,4 +210,48 @@ async fn without_layers_the_context_is_anonymous_and_nobody_is_signed_in() {
     let ask = |path| send(app.clone(), request("GET", path).body(Body::empty()).unwrap());
     assert_eq!(text(ask("/context").await).await, "false");
     assert_eq!(ask("/me").await.status(), 401);
+}
+
+/// The published keys of an issuer, or nothing while it is away.
+struct Issuer(Option<String>);
+
+impl JwksSource for Issuer {
+    fn fetch(&self) -> BoxFuture<'_, Result<FetchedJwks, JwksUnavailable>> {
+        let shown = self.0.clone().map(|json| FetchedJwks { json: json.into_bytes(), max_age: None });
+        Box::pin(async move { shown.ok_or_else(|| JwksUnavailable::new("away")) })
+    }
+}
+
+// V9.2.3
+#[tokio::test]
+async fn a_service_that_has_the_keys_alone_lets_other_services_in() {
+    const BILLING: &str = "https://billing.example.test";
+    let (key, _) = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
+    let set = KeySet::signing_with(key);
+    let shown = JwkSet::of(&set).to_json();
+    let config = |audience: &str| TokenConfig::new("https://id.example.test", audience);
+    let signer = ServiceTokenSigner::new(Keys::new(set), config("https://id.example.test")).unwrap();
+    let token = |audience: &str| {
+        let claims = signer.claims(id::<ServiceId>(0x5e), tenant(), 1, SystemClock.now());
+        let operations = vec!["invoice.read".to_owned()];
+        signer.issue(&ServiceClaims { audience: audience.to_owned(), operations, ..claims }).unwrap()
+    };
+    let ask = async |issuer: Issuer, token: String| {
+        let jwks = RemoteJwks::new(issuer, RemoteJwksConfig::default());
+        let verifier = RemoteServiceVerifier::new(jwks, config(BILLING)).unwrap();
+        let who =
+            get(async |who: CurrentPrincipal| format!("{:?} {:?} {:?}", who.subject, who.tenant, who.scopes));
+        let layers = ServiceBuilder::new().layer(edge()).layer(AuthenticateLayer::new(Arc::new(verifier)));
+        let request = request("GET", "/me").header("authorization", format!("Bearer {token}"));
+        send(router([("/me", who)]).layer(layers), request.body(Body::empty()).unwrap()).await
+    };
+    let issuer = || Issuer(Some(shown.clone()));
+    let subject = stylobate_core::Subject::Service { id: id(0x5e) };
+    let expected = format!("{subject:?} {:?} {:?}", Some(tenant()), Some(["invoice.read"]));
+    assert_eq!(text(ask(issuer(), token(BILLING)).await).await, expected);
+    let foreign = ask(issuer(), token("https://other.example.test")).await;
+    assert_eq!(problem(foreign).await["code"], "unauthenticated");
+    assert_eq!(problem(ask(issuer(), "made.up.token".to_owned()).await).await["code"], "unauthenticated");
+    // Nothing can be said without keys.
+    assert_eq!(problem(ask(Issuer(None), token(BILLING)).await).await["code"], "auth_unavailable");
 }

@@ -150,6 +150,29 @@ impl From<rbac::RoleAssignment> for PersonRoleView {
     }
 }
 
+/// The assignment of a role to a service account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ServiceRoleView {
+    id: Uuid,
+    service_account_id: Uuid,
+    role_id: Uuid,
+    assigned_at: DateTime<Utc>,
+    /// From when on the account has the role no longer.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<rbac::RoleAssignment> for ServiceRoleView {
+    fn from(link: rbac::RoleAssignment) -> Self {
+        Self {
+            id: link.id.as_uuid(),
+            service_account_id: link.assignee.id,
+            role_id: link.role_id.as_uuid(),
+            assigned_at: link.assigned_at,
+            expires_at: link.expires_at,
+        }
+    }
+}
+
 fn active() -> bool {
     true
 }

@@ -152,7 +152,7 @@ fn links(access: &Access) -> Routes {
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Order {
+pub(super) enum Order {
     #[default]
     Name,
     CreatedAt,
@@ -160,7 +160,7 @@ enum Order {
 
 type Query = ListQuery<ListFilter, Order>;
 
-fn role_query(query: Query) -> RoleQuery {
+pub(super) fn role_query(query: Query) -> RoleQuery {
     RoleQuery {
         is_active: query.filter.is_active,
         search: query.filter.search,

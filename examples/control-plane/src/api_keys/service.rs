@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use stylobate::{
-    auth::{ApiKey, ApiKeyQuery, ApiKeyUsage, Auth, IssuedApiKey, NewApiKey},
+    auth::{
+        ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyUsage, Auth, IssuedApiKey, NewApiKey, ServiceAccountError,
+        ServiceAccounts,
+    },
     core::{ApiKeyId, KeyOwner, Page, PersonId, Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
     middleware::problem_for,
@@ -74,11 +77,11 @@ impl ApiKeys {
         let (this, context) = (self.clone(), context.clone());
         self.db
             .transact(Scope::Platform("make an API key"), async move |tx: &mut Tx| {
-                this.require_member(tx, new.tenant, new.owner).await?;
+                this.require_owner(tx, new.tenant, new.owner).await?;
                 this.require_may(tx, &context, Act::Empower, new.owner).await?;
                 let issued = this.auth.api_keys().create(tx, &context, new.clone()).await?;
                 // Now that the owner is locked: whoever left in between takes no key along.
-                this.require_member(tx, new.tenant, new.owner).await?;
+                this.require_owner(tx, new.tenant, new.owner).await?;
                 Ok(issued)
             })
             .await
@@ -155,11 +158,15 @@ impl ApiKeys {
         }
     }
 
-    async fn require_member(&self, tx: &mut Tx, tenant: TenantId, owner: KeyOwner) -> Result<(), Refused> {
+    /// Whoever is foreign is so before anything is said about their rights.
+    async fn require_owner(&self, tx: &mut Tx, tenant: TenantId, owner: KeyOwner) -> Result<(), Refused> {
         match owner {
             KeyOwner::Person { id } => self.people.member(tx, tenant, id).await.map(drop),
-            // That a service account is of the tenant is asked where the key is made.
-            KeyOwner::Service { .. } => Ok(()),
+            KeyOwner::Service { id } => match ServiceAccounts::find_in(tx, tenant, id).await {
+                Ok(_) => Ok(()),
+                Err(ServiceAccountError::NotFound) => Err(ApiKeyError::OwnerUnknown(owner).into()),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 

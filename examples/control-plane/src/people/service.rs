@@ -6,7 +6,7 @@ use stylobate::{
     USER_DELETED,
     auth::{
         ApiKeyError, Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError,
-        PersonChange, PersonStatus, Username,
+        PersonChange, PersonStatus, ServiceAccountError, Username,
     },
     core::{
         AuditEvent, Direction, FieldProblem, Page, PageLimit, PersonId, Principal, Problem, RequestContext,
@@ -42,6 +42,7 @@ pub(crate) enum Refused {
     People(PeopleError),
     Auth(AuthError),
     ApiKey(ApiKeyError),
+    ServiceAccount(ServiceAccountError),
     Rbac(RbacError),
     Tenancy(tenancy::Error),
 }
@@ -61,6 +62,7 @@ refused_from!(
     People(PeopleError),
     Auth(AuthError),
     ApiKey(ApiKeyError),
+    ServiceAccount(ServiceAccountError),
     Rbac(RbacError),
     Tenancy(tenancy::Error),
 );
@@ -79,6 +81,7 @@ impl TransactError for Refused {
             Self::People(error) => error.as_db(),
             Self::Auth(error) => error.as_db(),
             Self::ApiKey(error) => error.as_db(),
+            Self::ServiceAccount(error) => error.as_db(),
             Self::Rbac(error) => error.as_db(),
             Self::Tenancy(error) => error.as_db(),
         }
@@ -93,6 +96,7 @@ impl From<Refused> for ApiError {
             Refused::People(error) => error.into_problem().into(),
             Refused::Auth(error) => error.into_problem().into(),
             Refused::ApiKey(error) => error.into_problem().into(),
+            Refused::ServiceAccount(error) => error.into_problem().into(),
             Refused::Rbac(error) => error.into_problem().into(),
             Refused::Tenancy(error) => error.into_problem().into(),
         }

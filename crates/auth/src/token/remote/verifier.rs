@@ -44,13 +44,7 @@ impl RemoteVerifier {
     /// The error says why the token is refused.
     #[must_use]
     pub fn verify_now(&self, token: &str) -> Option<Result<Arc<VerifiedToken>, TokenError>> {
-        if !self.jwks.is_fresh() {
-            return None;
-        }
-        match self.verifier.verify(token, self.clock.now()) {
-            Err(TokenError::KeyUnknown) if Verifier::named_key(token).is_some() => None,
-            decided => Some(decided),
-        }
+        self.jwks.judge_now(|| self.verifier.verify(token, self.clock.now()), || Verifier::named_key(token))
     }
 
     /// Checks `token`. One that names a key we do not know makes us ask for the issuer's keys, when the last time is
@@ -59,17 +53,8 @@ impl RemoteVerifier {
     /// # Errors
     /// Why it is refused; [`TokenError::KeysUnavailable`] when nothing can be said, because there are no keys.
     pub async fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, TokenError> {
-        self.jwks.ensure_usable().await?;
-        match self.verifier.verify(token, self.clock.now()) {
-            Err(TokenError::KeyUnknown) => {}
-            decided => return decided,
-        }
-        // What is no name of a key is none of the issuer's either.
-        let kid = Verifier::named_key(token).ok_or(TokenError::KeyUnknown)?;
-        if !self.jwks.learn(&kid).await {
-            return Err(TokenError::KeyUnknown);
-        }
-        self.verifier.verify(token, self.clock.now())
+        let check = || self.verifier.verify(token, self.clock.now());
+        self.jwks.judge(check, || Verifier::named_key(token)).await
     }
 }
 

@@ -19,7 +19,11 @@ impl House {
         self.db.transact(SCOPE, change).await
     }
 
-    async fn set_service(&self, account: &ServiceAccount, status: ServiceAccountStatus) -> ServiceAccount {
+    pub(super) async fn set_service(
+        &self,
+        account: &ServiceAccount,
+        status: ServiceAccountStatus,
+    ) -> ServiceAccount {
         let change = ServiceAccountChange { status: Some(status), ..ServiceAccountChange::default() };
         self.change_service(account, change).await.unwrap()
     }

@@ -4,9 +4,10 @@ use std::sync::{
 };
 
 use stylobate_auth::{
-    FetchedJwks, JwkSet, JwksSource, JwksUnavailable, Kid, RemoteJwks, RemoteJwksConfig, RemoteVerifier,
+    FetchedJwks, JwkSet, JwksSource, JwksUnavailable, Kid, RemoteJwks, RemoteJwksConfig,
+    RemoteServiceVerifier, RemoteVerifier, ServiceClaims, ServiceTokenSigner,
 };
-use stylobate_core::BoxFuture;
+use stylobate_core::{BoxFuture, ServiceId};
 
 use super::*;
 
@@ -362,4 +363,35 @@ async fn a_public_key_shown_as_a_secret_verifies_nothing() {
         RemoteJwksConfig { algorithms: SigningAlgorithm::ALL.to_vec(), ..RemoteJwksConfig::default() };
     let verifier = issuer.verifier_with(config);
     assert!(matches!(verifier.verify(&token(&fixture)).await, Err(TokenError::KeyUnknown)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_verifies_service_tokens_by_the_shown_keys_and_no_access_tokens() {
+    let (fixture, next) = (Fixture::new(), rotated());
+    let issuer = Issuer::showing(&[&fixture]);
+    let own = TokenConfig::new(ISSUER, "https://billing.example.test");
+    let jwks = RemoteJwks::new(issuer.clone(), RemoteJwksConfig::default());
+    let verifier = RemoteServiceVerifier::new(jwks, own).unwrap().with_clock(Arc::new(ManualClock::new()));
+    let issue = |fixture: &Fixture, audience: &str| {
+        let signer = ServiceTokenSigner::new(fixture.keys.clone(), super::config()).unwrap();
+        let claims = signer.claims(ServiceId::new(now()), TenantId::new(now()), 1, now());
+        let operations = vec!["invoice.read".to_owned()];
+        signer.issue(&ServiceClaims { audience: audience.to_owned(), operations, ..claims }).unwrap()
+    };
+    let service = issue(&fixture, "https://billing.example.test");
+    assert!(verifier.verify_now(&service).is_none(), "keys are asked for first");
+    let verified = verifier.verify(&service).await.unwrap();
+    assert_eq!(verified.claims.operations, ["invoice.read"]);
+    assert!(verifier.verify_now(&service).unwrap().is_ok());
+    let code = async |token: &str| verifier.verify(token).await.unwrap_err().code();
+    assert_eq!(code(&issue(&fixture, AUDIENCE)).await, "token_audience_refused");
+    assert_eq!(code(&token(&fixture)).await, "token_type_refused");
+    assert_eq!(issuer.asked(), 1);
+
+    // A key that the issuer took since is asked for.
+    pass(10).await;
+    issuer.show(&[&fixture, &next]);
+    assert!(verifier.verify(&issue(&next, "https://billing.example.test")).await.is_ok());
+    assert_eq!(issuer.asked(), 2);
+    assert_eq!(code(&issue(&rotated(), "https://billing.example.test")).await, "token_key_unknown");
 }
