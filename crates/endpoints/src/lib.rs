@@ -8,9 +8,10 @@ mod paths;
 mod routes;
 
 pub use flows::{
-    AccountFollower, Flows, MailedLinks, email_routes, identity_routes, jwks_routes, login_routes,
-    logout_routes, me_routes, password_routes, recovery_routes, refresh_routes, session_routes,
-    whoami_routes,
+    AccountError, AccountRequest, Accounts, Flows, Joined, MailedLinks, NewAccount, NewInvitee, NewProfile,
+    Newcomers, PlainAccounts, Registered, Registration, ShownInvitation, email_routes, identity_routes,
+    jwks_routes, login_routes, logout_routes, me_routes, newcomer_routes, password_routes, recovery_routes,
+    refresh_routes, session_routes, whoami_routes,
 };
 #[cfg(feature = "live")]
 pub use live::{Feed, LIVE_BATCH, LiveItem, LiveQuery, LiveRoutes};

@@ -1,4 +1,5 @@
 mod email_address;
+mod newcomers;
 mod security;
 
 use stylobate_notify::{CHANNEL_TEST, Category, Media, MessageKind, Severity, TemplateText};
@@ -9,7 +10,7 @@ pub(super) use security::{PASSWORD_CHANGED, REFRESH_REUSE_DETECTED};
 /// [`PlatformBuilder::message_kinds`](crate::PlatformBuilder::message_kinds).
 #[must_use]
 pub fn default_message_kinds() -> Vec<MessageKind> {
-    let mut kinds = [security::KINDS, email_address::KINDS].concat();
+    let mut kinds = [security::KINDS, email_address::KINDS, newcomers::KINDS].concat();
     kinds.extend([EVENT, WARNING_EVENT, WEBHOOK_DISABLED, CHANNEL_DISABLED, CHANNEL_TEST]);
     kinds
 }
