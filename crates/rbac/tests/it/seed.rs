@@ -223,7 +223,7 @@ async fn many_processes_seed_at_once(db: TestDb) {
     }
     let roles =
         world.rbac.list_roles(&world.person_in(world.person(), tenant), &RoleQuery::default()).await.unwrap();
-    assert_eq!(roles.items.len(), 5);
+    assert_eq!(roles.items.len(), 6);
 }
 both_engines!(many_processes_seed_at_once, SETS);
 

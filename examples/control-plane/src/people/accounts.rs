@@ -3,10 +3,11 @@
 use chrono::NaiveDate;
 use serde_json::{Map, Value};
 use stylobate::{
-    auth::Person,
+    auth::{ApiKeyError, Person},
     core::{AuditEvent, BoxFuture, FieldProblem, PersonId, RequestContext, TenantId},
     db::Tx,
     endpoints::{AccountError, Accounts, NewAccount, NewProfile},
+    middleware::IntoProblem as _,
 };
 
 use super::{
@@ -76,6 +77,8 @@ impl From<Refused> for AccountError {
             Refused::Db(error) => error.into(),
             Refused::People(error) => error.into(),
             Refused::Auth(error) => error.into(),
+            Refused::ApiKey(ApiKeyError::Db(error)) => error.into(),
+            Refused::ApiKey(error) => error.into_problem().into(),
             Refused::Rbac(error) => error.into(),
             Refused::Tenancy(error) => error.into(),
         }

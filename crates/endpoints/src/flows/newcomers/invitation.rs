@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stylobate_auth::{Email, Identifier, Invitation as Inviting};
-use stylobate_core::{BoxFuture, DomainEvent, Message, PersonId, Problem, RequestContext, RoleId, TenantId};
+use stylobate_core::{BoxFuture, DomainEvent, Message, PersonId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_tenancy::{Error, Invitation, NewInvitation};
-use stylobate_tower_middleware::{ApiResult, problem_for};
+use stylobate_tower_middleware::{ApiError, ApiResult, problem_for};
 use uuid::Uuid;
 
 use super::{AccountError, Newcomers, of, told};
@@ -109,7 +109,7 @@ impl Newcomers {
 }
 
 /// Refuses an organisation that is not the one in question, as if it were missing.
-pub(super) fn require_organization(named: Option<Uuid>, tenant: TenantId) -> Result<(), Problem> {
+pub(super) fn require_organization(named: Option<Uuid>, tenant: TenantId) -> ApiResult<()> {
     let is_it = named.is_none_or(|named| named == tenant.as_uuid());
-    is_it.then_some(()).ok_or_else(Problem::not_found)
+    is_it.then_some(()).ok_or_else(ApiError::not_found)
 }
