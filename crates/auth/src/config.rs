@@ -53,6 +53,8 @@ pub struct AuthConfig {
     pub password_reset_ttl_minutes: u32,
     /// How long a link that proves an e-mail address is good, in hours; 1 to 168, default 24.
     pub email_link_ttl_hours: u32,
+    /// How long an invitation is good, in days; 1 to 30, default 7.
+    pub invitation_ttl_days: u32,
     /// The least characters of a new password that is the only factor; 15 to 64, default 15.
     pub password_min_length: u32,
     /// The memory that a new password hash costs, in KiB; 19,456 to 1,048,576, default 19,456. The control plane's
@@ -112,6 +114,7 @@ impl Default for AuthConfig {
             flow_address_limit: 20,
             password_reset_ttl_minutes: 60,
             email_link_ttl_hours: 24,
+            invitation_ttl_days: 7,
             password_min_length: 15,
             password_memory_kib: HashParams::MEMORY_KIB_MIN,
             password_passes: HashParams::PASSES_MIN,
@@ -198,6 +201,7 @@ impl AuthConfig {
             ("flow_address_limit", u64::from(self.flow_address_limit), 1, 10_000),
             ("password_reset_ttl_minutes", u64::from(self.password_reset_ttl_minutes), 60, 1_440),
             ("email_link_ttl_hours", u64::from(self.email_link_ttl_hours), 1, 168),
+            ("invitation_ttl_days", u64::from(self.invitation_ttl_days), 1, 30),
             ("password_min_length", u64::from(self.password_min_length), 15, 64),
             ("password_memory_kib", u64::from(self.password_memory_kib), MEMORY_KIB.0, MEMORY_KIB.1),
             ("password_passes", u64::from(self.password_passes), 2, 32),
@@ -245,6 +249,12 @@ impl AuthConfig {
     /// How long a link that proves an e-mail address is good.
     pub(crate) fn email_link_ttl(&self) -> Duration {
         Duration::from_secs(u64::from(self.email_link_ttl_hours) * 3_600)
+    }
+
+    /// How long an invitation is good.
+    #[must_use]
+    pub fn invitation_ttl(&self) -> Duration {
+        Duration::from_secs(u64::from(self.invitation_ttl_days) * 24 * 3_600)
     }
 
     /// How passwords are hashed.

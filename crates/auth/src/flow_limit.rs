@@ -20,6 +20,12 @@ pub(crate) enum FlowKind {
     PasswordResetByAddress,
     /// Links that verify or change the e-mail address of one account.
     EmailOfAccount,
+    /// Links to, or news of, accounts that somebody asked for with one address.
+    RegistrationOfAccount,
+    /// Requests of one client for accounts.
+    RegistrationByAddress,
+    /// Requests of one client that invite somebody.
+    InvitationByAddress,
 }
 
 impl FlowKind {
@@ -29,6 +35,9 @@ impl FlowKind {
             Self::PasswordResetOfNobody => "password_reset_nobody",
             Self::PasswordResetByAddress => "password_reset_address",
             Self::EmailOfAccount => "email_account",
+            Self::RegistrationOfAccount => "registration_account",
+            Self::RegistrationByAddress => "registration_address",
+            Self::InvitationByAddress => "invitation_address",
         }
     }
 }

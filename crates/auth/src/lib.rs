@@ -100,7 +100,7 @@ pub use key::{KeyInfo, KeyPhase, KeyRing, KeyRingConfig, KeyTimes, Rotation};
 #[cfg(feature = "sql")]
 pub use one_time::{
     AccountLink, EmailChange, EmailVerification, Invitation, OneTimeToken, PasswordReset, PendingLogin,
-    Purpose, TokenBinding,
+    Purpose, Registration, TokenBinding,
 };
 pub use password::{
     BreachIndex, BreachIndexBuilt, BreachIndexError, ContextWords, HashParams, HasherOptions, HasherStats,

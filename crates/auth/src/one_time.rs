@@ -16,6 +16,7 @@ mod token;
 
 pub use purpose::{
     AccountLink, EmailChange, EmailVerification, Invitation, PasswordReset, PendingLogin, Purpose,
+    Registration,
 };
 pub(crate) use store::{OneTimeRow, delete_of, find, insert, sweep, take};
 pub use token::{OneTimeToken, TokenBinding};

@@ -115,6 +115,13 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "Somebody else or a command set a password. Everything issued before is void. `must_change_password`.",
     ),
     event(
+        "auth.register_request",
+        "person",
+        "Somebody asked for an account, where everybody may; with an id when the address has one. `link_sent`: whether a link that \
+         makes the account was mailed, or that there is one. From the sixth within an hour on nothing is mailed, and nothing \
+         recorded.",
+    ),
+    event(
         "auth.step_up",
         "session",
         "Somebody proved again who they are, in a service that asks for it. The session goes on under a new id, and the one it \

@@ -1,5 +1,6 @@
 //! The identity flows, each a set of routes that can be mounted by itself.
 
+mod accounts;
 mod cookies;
 mod device_cookie;
 mod email;
@@ -8,6 +9,7 @@ mod jwks;
 mod login;
 mod mailed_links;
 mod me;
+mod newcomers;
 mod password;
 mod recovery;
 mod service_tokens;
@@ -21,12 +23,16 @@ use stylobate_db::Db;
 use stylobate_tenancy::Tenancy;
 use stylobate_tower_middleware::Cookies;
 
+pub use accounts::{AccountError, Accounts, NewAccount, NewProfile, PlainAccounts};
 pub use email::email_routes;
 pub use forward_auth::{FORWARDED, forward_auth_routes};
 pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
-pub use mailed_links::{AccountFollower, MailedLinks};
+pub use mailed_links::MailedLinks;
 pub use me::{me_routes, whoami_routes};
+pub use newcomers::{
+    AccountRequest, Joined, NewInvitee, Newcomers, Registered, Registration, ShownInvitation, newcomer_routes,
+};
 pub use password::password_routes;
 pub use recovery::recovery_routes;
 pub use service_tokens::service_token_routes;

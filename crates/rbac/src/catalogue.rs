@@ -7,7 +7,7 @@ use crate::{
     key::{covers, is_pattern, is_valid},
 };
 
-pub use defaults::{SUPER_ADMIN, default_catalogue};
+pub use defaults::{MEMBER, SUPER_ADMIN, default_catalogue};
 
 /// A permission that code asks for, declared as a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

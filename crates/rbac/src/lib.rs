@@ -40,7 +40,7 @@ pub use crate::casbin::{
     CasbinProblemKind, CasbinRules,
 };
 pub use catalogue::{
-    Catalogue, CatalogueInvalid, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
+    Catalogue, CatalogueInvalid, MEMBER, PermissionDef, RoleDef, RoleGrants, SUPER_ADMIN, default_catalogue,
 };
 pub use condition::{Condition, ConditionInvalid};
 pub use decision::{Authorizer, Decision, Missing, Outcome, PolicyUnavailable, Question, Reason};

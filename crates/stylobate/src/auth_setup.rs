@@ -69,6 +69,7 @@ fn config(settings: &Settings) -> AuthConfig {
         service_name: Some(settings.service_name.clone()),
         sessions_max: settings.sessions_max,
         email_link_ttl_hours: settings.email_link_ttl_hours,
+        invitation_ttl_days: settings.invitation_ttl_days,
         login_address_limit: settings.login_address_max,
         flow_address_limit: settings.flow_address_max,
         password_reset_ttl_minutes: settings.password_reset_ttl_minutes,

@@ -19,6 +19,8 @@ pub fn default_event_types() -> Vec<EventType> {
             "A person's password was changed: by its owner, or by somebody who manages people.",
         ),
         password("password.reset", "A mailed link set a person's password."),
+        invitation("invitation.created", "An address was invited to the organisation."),
+        invitation("invitation.accepted", "Somebody joined the organisation with an invitation."),
         role("role.created", "A role was made."),
         role("role.updated", "A role was renamed, described anew, or switched on or off."),
         role("role.deleted", "A role was removed."),
@@ -84,6 +86,17 @@ fn password(name: &'static str, description: &'static str) -> EventType {
         ("user_agent", text_or_null()),
     ]);
     EventType { name, version: 1, exchange: Some(Exchange::SECURITY), description, schema }
+}
+
+fn invitation(name: &'static str, description: &'static str) -> EventType {
+    let schema = object_schema(&[
+        ("organization_id", id()),
+        ("invitation_id", id()),
+        ("role_id", id_or_null()),
+        ("invited_by", id_or_null()),
+        ("user_id", id_or_null()),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
 }
 
 fn role(name: &'static str, description: &'static str) -> EventType {

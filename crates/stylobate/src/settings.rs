@@ -9,6 +9,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use stylobate_auth::{ApiKeyConfig, SigningAlgorithm};
+use stylobate_endpoints::Registration;
 #[cfg(feature = "notify")]
 use stylobate_notify::{Budgets, ChatHosts, DkimKey, Mailbox, SmsGateway, SmtpTransport};
 use stylobate_tower_middleware::RefreshCookie;
@@ -170,6 +171,12 @@ pub struct Settings {
     pub password_reset_ttl_minutes: u32,
     /// How many hours a link that proves an e-mail address is good.
     pub email_link_ttl_hours: u32,
+    /// How many days an invitation is good.
+    pub invitation_ttl_days: u32,
+    /// Who may ask for an account.
+    pub registration: Registration,
+    /// The name of the role that newcomers get.
+    pub registration_role: String,
     /// After how many wrong passwords for whatever accounts an address waits.
     pub login_address_max: u32,
     /// How long either waits at first.

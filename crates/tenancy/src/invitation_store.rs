@@ -101,6 +101,23 @@ pub(crate) async fn find(
     row.map(Invitation::try_from).transpose()
 }
 
+pub(crate) async fn find_pending(
+    conn: &mut Conn,
+    tenant: TenantId,
+    email_key: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Invitation>, Error> {
+    let row: Option<InvitationRow> = conn
+        .q("SELECT id, tenant_id, email, role_id, invited_by, status, created_at, expires_at, accepted_at, accepted_by \
+            FROM invitations WHERE tenant_id = $1 AND email_key = $2 AND status = 'pending' AND expires_at > $3")
+        .bind(tenant.as_uuid())
+        .bind(email_key.to_owned())
+        .bind(now)
+        .opt()
+        .await?;
+    row.map(Invitation::try_from).transpose()
+}
+
 /// Marks an open invitation accepted; of many at once one does.
 pub(crate) async fn accept(
     tx: &mut Tx,

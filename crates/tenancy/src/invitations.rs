@@ -23,7 +23,7 @@ impl Tenancy {
         own(tx.scope(), tenant)?;
         let now = self.clock().now();
         store::retire(tx, tenant, &new.email_key, now).await?;
-        let (id, by) = (InvitationId::new(now), context.principal.person_id());
+        let (id, by) = (InvitationId::new(now), context.principal.on_behalf_of());
         let added = match store::insert(tx, id, tenant, by, new, now).await {
             Err(error) if error.is_foreign_key_violation() => return Err(Error::OrgNotFound),
             added => added?,
@@ -59,6 +59,20 @@ impl Tenancy {
     ) -> Result<Option<Invitation>, Error> {
         own(tx.scope(), tenant)?;
         store::find(tx, tenant, id).await
+    }
+
+    /// The pending invitation of an address to `tenant`, as it is compared; one whose time has passed is none.
+    ///
+    /// # Errors
+    /// [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
+    pub async fn find_pending_invitation(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        email_key: &str,
+    ) -> Result<Option<Invitation>, Error> {
+        own(tx.scope(), tenant)?;
+        store::find_pending(tx, tenant, email_key, self.clock().now()).await
     }
 
     /// Makes `person` a member of `tenant` with an open invitation. Of many at once one succeeds. `false` when they are a member

@@ -46,7 +46,9 @@ impl Tenancy {
         Self { clock }
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
+    /// Where the present comes from.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
 

@@ -1,6 +1,7 @@
 //! The pages behind mailed links. A `GET` shows a form and changes nothing, because mail programs open links by themselves.
 
 mod email;
+mod newcomers;
 mod password_reset;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use axum::{
 use serde::Deserialize;
 use stylobate::{
     Platform,
-    endpoints::{MailedLinks, Routes, email_routes, recovery_routes},
+    endpoints::{MailedLinks, Newcomers, Routes, email_routes, newcomer_routes, recovery_routes},
     middleware::{ApiError, ApiResult, CspNonce},
 };
 
@@ -25,6 +26,7 @@ const TAG: &str = "pages";
 #[derive(Clone)]
 struct Pages {
     links: MailedLinks,
+    newcomers: Newcomers,
     /// What stands before the paths of routes in a browser. Forms lead to their own routes, whatever name the page was opened under.
     base: Arc<str>,
 }
@@ -34,15 +36,29 @@ pub(crate) fn routes(platform: &Platform, people: &People) -> Routes {
         auth: platform.auth().clone(),
         db: platform.db().clone(),
         messages: Arc::new(platform.notifier().clone()),
-        follower: Some(Arc::new(people.clone())),
+        accounts: Arc::new(people.clone()),
     };
-    let public = platform.settings().public_url.as_ref();
+    let settings = platform.settings();
+    let newcomers = Newcomers {
+        auth: platform.auth().clone(),
+        tenancy: platform.tenancy().clone(),
+        rbac: platform.rbac().clone(),
+        db: platform.db().clone(),
+        accounts: Arc::clone(&links.accounts),
+        messages: Arc::clone(&links.messages),
+        registration: settings.registration,
+        default_org: platform.default_org(),
+        role: settings.registration_role.as_str().into(),
+    };
+    let public = settings.public_url.as_ref();
     let base = public.map_or("", |url| url.path().trim_end_matches('/'));
-    let pages = Pages { links: links.clone(), base: base.into() };
+    let pages = Pages { links: links.clone(), newcomers: newcomers.clone(), base: base.into() };
     recovery_routes(&links)
         .and(email_routes(&links))
+        .and(newcomer_routes(&newcomers))
         .and(password_reset::routes(&pages))
         .and(email::routes(&pages))
+        .and(newcomers::routes(&pages))
 }
 
 /// What a link has in its query.

@@ -1,7 +1,7 @@
 //! People: who they are is the auth crate's, what is known about them is ours, and a tenant sees its members.
 
+mod accounts;
 mod directory;
-mod follow;
 mod guard;
 pub(crate) mod import;
 mod me;

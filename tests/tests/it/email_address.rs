@@ -15,24 +15,24 @@ const CHANGE: &str = "/auth/email-change";
 const CONFIRM: &str = "/auth/email-change/confirm";
 
 /// An address that no other test writes to: the servers have one box.
-fn address(name: &str) -> String {
+pub(crate) fn address(name: &str) -> String {
     format!("{name}@{}.example", Uuid::new_v4().simple())
 }
 
-async fn person(admin: &Client, username: &str, email: &str) -> String {
+pub(crate) async fn person(admin: &Client, username: &str, email: &str) -> String {
     let new = json!({
         "first_name": "Ada", "last_name": "Lovelace", "username": username, "email": email, "password": PASSWORD,
     });
     admin.post("/people", new).await.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
-async fn mail(address: &str, subject: &str) -> ReceivedMail {
+pub(crate) async fn mail(address: &str, subject: &str) -> ReceivedMail {
     let subject = format!("Stylobate: {subject}");
     let is_it = |mail: &ReceivedMail| mail.fields("subject") == [subject.as_str()];
     eventually(&subject, async || MailServer::mails_to(address).into_iter().find(is_it)).await
 }
 
-fn token(mail: &ReceivedMail, path: &str) -> String {
+pub(crate) fn token(mail: &ReceivedMail, path: &str) -> String {
     let [link] = &mail.links()[..] else { panic!("{mail:?}") };
     let (_, token) = link.split_once(&format!("{path}?token=")).unwrap_or_else(|| panic!("{link}"));
     token.to_owned()

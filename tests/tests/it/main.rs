@@ -24,6 +24,7 @@ mod guessing;
 mod hidden;
 mod house;
 mod import;
+mod invitations;
 mod job_chaos;
 mod jobs;
 mod keys;

@@ -17,7 +17,9 @@ CREATE TABLE one_time_tokens (
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     CONSTRAINT one_time_tokens_purpose_known CHECK (
-        purpose IN ('password_reset', 'email_verification', 'email_change', 'invitation', 'pending_login', 'account_link')
+        purpose IN (
+            'password_reset', 'email_verification', 'email_change', 'invitation', 'registration', 'pending_login', 'account_link'
+        )
     )
 );
 -- A new password, a new address and the end of an account take all of a person's tokens away.
@@ -34,7 +36,10 @@ CREATE TABLE flow_counters (
     expires_at timestamptz NOT NULL,
     CONSTRAINT flow_counters_pkey PRIMARY KEY (kind, key),
     CONSTRAINT flow_counters_kind_known CHECK (
-        kind IN ('password_reset_account', 'password_reset_nobody', 'password_reset_address', 'email_account')
+        kind IN (
+            'password_reset_account', 'password_reset_nobody', 'password_reset_address', 'email_account',
+            'registration_account', 'registration_address', 'invitation_address'
+        )
     ),
     CONSTRAINT flow_counters_count_positive CHECK (count > 0)
 );

@@ -37,6 +37,8 @@ purposes! {
     EmailChange = "email_change",
     /// Joining an organisation.
     Invitation = "invitation",
+    /// Having the account that one asked for.
+    Registration = "registration",
     /// Going on with a sign-in whose first factor was right.
     PendingLogin = "pending_login",
     /// Tying an account elsewhere to one's own.

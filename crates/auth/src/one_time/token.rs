@@ -43,8 +43,8 @@ pub struct OneTimeToken<P> {
     purpose: PhantomData<fn() -> P>,
 }
 
-/// What a token is bound to, beside its purpose.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a token is bound to, beside its purpose. `Debug` leaves the payload out.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct TokenBinding {
     /// The tenant it counts in.
     pub tenant: Option<TenantId>,
@@ -54,7 +54,8 @@ pub struct TokenBinding {
     pub(crate) address_digest: Option<[u8; 32]>,
     /// The credential epoch of the subject: a new password makes the token void.
     pub epoch: Option<i64>,
-    /// What its flow goes on with when it is redeemed. It lies in the database as it is: no secrets.
+    /// What its flow goes on with when it is redeemed. It lies in the database as it is: no secrets, and of a password only its
+    /// hash.
     pub payload: Vec<u8>,
 }
 
@@ -83,6 +84,16 @@ impl TokenBinding {
         // Last, because it has any length.
         bytes.extend_from_slice(&self.payload);
         bytes
+    }
+}
+
+impl fmt::Debug for TokenBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenBinding")
+            .field("tenant", &self.tenant)
+            .field("subject", &self.subject)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 

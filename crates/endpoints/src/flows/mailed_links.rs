@@ -1,25 +1,11 @@
 use std::sync::Arc;
 
-use stylobate_auth::{Auth, AuthError, Email, EmailChange, OneTimeToken, Person};
+use stylobate_auth::{Auth, Email, EmailChange, OneTimeToken};
 use stylobate_core::{BoxFuture, RequestContext};
 use stylobate_db::{Db, MessageOutbox, Scope, Tx};
 use stylobate_tower_middleware::{ApiError, ApiResult};
 
-use super::password::password;
-
-/// Follows what people change of their account by a link, in the same transaction: a service that keeps more of them than sign-in does.
-pub trait AccountFollower: Send + Sync {
-    /// `person` has another e-mail address by now.
-    ///
-    /// # Errors
-    /// The database's own; the change is undone then.
-    fn email_changed<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        context: &'a RequestContext,
-        person: &'a Person,
-    ) -> BoxFuture<'a, Result<(), stylobate_db::Error>>;
-}
+use super::{AccountError, Accounts, password::password};
 
 /// What the routes of mailed links work with: JSON routes and pages ask the same.
 #[derive(Clone)]
@@ -28,8 +14,8 @@ pub struct MailedLinks {
     pub auth: Auth,
     /// Where its tables are.
     pub db: Db,
-    /// Who follows changes of accounts.
-    pub follower: Option<Arc<dyn AccountFollower>>,
+    /// The accounts that links change.
+    pub accounts: Arc<dyn Accounts>,
     /// What mails the links: it has to know the kinds of messages that the methods of [`Auth`] name.
     pub messages: Arc<dyn MessageOutbox>,
 }
@@ -83,14 +69,11 @@ impl MailedLinks {
         &'a self,
         tx: &'a mut Tx,
         job: Arc<(RequestContext, OneTimeToken<EmailChange>)>,
-    ) -> BoxFuture<'a, Result<(), AuthError>> {
+    ) -> BoxFuture<'a, Result<(), AccountError>> {
         Box::pin(async move {
             let (context, token) = &*job;
             let person = self.auth.confirm_email_change(tx, context, token, &*self.messages).await?;
-            if let Some(follower) = &self.follower {
-                follower.email_changed(tx, context, &person).await?;
-            }
-            Ok(())
+            self.accounts.email_changed(tx, context, &person).await
         })
     }
 }

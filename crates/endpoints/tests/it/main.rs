@@ -8,3 +8,4 @@
 )]
 
 mod live;
+mod newcomers;

@@ -214,6 +214,9 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
 /// The name of the platform role that may do everything.
 pub const SUPER_ADMIN: &str = "super_admin";
 
+/// The name of the role of an organisation that those get who join it and are promised no other.
+pub const MEMBER: &str = "member";
+
 const DEFAULT_ROLES: &[RoleDef] = &[
     RoleDef {
         name: SUPER_ADMIN,
@@ -231,6 +234,12 @@ const DEFAULT_ROLES: &[RoleDef] = &[
         name: "auditor",
         description: "Reads and exports the audit trail",
         grants: RoleGrants::Keys(&["audit.log.read", "audit.log.export"]),
+        is_platform: false,
+    },
+    RoleDef {
+        name: MEMBER,
+        description: "Belongs to the organisation",
+        grants: RoleGrants::Keys(&["docs.read"]),
         is_platform: false,
     },
     RoleDef {

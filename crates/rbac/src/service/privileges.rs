@@ -199,6 +199,47 @@ impl Rbac {
         own.require(&Rules::of(self.catalogue(), &theirs, assignee, now).allowed())
     }
 
+    /// Refuses when the caller may not give `role` of `owner` to others for good: for a role that is promised to who is not there
+    /// yet, and asked again when it is given. For transactions of platform scope.
+    ///
+    /// # Errors
+    /// [`RbacError::NotFound`] and [`RbacError::PlatformOwned`] for a role of another owner; [`RbacError::BeyondOwn`].
+    pub async fn require_may_give(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        owner: Option<TenantId>,
+        role: RoleId,
+    ) -> Result<(), RbacError> {
+        self.owned_role(tx, owner, role).await?;
+        self.own(tx, &context.principal, None, owner, &[role]).await?.require_role(role, None)
+    }
+
+    /// Refuses unless the caller has `permission` in `tenant` now, as the rows say and not a snapshot: for somebody who is not the
+    /// one that asks. For transactions of platform scope.
+    ///
+    /// # Errors
+    /// [`RbacError::BeyondOwn`].
+    pub async fn require_held(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        permission: &str,
+    ) -> Result<(), RbacError> {
+        let claim = Claim::new(self.catalogue(), permission, None).until(Some(self.now()));
+        self.own(tx, &context.principal, None, Some(tenant), &[]).await?.require(&Bundle::of([claim]))
+    }
+
+    /// Keeps other writers of the policy of `owner` out until the transaction ends: for one that locks rows of its own, such as
+    /// people, before it [assigns](Self::assign_in) a role. Whoever removes people takes this lock first, too.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn lock_policy(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
+        epochs::lock(tx, owner, self.now()).await
+    }
+
     /// Who has the role [`SUPER_ADMIN`] on the platform for good: whose assignment ends, or who has it by a group only, is
     /// not counted. Until the transaction, which has platform scope, ends, nobody else assigns or takes a platform role or
     /// gets an answer to this question.

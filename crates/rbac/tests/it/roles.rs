@@ -112,6 +112,7 @@ async fn roles_are_listed_by_pages_with_filters(db: TestDb) {
     let expected = [
         "admin",
         "auditor",
+        "member",
         "operator",
         "super_admin",
         "support",
@@ -121,7 +122,7 @@ async fn roles_are_listed_by_pages_with_filters(db: TestDb) {
         "Team_3",
         "Team_4",
     ];
-    assert_eq!((names, found.total), (expected.to_vec(), Some(10)));
+    assert_eq!((names, found.total), (expected.to_vec(), Some(11)));
 
     for (order_by, direction, last) in
         [(RoleOrder::Name, Direction::Asc, "Team_4"), (RoleOrder::CreatedAt, Direction::Desc, "Team_0")]

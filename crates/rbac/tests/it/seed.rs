@@ -27,7 +27,14 @@ async fn the_defaults_are_seeded_once(db: TestDb) {
     let own = Some(world.a);
     assert_eq!(
         names,
-        [("admin", own), ("auditor", own), ("operator", own), ("super_admin", None), ("support", own)]
+        [
+            ("admin", own),
+            ("auditor", own),
+            ("member", own),
+            ("operator", own),
+            ("super_admin", None),
+            ("support", own)
+        ]
     );
     let all = PermissionQuery { limit: PageLimit::new(200).unwrap(), ..PermissionQuery::default() };
     let permissions = world.rbac.list_permissions(&context, &all).await.unwrap();
@@ -60,6 +67,7 @@ async fn the_default_roles_give_what_they_say(db: TestDb) {
         format!(
             "admin: {}\n\
          auditor: audit.log.read audit.log.export\n\
+         member: docs.read\n\
          operator: user.create user.read user.update user.invite role.read perm.read docs.read\n\
          support: user.read role.read perm.read\n",
             all.join(" ")
@@ -215,7 +223,7 @@ async fn many_processes_seed_at_once(db: TestDb) {
     }
     let roles =
         world.rbac.list_roles(&world.person_in(world.person(), tenant), &RoleQuery::default()).await.unwrap();
-    assert_eq!(roles.items.len(), 5);
+    assert_eq!(roles.items.len(), 6);
 }
 both_engines!(many_processes_seed_at_once, SETS);
 

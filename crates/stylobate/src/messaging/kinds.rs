@@ -1,5 +1,6 @@
 mod api_keys;
 mod email_address;
+mod newcomers;
 mod security;
 
 use stylobate_notify::{CHANNEL_TEST, Category, Media, MessageKind, Severity, TemplateText};
@@ -11,7 +12,7 @@ pub(super) use security::{PASSWORD_CHANGED, REFRESH_REUSE_DETECTED};
 /// [`PlatformBuilder::message_kinds`](crate::PlatformBuilder::message_kinds).
 #[must_use]
 pub fn default_message_kinds() -> Vec<MessageKind> {
-    let mut kinds = [security::KINDS, email_address::KINDS, api_keys::KINDS].concat();
+    let mut kinds = [security::KINDS, email_address::KINDS, newcomers::KINDS, api_keys::KINDS].concat();
     kinds.extend([EVENT, WARNING_EVENT, WEBHOOK_DISABLED, CHANNEL_DISABLED, CHANNEL_TEST]);
     kinds
 }

@@ -4,6 +4,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 use stylobate_auth::{ApiKeyConfig, HashParams, PasswordPeppers};
+use stylobate_endpoints::Registration;
 use stylobate_tower_middleware::InternalSecret;
 
 use super::{Environment, RbacEngine, Settings, SettingsInvalid, source::Values, table};
@@ -66,6 +67,10 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         flow_address_max: number(&mut values, table::FLOW_ADDRESS, 20, 1..=10_000),
         password_reset_ttl_minutes: number(&mut values, table::PASSWORD_RESET_TTL, 60, 60..=1_440),
         email_link_ttl_hours: number(&mut values, table::EMAIL_LINK_TTL, 24, 1..=168),
+        invitation_ttl_days: number(&mut values, table::INVITATION_TTL, 7, 1..=30),
+        registration: registration(&mut values),
+        registration_role: text(&values, table::REGISTRATION_ROLE)
+            .unwrap_or_else(|| stylobate_rbac::MEMBER.to_owned()),
         login_address_max: number(&mut values, table::LOGIN_ADDRESS, 100, 1..=10_000),
         login_lockout: Duration::from_secs(
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),
@@ -297,6 +302,19 @@ fn password_strength(values: &mut Values) -> u8 {
         values.problem(name, "is set, but this build estimates no strength");
     }
     score
+}
+
+fn registration(values: &mut Values) -> Registration {
+    match text(values, table::REGISTRATION).as_deref() {
+        None | Some("off") => Registration::Off,
+        Some("invited") => Registration::Invited,
+        Some("open") => Registration::Open,
+        Some(_) => {
+            let name = values.name(table::REGISTRATION);
+            values.problem(name, "is none of `off`, `invited` and `open`");
+            Registration::Off
+        }
+    }
 }
 
 fn tenancy_mode(values: &mut Values) -> bool {

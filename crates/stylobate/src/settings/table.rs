@@ -76,9 +76,12 @@ table! {
     REFRESH_COOKIE_PATH = "AUTH__REFRESH_COOKIE_PATH" ["REFRESH_COOKIE_PATH"] ("/auth") "Under which path it is sent; with the prefix that clients use, such as `/api/auth`.";
     LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords in a row a client waits before it tries the same account again, 1 to 20. A known device is counted by itself.";
     LOGIN_STRANGERS = "AUTH__LOGIN_STRANGERS_ATTEMPTS_MAX" ["LOGIN_STRANGERS_LIMIT"] ("four times LOGIN_ATTEMPT_LIMIT") "After how many wrong passwords in a row of all clients together an account waits, 1 to 80; known devices do not wait. After 80 it waits for `control-plane unlock` or a new password.";
-    FLOW_ADDRESS = "AUTH__FLOW_ADDRESS_MAX" ["FLOW_ADDRESS_LIMIT"] ("20") "How many links that reset passwords an address may ask for within five minutes, for whatever accounts, 1 to 10000. Many people behind one address need more.";
+    FLOW_ADDRESS = "AUTH__FLOW_ADDRESS_MAX" ["FLOW_ADDRESS_LIMIT"] ("20") "How many links that reset passwords, how many accounts and how many invitations an address may ask for within five minutes, for whatever accounts, 1 to 10000 each. Many people behind one address need more.";
     PASSWORD_RESET_TTL = "AUTH__PASSWORD_RESET_TTL_MINUTES" ["PASSWORD_RESET_TTL_MINUTES"] ("60") "How many minutes a link that resets a password is good, 60 to 1440.";
     EMAIL_LINK_TTL = "AUTH__EMAIL_LINK_TTL_HOURS" ["EMAIL_LINK_TTL_HOURS"] ("24") "How many hours a link that proves an e-mail address is good, 1 to 168.";
+    INVITATION_TTL = "AUTH__INVITATION_TTL_DAYS" ["INVITATION_TTL_DAYS"] ("7") "How many days an invitation to an organisation is good, 1 to 30.";
+    REGISTRATION = "AUTH__REGISTRATION" ["REGISTRATION"] ("off") "Who may ask for an account at `/auth/register`: `off` nobody, `invited` whoever has an invitation, `open` everybody, for the default organisation. Invitations are accepted in any case.";
+    REGISTRATION_ROLE = "AUTH__REGISTRATION_ROLE" ["REGISTRATION_ROLE"] ("member") "The name of the role of an organisation that those get who register, and those whose invitation names none.";
     LOGIN_ADDRESS = "AUTH__LOGIN_ADDRESS_ATTEMPTS_MAX" ["LOGIN_ADDRESS_LIMIT"] ("100") "After how many wrong passwords, for whatever accounts, an address waits, 1 to 10000. Many people behind one address need more.";
     LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long either waits, 1 to 1440 minutes; each time twice as long, up to a day.";
     API_KEY_TTL = "API_KEYS__TTL_DAYS" ["API_KEY_TTL_DAYS"] ("90") "How long an API key lives unless something else is asked, 1 to 365 days. None lives longer than 365.";

@@ -15,6 +15,7 @@ pub(crate) fn event_types() -> Vec<EventType> {
         person("user.updated", "What is known about somebody was changed, or whether they can sign in."),
         person("user.deactivated", "Somebody can no longer sign in."),
         person(USER_DELETED, "Somebody's account was removed. Forget what was told of them."),
+        person("member.added", "Somebody who has an account already joined the organisation."),
         person("member.removed", "Somebody left the organisation; their account goes on elsewhere."),
     ]
 }

@@ -98,7 +98,7 @@ async fn ask_form(State(Pages { base, .. }): State<Pages>, nonce: CspNonce) -> A
 }
 
 async fn asked(
-    State(Pages { links, base }): State<Pages>,
+    State(Pages { links, base, .. }): State<Pages>,
     context: Context,
     nonce: CspNonce,
     form: Result<Form<AskForm>, FormRejection>,
@@ -115,7 +115,7 @@ async fn asked(
 }
 
 async fn set_form(
-    State(Pages { links, base }): State<Pages>,
+    State(Pages { links, base, .. }): State<Pages>,
     nonce: CspNonce,
     StrictQuery(query): StrictQuery<LinkQuery>,
 ) -> ApiResult<Response> {
@@ -134,7 +134,7 @@ async fn set_form(
 }
 
 async fn set_password(
-    State(Pages { links, base }): State<Pages>,
+    State(Pages { links, base, .. }): State<Pages>,
     context: Context,
     nonce: CspNonce,
     form: Result<Form<SetForm>, FormRejection>,

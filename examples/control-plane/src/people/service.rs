@@ -13,6 +13,7 @@ use stylobate::{
         TenantId,
     },
     db::{self, Db, Scope, TransactError, Tx},
+    endpoints::NewAccount,
     middleware::{ApiError, IntoProblem},
     rbac::{Rbac, RbacError},
     tenancy::{self, Tenancy},
@@ -123,6 +124,20 @@ pub(crate) struct Draft {
     email_verified: bool,
     must_change_password: bool,
     hash: Option<PasswordHash>,
+}
+
+impl Draft {
+    /// Somebody whose address is proven and who chose their own password.
+    pub(super) fn of_newcomer(new: &NewAccount, profile: Profile) -> Self {
+        Self {
+            identity: Identity { username: new.username.clone(), email: new.email.clone() },
+            profile,
+            status: Status::Active,
+            email_verified: true,
+            must_change_password: false,
+            hash: Some(new.hash.clone()),
+        }
+    }
 }
 
 /// The identifiers of a person, parsed.

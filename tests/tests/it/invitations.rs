@@ -1,0 +1,269 @@
+//! How people come in: invited, or by themselves where everybody may.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use stylobate_tests::{Answer, Client, Engine, MailServer, PASSWORD, TestApp, eventually};
+
+use crate::email_address::{address, mail, person, token};
+
+stylobate_tests::both_engines!(
+    whoever_is_invited_joins_and_signs_in,
+    an_account_joins_another_organisations_invitation_is_not_theirs,
+    nobody_promises_or_chooses_more_than_is_theirs,
+    an_account_is_asked_for_and_made_by_a_mailed_link,
+    everybody_who_registers_is_answered_alike
+);
+
+const INVITE: &str = "/auth/invitations";
+const ACCEPT: &str = "/auth/invitations/accept";
+const REGISTER: &str = "/auth/register";
+const CONFIRM: &str = "/auth/register/confirm";
+const INVITED: &str = "an invitation to Default organisation";
+
+async fn app(engine: Engine, registration: &str) -> TestApp {
+    let builder = TestApp::builder(engine).mail(&MailServer::StartTls.url());
+    builder.env("REGISTRATION", registration).env("LOG_LEVEL", "debug").start().await
+}
+
+async fn invite(by: &Client, email: &str) -> String {
+    by.post(INVITE, json!({ "email": email })).await.expect(201);
+    token(&mail(email, INVITED).await, ACCEPT)
+}
+
+async fn role(admin: &Client, name: &str) -> Value {
+    let roles = admin.all(&format!("/roles?search={name}")).await;
+    roles.into_iter().find(|role| role["name"] == name).unwrap()["id"].clone()
+}
+
+async fn whoever_is_invited_joins_and_signs_in(engine: Engine) {
+    let mut app = app(engine, "off").await;
+    let admin = app.administrator().await;
+    let email = address("bob");
+    let asked = json!({ "email": email, "role_id": role(&admin, "auditor").await });
+    let made = admin.post(INVITE, asked.clone()).await.expect(201);
+    assert_eq!((&made["status"], &made["email"]), (&json!("pending"), &json!(email)));
+    let link = token(&mail(&email, INVITED).await, ACCEPT);
+    assert!(!made.to_string().contains(&link), "{made}");
+    admin.post(INVITE, asked).await.problem(409, "invitation_pending");
+
+    // Mail programs open links by themselves: that changes nothing.
+    let anybody = app.anonymous();
+    let path = format!("{ACCEPT}?token={link}");
+    for _ in 0..2 {
+        let page = anybody.get(&path).await;
+        assert_eq!((page.status, page.header("cache-control")), (200, Some("no-store")));
+        assert!(page.text.contains(&link) && page.text.contains("Default organisation"), "{}", page.text);
+    }
+    // What is refused leaves the link good.
+    let account = |password: &str| json!({ "token": link, "username": "bob", "password": password, "first_name": "Bob", "last_name": "B" });
+    anybody.post(ACCEPT, account("short")).await.problem_of(422, "validation", "password");
+    anybody.post(ACCEPT, json!({ "token": link, "password": PASSWORD })).await.problem_of(
+        422,
+        "validation",
+        "first_name",
+    );
+    let joined = anybody.post(ACCEPT, account(PASSWORD)).await;
+    assert_eq!(joined.header("set-cookie"), None);
+    let joined = joined.expect(201);
+    anybody.post(ACCEPT, account(PASSWORD)).await.problem(403, "link_invalid");
+    assert!(!anybody.get(&path).await.text.contains("<form"));
+
+    let bob = app.login("bob").await;
+    let me = bob.get("/auth/me").await.expect(200);
+    assert_eq!((&me["id"], &me["email_verified"]), (&joined["user_id"], &json!(true)));
+    bob.get("/audit-events").await.expect(200);
+    bob.get("/people").await.problem(403, "permission_denied");
+    bob.post(INVITE, json!({ "email": address("eve") })).await.problem(403, "permission_denied");
+    admin.post(INVITE, json!({ "email": email.to_uppercase() })).await.problem(409, "already_member");
+    for action in ["invitation.create", "invitation.accept", "person.create"] {
+        let events = admin.all(&format!("/audit-events?action={action}")).await;
+        assert!(!events.is_empty(), "{action}");
+        assert!(!json!(events).to_string().contains(&link));
+    }
+    let log = app.server().output().join("\n");
+    assert!(!log.contains(&link) && !log.contains(PASSWORD), "A24");
+}
+
+async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine: Engine) {
+    let app = app(engine, "off").await;
+    let admin = app.administrator().await;
+    let (bob, carl) = (address("bob"), address("carl"));
+    let id = person(&admin, "bob", &bob).await;
+    person(&admin, "eve", &address("eve")).await;
+    let (bobs, eve) = (app.login("bob").await, app.login("eve").await);
+    // Of no organisation any more, and invited again: the account is there all the while.
+    app.place
+        .sql("DELETE FROM memberships WHERE person_id = (SELECT id FROM people WHERE username = 'bob')")
+        .await;
+    let link = invite(&admin, &bob).await;
+    let by_token = json!({ "token": link });
+    eve.post(ACCEPT, by_token.clone()).await.problem(403, "invitation_for_another");
+    let new = json!({ "token": link, "username": "bobby", "password": PASSWORD, "first_name": "B", "last_name": "B" });
+    app.anonymous().post(ACCEPT, new).await.problem_of(409, "email_taken", "email");
+    bobs.post(ACCEPT, json!({ "token": link, "username": "bobby" })).await.problem_of(
+        422,
+        "validation",
+        "token",
+    );
+    let joined = bobs.post(ACCEPT, by_token.clone()).await.expect(200);
+    assert_eq!(joined["user_id"], json!(id));
+    bobs.post(ACCEPT, by_token).await.problem(403, "link_invalid");
+    assert_eq!(bobs.get("/auth/me").await.expect(200)["email_verified"], true);
+    admin.get(&format!("/people/{id}")).await.expect(200);
+
+    // Two at once: one comes in.
+    let link = invite(&admin, &carl).await;
+    let account = |name: &str| json!({ "token": link, "username": name, "password": PASSWORD, "first_name": "C", "last_name": "C" });
+    let (one, two) = (app.anonymous(), app.anonymous());
+    let (first, second) = tokio::join!(one.post(ACCEPT, account("carl")), two.post(ACCEPT, account("karl")));
+    let mut statuses = [first.status, second.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 403], "{} {}", first.text, second.text);
+}
+
+/// C21
+async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
+    let app = app(engine, "invited").await;
+    let admin = app.administrator().await;
+    let desk = app.person(&admin, "desk").await;
+    let give = json!({ "role_id": role(&admin, "operator").await });
+    admin.post(&format!("/people/{}/roles", desk.id), give).await.expect(201);
+    let email = address("dan");
+    let (above, below) = (role(&admin, "admin").await, role(&admin, "support").await);
+    let promise = |role: &Value| json!({ "email": email, "role_id": role });
+    desk.client.post(INVITE, promise(&above)).await.problem(403, "beyond_own_permissions");
+    desk.client
+        .post(INVITE, promise(&role(&admin, "super_admin").await))
+        .await
+        .problem(403, "platform_owned");
+    let foreign = json!({ "email": email, "organization_id": uuid::Uuid::new_v4() });
+    desk.client.post(INVITE, foreign).await.problem(404, "not_found");
+    desk.client.post(INVITE, json!({ "email": "dan" })).await.problem_of(422, "validation", "email");
+    desk.client.post(INVITE, promise(&below)).await.expect(201);
+    let link = token(&mail(&email, INVITED).await, ACCEPT);
+
+    let anybody = app.anonymous();
+    let account = |extra: Value| {
+        let mut account = json!({
+            "token": link, "username": "dan", "password": PASSWORD, "first_name": "Dan", "last_name": "D",
+            "middle_name": "M", "nationality": "NO", "gender": "other", "date_of_birth": "1990-01-31",
+            "contact_information": { "phone_number": "+47 1", "city": "Oslo", "country": "NO" },
+        });
+        account.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        account
+    };
+    for (extra, status, code) in [
+        (json!({ "role_id": above }), 403, "role_not_offered"),
+        (json!({ "organization_id": uuid::Uuid::new_v4() }), 404, "not_found"),
+        (json!({ "email": address("else") }), 403, "invitation_for_another"),
+        (json!({ "is_admin": true }), 422, "validation"),
+        (json!({ "gender": "x" }), 422, "validation"),
+        (json!({ "token": Value::Null }), 403, "registration_closed"),
+    ] {
+        anybody.post(REGISTER, account(extra)).await.problem(status, code);
+    }
+    let made = anybody.post(REGISTER, account(json!({ "role_id": below }))).await.expect(201);
+    let dan = admin.get(&format!("/people/{}", made["user_id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(
+        (&dan["city"], &dan["country_code"], &dan["metadata"]["middle_name"]),
+        (&json!("Oslo"), &json!("NO"), &json!("M"))
+    );
+    app.login("dan").await.get("/people").await.expect(200);
+
+    // The page does the same, with text that is text.
+    let hostile = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
+    let page = anybody.get(&format!("{ACCEPT}?token={hostile}")).await;
+    assert!(page.status == 200 && !page.text.contains("<script"), "{}", page.text);
+    let email = address("fay");
+    let link = invite(&admin, &email).await;
+    let form = [
+        ("token", link.as_str()),
+        ("username", "fay"),
+        ("first_name", "\"><script>"),
+        ("last_name", "F"),
+        ("password", "short"),
+    ];
+    let refused = anybody.post_form(&format!("{ACCEPT}/form"), &form).await;
+    assert!(refused.status == 422 && !refused.text.contains("<script"), "{}", refused.text);
+    let form = [
+        ("token", link.as_str()),
+        ("username", "fay"),
+        ("first_name", "Fay"),
+        ("last_name", "F"),
+        ("password", PASSWORD),
+    ];
+    let done = anybody.post_form(&format!("{ACCEPT}/form"), &form).await;
+    assert!(done.status == 200 && done.text.contains("Welcome"), "{}", done.text);
+    app.login("fay").await.get("/auth/me").await.expect(200);
+}
+
+async fn an_account_is_asked_for_and_made_by_a_mailed_link(engine: Engine) {
+    let app = app(engine, "open").await;
+    let (admin, anybody, email) = (app.administrator().await, app.anonymous(), address("gus"));
+    let account = json!({
+        "username": "gus", "password": PASSWORD, "first_name": "Gus", "last_name": "G",
+        "contact_information": { "email_id": email },
+    });
+    assert_eq!(anybody.post(REGISTER, account).await.expect(202), json!({ "status": "ok" }));
+    anybody.try_login("gus", PASSWORD).await.problem(401, "invalid_credentials");
+    let link = token(&mail(&email, "confirm your account").await, CONFIRM);
+    for _ in 0..2 {
+        let page = anybody.get(&format!("{CONFIRM}?token={link}")).await;
+        assert!(page.status == 200 && page.text.contains(&link), "{}", page.text);
+    }
+    anybody.try_login("gus", PASSWORD).await.problem(401, "invalid_credentials");
+    // Somebody has the name by now.
+    person(&admin, "gus", &address("other")).await;
+    let taken = anybody.post_form(&format!("{CONFIRM}/form"), &[("token", &link)]).await;
+    assert!(taken.status == 409 && taken.text.contains("name=\"username\""), "{}", taken.text);
+    anybody.post(CONFIRM, json!({ "token": link })).await.problem_of(409, "username_taken", "username");
+    let done =
+        anybody.post_form(&format!("{CONFIRM}/form"), &[("token", &link), ("username", "gustav")]).await;
+    assert!(done.status == 200 && done.text.contains("has been made"), "{}", done.text);
+    anybody.post(CONFIRM, json!({ "token": link })).await.problem(403, "link_invalid");
+    let gus = app.login("gustav").await;
+    assert_eq!(gus.get("/auth/me").await.expect(200)["email_verified"], true);
+    gus.get("/people").await.problem(403, "permission_denied");
+    assert_eq!(app.place.count("SELECT count(*) FROM one_time_tokens").await, 0);
+}
+
+/// What an answer says, without what differs between any two.
+fn shape(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let volatile = ["x-request-id", "date", "traceresponse"];
+    let headers =
+        answer.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let mut headers: Vec<_> = headers.filter(|(name, _)| !volatile.contains(&name.as_str())).collect();
+    headers.sort();
+    (answer.status, headers, answer.text.clone())
+}
+
+/// A3, C30
+async fn everybody_who_registers_is_answered_alike(engine: Engine) {
+    let app = app(engine, "open").await;
+    let admin = app.administrator().await;
+    let [known, disabled, nobody] = ["known", "disabled", "nobody"].map(address);
+    person(&admin, "known", &known).await;
+    let id = person(&admin, "disabled", &disabled).await;
+    admin.patch(&format!("/people/{id}"), json!({ "status": "inactive" })).await.expect(200);
+    let mut said = Vec::new();
+    for email in [&known, &disabled, &nobody, &known.to_uppercase()] {
+        // Nor does it show whether somebody has the name.
+        for username in ["known", "fresh"] {
+            let account = json!({
+                "email": email, "username": username, "password": PASSWORD, "first_name": "A", "last_name": "B",
+            });
+            said.push(shape(&app.anonymous().post(REGISTER, account).await));
+        }
+    }
+    assert!(said.iter().all(|one| *one == said[0] && one.0 == 202), "{said:?}");
+    for (email, subject, links) in [
+        (&known, "you have an account already", "/auth/password-reset-request"),
+        (&disabled, "you have an account already", "/auth/password-reset-request"),
+        (&nobody, "confirm your account", "/auth/register/confirm?token="),
+    ] {
+        let mail = mail(email, subject).await;
+        assert!(mail.links().iter().all(|link| link.contains(links)), "{mail:?}");
+    }
+    eventually("the second link", async || (MailServer::mails_to(&nobody).len() == 2).then_some(())).await;
+    assert_eq!(app.anonymous().send(Method::PUT, REGISTER, None).await.status, 405);
+}
