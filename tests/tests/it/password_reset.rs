@@ -2,10 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{
-    Answer, Client, Engine, MailServer, PASSWORD, Proxy, ReceivedMail, TestApp, eventually,
-};
-use uuid::Uuid;
+use stylobate_tests::{Answer, Engine, MailServer, PASSWORD, Proxy, ReceivedMail, TestApp, eventually};
 
 stylobate_tests::both_engines!(
     a_forgotten_password_is_set_anew_by_a_mailed_link,
@@ -23,36 +20,21 @@ async fn app(engine: Engine) -> TestApp {
     TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await
 }
 
-/// An address that no other test writes to: the servers have one box.
-fn address(name: &str) -> String {
-    format!("{name}@{}.example", Uuid::new_v4().simple())
-}
-
-async fn person(admin: &Client, username: &str, email: &str) -> String {
-    let new = json!({
-        "first_name": "Ada", "last_name": "Lovelace", "username": username, "email": email, "password": PASSWORD,
-    });
-    admin.post("/people", new).await.expect(201)["id"].as_str().unwrap().to_owned()
-}
-
 async fn mail(address: &str, count: usize) -> ReceivedMail {
     eventually("a mail", async || MailServer::mails_to(address).into_iter().nth(count - 1)).await
 }
 
 /// The token of the link in the only mail to `address`.
 async fn token(address: &str) -> String {
-    let mail = mail(address, 1).await;
-    let [link] = &mail.links()[..] else { panic!("{mail:?}") };
-    let (_, token) = link.split_once(&format!("{SET}?token=")).unwrap_or_else(|| panic!("{link}"));
-    token.to_owned()
+    mail(address, 1).await.token(SET)
 }
 
 async fn a_forgotten_password_is_set_anew_by_a_mailed_link(engine: Engine) {
     let mut app =
         TestApp::builder(engine).mail(&MailServer::StartTls.url()).env("LOG_LEVEL", "debug").start().await;
     let admin = app.administrator().await;
-    let email = address("ada");
-    person(&admin, "ada", &email).await;
+    let email = MailServer::fresh_address("ada");
+    admin.add_person("ada", &email).await;
     let before = app.login("ada").await;
     let anybody = app.anonymous();
     assert_eq!(anybody.post(ASK, json!({ "email": email })).await.expect(200), json!({ "status": "ok" }));
@@ -117,11 +99,12 @@ fn shape(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 async fn everybody_who_asks_is_answered_alike(engine: Engine) {
     let app = app(engine).await;
     let admin = app.administrator().await;
-    let [known, disabled, locked, nobody] = ["known", "disabled", "locked", "nobody"].map(address);
-    person(&admin, "known", &known).await;
-    let id = person(&admin, "disabled", &disabled).await;
+    let [known, disabled, locked, nobody] =
+        ["known", "disabled", "locked", "nobody"].map(MailServer::fresh_address);
+    admin.add_person("known", &known).await;
+    let id = admin.add_person("disabled", &disabled).await;
     admin.patch(&format!("/people/{id}"), json!({ "status": "inactive" })).await.expect(200);
-    person(&admin, "locked", &locked).await;
+    admin.add_person("locked", &locked).await;
     for _ in 0..5 {
         app.anonymous().try_login("locked", "wrong").await.problem(401, "invalid_credentials");
     }
@@ -170,8 +153,8 @@ async fn links_lead_to_the_configured_address_and_nowhere_else(engine: Engine) {
         &[("origin", "https://evil.test"), ("referer", "https://evil.test/")],
     ];
     for (nth, trick) in tricks.into_iter().enumerate() {
-        let email = address("ada");
-        person(&admin, &format!("ada{nth}"), &email).await;
+        let email = MailServer::fresh_address("ada");
+        admin.add_person(&format!("ada{nth}"), &email).await;
         let mut request = app.anonymous().request(Method::POST, ASK).json(&json!({ "email": email }));
         for (name, value) in trick {
             request = request.header(*name, *value);
@@ -197,8 +180,8 @@ async fn a_link_is_mailed_when_the_server_is_back(engine: Engine) {
     let proxy = Proxy::start(MailServer::StartTls.address()).await;
     let app = TestApp::builder(engine).mail(&MailServer::StartTls.url_through(proxy.port())).start().await;
     let admin = app.administrator().await;
-    let (known, nobody) = (address("ada"), address("nobody"));
-    person(&admin, "ada", &known).await;
+    let (known, nobody) = (MailServer::fresh_address("ada"), MailServer::fresh_address("nobody"));
+    admin.add_person("ada", &known).await;
     proxy.shut();
     let said = app.anonymous().post(ASK, json!({ "email": known })).await;
     assert_eq!(shape(&said), shape(&app.anonymous().post(ASK, json!({ "email": nobody })).await));
@@ -242,7 +225,7 @@ async fn what_is_no_link_and_no_form_is_refused_by_name(engine: Engine) {
     }
     // The names of the replaced systems lead to the same.
     for alias in ["/v1/auth/password/forgot", "/auth/forgot-password"] {
-        anybody.post(alias, json!({ "email": address("nobody") })).await.expect(200);
+        anybody.post(alias, json!({ "email": MailServer::fresh_address("nobody") })).await.expect(200);
     }
     for alias in ["/v1/auth/password/reset", "/auth/reset-password"] {
         let set = json!({ "token": "x", "new_password": NEW });
