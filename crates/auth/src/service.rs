@@ -14,6 +14,7 @@ mod one_time;
 mod password;
 mod recovery;
 mod refresh;
+mod removal;
 mod session;
 mod session_admin;
 mod setup;

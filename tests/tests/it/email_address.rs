@@ -6,7 +6,8 @@ use stylobate_tests::{Engine, MailServer, PASSWORD, TestApp};
 stylobate_tests::both_engines!(
     an_address_is_proven_and_changed_by_mailed_links,
     nobody_changes_their_own_address_without_proof,
-    what_is_no_link_about_an_address_is_refused
+    what_is_no_link_about_an_address_is_refused,
+    one_mailbox_is_one_account
 );
 
 const VERIFY: &str = "/auth/verify-email";
@@ -84,6 +85,46 @@ async fn nobody_changes_their_own_address_without_proof(engine: Engine) {
     for told in [&old, &new] {
         MailServer::mail_to(told, "the e-mail address of your account has been changed").await;
     }
+}
+
+/// C11: an account that no mail reaches, or two of one mailbox, are refused where accounts are made and changed.
+async fn one_mailbox_is_one_account(engine: Engine) {
+    let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
+    let admin = app.administrator().await;
+    let domain = MailServer::fresh_address("x").replace("x@", "bücher.");
+    let ascii = domain.replace("bücher", "xn--bcher-kva");
+    let address = format!("ada@{domain}");
+    let id = admin.add_person("ada", &address).await;
+    let new = |username: &str, email: &str| json!({ "first_name": "E", "last_name": "V", "username": username, "email": email, "password": PASSWORD });
+    for same in [
+        format!("ADA@{ascii}"),
+        format!("ada@{}", domain.replace('.', "\u{3002}")),
+        format!("ada@{}", domain.replace("bü", "b\u{1bca0}ü")),
+    ] {
+        admin.post("/people", new("eve", &same)).await.problem(409, "email_taken");
+        app.anonymous().login(&same, PASSWORD).await;
+    }
+    for (email, code) in [
+        (format!("jürgen@{domain}"), "email_local_part_not_ascii"),
+        ("a@b_c".to_owned(), "email_domain_invalid"),
+    ] {
+        for said in [
+            admin.post("/people", new("eve", &email)).await,
+            admin.patch(&format!("/people/{id}"), json!({ "email": email })).await,
+        ] {
+            let body = said.expect(422);
+            assert_eq!(
+                (&body["errors"][0]["field"], &body["errors"][0]["code"]),
+                (&json!("email"), &json!(code))
+            );
+        }
+        let ada = app.login("ada").await;
+        let ask = json!({ "new_email": email, "current_password": PASSWORD });
+        assert_eq!(ada.post(CHANGE, ask).await.expect(422)["errors"][0]["code"], code);
+    }
+    // Mail goes where servers look the domain up.
+    app.login("ada").await.post(&format!("{VERIFY}/resend"), Value::Null).await.expect(202);
+    MailServer::mail_to(&format!("ada@{ascii}"), "confirm your e-mail address").await;
 }
 
 async fn what_is_no_link_about_an_address_is_refused(engine: Engine) {

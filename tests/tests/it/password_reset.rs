@@ -9,7 +9,9 @@ stylobate_tests::both_engines!(
     everybody_who_asks_is_answered_alike,
     links_lead_to_the_configured_address_and_nowhere_else,
     a_link_is_mailed_when_the_server_is_back,
-    what_is_no_link_and_no_form_is_refused_by_name
+    what_is_no_link_and_no_form_is_refused_by_name,
+    a_page_says_when_to_ask_again,
+    a_form_is_taken_from_a_page_of_the_server_only
 );
 
 const NEW: &str = "gravel thimble orchard nine";
@@ -40,12 +42,15 @@ async fn a_forgotten_password_is_set_anew_by_a_mailed_link(engine: Engine) {
     assert_eq!(anybody.post(ASK, json!({ "email": email })).await.expect(200), json!({ "status": "ok" }));
     let token = token(&email).await;
 
+    // Whoever counts clicks adds to links.
+    let counted = anybody.get(&format!("{SET}?utm_source=mail&token={token}&fbclid=x")).await;
+    assert!(counted.status == 200 && counted.text.contains(&token), "{}", counted.text);
     // Mail programs open links by themselves: that changes nothing.
     let path = format!("{SET}?token={token}");
     for _ in 0..2 {
         let page = anybody.get(&path).await;
         assert_eq!((page.status, page.header("cache-control")), (200, Some("no-store")));
-        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"));
         assert!(page.text.contains(&token) && page.text.contains("name=\"new_password\""), "{}", page.text);
     }
     // A password that is refused leaves the link good.
@@ -198,12 +203,62 @@ async fn a_link_is_mailed_when_the_server_is_back(engine: Engine) {
     app.anonymous().post(SET, json!({ "token": token, "new_password": NEW })).await.expect(200);
 }
 
+async fn a_page_says_when_to_ask_again(engine: Engine) {
+    let app = app(engine).await;
+    let ask = async || app.anonymous().post_form(&format!("{ASK}/form"), &[("email", "a@b.example")]).await;
+    for _ in 0..5 {
+        assert_eq!(ask().await.status, 200);
+    }
+    let refused = ask().await;
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!(refused.status == 429 && (1..=300).contains(&seconds), "{seconds}: {}", refused.text);
+    assert!(refused.text.contains("role=\"alert\""), "{}", refused.text);
+}
+
+/// A21: with `Referrer-Policy: no-referrer` browsers would send `Origin: null` themselves.
+async fn a_form_is_taken_from_a_page_of_the_server_only(engine: Engine) {
+    let mut app = app(engine).await;
+    let own = app.server().address().to_owned();
+    let body = json!({ "username": "admin", "password": PASSWORD, "session": "cookie" });
+    let login = app.anonymous().request(Method::POST, "/auth/login").header("sec-fetch-site", "same-origin");
+    let signed_in = app.anonymous().send_raw(login.json(&body)).await;
+    let cookies = signed_in.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+    let cookies: Vec<_> = cookies.filter_map(|line| line.split(';').next()).collect();
+    let cookie = cookies.join("; ");
+    assert!(cookie.contains("session="), "{signed_in}");
+    let send = async |cookie: Option<&str>, origin: &str| {
+        let request = app.anonymous().request(Method::POST, &format!("{ASK}/form")).header("origin", origin);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = cookie.into_iter().fold(request, |request, cookie| request.header("cookie", cookie));
+        app.anonymous().send_raw(request.body("email=a%40b.example")).await
+    };
+    assert_eq!(send(Some(&cookie), &own).await.status, 200);
+    for elsewhere in ["null", "https://evil.test"] {
+        send(Some(&cookie), elsewhere).await.problem(403, "csrf");
+        // Whoever presents no credential has nothing that a page could misuse.
+        assert_eq!(send(None, elsewhere).await.status, 200, "{elsewhere}");
+    }
+}
+
 async fn what_is_no_link_and_no_form_is_refused_by_name(engine: Engine) {
     let app = app(engine).await;
     let anybody = app.anonymous();
     anybody.post(ASK, json!({ "email": "nobody" })).await.problem_of(422, "validation", "email");
     anybody.post(ASK, json!({ "email": "a@b", "host": "x" })).await.problem_of(422, "validation", "host");
     anybody.post(ASK, json!({})).await.problem_of(422, "validation", "email");
+    for other in [Value::Null, json!(7), json!("x"), json!(true)] {
+        let said = anybody.post(ASK, other).await;
+        assert!(!said.text.contains("struct") && !said.text.contains("Input"), "{}", said.text);
+        said.problem_of(422, "validation", "");
+    }
+    for (email, code) in [
+        ("jürgen@example.org", "email_local_part_not_ascii"),
+        ("a@b_c", "email_domain_invalid"),
+        ("nobody", "email_invalid"),
+    ] {
+        let said = anybody.post(ASK, json!({ "email": email })).await.expect(422);
+        assert_eq!(said["errors"][0]["code"], code);
+    }
     for token in ["", "x", "sbl_", &format!("sbl_{}", "A".repeat(86)), &"a".repeat(10_000)] {
         let set = json!({ "token": token, "new_password": NEW });
         anybody.post(SET, set).await.problem(403, "link_invalid");

@@ -34,7 +34,8 @@ CREATE TABLE flow_counters (
     expires_at timestamptz NOT NULL,
     CONSTRAINT flow_counters_pkey PRIMARY KEY (kind, key),
     CONSTRAINT flow_counters_kind_known CHECK (
-        kind IN ('password_reset_account', 'password_reset_nobody', 'password_reset_address', 'email_account')
+        kind IN ('password_reset_account', 'password_reset_nobody', 'password_reset_address', 'email_verification_account',
+                 'email_change_account')
     ),
     CONSTRAINT flow_counters_count_positive CHECK (count > 0)
 );
