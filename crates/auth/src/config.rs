@@ -4,8 +4,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    BreachIndex, HashParams, HasherOptions, KeyError, KeySet, PasswordError, PasswordPeppers, PasswordPolicy,
-    SessionLimits, SigningAlgorithm, SigningKey, ThrottleConfig, TokenConfig, VerifyingKey,
+    ApiKeyConfig, BreachIndex, HashParams, HasherOptions, KeyError, KeySet, PasswordError, PasswordPeppers,
+    PasswordPolicy, SessionLimits, SigningAlgorithm, SigningKey, ThrottleConfig, TokenConfig, VerifyingKey,
 };
 
 /// The range of memory costs.
@@ -87,6 +87,8 @@ pub struct AuthConfig {
     pub previous_public_key: Option<String>,
     /// What the service is called by those who use it. No password may contain it.
     pub service_name: Option<String>,
+    /// What API keys are given.
+    pub api_keys: ApiKeyConfig,
 }
 
 impl Default for AuthConfig {
@@ -120,6 +122,7 @@ impl Default for AuthConfig {
             public_key: None,
             previous_public_key: None,
             service_name: None,
+            api_keys: ApiKeyConfig::default(),
         }
     }
 }
@@ -201,7 +204,7 @@ impl AuthConfig {
             ),
             ("password_strength_min", u64::from(self.password_strength_min), 0, 4),
         ];
-        for (field, value, min, max) in ranges {
+        for (field, value, min, max) in ranges.into_iter().chain(self.api_keys.ranges()) {
             if !(min..=max).contains(&value) {
                 problems.push(problem(field, format!("is `{value}`, outside {min} to {max}")));
             }

@@ -33,9 +33,17 @@
 //! # }
 //! ```
 //!
+//! Programs present an *API key* instead of signing in, made by `Auth::api_keys`: `sb_live_<id>_<secret><checksum>` in production
+//! and `sb_test_…` elsewhere. Scanners for leaked secrets find them by the extended regular expression `API_KEY_PATTERN`,
+//! `sb_(live|test)_[0-9A-Za-z]{22}_[0-9A-Za-z]{49}`; the last six characters are the CRC-32 of those before, in base 62. A *service
+//! account* is a program that acts for itself and has keys of its own.
+//!
 //! Each module says its rules at its head: `people` (names), `throttle` (guessing), `session`, `refresh` (families),
-//! `revocation`, `one_time` (links), `password`, `key`, `token` and `seal`.
+//! `revocation`, `one_time` (links), `api_key`, `services`, `signing` (signed requests between services), `password`, `key`,
+//! `token` and `seal`.
 
+#[cfg(feature = "sql")]
+mod api_key;
 #[cfg(feature = "sql")]
 mod config;
 #[cfg(feature = "sql")]
@@ -63,12 +71,25 @@ mod security_event;
 mod seldom;
 #[cfg(feature = "sql")]
 mod service;
+#[cfg(feature = "sql")]
+mod services;
 mod session;
 #[cfg(feature = "sql")]
 mod setup_token;
+mod signing;
 mod throttle;
 mod token;
 
+#[cfg(all(feature = "redis", feature = "sql"))]
+pub use api_key::RedisKeyCounts;
+#[cfg(all(feature = "conformance", feature = "sql"))]
+pub use api_key::key_counts_conformance;
+#[cfg(feature = "sql")]
+pub use api_key::{
+    API_KEY_PATTERN, AllowedNetworks, ApiKey, ApiKeyChange, ApiKeyConfig, ApiKeyError, ApiKeyProblem,
+    ApiKeyQuery, ApiKeySecret, ApiKeyUsage, ApiKeys, IssuedApiKey, KeyCount, KeyCounts, KeyCountsUnavailable,
+    MemoryKeyCounts, NetworkInvalid, NewApiKey,
+};
 #[cfg(feature = "sql")]
 pub use config::{AuthConfig, ConfigProblem, ConfigProblems};
 #[cfg(feature = "sql")]
@@ -105,6 +126,11 @@ pub use service::{
     AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, ChangedPassword, RenewedSession,
     SetupToken, Swept, TokenPair, VerifiedPerson,
 };
+#[cfg(feature = "sql")]
+pub use services::{
+    NewServiceAccount, ServiceAccount, ServiceAccountChange, ServiceAccountError, ServiceAccountQuery,
+    ServiceAccountStatus, ServiceAccounts,
+};
 #[cfg(feature = "redis")]
 pub use session::RedisSessions;
 #[cfg(feature = "conformance")]
@@ -115,6 +141,20 @@ pub use session::{
 };
 #[cfg(feature = "sql")]
 pub use session::{Session, SessionQuery, SqlSessions, TenantSession};
+#[cfg(feature = "redis")]
+pub use signing::RedisNonces;
+#[cfg(feature = "sql")]
+pub use signing::SqlNonces;
+#[cfg(feature = "conformance")]
+pub use signing::nonce_conformance;
+pub use signing::{
+    ContentDigest, DigestAlgorithm, FixedKeys, HeldKey, KeyHolder, KeySource, KeySourceError, LegacyConfig,
+    LegacySigner, MemoryNonces, MessageFields, NonceStore, NonceStoreError, RequestNonce, RequestParts,
+    RequestSigner, RequestVerifier, RequestVerifierConfig, RequestVerifierConfigProblem,
+    RequestVerifierConfigProblems, ResponseParts, SignatureComponent, SignatureError, SignatureFault,
+    SignatureFields, SignatureInput, SignatureParam, SignatureProfile, SignedHead, SignedMessage, TargetUri,
+    VerifiedRequest,
+};
 #[cfg(feature = "redis")]
 pub use throttle::RedisCounters;
 #[cfg(feature = "conformance")]

@@ -15,6 +15,8 @@ mod store;
 
 pub use identifier::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]
+pub(crate) use identifier::{fold, is_invisible};
+#[cfg(feature = "sql")]
 pub use lookup::Identifier;
 #[cfg(feature = "sql")]
 pub use store::{NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};

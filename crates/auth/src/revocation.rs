@@ -7,6 +7,8 @@
 //!    processes arrive with the next read of the latest rows, at least twice a second.
 //! 3. Checking a token asks memory alone. When the last successful read is older than [`Revocations::STALE_AFTER`],
 //!    memory is not trusted any more: the caller reads the session row, and when that fails refuses to decide.
+//! 4. What processes remember of an API key or a service account has a version. A change of either is told in the same way: what
+//!    is remembered of an earlier version is read again, and the row decides.
 //!
 //! Deployment: rows are found by the time their writer put on them, in a window of 30 s. Clocks of the processes may
 //! disagree by as much, minus the longest transaction.

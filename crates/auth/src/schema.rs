@@ -1,6 +1,6 @@
 stylobate_db::migration_set! {
-    /// The tables of people, credentials, sessions, revocations, login counters and keys. None of them belongs to a
-    /// tenant.
+    /// The tables of people, credentials, sessions, revocations, counters, keys, service accounts, API keys and used request
+    /// signatures. None of them is under row-level security: they are read before a tenant is known.
     pub MIGRATIONS = "auth";
     "20261121000001_people_and_sessions",
     "20261121000002_signing_keys",
@@ -9,4 +9,6 @@ stylobate_db::migration_set! {
     "20261121000019_refresh_answers",
     "20261121000022_credential_facts",
     "20261122000001_one_time_tokens",
+    "20261122000010_api_keys",
+    "20261122000011_request_nonces",
 }

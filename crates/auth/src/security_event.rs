@@ -18,6 +18,28 @@ const fn event(action: &'static str, target: &'static str, meaning: &'static str
 /// Every action that this crate records, sorted.
 pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
+        "api_key.create",
+        "api_key",
+        "Somebody made an API key: for themselves, for somebody else or for a service account. Its fields, never its secret.",
+    ),
+    event(
+        "api_key.refuse",
+        "api_key",
+        "A key that exists was presented and refused, at most one row a minute for each key. `reason`: `secret` is wrong, or the \
+         one before a rotation and too old; `revoked`; `inactive`; `expired`; `owner` is disabled; `address` is not allowed.",
+    ),
+    event("api_key.revoke", "api_key", "Somebody revoked an API key: it stops within a second."),
+    event(
+        "api_key.rotate",
+        "api_key",
+        "Somebody gave an API key another secret; the one before is good until `previous_until`.",
+    ),
+    event(
+        "api_key.update",
+        "api_key",
+        "Somebody changed what an API key may do, from where, how often or how long, or switched it on or off.",
+    ),
+    event(
         "auth.email_change",
         "person",
         "A mailed link gave an account another e-mail address. Links that were mailed to the old one are void.",
@@ -134,6 +156,17 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "sealed_secret.create",
         "sealed_secret",
         "A process made a secret that all processes share, at the first start.",
+    ),
+    event("service_account.create", "service_account", "Somebody made a service account."),
+    event(
+        "service_account.delete",
+        "service_account",
+        "Somebody removed a service account with its API keys.",
+    ),
+    event(
+        "service_account.update",
+        "service_account",
+        "Somebody renamed or described a service account anew, or switched it on or off with all its keys.",
     ),
     event(
         "session.reuse_detected",

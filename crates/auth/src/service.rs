@@ -27,8 +27,8 @@ use stylobate_core::{AuditEvent, AuditSink, Clock, MessageSender};
 use stylobate_db::{Db, Scope};
 
 use crate::{
-    AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, SessionLimits, Signer,
-    ThrottleConfig, Verifier, pepper::Pepper, seldom::Seldom, session::KnownSessions,
+    ApiKeys, AuthConfig, KeyRing, Keys, PasswordHasher, PasswordPolicy, People, Revocations, ServiceAccounts,
+    SessionLimits, Signer, ThrottleConfig, Verifier, pepper::Pepper, seldom::Seldom, session::KnownSessions,
 };
 
 pub use background::Swept;
@@ -72,6 +72,8 @@ struct Inner {
     verifier: Verifier,
     revocations: Revocations,
     people: People,
+    api_keys: ApiKeys,
+    service_accounts: ServiceAccounts,
     session_limits: SessionLimits,
     known_sessions: KnownSessions,
     /// Uses of sessions that could not be written, for the log.
@@ -87,6 +89,18 @@ impl Auth {
     #[must_use]
     pub fn people(&self) -> &People {
         &self.inner.people
+    }
+
+    /// The keys that programs present.
+    #[must_use]
+    pub fn api_keys(&self) -> &ApiKeys {
+        &self.inner.api_keys
+    }
+
+    /// The programs that have accounts of their own.
+    #[must_use]
+    pub fn service_accounts(&self) -> &ServiceAccounts {
+        &self.inner.service_accounts
     }
 
     /// What has been revoked, as this process knows it.

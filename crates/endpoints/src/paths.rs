@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use http::{HeaderValue, Uri, header, uri::PathAndQuery};
 use tower::{Layer, Service};
 
@@ -25,6 +25,8 @@ pub struct Alias {
 /// Rules, in this order; the first that finds a known template wins:
 /// 1. the path as it is;
 /// 2. the path without one of the prefixes, longest first.
+///
+/// Whoever needs the path as it was sent finds it as axum's `OriginalUri`.
 ///
 /// A path reached by an alias is answered with `Deprecation` (RFC 9745) and `Link: rel="successor-version"` (RFC 5829).
 #[derive(Clone)]
@@ -137,7 +139,9 @@ where
             if is_alias {
                 successor = HeaderValue::try_from(format!("<{path}>; rel=\"successor-version\"")).ok();
             }
-            *request.uri_mut() = uri;
+            let sent = std::mem::replace(request.uri_mut(), uri);
+            // Signatures cover the path as it was sent.
+            request.extensions_mut().insert(OriginalUri(sent));
         }
         PathFuture::new(self.inner.call(request), successor)
     }
@@ -230,6 +234,24 @@ mod tests {
         }
         for path in ["/v1/audit/logs", "/api/v1/audit/logs"] {
             assert_eq!(table().canonical(path), Some(("/audit-events".to_owned(), true)), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_path_as_it_was_sent_travels_beside_the_one_that_is_routed() {
+        let inner = tower::service_fn(async |request: Request| {
+            let sent = request.extensions().get::<OriginalUri>().map(|sent| sent.0.to_string());
+            let seen = format!("{} {}", request.uri(), sent.unwrap_or_default());
+            Ok::<_, std::convert::Infallible>(http::Response::new(seen))
+        });
+        for (path, seen) in [
+            ("/api/v1/roles/7?a=b", "/roles/7?a=b /api/v1/roles/7?a=b"),
+            ("/v1/audit/logs", "/audit-events /v1/audit/logs"),
+            ("/roles/7", "/roles/7 "),
+        ] {
+            let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+            let answer = tower::ServiceExt::oneshot(table().layer(inner), request).await.unwrap();
+            assert_eq!(answer.into_body(), seen);
         }
     }
 

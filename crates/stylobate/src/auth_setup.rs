@@ -77,6 +77,7 @@ fn config(settings: &Settings) -> AuthConfig {
         login_attempt_limit: settings.login_attempts_max,
         login_strangers_limit: settings.login_strangers_max,
         login_lockout_minutes: minutes(settings.login_lockout),
+        api_keys: settings.api_keys.clone(),
         password_min_length: u32::from(settings.password_chars_min),
         password_memory_kib: settings.password_memory_kib,
         password_passes: settings.password_passes,

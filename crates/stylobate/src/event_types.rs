@@ -24,6 +24,15 @@ pub fn default_event_types() -> Vec<EventType> {
         role("role.deleted", "A role was removed."),
         assignment("role.assigned", "Somebody was given a role."),
         assignment("role.unassigned", "Somebody has a role no longer."),
+        api_key("api_key.created", "An API key was made."),
+        api_key("api_key.rotated", "An API key has another secret; the one before may be good for a while."),
+        api_key("api_key.revoked", "Somebody revoked an API key."),
+        service_account("service_account.created", "A service account was made."),
+        service_account(
+            "service_account.updated",
+            "A service account was renamed or described anew, or switched on or off.",
+        ),
+        service_account("service_account.deleted", "A service account was removed with its API keys."),
         #[cfg(feature = "notify")]
         channel_disabled(),
     ]
@@ -94,6 +103,30 @@ fn assignment(name: &'static str, description: &'static str) -> EventType {
         ("subject_kind", text()),
         ("subject_id", id()),
         ("expires_at", json!({ "type": ["string", "null"], "format": "date-time" })),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
+}
+
+fn api_key(name: &'static str, description: &'static str) -> EventType {
+    let schema = object_schema(&[
+        ("organization_id", id()),
+        ("key_id", id()),
+        ("user_id", id_or_null()),
+        ("service_account_id", id_or_null()),
+        ("label", text()),
+        ("expires_at", json!({ "type": "string", "format": "date-time" })),
+        ("ip", text_or_null()),
+        ("user_agent", text_or_null()),
+    ]);
+    EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
+}
+
+fn service_account(name: &'static str, description: &'static str) -> EventType {
+    let schema = object_schema(&[
+        ("organization_id", id()),
+        ("service_account_id", id()),
+        ("name", text()),
+        ("is_active", json!({ "type": "boolean" })),
     ]);
     EventType { name, version: 1, exchange: Some(Exchange::AUDIT), description, schema }
 }

@@ -8,7 +8,7 @@ pub(crate) mod table;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use stylobate_auth::SigningAlgorithm;
+use stylobate_auth::{ApiKeyConfig, SigningAlgorithm};
 #[cfg(feature = "notify")]
 use stylobate_notify::{Budgets, ChatHosts, DkimKey, Mailbox, SmsGateway, SmtpTransport};
 use stylobate_tower_middleware::RefreshCookie;
@@ -174,6 +174,8 @@ pub struct Settings {
     pub login_address_max: u32,
     /// How long either waits at first.
     pub login_lockout: Duration,
+    /// What API keys are given; in production they begin with `sb_live_`, elsewhere with `sb_test_`.
+    pub api_keys: ApiKeyConfig,
     /// The fewest characters of a password.
     pub password_chars_min: u16,
     /// The memory that a new password hash costs.

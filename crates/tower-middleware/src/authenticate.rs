@@ -2,6 +2,7 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -9,11 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Extensions, HeaderMap, Method, Request, header};
+use stylobate_auth::VerifiedRequest;
 use stylobate_core::{Actor, BoxFuture, Credential, Principal, Problem, RequestContext, TraceParent};
 use tower::{Layer, Service};
 use tracing::Span;
 
-use crate::{ApiError, Arrival, future::AnswerFuture};
+use crate::{
+    ApiError, Arrival, cookies::ambiguous, future::AnswerFuture, problem_for, signed_request::signer,
+};
 
 #[cfg(feature = "sql")]
 mod by_auth;
@@ -37,6 +41,12 @@ pub enum CredentialRefused {
     /// It cannot be judged at the moment.
     #[error("credentials cannot be judged at the moment")]
     Unavailable,
+    /// It is an API key that has been used as often as it may be for now.
+    #[error("the API key has been used too often")]
+    Throttled {
+        /// When it may be used again.
+        retry_after: Duration,
+    },
 }
 
 impl CredentialRefused {
@@ -46,6 +56,7 @@ impl CredentialRefused {
         match self {
             Self::Invalid => "unauthenticated",
             Self::Unavailable => "auth_unavailable",
+            Self::Throttled { .. } => "api_key_throttled",
         }
     }
 }
@@ -58,6 +69,9 @@ impl From<CredentialRefused> for ApiError {
                 let problem = Problem::new(503, "auth_unavailable")
                     .detail("Credentials cannot be judged at the moment.");
                 problem.retry_after(1).into()
+            }
+            CredentialRefused::Throttled { retry_after } => {
+                problem_for("api_key_throttled").retry_after(retry_after.as_secs().max(1)).into()
             }
         }
     }
@@ -91,17 +105,21 @@ pub trait Authenticator: Send + Sync + 'static {
     }
 }
 
-/// Finds out who acts: bearer token or session cookie become the principal of the request's
+/// Finds out who acts: bearer token, API key or session cookie become the principal of the request's
 /// [`RequestContext`](stylobate_core::RequestContext), together with the address, user agent and request id from the edge.
 ///
 /// 1. Nothing presented: the principal is anonymous.
-/// 2. `Authorization` goes before the cookie; it is explicit, and browsers do not attach it by themselves.
-/// 3. A WebSocket may offer its token among the subprotocols (`bearer, TOKEN`), which is what browsers can do. Two `Authorization` headers, or two session cookies, are two opinions: 400 `ambiguous_credential`.
+/// 2. `Authorization` and `X-Api-Key` go before the cookie; they are explicit, and browsers do not attach them by themselves.
+///    A bearer token that begins with `sb_` is an API key.
+/// 3. A WebSocket may offer its token among the subprotocols (`bearer, TOKEN`), which is what browsers can do. Two of these
+///    three, or of one of them, or two session cookies, are two opinions: 400 `ambiguous_credential`.
 /// 4. A credential that is refused makes the principal anonymous and is remembered: whoever asks for a principal (the
 ///    [`PermissionGuardLayer`](crate::PermissionGuardLayer), [`CurrentPrincipal`](crate::CurrentPrincipal)) answers 401
-///    with `error="invalid_token"`, or 503 when credentials cannot be judged. Public routes work all the same, so that an
+///    with `error="invalid_token"`, 503 when credentials cannot be judged, or 429 when an API key is over its limit. Public routes work all the same, so that an
 ///    expired token does not lock its owner out of signing in.
-/// 5. Nobody waits for a judgement that is not asked for: on an [open route](Self::with_open_routes) a credential that
+/// 5. A request whose signature was accepted ([`SignedRequestLayer`](crate::SignedRequestLayer), which stands outside) acts for
+///    whoever signed it; a credential beside the signature is one too many: 400 `ambiguous_credential`.
+/// 6. Nobody waits for a judgement that is not asked for: on an [open route](Self::with_open_routes) a credential that
 ///    cannot be judged at once stays unjudged.
 ///
 /// The layer protects nothing by itself; the guard does.
@@ -179,12 +197,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let presented = match self.cookie.presented(request.headers()) {
+        let address = request.extensions().get::<Arrival>().and_then(|arrival| arrival.client.ip);
+        let presented = match self.cookie.presented(request.headers(), address) {
             Ok(presented) => presented,
             Err(error) => return AnswerFuture::refused(error),
         };
+        let signed = signer(request.extensions()).map(VerifiedRequest::principal);
         let decided = match presented {
-            Presented::Nothing => Ok(Principal::anonymous()),
+            Presented::Nothing => Ok(signed.unwrap_or_else(Principal::anonymous)),
+            _ if signed.is_some() => return AnswerFuture::refused(ambiguous()),
             Presented::Unknown => Err(CredentialRefused::Invalid),
             credential => match self.authenticator.authenticate_now(credential) {
                 Some(decided) => decided,

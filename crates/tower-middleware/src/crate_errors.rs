@@ -1,6 +1,8 @@
 //! Which error of which crate becomes which problem, beyond what the table says: named fields, and when to come back.
 
 use stylobate_auth::PasswordError;
+#[cfg(feature = "sql")]
+use stylobate_core::KeyOwner;
 use stylobate_core::Problem;
 use stylobate_rbac::PolicyUnavailable;
 use stylobate_tenancy::ChooseError;
@@ -36,7 +38,7 @@ impl IntoProblem for ChooseError {
 
 #[cfg(feature = "sql")]
 mod with_stores {
-    use stylobate_auth::{AuthError, PeopleError};
+    use stylobate_auth::{ApiKeyError, AuthError, PeopleError, ServiceAccountError};
 
     use super::*;
 
@@ -81,6 +83,43 @@ mod with_stores {
                 Self::Db(error) => error.into_problem(),
                 Self::UsernameTaken => problem_of(self.code(), &self).field("username", "taken", "is taken"),
                 Self::EmailTaken => problem_of(self.code(), &self).field("email", "taken", "is taken"),
+                error => problem_of(error.code(), &error),
+            }
+        }
+    }
+
+    impl IntoProblem for ApiKeyError {
+        fn into_problem(self) -> Problem {
+            match self {
+                Self::Db(error) => error.into_problem(),
+                Self::Cursor(_) => cursor(),
+                Self::Invalid { field, problem } => {
+                    of_field("validation", field, problem.code(), &problem.to_string())
+                }
+                Self::MadeTooMany { retry_after } => {
+                    problem_of(self.code(), &self).retry_after(retry_after.as_secs() + 1)
+                }
+                Self::OwnerUnknown(owner) => {
+                    let field = match owner {
+                        KeyOwner::Person { .. } => "person_id",
+                        KeyOwner::Service { .. } => "service_account_id",
+                    };
+                    of_field(self.code(), field, "unknown", "is nobody who can have API keys")
+                }
+                error => problem_of(error.code(), &error),
+            }
+        }
+    }
+
+    impl IntoProblem for ServiceAccountError {
+        fn into_problem(self) -> Problem {
+            match self {
+                Self::Db(error) => error.into_problem(),
+                Self::Cursor(_) => cursor(),
+                Self::Invalid { field, problem } => {
+                    of_field("validation", field, problem.code(), &problem.to_string())
+                }
+                Self::NameTaken => problem_of(self.code(), &self).field("name", "taken", "is taken"),
                 error => problem_of(error.code(), &error),
             }
         }

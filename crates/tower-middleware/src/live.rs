@@ -93,7 +93,8 @@ impl LiveConnections {
         if self.inner.shutdown.is_draining() {
             return Err(problem_for("draining").retry_after(1).into());
         }
-        let credential = self.inner.cookie.presented(headers)?.to_owned();
+        // Keys open none of these, so where they come from does not matter.
+        let credential = self.inner.cookie.presented(headers, None)?.to_owned();
         let mut open = self.inner.open();
         let all: usize = open.values().sum();
         let own = open.entry(person).or_default();
@@ -185,7 +186,7 @@ impl LiveConnection {
             match judged {
                 Ok(()) => self.judged_at = self.looked_at,
                 Err(CredentialRefused::Invalid) => return LiveEnd::Refused,
-                Err(CredentialRefused::Unavailable) => {
+                Err(CredentialRefused::Unavailable | CredentialRefused::Throttled { .. }) => {
                     if self.judged_at.elapsed() >= UNJUDGED_MAX {
                         return LiveEnd::Unjudged;
                     }

@@ -116,7 +116,12 @@ fn unsupported() -> ApiError {
 
 async fn read(request: Request<Body>) -> Result<Bytes, ApiError> {
     let limit = request.extensions().get::<BodyBytesMax>().map_or(BODY_BYTES_MAX, |limit| limit.0);
-    let collecting = Limited::new(request.into_body(), limit).collect();
+    read_body(request.into_body(), limit).await
+}
+
+/// Reads all of a body of at most `bytes_max` bytes.
+pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let collecting = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(READ_LIMIT, collecting).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if is_too_large(&*error) => Err(too_large().into()),

@@ -8,7 +8,8 @@ use stylobate::{
 };
 
 use crate::{
-    access, admin, audit, credentials, events, jobs, links, notify, ops, people, sessions, setup, webhooks,
+    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, people, sessions, setup,
+    webhooks,
 };
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
@@ -87,11 +88,19 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         platform.rbac().clone(),
         people.clone(),
     );
+    let api_keys = api_keys::ApiKeys::new(
+        platform.db().clone(),
+        platform.auth().clone(),
+        platform.rbac().clone(),
+        people.clone(),
+    );
     let routes = identity_routes(&flows)
         .and(links::routes(platform, &people))
         .and(people::routes::routes(&people))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))
+        .and(api_keys::own_routes(&api_keys))
+        .and(api_keys::routes(&api_keys))
         .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
         .and(jobs::routes(platform))

@@ -287,9 +287,15 @@ fn every_emitter_is_in_the_catalogue_and_every_type_has_one() {
             }
             // Tests at the foot of a file emit what they like.
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for call in
-                ["DomainEvent::new(", "tell_session(", "tell_role(", "tell_assignment(", "tell_person("]
-            {
+            for call in [
+                "DomainEvent::new(",
+                "tell_session(",
+                "tell_role(",
+                "tell_assignment(",
+                "tell_person(",
+                "tell_key(",
+                "tell_account(",
+            ] {
                 for after in text.split(call).skip(1) {
                     let arguments = after.split(");").next().unwrap_or_default();
                     let literal = arguments.split('"').nth(1).filter(|text| is_type(text));

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod api_keys;
 mod audit;
 mod auth;
 mod checker;

@@ -58,7 +58,7 @@ impl IdentifierError {
 ///
 /// RFC 8265 §3.3 (UsernameCaseMapped) folds width, case and composition; NFKC merges the other compatibility forms too,
 /// so that no two names of different people look alike for that reason.
-pub(super) fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
@@ -68,7 +68,7 @@ pub(super) fn fold(text: &str) -> String {
 
 /// Characters without a look of their own: soft hyphen, zero-width ones, direction marks, the byte order mark. Two
 /// names that differ in them alone would be read as one.
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

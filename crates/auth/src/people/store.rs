@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate_core::{AuditEvent, Clock, PersonId, RequestContext, TenantId};
 use stylobate_db::{Conn, Error, Sql, TransactError, Tx};
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{
-    ContextWords, CounterStoreError, Revocation, Revocations, flow_limit, flow_limit::FlowKind, one_time,
-    revocation, service::Counters, session, session::EndReason,
+    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, flow_limit,
+    flow_limit::FlowKind, one_time, revocation, service::Counters, session, session::EndReason,
 };
 
 /// Whether a person may sign in.
@@ -409,8 +409,8 @@ impl People {
         find(tx, id).await?.ok_or(PeopleError::NotFound)
     }
 
-    /// Lets a person sign in, or no longer: disabling ends all sessions and voids everything issued, at once in this
-    /// process and within a second everywhere. Setting the present status changes nothing.
+    /// Lets a person sign in, or no longer: disabling ends all sessions and voids everything issued, API keys included, at once
+    /// in this process and within a second everywhere. Setting the present status changes nothing.
     ///
     /// # Errors
     /// [`PeopleError::NotFound`], or what the database reports.
@@ -441,6 +441,7 @@ impl People {
         if status == PersonStatus::Disabled {
             void_links(tx, id).await?;
             self.void_all(tx, id, after.credential_epoch, EndReason::PersonDisabled).await?;
+            self.revoke_keys(tx, (id, None), RevokeReason::OwnerDisabled).await?;
         }
         tx.audit(AuditEvent::new(ctx, "person.update", "person").on(id).change(Some(&before), Some(&after)));
         Ok(after)
@@ -457,14 +458,15 @@ impl People {
         self.counters.clear(tx, id).await?;
         one_time::delete_of(tx, id.as_uuid()).await?;
         flow_limit::forget(tx, id).await?;
-        // Credentials, sessions and refresh families go with the row.
+        // Credentials, sessions, refresh families and API keys go with the row.
         tx.q("DELETE FROM people WHERE id = $1").bind(id.as_uuid()).run().await?;
         tx.audit(AuditEvent::new(ctx, "person.delete", "person").on(id).change(Some(&before), None::<()>));
         Ok(())
     }
 
-    /// Ends the sessions that a person has for one tenant, in the transaction that ends the membership: before it, so that
-    /// a sign-in at the same moment either is among them or finds the membership gone. Returns how many.
+    /// Ends the sessions that a person has for one tenant and revokes their API keys for it, in the transaction that ends the
+    /// membership: before it, so that a sign-in at the same moment either is among them or finds the membership gone. Returns how
+    /// many sessions it ended.
     ///
     /// # Errors
     /// The database's own.
@@ -481,7 +483,21 @@ impl People {
             let ends = session::end(tx, &self.revocations, session, reason, now, self.access_ttl).await?;
             ended += usize::from(ends);
         }
+        self.revoke_keys(tx, (id, Some(tenant)), RevokeReason::MembershipEnded).await?;
         Ok(ended)
+    }
+
+    /// Revokes the API keys of a person who is locked, for one tenant or for all.
+    async fn revoke_keys(
+        &self,
+        tx: &mut Tx,
+        whose: (PersonId, Option<TenantId>),
+        reason: RevokeReason,
+    ) -> Result<(), Error> {
+        // Never more than it can hold: an access token lives an hour at most.
+        let told_for = TimeDelta::from_std(self.access_ttl).unwrap_or(TimeDelta::hours(1));
+        api_key::revoke_all(tx, &self.revocations, whose, reason, self.clock.now(), told_for).await?;
+        Ok(())
     }
 
     /// Ends all sessions, and everything that was issued before `epoch`.

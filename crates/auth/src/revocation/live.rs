@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
-use stylobate_core::{PersonId, SessionId};
+use stylobate_core::{ApiKeyId, PersonId, ServiceId, SessionId};
 use uuid::Uuid;
 
 /// What stopped working.
@@ -20,6 +20,10 @@ pub enum Revocation {
     Session(SessionId),
     /// All tokens of a subject from before this credential epoch.
     Subject(PersonId, i64),
+    /// What is remembered of an API key from before this version.
+    ApiKey(ApiKeyId, i64),
+    /// What is remembered of a service account from before this version.
+    Service(ServiceId, i64),
 }
 
 /// The live revocations of a process, as [`Auth::revocations`](crate::Auth::revocations) shows them; who writes them is
@@ -59,6 +63,11 @@ impl Revocations {
             || self.0.subjects.find(subject.as_uuid()).is_some_and(|since| epoch < since)
     }
 
+    /// Whether what is known of a subject, a key or a service account in `epoch` has been replaced since.
+    pub(crate) fn is_older(&self, id: Uuid, epoch: i64) -> bool {
+        self.0.subjects.find(id).is_some_and(|since| epoch < since)
+    }
+
     /// Whether the rows were read so recently that a token which is not in here has not been revoked.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
@@ -71,11 +80,14 @@ impl Revocations {
     /// Adds a revocation, to be kept until `expires_at`. Adding it again changes nothing; a subject keeps its highest
     /// epoch.
     pub(crate) fn add(&self, revocation: Revocation, expires_at: DateTime<Utc>) {
+        let older = |id, epoch| {
+            self.0.subjects.add(id, epoch, expires_at, |old, new| *old = (*old).max(new));
+        };
         match revocation {
             Revocation::Session(id) => self.0.sessions.add(id.as_uuid(), (), expires_at, |_, ()| ()),
-            Revocation::Subject(id, epoch) => {
-                self.0.subjects.add(id.as_uuid(), epoch, expires_at, |old, new| *old = (*old).max(new));
-            }
+            Revocation::Subject(id, epoch) => older(id.as_uuid(), epoch),
+            Revocation::ApiKey(id, version) => older(id.as_uuid(), version),
+            Revocation::Service(id, version) => older(id.as_uuid(), version),
         }
     }
 
@@ -204,6 +216,18 @@ mod tests {
         revocations.add(Revocation::Subject(person, 2), at(900));
         assert!(revocations.is_revoked(session, person, 2));
         assert!(!revocations.is_revoked(session, person, 3));
+    }
+
+    #[test]
+    fn a_key_of_an_earlier_version_is_old() {
+        let revocations = Revocations::new();
+        let (key, service) = (ApiKeyId::new(at(0)), ServiceId::new(at(0)));
+        revocations.add(Revocation::ApiKey(key, 3), at(900));
+        revocations.add(Revocation::Service(service, 2), at(900));
+        for (id, current) in [(key.as_uuid(), 3), (service.as_uuid(), 2)] {
+            assert!(revocations.is_older(id, current - 1));
+            assert!(!revocations.is_older(id, current));
+        }
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub(crate) async fn insert(
     let (kind, id, epoch) = match revocation {
         Revocation::Session(id) => ("session", id.as_uuid(), None),
         Revocation::Subject(id, epoch) => ("subject", id.as_uuid(), Some(epoch)),
+        // No kinds of their own: a process of an older version stops at a kind that it does not know, and reads these as
+        // subjects of whom it has nothing. Ids of all kinds are different.
+        Revocation::ApiKey(id, version) => ("subject", id.as_uuid(), Some(version)),
+        Revocation::Service(id, version) => ("subject", id.as_uuid(), Some(version)),
     };
     // `created_at` moves with the row, so that other processes find a subject's second revocation as well.
     tx.q("INSERT INTO revocations (kind, id, epoch, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) \
@@ -83,6 +87,7 @@ pub(crate) async fn sweep(
 fn row((kind, id, epoch, expires_at): Columns) -> Result<Row, Error> {
     let revocation = match (kind.as_str(), epoch) {
         ("session", _) => Revocation::Session(SessionId::from_uuid(id)),
+        // Of an API key or a service account as well: what counts is the id.
         ("subject", Some(epoch)) => Revocation::Subject(PersonId::from_uuid(id), epoch),
         // A kind of a newer version: its writer's processes know it, this one cannot honour it and must not go on.
         _ => return Err(Error::BadRow { column: "revocations.kind".into(), source: kind.into() }),

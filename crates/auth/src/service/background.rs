@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use stylobate_db::{Error, Tx};
 
 use super::{Auth, AuthError, SCOPE};
-use crate::{flow_limit, one_time, revocation, session, setup_token, throttle};
+use crate::{ApiKeys, flow_limit, one_time, revocation, session, setup_token, signing, throttle};
 
 /// Between two reads of the latest revocations. With a read of up to 200 ms they arrive twice a second.
 const POLL_EVERY: Duration = Duration::from_millis(300);
@@ -27,8 +27,8 @@ const REVOCATIONS_KEPT: TimeDelta = TimeDelta::days(1);
 
 impl Auth {
     /// Keeps the service up to date until `shutdown` completes: reads revocations of other processes at least twice a
-    /// second and so the key ring, counts what stored password hashes cost, and deletes what has run out. None of them waits
-    /// for another. Run it as one task beside the server.
+    /// second and so the key ring, counts what stored password hashes cost, writes what API keys were used for, and deletes what
+    /// has run out. None of them waits for another. Run it as one task beside the server.
     ///
     /// Without it everything stays correct, only slower: every token costs a read of its session row.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
@@ -42,14 +42,17 @@ impl Auth {
     }
 
     async fn keep_up_to_date(&self, sweeps: bool, shutdown: impl Future<Output = ()>) {
-        // What is under way when the end comes is rolled back.
+        // What is under way when the end comes is rolled back; uses of API keys are written once more.
         tokio::select! {
             () = shutdown => {}
             () = Box::pin(self.follow_revocations()) => {}
             () = Box::pin(self.follow_keys()) => {}
             () = Box::pin(self.keep_house(sweeps)) => {}
             () = Box::pin(self.follow_costs()) => {}
+            () = Box::pin(self.inner.api_keys.follow_uses()) => {}
+            () = Box::pin(self.inner.api_keys.follow_counts()) => {}
         }
+        self.inner.api_keys.write_last_uses().await;
     }
 
     async fn follow_revocations(&self) {
@@ -140,8 +143,9 @@ impl Auth {
         self.inner.revocations.mark_read(began);
     }
 
-    /// Deletes sessions, revocations, counters, single-use tokens and set-up links that have run out, in small transactions of one
-    /// statement each. Returns how many rows. [`run`](Self::run) does it once a minute.
+    /// Deletes sessions, revocations, counters, single-use tokens, set-up links and used request signatures that have run out, API
+    /// keys 90 days after they expired and what keys were used for 90 days ago, in small transactions of one statement each.
+    /// Returns how many rows. [`run`](Self::run) does it once a minute.
     ///
     /// # Errors
     /// What the database reports; what was deleted until then stays deleted.
@@ -170,6 +174,9 @@ impl Auth {
                         Table::OneTimeTokens => one_time::sweep(tx, now, from, SWEEP_ROWS).await?,
                         Table::FlowCounters => flow_limit::sweep(tx, now, from, SWEEP_ROWS).await?,
                         Table::SetupTokens => (setup_token::sweep(tx, now).await?, from),
+                        Table::ApiKeys => (ApiKeys::sweep_keys(tx, now, SWEEP_ROWS).await?, from),
+                        Table::ApiKeyUsage => (ApiKeys::sweep_usage(tx, now, SWEEP_ROWS).await?, from),
+                        Table::RequestNonces => signing::sweep(tx, now, from, SWEEP_ROWS).await?,
                     };
                     Ok::<_, AuthError>((rows, latest, began.elapsed()))
                 };
@@ -203,15 +210,21 @@ enum Table {
     OneTimeTokens,
     FlowCounters,
     SetupTokens,
+    ApiKeys,
+    ApiKeyUsage,
+    RequestNonces,
 }
 
 impl Table {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Sessions,
         Self::Revocations,
         Self::LoginCounters,
         Self::OneTimeTokens,
         Self::FlowCounters,
         Self::SetupTokens,
+        Self::ApiKeys,
+        Self::ApiKeyUsage,
+        Self::RequestNonces,
     ];
 }

@@ -5,9 +5,9 @@ use stylobate_db::{Db, Error};
 
 use super::{Auth, AuthError, Counters, Inner, dummy::DummyCosts};
 use crate::{
-    AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyRing, KeyRingConfig, Keys, LoginThrottle,
-    PasswordHasher, People, Revocations, Signer, Verifier, key::SealedSecrets, pepper::Pepper,
-    seldom::Seldom, session::KnownSessions,
+    ApiKeys, AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyCounts, KeyRing, KeyRingConfig,
+    Keys, LoginThrottle, PasswordHasher, People, Revocations, ServiceAccounts, Signer, Verifier,
+    api_key::ApiKeysParts, key::SealedSecrets, pepper::Pepper, seldom::Seldom, session::KnownSessions,
 };
 
 /// Between two lines in the log about what anybody can cause.
@@ -25,6 +25,7 @@ pub struct AuthBuilder {
     #[cfg(feature = "breach-range")]
     breach_range: Option<crate::BreachRange>,
     counters: Option<Arc<dyn CounterStore>>,
+    key_counts: Option<Arc<dyn KeyCounts>>,
     messages: Option<Arc<dyn MessageSender>>,
 }
 
@@ -47,6 +48,7 @@ impl Auth {
             #[cfg(feature = "breach-range")]
             breach_range: None,
             counters: None,
+            key_counts: None,
             messages: None,
         }
     }
@@ -82,6 +84,13 @@ impl AuthBuilder {
         self
     }
 
+    /// Where processes add up how often API keys are used, so that they share one limit. Default: each process counts for itself.
+    /// While the store is away each goes on from what it knew last.
+    pub fn key_counts(mut self, store: Arc<dyn KeyCounts>) -> Self {
+        self.key_counts = Some(store);
+        self
+    }
+
     /// What tells people that something happened to their account, for example that a refresh token of theirs was used
     /// twice (`refresh_reuse_detected`). Messages are handed over after the change, and lost with
     /// the process: where events are heard, let whoever hears `session.reuse_detected` tell them instead. Default: nothing.
@@ -107,6 +116,7 @@ impl AuthBuilder {
             #[cfg(feature = "breach-range")]
             breach_range,
             counters,
+            key_counts,
             messages,
         } = self;
         config.validate()?;
@@ -154,7 +164,22 @@ impl AuthBuilder {
             Some(store) => Counters::Store(Arc::new(LoginThrottle::new(store, throttle.clone()))),
         };
         let people = People::new(revocations.clone(), Arc::clone(&clock), access_ttl, counters.clone());
+        let api_keys = ApiKeys::new(ApiKeysParts {
+            db: db.clone(),
+            clock: Arc::clone(&clock),
+            audit: Arc::clone(&audit),
+            pepper: pepper.clone(),
+            config: config.api_keys.clone(),
+            revocations: revocations.clone(),
+            told_for: access_ttl,
+            entries: config.token_cache_entries,
+            counts: key_counts,
+        });
+        let service_accounts =
+            ServiceAccounts::new(db.clone(), revocations.clone(), Arc::clone(&clock), access_ttl);
         let inner = Inner {
+            api_keys,
+            service_accounts,
             throttle,
             counters,
             session_limits: config.session_limits(),

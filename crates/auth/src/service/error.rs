@@ -228,6 +228,15 @@ pub enum AuthenticateError {
     /// No live session has this cookie.
     #[error("no session has this cookie")]
     UnknownSession,
+    /// No API key that is good here has this text. Why it is not is in the audit trail alone.
+    #[error("no API key has this text")]
+    UnknownKey,
+    /// The API key has been used as often as it may be in this hour.
+    #[error("the API key has been used too often")]
+    KeyThrottled {
+        /// When the hour ends.
+        retry_after: Duration,
+    },
     /// Memory does not know the latest revocations: ask [`Auth::authenticate_slow`](crate::Auth::authenticate_slow).
     /// Never returned by it.
     #[error("the revocations in memory are stale")]
@@ -245,6 +254,8 @@ impl AuthenticateError {
             Self::Refused(error) => error.code(),
             Self::Revoked => "token_revoked",
             Self::UnknownSession => "session_unknown",
+            Self::UnknownKey => "api_key_unknown",
+            Self::KeyThrottled { .. } => "api_key_throttled",
             Self::Stale => "revocations_stale",
             Self::Unavailable(_) => "auth_unavailable",
         }

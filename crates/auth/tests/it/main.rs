@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod api_key;
 #[cfg(feature = "breach-range")]
 mod breach_range;
 mod key;
@@ -14,5 +15,6 @@ mod password;
 mod security_events;
 mod service;
 mod session;
+mod signing;
 mod throttle;
 mod token;

@@ -24,8 +24,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use stylobate_auth::{
-    Auth, AuthConfig, AuthError, AuthenticateError, CounterStore, Email, KeyEncryptionKey, LocalSealer,
-    NewPerson, Password, PasswordHash, Person, TokenPair, Username, VerifiedToken,
+    Auth, AuthBuilder, AuthConfig, AuthError, AuthenticateError, CounterStore, Email, KeyEncryptionKey,
+    LocalSealer, NewPerson, Password, PasswordHash, Person, TokenPair, Username, VerifiedToken,
 };
 use stylobate_core::{
     AuditError, AuditEvent, AuditSink, BoxFuture, Clock as _, DomainEvent, Message, MessageError,
@@ -121,6 +121,12 @@ impl House {
     pub(crate) async fn another_process(&self) -> Auth {
         let db = self.test_db.open(&[Arc::clone(&self.audit) as Arc<dyn Participant>]).await;
         build(&db, &self.config, &self.sealer, &self.audit, &self.clock).await
+    }
+
+    /// What another process is made with, that is configured in another way.
+    pub(crate) fn configured(&self, config: AuthConfig) -> AuthBuilder {
+        let audit = Arc::clone(&self.audit) as Arc<dyn AuditSink>;
+        Auth::builder(&self.db, config, Arc::clone(&self.sealer), audit).clock(Arc::clone(&self.clock) as _)
     }
 
     /// Another process, whose counters are elsewhere.

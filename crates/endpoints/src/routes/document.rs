@@ -25,6 +25,7 @@ pub struct ApiInfo {
 }
 
 const BEARER: &str = "bearer";
+const API_KEY: &str = "api_key";
 const SECRET: &str = "internal_secret";
 
 pub(super) fn document<'a>(
@@ -41,12 +42,18 @@ pub(super) fn document<'a>(
             Permission::Public(reason) => {
                 operation = operation.description(Some(format!("Public: {reason}.")))
             }
-            Permission::Authenticated | Permission::AnyCredential => {
+            Permission::Authenticated => {
                 operation = operation.security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
+            }
+            Permission::AnyCredential => {
+                operation = operation
+                    .security(SecurityRequirement::new(BEARER, Vec::<String>::new()))
+                    .security(SecurityRequirement::new(API_KEY, Vec::<String>::new()));
             }
             Permission::Key(key) => {
                 operation = operation
                     .security(SecurityRequirement::new(BEARER, Vec::<String>::new()))
+                    .security(SecurityRequirement::new(API_KEY, Vec::<String>::new()))
                     .extensions(Some(Extensions::from_iter([("x-permission", key)])));
                 let mut needs = format!("Needs the permission `{key}`");
                 if route.takes_internal_secret() {
@@ -105,6 +112,7 @@ fn components() -> ComponentsBuilder {
     ComponentsBuilder::from(Components::new())
         .schema("Problem", problem.build())
         .security_scheme(BEARER, SecurityScheme::Http(bearer))
+        .security_scheme(API_KEY, SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Api-Key"))))
         .security_scheme(
             SECRET,
             SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Internal-Secret"))),

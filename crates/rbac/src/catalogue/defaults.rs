@@ -46,6 +46,12 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
         .also(&["auth:manage"]),
     PermissionDef::new("session.read", "See where people are signed in").also(&["auth:manage"]),
     PermissionDef::new("session.revoke", "End the sessions of people").also(&["auth:manage"]),
+    PermissionDef::new("api_key.create", "Make API keys for people and service accounts")
+        .also(&["auth:manage"]),
+    PermissionDef::new("api_key.read", "See API keys, and how often they were used").also(&["auth:manage"]),
+    PermissionDef::new("api_key.update", "Change API keys, and give them other secrets")
+        .also(&["auth:manage"]),
+    PermissionDef::new("api_key.delete", "Revoke API keys").also(&["auth:manage"]),
     PermissionDef::new("impersonation.perform", "Act as somebody else, on the record"),
     // Who may do what.
     PermissionDef::new("role.create", "Create roles").also(&["rbac:manage", "role.manage"]),

@@ -1,16 +1,18 @@
 mod account;
+mod api_keys;
 mod email_address;
 mod security;
 
 use stylobate_notify::{CHANNEL_TEST, Category, Media, MessageKind, Severity, TemplateText};
 
+pub(super) use api_keys::{API_KEY_CREATED, API_KEY_ROTATED};
 pub(super) use security::{PASSWORD_CHANGED, REFRESH_REUSE_DETECTED};
 
 /// The kinds of messages that the platform's crates send; a service adds its own with
 /// [`PlatformBuilder::message_kinds`](crate::PlatformBuilder::message_kinds).
 #[must_use]
 pub fn default_message_kinds() -> Vec<MessageKind> {
-    let mut kinds = [security::KINDS, email_address::KINDS, account::KINDS].concat();
+    let mut kinds = [security::KINDS, email_address::KINDS, api_keys::KINDS, account::KINDS].concat();
     kinds.extend([EVENT, WARNING_EVENT, WEBHOOK_DISABLED, CHANNEL_DISABLED, CHANNEL_TEST]);
     kinds
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
-use stylobate_auth::{HashParams, PasswordPeppers};
+use stylobate_auth::{ApiKeyConfig, HashParams, PasswordPeppers};
 use stylobate_tower_middleware::InternalSecret;
 
 use super::{Environment, RbacEngine, Settings, SettingsInvalid, source::Values, table};
@@ -70,6 +70,19 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         login_lockout: Duration::from_secs(
             60 * number::<u64>(&mut values, table::LOGIN_LOCKOUT, 15, 1..=1_440),
         ),
+        api_keys: ApiKeyConfig {
+            is_live: is_production,
+            ttl_days: number(&mut values, table::API_KEY_TTL, 90, 1..=ApiKeyConfig::TTL_DAYS_MAX),
+            per_owner_max: number(&mut values, table::API_KEYS_MAX, 10, 1..=100),
+            requests_per_hour: number(
+                &mut values,
+                table::API_KEY_REQUESTS,
+                1_000,
+                1..=ApiKeyConfig::REQUESTS_PER_HOUR_MAX,
+            ),
+            made_max: number(&mut values, table::API_KEYS_MADE, 5, 1..=1_000),
+            made_window_seconds: number(&mut values, table::API_KEYS_MADE_WINDOW, 60, 1..=86_400),
+        },
         password_chars_min: password_min(&mut values),
         password_memory_kib: number(
             &mut values,

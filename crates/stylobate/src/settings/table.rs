@@ -81,6 +81,11 @@ table! {
     EMAIL_LINK_TTL = "AUTH__EMAIL_LINK_TTL_HOURS" ["EMAIL_LINK_TTL_HOURS"] ("24") "How many hours a link that proves an e-mail address is good, 1 to 168.";
     LOGIN_ADDRESS = "AUTH__LOGIN_ADDRESS_ATTEMPTS_MAX" ["LOGIN_ADDRESS_LIMIT"] ("100") "After how many wrong passwords, for whatever accounts, an address waits, 1 to 10000. Many people behind one address need more.";
     LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long either waits, 1 to 1440 minutes; each time twice as long, up to a day.";
+    API_KEY_TTL = "API_KEYS__TTL_DAYS" ["API_KEY_TTL_DAYS"] ("90") "How long an API key lives unless something else is asked, 1 to 365 days. None lives longer than 365.";
+    API_KEYS_MAX = "API_KEYS__PER_OWNER_MAX" ["API_KEYS_PER_OWNER_MAX"] ("10") "How many live API keys a person or a service account has in an organisation, 1 to 100.";
+    API_KEY_REQUESTS = "API_KEYS__REQUESTS_PER_HOUR" ["API_KEY_REQUESTS_PER_HOUR"] ("1000") "How often an API key may be used within an hour of the clock unless something else is asked, 1 to 1000000. Each process counts for itself.";
+    API_KEYS_MADE = "API_KEYS__MADE_MAX" ["API_KEY_RATE_MAX"] ("5") "How many API keys one caller makes in an organisation within API_KEY_RATE_WINDOW_SECONDS, 1 to 1000.";
+    API_KEYS_MADE_WINDOW = "API_KEYS__MADE_WINDOW_SECONDS" ["API_KEY_RATE_WINDOW_SECONDS"] ("60") "1 to 86400 seconds.";
     PASSWORD_MIN = "AUTH__PASSWORD_CHARS_MIN" ["DEFAULT_PASSWORD_MIN_LENGTH"] ("15") "The fewest characters of a password; may raise the minimum of 15, up to 64.";
     PASSWORD_MEMORY = "AUTH__PASSWORD_MEMORY_KIB" ["PASSWORD_MEMORY_KIB"] ("19456") "The memory that a new password hash costs, 19456 to 1048576 KiB. `calibrate-passwords` measures what the machine can afford.";
     PASSWORD_PASSES = "AUTH__PASSWORD_PASSES" ["PASSWORD_PASSES"] ("2") "How often a new password hash goes over that memory, 2 to 32.";
@@ -132,6 +137,7 @@ table! {
 /// Names that the replaced systems read and that this version has no use for, so that they are named in a warning
 /// instead of vanishing. A `*` stands for any rest.
 pub(super) const NOT_USED: &[&str] = &[
+    "API_KEY_HASH_SECRET",
     "CELERY_*",
     "SESSION_BACKEND",
     "VAULT_URL",

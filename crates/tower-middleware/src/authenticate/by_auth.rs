@@ -8,6 +8,7 @@ impl Authenticator for Auth {
     fn authenticate_now(&self, presented: Presented<'_>) -> Option<Result<Principal, CredentialRefused>> {
         let decided = match presented {
             Presented::Bearer(token) => Auth::authenticate(self, token).map(|token| principal(&token)),
+            Presented::ApiKey { text, address } => self.api_keys().authenticate(text, address),
             Presented::Session(cookie) => self.authenticate_cookie(cookie),
             _ => return Some(Err(CredentialRefused::Invalid)),
         };
@@ -27,6 +28,7 @@ impl Authenticator for Auth {
                 Presented::Bearer(token) => {
                     self.authenticate_slow(token).await.map(|token| principal(&token))
                 }
+                Presented::ApiKey { text, address } => self.api_keys().authenticate_slow(text, address).await,
                 Presented::Session(cookie) => self.authenticate_cookie_slow(cookie).await,
                 _ => return Err(CredentialRefused::Invalid),
             };
@@ -36,13 +38,17 @@ impl Authenticator for Auth {
 
     fn still_holds<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<(), CredentialRefused>> {
         Box::pin(async move {
-            let Presented::Session(cookie) = presented else {
-                if let Some(decided) = self.authenticate_now(presented) {
-                    return decided.map(|_| ());
+            let holds = match presented {
+                Presented::Session(cookie) => self.cookie_holds(cookie).await,
+                Presented::ApiKey { text, address } => self.api_keys().still_holds(text, address).await,
+                presented => {
+                    if let Some(decided) = self.authenticate_now(presented) {
+                        return decided.map(|_| ());
+                    }
+                    return Authenticator::authenticate(self, presented).await.map(|_| ());
                 }
-                return Authenticator::authenticate(self, presented).await.map(|_| ());
             };
-            self.cookie_holds(cookie).await.map_err(|error| refused(&error))
+            holds.map_err(|error| refused(&error))
         })
     }
 }
@@ -56,6 +62,9 @@ fn refused(error: &AuthenticateError) -> CredentialRefused {
         AuthenticateError::Unavailable(_) | AuthenticateError::Stale => {
             log_cause("auth_unavailable", error);
             CredentialRefused::Unavailable
+        }
+        AuthenticateError::KeyThrottled { retry_after } => {
+            CredentialRefused::Throttled { retry_after: *retry_after }
         }
         // Which check failed helps who operates the service; the caller learns nothing of it.
         refused => {

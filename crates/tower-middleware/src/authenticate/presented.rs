@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -18,6 +18,13 @@ pub enum Presented<'a> {
     Unknown,
     /// A bearer token (RFC 6750 §2.1), or that of a WebSocket, among its subprotocols.
     Bearer(&'a str),
+    /// An API key, in `X-Api-Key` or as a bearer token that begins with `sb_`.
+    ApiKey {
+        /// The key.
+        text: &'a str,
+        /// Who presents it, as far as that is known, after trusted proxies have been taken off: a key may be for some networks.
+        address: Option<IpAddr>,
+    },
     /// The value of the session cookie.
     Session(&'a str),
 }
@@ -28,31 +35,40 @@ impl fmt::Debug for Presented<'_> {
             Self::Nothing => "Nothing",
             Self::Unknown => "Unknown",
             Self::Bearer(_) => "Bearer([redacted])",
+            Self::ApiKey { .. } => "ApiKey([redacted])",
             Self::Session(_) => "Session([redacted])",
         })
     }
 }
 
 /// The same, kept while somebody waits.
-pub(crate) struct OwnedCredential {
-    text: String,
-    is_session: bool,
+pub(crate) enum OwnedCredential {
+    None,
+    Bearer(String),
+    ApiKey { text: String, address: Option<IpAddr> },
+    Session(String),
 }
 
 impl Presented<'_> {
     pub(crate) fn to_owned(self) -> OwnedCredential {
-        let (text, is_session) = match self {
-            Self::Bearer(text) => (text, false),
-            Self::Session(text) => (text, true),
-            Self::Nothing | Self::Unknown => ("", false),
-        };
-        OwnedCredential { text: text.to_owned(), is_session }
+        match self {
+            Self::Bearer(text) => OwnedCredential::Bearer(text.to_owned()),
+            Self::ApiKey { text, address } => OwnedCredential::ApiKey { text: text.to_owned(), address },
+            Self::Session(text) => OwnedCredential::Session(text.to_owned()),
+            Self::Nothing | Self::Unknown => OwnedCredential::None,
+        }
     }
 }
 
 impl OwnedCredential {
     pub(crate) fn as_presented(&self) -> Presented<'_> {
-        if self.is_session { Presented::Session(&self.text) } else { Presented::Bearer(&self.text) }
+        match self {
+            // Nobody owns what was not presented; were it judged, it would prove nobody.
+            Self::None => Presented::Unknown,
+            Self::Bearer(text) => Presented::Bearer(text),
+            Self::ApiKey { text, address } => Presented::ApiKey { text, address: *address },
+            Self::Session(text) => Presented::Session(text),
+        }
     }
 }
 
@@ -76,33 +92,56 @@ impl SessionCookie {
         }
     }
 
-    /// Finds the one credential of a request.
-    pub(crate) fn presented(self, headers: &HeaderMap) -> Result<Presented<'_>, ApiError> {
+    /// Finds the one credential of a request that comes from `address`.
+    pub(crate) fn presented(
+        self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<Presented<'_>, ApiError> {
         let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+        let mut keys = headers.get_all(API_KEY).iter();
+        let (line, key) = (lines.next(), keys.next());
         let of_socket = SocketProtocols::of(headers)?.token;
-        if let Some(line) = lines.next() {
-            let is_one = lines.next().is_none() && of_socket.is_none();
-            return if is_one { Ok(bearer(line)) } else { Err(ambiguous()) };
+        let of_kinds = [line.is_some(), key.is_some(), of_socket.is_some()];
+        let is_one = of_kinds.into_iter().filter(|is_there| *is_there).count() <= 1
+            && lines.next().is_none()
+            && keys.next().is_none();
+        if !is_one {
+            return Err(ambiguous());
+        }
+        if let Some(key) = key {
+            let text = key.to_str().ok().filter(|text| !text.is_empty());
+            return Ok(text.map_or(Presented::Unknown, |text| Presented::ApiKey { text, address }));
+        }
+        if let Some(line) = line {
+            return Ok(token(line).map_or(Presented::Unknown, |token| Presented::of_token(token, address)));
         }
         if let Some(token) = of_socket {
-            return Ok(Presented::Bearer(token));
+            return Ok(Presented::of_token(token, address));
         }
         let found = cookies::find(headers, self.name())?;
         Ok(found.map_or(Presented::Nothing, Presented::Session))
     }
 }
 
+/// What carries an API key, besides `Authorization`.
+const API_KEY: &str = "x-api-key";
+
+impl<'a> Presented<'a> {
+    /// A bearer token, which may be an API key: no other token begins like one.
+    fn of_token(text: &'a str, address: Option<IpAddr>) -> Self {
+        if text.starts_with("sb_") { Self::ApiKey { text, address } } else { Self::Bearer(text) }
+    }
+}
+
 /// `Bearer` in any case (RFC 9110 §11.1), one or more blanks, and a token of `token68` characters.
-fn bearer(line: &HeaderValue) -> Presented<'_> {
-    let split = line.to_str().ok().and_then(|line| line.split_once(' '));
-    let Some((scheme, token)) = split else { return Presented::Unknown };
+fn token(line: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = line.to_str().ok()?.split_once(' ')?;
     let token = token.trim_matches(' ');
     let is_token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_token68) {
-        Presented::Bearer(token)
-    } else {
-        Presented::Unknown
-    }
+    let is_bearer =
+        scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_token68);
+    is_bearer.then_some(token)
 }
 
 #[cfg(test)]
@@ -114,8 +153,9 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, value.parse().unwrap());
         }
-        match SessionCookie::Host.presented(&headers) {
+        match SessionCookie::Host.presented(&headers, Some([192, 0, 2, 7].into())) {
             Ok(Presented::Bearer(token)) => Ok(format!("bearer {token}")),
+            Ok(Presented::ApiKey { text, address: Some(_) }) => Ok(format!("key {text}")),
             Ok(Presented::Session(token)) => Ok(format!("session {token}")),
             Ok(other) => Ok(format!("{other:?}")),
             Err(error) => Err(error.problem().status),
@@ -138,6 +178,23 @@ mod tests {
         assert_eq!(found(&[("cookie", "__Host-session=a"), ("cookie", "__Host-session=a")]), Err(400));
     }
 
+    // A8
+    #[test]
+    fn an_api_key_has_a_header_of_its_own_or_is_a_bearer_token() {
+        let (cookie, key) = (("cookie", "__Host-session=s1"), ("x-api-key", "sb_live_k1"));
+        assert_eq!(found(&[key]).unwrap(), "key sb_live_k1");
+        assert_eq!(found(&[("authorization", "Bearer sb_live_k1")]).unwrap(), "key sb_live_k1");
+        // It is explicit, as `Authorization` is.
+        assert_eq!(found(&[cookie, key]).unwrap(), "key sb_live_k1");
+        assert_eq!(found(&[("x-api-key", "t1")]).unwrap(), "key t1");
+        assert_eq!(found(&[("x-api-key", "")]).unwrap(), "Unknown");
+        // Two are two opinions, whether or not they are the same.
+        for second in ["Bearer sb_live_k1", "Bearer t1", "Basic dXNlcjpwYXNz"] {
+            assert_eq!(found(&[key, ("authorization", second)]), Err(400), "{second}");
+        }
+        assert_eq!(found(&[key, key]), Err(400));
+    }
+
     #[test]
     fn what_is_no_bearer_token_is_unknown() {
         for line in [
@@ -157,6 +214,9 @@ mod tests {
 
     #[test]
     fn credentials_do_not_print() {
-        assert_eq!(format!("{:?}", Presented::Bearer("canary")), "Bearer([redacted])"); // A24
+        // A24
+        assert_eq!(format!("{:?}", Presented::Bearer("canary")), "Bearer([redacted])");
+        let key = Presented::ApiKey { text: "canary", address: None };
+        assert_eq!(format!("{key:?}"), "ApiKey([redacted])");
     }
 }

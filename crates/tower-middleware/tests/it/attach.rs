@@ -1,6 +1,6 @@
 //! Every layer attaches to a router, a method router, a hyper service and a buffer. Most of this is proven by compiling.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
@@ -9,9 +9,11 @@ use axum::{
     routing::get,
 };
 use http::Request;
+use stylobate_auth::{FixedKeys, MemoryNonces, RequestVerifier, RequestVerifierConfig};
+use stylobate_core::SystemClock;
 use stylobate_tower_middleware::{
     AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, CsrfLayer, EdgeLayer, Permission,
-    PermissionGuardLayer, TimeLimitLayer, cors_layer,
+    PermissionGuardLayer, SignedRequestLayer, TimeLimitLayer, cors_layer,
 };
 use tower::{Layer, Service, ServiceExt, buffer::Buffer, service_fn};
 use tower_http::cors::CorsLayer;
@@ -20,6 +22,12 @@ use crate::support::{authenticate, edge, engine, request, router};
 
 fn guard() -> PermissionGuardLayer {
     PermissionGuardLayer::require(engine(), Permission::Public("test"))
+}
+
+fn signed_request() -> SignedRequestLayer {
+    let (keys, nonces) = (Arc::new(FixedKeys::new()), Arc::new(MemoryNonces::new()));
+    let verifier = RequestVerifier::new(keys, nonces, RequestVerifierConfig::default()).unwrap();
+    SignedRequestLayer::new(verifier, Arc::new(SystemClock))
 }
 
 async fn hello<B>(_request: Request<B>) -> Result<Response, Infallible> {
@@ -72,6 +80,7 @@ attaches! {
     authenticate_attaches: AuthenticateLayer = authenticate();
     csrf_attaches: CsrfLayer = CsrfLayer::new([]).unwrap();
     guard_attaches: PermissionGuardLayer = guard();
+    signed_request_attaches: SignedRequestLayer = signed_request();
 }
 
 /// The layers do not ask for axum's body: a service over hyper's own takes them directly.
@@ -86,4 +95,5 @@ fn layers_take_the_bodies_of_hyper() {
     takes(&authenticate().layer(service()));
     takes(&CsrfLayer::new([]).unwrap().layer(service()));
     takes(&guard().layer(service()));
+    takes(&signed_request().layer(service_fn(hello::<Body>)));
 }

@@ -14,6 +14,7 @@ mod edge;
 mod guard;
 mod limits;
 mod problems;
+mod signed_request;
 mod spoof;
 mod strict;
 mod support;

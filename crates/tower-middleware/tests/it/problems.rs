@@ -41,6 +41,7 @@ fn every_error_of_the_crates_has_its_row() {
         "crates/auth/src/people/identifier.rs",
         "crates/auth/src/people/store.rs",
         "crates/auth/src/service/error.rs",
+        "crates/auth/src/signing/error.rs",
         "crates/db/src/error.rs",
         "crates/jobs/src/error.rs",
         "crates/notify/src/error.rs",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use stylobate::{
     USER_DELETED,
     auth::{
-        Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError, PersonChange,
-        PersonStatus, Username,
+        ApiKeyError, Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError,
+        PersonChange, PersonStatus, Username,
     },
     core::{
         AuditEvent, Direction, FieldProblem, Page, PageLimit, PersonId, Principal, Problem, RequestContext,
@@ -41,6 +41,7 @@ pub(crate) enum Refused {
     Db(db::Error),
     People(PeopleError),
     Auth(AuthError),
+    ApiKey(ApiKeyError),
     Rbac(RbacError),
     Tenancy(tenancy::Error),
 }
@@ -55,7 +56,14 @@ macro_rules! refused_from {
     )*};
 }
 
-refused_from!(Db(db::Error), People(PeopleError), Auth(AuthError), Rbac(RbacError), Tenancy(tenancy::Error));
+refused_from!(
+    Db(db::Error),
+    People(PeopleError),
+    Auth(AuthError),
+    ApiKey(ApiKeyError),
+    Rbac(RbacError),
+    Tenancy(tenancy::Error),
+);
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
@@ -70,6 +78,7 @@ impl TransactError for Refused {
             Self::Db(error) => Some(error),
             Self::People(error) => error.as_db(),
             Self::Auth(error) => error.as_db(),
+            Self::ApiKey(error) => error.as_db(),
             Self::Rbac(error) => error.as_db(),
             Self::Tenancy(error) => error.as_db(),
         }
@@ -83,6 +92,7 @@ impl From<Refused> for ApiError {
             Refused::Db(error) => error.into_problem().into(),
             Refused::People(error) => error.into_problem().into(),
             Refused::Auth(error) => error.into_problem().into(),
+            Refused::ApiKey(error) => error.into_problem().into(),
             Refused::Rbac(error) => error.into_problem().into(),
             Refused::Tenancy(error) => error.into_problem().into(),
         }
