@@ -64,10 +64,14 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
     let role = roles.iter().find(|role| role["name"] == "admin").unwrap()["id"].clone();
     admin.post(&format!("/people/{id}/roles"), json!({ "role_id": role })).await.expect(201);
     ada.put("/notification-preferences", json!({ "muted": ["deploy"] })).await.expect(200);
+    let made = ada.post("/auth/api-keys", json!({ "label": "export" })).await.expect(201);
+    let program = ada.presenting(made["key"].as_str().unwrap());
+    program.get("/auth/whoami").await.expect(200);
     let before = places_of(&app, person).await;
     for place in [
         "people.id",
         "credentials.person_id",
+        "api_keys.owner_person_id",
         "sessions.person_id",
         "one_time_tokens.subject_id",
         "flow_counters.key",
@@ -81,6 +85,7 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
 
     delete(&ada, PASSWORD).await.expect(204);
     ada.get("/auth/me").await.problem(401, "unauthenticated");
+    program.get("/auth/whoami").await.problem(401, "unauthenticated");
     anybody
         .post("/auth/refresh", json!({ "refresh_token": ada.refresh_token }))
         .await
