@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{Answer, PATIENCE};
+use crate::{Answer, PATIENCE, app::person_body};
 
 /// A caller of the server, signed in or not. It follows a server that is restarted on another port.
 #[derive(Clone)]
@@ -170,6 +170,17 @@ impl Client {
         let request = self.request(Method::POST, path);
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(fields));
         self.send_raw(request).await
+    }
+
+    /// Makes somebody without any role at this address, and says their id.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn add_person(&self, username: &str, email: &str) -> String {
+        let mut body = person_body(username);
+        body["email"] = email.into();
+        let created = self.post("/people", body).await.expect(201);
+        created["id"].as_str().expect("an id").to_owned()
     }
 
     /// Every item of a list, page by page. `path` may have a query.

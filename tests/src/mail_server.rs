@@ -1,5 +1,9 @@
 use std::fs;
 
+use uuid::Uuid;
+
+use crate::eventually;
+
 /// A real mail server that keeps what it takes and delivers nothing. What it says to a recipient is decided by the name before the
 /// `@`: `refuse-550`, `defer-451`, `slow`; see `xtask/src/services/smtp/sinks.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +64,22 @@ impl MailServer {
         credentials.and_then(|both| both.split(':').nth(1)).expect("a password").to_owned()
     }
 
+    /// An address that no other test writes to: the servers have one box. It begins with `name`, which decides what they answer.
+    #[must_use]
+    pub fn fresh_address(name: &str) -> String {
+        format!("{name}@{}.example", Uuid::new_v4().simple())
+    }
+
+    /// The mail to `address` with this subject behind the product's name, once it has arrived.
+    ///
+    /// # Panics
+    /// When it does not in time, or as of [`mails_to`](Self::mails_to).
+    pub async fn mail_to(address: &str, subject: &str) -> ReceivedMail {
+        let subject = format!("Stylobate: {subject}");
+        let is_it = |mail: &ReceivedMail| mail.fields("subject") == [subject.as_str()];
+        eventually(&subject, async || Self::mails_to(address).into_iter().find(is_it)).await
+    }
+
     /// The mails to `address` that the servers have taken so far.
     ///
     /// # Panics
@@ -104,6 +124,18 @@ impl ReceivedMail {
         let plain = plain.replace("=\r\n", "").replace("=3D", "=");
         let is_link = |word: &&str| word.starts_with("http://") || word.starts_with("https://");
         plain.split_whitespace().filter(is_link).map(str::to_owned).collect()
+    }
+
+    /// The token of its one link, which leads to `path` and nowhere else.
+    ///
+    /// # Panics
+    /// When there is another link, or none.
+    #[must_use]
+    #[track_caller]
+    pub fn token(&self, path: &str) -> String {
+        let [link] = &self.links()[..] else { panic!("{self:?}") };
+        let (_, token) = link.split_once(&format!("{path}?token=")).unwrap_or_else(|| panic!("{link}"));
+        token.to_owned()
     }
 
     /// The values of all fields called `name`, in lower case.

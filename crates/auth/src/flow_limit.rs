@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use stylobate_core::PersonId;
 use stylobate_db::{Error, Tx};
 
 /// What is counted.
@@ -18,8 +19,10 @@ pub(crate) enum FlowKind {
     PasswordResetOfNobody,
     /// Requests of one client for links to reset a password.
     PasswordResetByAddress,
-    /// Links that verify or change the e-mail address of one account.
-    EmailOfAccount,
+    /// Links that verify the e-mail address of one account.
+    VerificationOfAccount,
+    /// Links that change the e-mail address of one account.
+    EmailChangeOfAccount,
     /// Links to, or news of, accounts that somebody asked for with one address.
     RegistrationOfAccount,
     /// Requests of one client for accounts.
@@ -29,12 +32,17 @@ pub(crate) enum FlowKind {
 }
 
 impl FlowKind {
+    /// Those whose key is a person.
+    const OF_PEOPLE: [Self; 3] =
+        [Self::PasswordResetOfAccount, Self::VerificationOfAccount, Self::EmailChangeOfAccount];
+
     fn word(self) -> &'static str {
         match self {
             Self::PasswordResetOfAccount => "password_reset_account",
             Self::PasswordResetOfNobody => "password_reset_nobody",
             Self::PasswordResetByAddress => "password_reset_address",
-            Self::EmailOfAccount => "email_account",
+            Self::VerificationOfAccount => "email_verification_account",
+            Self::EmailChangeOfAccount => "email_change_account",
             Self::RegistrationOfAccount => "registration_account",
             Self::RegistrationByAddress => "registration_address",
             Self::InvitationByAddress => "invitation_address",
@@ -93,6 +101,21 @@ pub(crate) async fn count(
     }
     let retry_after = (ends_at - now).to_std().unwrap_or_default().max(Duration::from_secs(1));
     Ok(Err(Exceeded { retry_after }))
+}
+
+/// Forgets what was counted of `kind` for `key`.
+pub(crate) async fn clear(tx: &mut Tx, kind: FlowKind, key: &[u8]) -> Result<(), Error> {
+    let clear = tx.q("DELETE FROM flow_counters WHERE kind = $1 AND key = $2");
+    clear.bind(kind.word()).bind(key.to_vec()).run().await?;
+    Ok(())
+}
+
+/// Forgets everything that was counted for a person.
+pub(crate) async fn forget(tx: &mut Tx, person: PersonId) -> Result<(), Error> {
+    for kind in FlowKind::OF_PEOPLE {
+        clear(tx, kind, person.as_uuid().as_bytes()).await?;
+    }
+    Ok(())
 }
 
 /// Deletes up to `rows_max` counters whose window has ended since `from` or later. Returns how many, and the latest of those

@@ -21,4 +21,4 @@ pub use lookup::Identifier;
 #[cfg(feature = "sql")]
 pub use store::{NewPerson, People, PeopleError, Person, PersonChange, PersonStatus};
 #[cfg(feature = "sql")]
-pub(crate) use store::{find, find_for_login, is_empty, lock, mark_email_verified, raise_epoch};
+pub(crate) use store::{find, find_for_login, is_empty, lock, mark_email_verified, raise_epoch, void_links};

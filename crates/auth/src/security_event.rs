@@ -93,6 +93,12 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "A person was taken over from a replaced system with the password they had there. `scheme` of its hash.",
     ),
     event(
+        "auth.password_proof_failed",
+        "person",
+        "The present password that is asked again before an account is deleted was wrong. Counts like a failed sign-in, with the \
+         same facts.",
+    ),
+    event(
         "auth.password_reset",
         "person",
         "A mailed link set a new password. Everything issued before is void.",

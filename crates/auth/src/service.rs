@@ -17,6 +17,7 @@ mod password;
 mod recovery;
 mod refresh;
 mod registration;
+mod removal;
 mod session;
 mod session_admin;
 mod setup;

@@ -76,7 +76,8 @@ pub enum DeliveryState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The recipient has no such address, or is gone.
+    /// The recipient has no such address, is gone, or nobody was named: a flow that must cost the same whether somebody is written to
+    /// or not names nobody.
     NoAddress,
     /// The address is not proven to be theirs.
     Unverified,

@@ -29,6 +29,9 @@ pub struct MessageKind {
     /// It holds a code or a single-use link: what was rendered is not kept once it is delivered, and goes to nobody but the recipient's
     /// own address, by e-mail or SMS.
     pub is_confidential: bool,
+    /// It is about an account, which is the person's and no tenant's: it is sent outside of all tenants, whoever hands it over. No
+    /// tenant sees its deliveries, or has words of its own for it.
+    pub is_platform_wide: bool,
     /// Where it goes when nobody chose otherwise.
     pub media: Media,
     /// How many of it one recipient gets at most; `None` leaves it to the recipient's budget over all kinds.
@@ -52,6 +55,7 @@ impl MessageKind {
             category,
             severity,
             is_confidential: false,
+            is_platform_wide: false,
             media: Media { email: true, sms: false, in_app: true },
             budget: None,
             one_within: None,

@@ -27,6 +27,13 @@ fn sentence(message: &str) -> String {
     let by_serde = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
     if by_serde.iter().any(|start| message.starts_with(start)) {
         let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
+        // What serde makes of a type without words of its own is the type's name.
+        let expected =
+            expected.map(|expected| if expected.starts_with("struct ") { "an object" } else { expected });
+        let is_named = |expected: &&str| {
+            !["tuple ", "unit ", "enum ", "newtype "].iter().any(|start| expected.starts_with(start))
+        };
+        let expected = expected.filter(is_named);
         return expected.map_or("is not valid".into(), |expected| format!("expected {expected}"));
     }
     // A type's own message. One with quotes may repeat the value.
@@ -78,4 +85,25 @@ fn child(path: &str, name: &str) -> String {
 
 fn cut(text: String) -> String {
     if text.len() <= FIELD_CHARS_MAX { text } else { text.chars().take(FIELD_CHARS_MAX).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_type_of_ours_is_named() {
+        for (message, said) in [
+            ("invalid type: null, expected struct ResetInput", "expected an object"),
+            ("invalid type: integer `7`, expected struct ResetInput", "expected an object"),
+            ("invalid type: null, expected tuple struct Pair", "is not valid"),
+            ("invalid type: map, expected unit struct Nothing", "is not valid"),
+            ("invalid type: null, expected enum Order", "is not valid"),
+            ("invalid type: null, expected a string", "expected a string"),
+            ("invalid type: sequence, expected a map", "expected a map"),
+            ("invalid value: integer `300`, expected u8", "expected u8"),
+        ] {
+            assert_eq!(sentence(message), said, "{message}");
+        }
+    }
 }

@@ -1,9 +1,13 @@
 //! Forms of pages: what was sent, and what a page says of a refusal.
 
-use axum::{extract::rejection::FormRejection, http::StatusCode};
+use axum::{
+    extract::rejection::FormRejection,
+    http::{HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse as _, Response},
+};
 use stylobate::{
     core::{FieldProblem, Problem},
-    middleware::ApiError,
+    middleware::{ApiError, CspNonce},
 };
 
 /// What was sent is not what the page sends.
@@ -19,8 +23,36 @@ pub(crate) fn not_the_form(rejection: FormRejection) -> ApiError {
     }
 }
 
+/// What a page is answered with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageStatus {
+    code: StatusCode,
+    retry_after_s: Option<u64>,
+}
+
+impl From<StatusCode> for PageStatus {
+    fn from(code: StatusCode) -> Self {
+        Self { code, retry_after_s: None }
+    }
+}
+
+impl PageStatus {
+    /// A page with a form as an answer.
+    ///
+    /// Without any referrer, browsers send a form as from nowhere (`Origin: null`, Fetch §3.2), as pages of others do that hide where
+    /// they are. So its own server is told; a token in the address stays with it.
+    pub(crate) fn answer(self, nonce: CspNonce, html: String) -> Response {
+        let referrer = [(header::REFERRER_POLICY, "same-origin")];
+        let mut response = (self.code, nonce, referrer, Html(html)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
 /// What a page lists of a refusal that its reader can mend; anything else is an error of its own.
-pub(crate) fn problems_of(error: ApiError) -> Result<(StatusCode, Vec<FieldProblem>), ApiError> {
+pub(crate) fn problems_of(error: ApiError) -> Result<(PageStatus, Vec<FieldProblem>), ApiError> {
     let problem = error.problem();
     if problem.status >= 500 {
         return Err(error);
@@ -29,5 +61,5 @@ pub(crate) fn problems_of(error: ApiError) -> Result<(StatusCode, Vec<FieldProbl
     if problems.is_empty() {
         problems.push(FieldProblem::new("", "refused", problem.detail.clone().unwrap_or_default()));
     }
-    Ok((error.status(), problems))
+    Ok((PageStatus { code: error.status(), retry_after_s: problem.retry_after_s }, problems))
 }

@@ -7,10 +7,7 @@ mod password_reset;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    http::StatusCode,
-    response::{Html, IntoResponse as _, Response},
-};
+use axum::response::Response;
 use serde::Deserialize;
 use stylobate::{
     Platform,
@@ -18,7 +15,7 @@ use stylobate::{
     middleware::{ApiError, ApiResult, CspNonce},
 };
 
-use crate::people::People;
+use crate::{forms::PageStatus, people::People};
 
 const TAG: &str = "pages";
 
@@ -61,15 +58,14 @@ pub(crate) fn routes(platform: &Platform, people: &People) -> Routes {
         .and(newcomers::routes(&pages))
 }
 
-/// What a link has in its query.
+/// What a link has in its query. What else is there was added on its way, by whoever counts clicks.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct LinkQuery {
     #[serde(default)]
     token: String,
 }
 
-fn page(status: StatusCode, nonce: CspNonce, template: &impl Template) -> ApiResult<Response> {
-    let html = Html(template.render().map_err(ApiError::internal)?);
-    Ok((status, nonce, html).into_response())
+fn page(status: impl Into<PageStatus>, nonce: CspNonce, template: &impl Template) -> ApiResult<Response> {
+    let html = template.render().map_err(ApiError::internal)?;
+    Ok(status.into().answer(nonce, html))
 }

@@ -21,7 +21,7 @@ use stylobate::{
 use crate::{
     admin,
     commands::Failed,
-    forms::{not_the_form, problems_of},
+    forms::{PageStatus, not_the_form, problems_of},
     people::{PersonInput, Refused},
 };
 
@@ -99,8 +99,8 @@ async fn form(nonce: CspNonce, StrictQuery(query): StrictQuery<SetupQuery>) -> A
         last_name: "",
         problems: &[],
     };
-    let html = Html(page.render().map_err(ApiError::internal)?);
-    Ok((nonce, html).into_response())
+    let html = page.render().map_err(ApiError::internal)?;
+    Ok(PageStatus::from(StatusCode::OK).answer(nonce, html))
 }
 
 async fn make(
@@ -127,8 +127,8 @@ async fn make(
                 last_name: &input.last_name,
                 problems: &problems,
             };
-            let html = Html(page.render().map_err(ApiError::internal)?);
-            Ok((status, nonce, html).into_response())
+            let html = page.render().map_err(ApiError::internal)?;
+            Ok(status.answer(nonce, html))
         }
     }
 }

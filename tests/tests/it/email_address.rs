@@ -1,52 +1,28 @@
 //! The e-mail address of an account: proven and changed by mailed links alone.
 
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, MailServer, PASSWORD, ReceivedMail, TestApp, eventually};
-use uuid::Uuid;
+use stylobate_tests::{Engine, MailServer, PASSWORD, TestApp};
 
 stylobate_tests::both_engines!(
     an_address_is_proven_and_changed_by_mailed_links,
     nobody_changes_their_own_address_without_proof,
-    what_is_no_link_about_an_address_is_refused
+    what_is_no_link_about_an_address_is_refused,
+    one_mailbox_is_one_account
 );
 
 const VERIFY: &str = "/auth/verify-email";
 const CHANGE: &str = "/auth/email-change";
 const CONFIRM: &str = "/auth/email-change/confirm";
 
-/// An address that no other test writes to: the servers have one box.
-pub(crate) fn address(name: &str) -> String {
-    format!("{name}@{}.example", Uuid::new_v4().simple())
-}
-
-pub(crate) async fn person(admin: &Client, username: &str, email: &str) -> String {
-    let new = json!({
-        "first_name": "Ada", "last_name": "Lovelace", "username": username, "email": email, "password": PASSWORD,
-    });
-    admin.post("/people", new).await.expect(201)["id"].as_str().unwrap().to_owned()
-}
-
-pub(crate) async fn mail(address: &str, subject: &str) -> ReceivedMail {
-    let subject = format!("Stylobate: {subject}");
-    let is_it = |mail: &ReceivedMail| mail.fields("subject") == [subject.as_str()];
-    eventually(&subject, async || MailServer::mails_to(address).into_iter().find(is_it)).await
-}
-
-pub(crate) fn token(mail: &ReceivedMail, path: &str) -> String {
-    let [link] = &mail.links()[..] else { panic!("{mail:?}") };
-    let (_, token) = link.split_once(&format!("{path}?token=")).unwrap_or_else(|| panic!("{link}"));
-    token.to_owned()
-}
-
 async fn an_address_is_proven_and_changed_by_mailed_links(engine: Engine) {
     let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
     let admin = app.administrator().await;
-    let (old, new) = (address("ada"), address("countess"));
-    person(&admin, "ada", &old).await;
+    let (old, new) = (MailServer::fresh_address("ada"), MailServer::fresh_address("countess"));
+    admin.add_person("ada", &old).await;
     let ada = app.login("ada").await;
     assert_eq!(ada.get("/auth/me").await.expect(200)["email_verified"], false);
     ada.post(&format!("{VERIFY}/resend"), Value::Null).await.expect(202);
-    let link = token(&mail(&old, "confirm your e-mail address").await, VERIFY);
+    let link = MailServer::mail_to(&old, "confirm your e-mail address").await.token(VERIFY);
     let anybody = app.anonymous();
     // A mail program that opens the link proves nothing.
     for _ in 0..2 {
@@ -65,8 +41,8 @@ async fn an_address_is_proven_and_changed_by_mailed_links(engine: Engine) {
     ada.post(CHANGE, ask("nonsense", PASSWORD)).await.problem_of(422, "validation", "new_email");
     anybody.post(CHANGE, ask(&new, PASSWORD)).await.problem(401, "unauthenticated");
     ada.post(CHANGE, ask(&new, PASSWORD)).await.expect(202);
-    mail(&old, "another e-mail address was requested").await;
-    let link = token(&mail(&new, "confirm your new e-mail address").await, CONFIRM);
+    MailServer::mail_to(&old, "another e-mail address was requested").await;
+    let link = MailServer::mail_to(&new, "confirm your new e-mail address").await.token(CONFIRM);
     assert_eq!(ada.get("/auth/me").await.expect(200)["email"], old.as_str());
     assert!(anybody.get(&format!("{CONFIRM}?token={link}")).await.text.contains(&link));
     // The link of one flow is none of another.
@@ -76,15 +52,15 @@ async fn an_address_is_proven_and_changed_by_mailed_links(engine: Engine) {
     let me = ada.get("/auth/me").await.expect(200);
     assert_eq!((&me["email"], &me["email_verified"]), (&json!(new), &json!(true)));
     for told in [&old, &new] {
-        mail(told, "the e-mail address of your account has been changed").await;
+        MailServer::mail_to(told, "the e-mail address of your account has been changed").await;
     }
     anybody.login(&new, PASSWORD).await.get("/auth/whoami").await.expect(200);
 
     // Whose address somebody wants hears of it, and whoever wants it does not learn that.
-    let eves = address("eve");
-    person(&admin, "eve", &eves).await;
+    let eves = MailServer::fresh_address("eve");
+    admin.add_person("eve", &eves).await;
     ada.post(CHANGE, ask(&eves, PASSWORD)).await.expect(202);
-    assert!(mail(&eves, "this address is in use").await.links().is_empty());
+    assert!(MailServer::mail_to(&eves, "this address is in use").await.links().is_empty());
 }
 
 async fn nobody_changes_their_own_address_without_proof(engine: Engine) {
@@ -92,19 +68,63 @@ async fn nobody_changes_their_own_address_without_proof(engine: Engine) {
     let admin = app.administrator().await;
     let own = admin.get("/auth/me").await.expect(200);
     let path = format!("/people/{}", own["id"].as_str().unwrap());
-    admin.patch(&path, json!({ "email": address("mine") })).await.problem_of(422, "validation", "email");
+    admin.patch(&path, json!({ "email": MailServer::fresh_address("mine") })).await.problem_of(
+        422,
+        "validation",
+        "email",
+    );
     // Saying that mail arrives proves nothing.
     assert_eq!(own["email_verified"], false);
     let said = admin.patch(&path, json!({ "email_verified": true })).await.expect(200);
     assert_eq!(said["email_verified"], false);
     admin.patch(&path, json!({ "bio": "Wrote the compiler." })).await.expect(200);
     // Of others an administrator changes it, and both mailboxes hear of that.
-    let (old, new) = (address("ada"), address("countess"));
-    let id = person(&admin, "ada", &old).await;
+    let (old, new) = (MailServer::fresh_address("ada"), MailServer::fresh_address("countess"));
+    let id = admin.add_person("ada", &old).await;
     admin.patch(&format!("/people/{id}"), json!({ "email": new })).await.expect(200);
     for told in [&old, &new] {
-        mail(told, "the e-mail address of your account has been changed").await;
+        MailServer::mail_to(told, "the e-mail address of your account has been changed").await;
     }
+}
+
+/// C11: an account that no mail reaches, or two of one mailbox, are refused where accounts are made and changed.
+async fn one_mailbox_is_one_account(engine: Engine) {
+    let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
+    let admin = app.administrator().await;
+    let domain = MailServer::fresh_address("x").replace("x@", "bücher.");
+    let ascii = domain.replace("bücher", "xn--bcher-kva");
+    let address = format!("ada@{domain}");
+    let id = admin.add_person("ada", &address).await;
+    let new = |username: &str, email: &str| json!({ "first_name": "E", "last_name": "V", "username": username, "email": email, "password": PASSWORD });
+    for same in [
+        format!("ADA@{ascii}"),
+        format!("ada@{}", domain.replace('.', "\u{3002}")),
+        format!("ada@{}", domain.replace("bü", "b\u{1bca0}ü")),
+    ] {
+        admin.post("/people", new("eve", &same)).await.problem(409, "email_taken");
+        app.anonymous().login(&same, PASSWORD).await;
+    }
+    for (email, code) in [
+        (format!("jürgen@{domain}"), "email_local_part_not_ascii"),
+        ("a@b_c".to_owned(), "email_domain_invalid"),
+    ] {
+        for said in [
+            admin.post("/people", new("eve", &email)).await,
+            admin.patch(&format!("/people/{id}"), json!({ "email": email })).await,
+        ] {
+            let body = said.expect(422);
+            assert_eq!(
+                (&body["errors"][0]["field"], &body["errors"][0]["code"]),
+                (&json!("email"), &json!(code))
+            );
+        }
+        let ada = app.login("ada").await;
+        let ask = json!({ "new_email": email, "current_password": PASSWORD });
+        assert_eq!(ada.post(CHANGE, ask).await.expect(422)["errors"][0]["code"], code);
+    }
+    // Mail goes where servers look the domain up.
+    app.login("ada").await.post(&format!("{VERIFY}/resend"), Value::Null).await.expect(202);
+    MailServer::mail_to(&format!("ada@{ascii}"), "confirm your e-mail address").await;
 }
 
 async fn what_is_no_link_about_an_address_is_refused(engine: Engine) {

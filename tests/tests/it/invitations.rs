@@ -4,8 +4,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use stylobate_tests::{Answer, Client, Engine, MailServer, PASSWORD, TestApp, eventually};
 
-use crate::email_address::{address, mail, person, token};
-
 stylobate_tests::both_engines!(
     whoever_is_invited_joins_and_signs_in,
     an_account_joins_another_organisations_invitation_is_not_theirs,
@@ -27,7 +25,7 @@ async fn app(engine: Engine, registration: &str) -> TestApp {
 
 async fn invite(by: &Client, email: &str) -> String {
     by.post(INVITE, json!({ "email": email })).await.expect(201);
-    token(&mail(email, INVITED).await, ACCEPT)
+    MailServer::mail_to(email, INVITED).await.token(ACCEPT)
 }
 
 async fn role(admin: &Client, name: &str) -> Value {
@@ -38,11 +36,11 @@ async fn role(admin: &Client, name: &str) -> Value {
 async fn whoever_is_invited_joins_and_signs_in(engine: Engine) {
     let mut app = app(engine, "off").await;
     let admin = app.administrator().await;
-    let email = address("bob");
+    let email = MailServer::fresh_address("bob");
     let asked = json!({ "email": email, "role_id": role(&admin, "auditor").await });
     let made = admin.post(INVITE, asked.clone()).await.expect(201);
     assert_eq!((&made["status"], &made["email"]), (&json!("pending"), &json!(email)));
-    let link = token(&mail(&email, INVITED).await, ACCEPT);
+    let link = MailServer::mail_to(&email, INVITED).await.token(ACCEPT);
     assert!(!made.to_string().contains(&link), "{made}");
     admin.post(INVITE, asked).await.problem(409, "invitation_pending");
 
@@ -73,7 +71,7 @@ async fn whoever_is_invited_joins_and_signs_in(engine: Engine) {
     assert_eq!((&me["id"], &me["email_verified"]), (&joined["user_id"], &json!(true)));
     bob.get("/audit-events").await.expect(200);
     bob.get("/people").await.problem(403, "permission_denied");
-    bob.post(INVITE, json!({ "email": address("eve") })).await.problem(403, "permission_denied");
+    bob.post(INVITE, json!({ "email": MailServer::fresh_address("eve") })).await.problem(403, "permission_denied");
     admin.post(INVITE, json!({ "email": email.to_uppercase() })).await.problem(409, "already_member");
     for action in ["invitation.create", "invitation.accept", "person.create"] {
         let events = admin.all(&format!("/audit-events?action={action}")).await;
@@ -87,9 +85,9 @@ async fn whoever_is_invited_joins_and_signs_in(engine: Engine) {
 async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine: Engine) {
     let app = app(engine, "off").await;
     let admin = app.administrator().await;
-    let (bob, carl) = (address("bob"), address("carl"));
-    let id = person(&admin, "bob", &bob).await;
-    person(&admin, "eve", &address("eve")).await;
+    let (bob, carl) = (MailServer::fresh_address("bob"), MailServer::fresh_address("carl"));
+    let id = admin.add_person("bob", &bob).await;
+    admin.add_person("eve", &MailServer::fresh_address("eve")).await;
     let (bobs, eve) = (app.login("bob").await, app.login("eve").await);
     // Of no organisation any more, and invited again: the account is there all the while.
     app.place
@@ -128,7 +126,7 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
     let desk = app.person(&admin, "desk").await;
     let give = json!({ "role_id": role(&admin, "operator").await });
     admin.post(&format!("/people/{}/roles", desk.id), give).await.expect(201);
-    let email = address("dan");
+    let email = MailServer::fresh_address("dan");
     let (above, below) = (role(&admin, "admin").await, role(&admin, "support").await);
     let promise = |role: &Value| json!({ "email": email, "role_id": role });
     desk.client.post(INVITE, promise(&above)).await.problem(403, "beyond_own_permissions");
@@ -140,7 +138,7 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
     desk.client.post(INVITE, foreign).await.problem(404, "not_found");
     desk.client.post(INVITE, json!({ "email": "dan" })).await.problem_of(422, "validation", "email");
     desk.client.post(INVITE, promise(&below)).await.expect(201);
-    let link = token(&mail(&email, INVITED).await, ACCEPT);
+    let link = MailServer::mail_to(&email, INVITED).await.token(ACCEPT);
 
     let anybody = app.anonymous();
     let account = |extra: Value| {
@@ -155,7 +153,7 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
     for (extra, status, code) in [
         (json!({ "role_id": above }), 403, "role_not_offered"),
         (json!({ "organization_id": uuid::Uuid::new_v4() }), 404, "not_found"),
-        (json!({ "email": address("else") }), 403, "invitation_for_another"),
+        (json!({ "email": MailServer::fresh_address("else") }), 403, "invitation_for_another"),
         (json!({ "is_admin": true }), 422, "validation"),
         (json!({ "gender": "x" }), 422, "validation"),
         (json!({ "token": Value::Null }), 403, "registration_closed"),
@@ -174,7 +172,7 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
     let hostile = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
     let page = anybody.get(&format!("{ACCEPT}?token={hostile}")).await;
     assert!(page.status == 200 && !page.text.contains("<script"), "{}", page.text);
-    let email = address("fay");
+    let email = MailServer::fresh_address("fay");
     let link = invite(&admin, &email).await;
     let form = [
         ("token", link.as_str()),
@@ -199,21 +197,21 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
 
 async fn an_account_is_asked_for_and_made_by_a_mailed_link(engine: Engine) {
     let app = app(engine, "open").await;
-    let (admin, anybody, email) = (app.administrator().await, app.anonymous(), address("gus"));
+    let (admin, anybody, email) = (app.administrator().await, app.anonymous(), MailServer::fresh_address("gus"));
     let account = json!({
         "username": "gus", "password": PASSWORD, "first_name": "Gus", "last_name": "G",
         "contact_information": { "email_id": email },
     });
     assert_eq!(anybody.post(REGISTER, account).await.expect(202), json!({ "status": "ok" }));
     anybody.try_login("gus", PASSWORD).await.problem(401, "invalid_credentials");
-    let link = token(&mail(&email, "confirm your account").await, CONFIRM);
+    let link = MailServer::mail_to(&email, "confirm your account").await.token(CONFIRM);
     for _ in 0..2 {
         let page = anybody.get(&format!("{CONFIRM}?token={link}")).await;
         assert!(page.status == 200 && page.text.contains(&link), "{}", page.text);
     }
     anybody.try_login("gus", PASSWORD).await.problem(401, "invalid_credentials");
     // Somebody has the name by now.
-    person(&admin, "gus", &address("other")).await;
+    admin.add_person("gus", &MailServer::fresh_address("other")).await;
     let taken = anybody.post_form(&format!("{CONFIRM}/form"), &[("token", &link)]).await;
     assert!(taken.status == 409 && taken.text.contains("name=\"username\""), "{}", taken.text);
     anybody.post(CONFIRM, json!({ "token": link })).await.problem_of(409, "username_taken", "username");
@@ -242,8 +240,8 @@ async fn everybody_who_registers_is_answered_alike(engine: Engine) {
     let app = app(engine, "open").await;
     let admin = app.administrator().await;
     let [known, disabled, nobody] = ["known", "disabled", "nobody"].map(address);
-    person(&admin, "known", &known).await;
-    let id = person(&admin, "disabled", &disabled).await;
+    admin.add_person("known", &known).await;
+    let id = admin.add_person("disabled", &disabled).await;
     admin.patch(&format!("/people/{id}"), json!({ "status": "inactive" })).await.expect(200);
     let mut said = Vec::new();
     for email in [&known, &disabled, &nobody, &known.to_uppercase()] {
@@ -261,7 +259,7 @@ async fn everybody_who_registers_is_answered_alike(engine: Engine) {
         (&disabled, "you have an account already", "/auth/password-reset-request"),
         (&nobody, "confirm your account", "/auth/register/confirm?token="),
     ] {
-        let mail = mail(email, subject).await;
+        let mail = MailServer::mail_to(email, subject).await;
         assert!(mail.links().iter().all(|link| link.contains(links)), "{mail:?}");
     }
     eventually("the second link", async || (MailServer::mails_to(&nobody).len() == 2).then_some(())).await;

@@ -3,7 +3,6 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use stylobate_tests::{Client, Engine, MailServer, PASSWORD, Proxy, ReceivedMail, TestApp, eventually};
-use uuid::Uuid;
 
 use crate::notify::delivery;
 
@@ -17,11 +16,6 @@ stylobate_tests::both_engines!(
     a_slow_server_holds_nobody,
     no_address_and_no_password_is_told
 );
-
-/// An address that no other test writes to: the servers have one box.
-fn address(name: &str) -> String {
-    format!("{name}@{}.example", Uuid::new_v4().simple())
-}
 
 /// A channel to `address` that hears of new roles.
 async fn channel(client: &Client, address: &str) -> String {
@@ -39,14 +33,6 @@ async fn role(client: &Client, name: &str) {
 /// The mails to `address`, once there is one.
 async fn mails(address: &str) -> Vec<ReceivedMail> {
     eventually("a mail", async || Some(MailServer::mails_to(address)).filter(|mails| !mails.is_empty())).await
-}
-
-/// Somebody with this name and address.
-async fn person(client: &Client, username: &str, first_name: &str, email: &str) -> String {
-    let new = json!({
-        "first_name": first_name, "last_name": "Lovelace", "username": username, "email": email, "password": PASSWORD,
-    });
-    client.post("/people", new).await.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
 /// Uses a refresh token of `username` again and again after it was used up, of which its owner is told.
@@ -93,7 +79,7 @@ async fn mails_arrive_whole_by_each_kind_of_server(engine: Engine) {
         let app = TestApp::builder(engine).mail(&server.url()).start().await;
         let admin = app.administrator().await;
         mail_is_up(&app).await;
-        let to = address("oncall");
+        let to = MailServer::fresh_address("oncall");
         let id = channel(&admin, &to).await;
         let test = admin.post(&format!("/notification-channels/{id}/test"), Value::Null).await.expect(202);
         let tested =
@@ -108,10 +94,13 @@ async fn mails_arrive_whole_by_each_kind_of_server(engine: Engine) {
 
         // A name that would like to be a header, a recipient and a link.
         let (to, name) = (
-            address("ada"),
+            MailServer::fresh_address("ada"),
             "Ada, \"x\" <eve@evil.test>, https://evil.test =?utf-8?q?=0D=0ABcc:_eve@evil.test?=",
         );
-        person(&admin, "ada", name, &to).await;
+        let new = json!({
+            "first_name": name, "last_name": "Lovelace", "username": "ada", "email": to, "password": PASSWORD,
+        });
+        admin.post("/people", new).await.expect(201);
         reuse_a_refresh_token(&app, "ada").await;
         let mails = mails(&to).await;
         is_one_mail(&mails[0], &to);
@@ -137,8 +126,8 @@ fn is_one_mail(mail: &ReceivedMail, to: &str) {
 async fn the_same_message_is_one_mail(engine: Engine) {
     let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
     let admin = app.administrator().await;
-    let to = address("ada");
-    person(&admin, "ada", "Ada", &to).await;
+    let to = MailServer::fresh_address("ada");
+    admin.add_person("ada", &to).await;
     reuse_a_refresh_token(&app, "ada").await;
     assert_eq!(mails(&to).await.len(), 1);
     // Of another session it is another message. When that is there, what was said of the first is there too.
@@ -151,8 +140,8 @@ async fn the_same_message_is_one_mail(engine: Engine) {
 async fn a_mailbox_that_does_not_exist_is_left_alone(engine: Engine) {
     let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
     let admin = app.administrator().await;
-    let to = address("refuse-550");
-    person(&admin, "ada", "Ada", &to).await;
+    let to = MailServer::fresh_address("refuse-550");
+    admin.add_person("ada", &to).await;
     reuse_a_refresh_token(&app, "ada").await;
     let mail = async |status: &str| {
         let path = format!("/notification-deliveries?medium=email&status={status}");
@@ -190,7 +179,7 @@ async fn a_mailbox_that_does_not_exist_is_left_alone(engine: Engine) {
         ("refuse-550", "bad_recipient", "smtp_recipient_refused", 550, ("dropped", "suppressed")),
         ("refuse-554", "refused", "smtp_refused", 554, ("failed", "refused")),
     ] {
-        let id = channel(&admin, &address(name)).await;
+        let id = channel(&admin, &MailServer::fresh_address(name)).await;
         role(&admin, &format!("first-{status}")).await;
         let failed = delivery(&admin, &id, |one| one["status"] != "pending").await;
         let told = (&failed["status"], &failed["reason"], &failed["error"], &failed["response_code"]);
@@ -208,7 +197,7 @@ async fn what_is_put_off_waits(engine: Engine) {
     for (name, code, status, attempts) in
         [("defer-451", "smtp_deferred", 451, 1), ("busy-421", "smtp_unavailable", 421, 0)]
     {
-        let id = channel(&admin, &address(name)).await;
+        let id = channel(&admin, &MailServer::fresh_address(name)).await;
         role(&admin, name).await;
         let waits = delivery(&admin, &id, |one| one["error"].is_string()).await;
         let told = (&waits["status"], &waits["error"], &waits["response_code"]);
@@ -229,7 +218,7 @@ async fn a_server_with_the_certificate_of_another_gets_nothing(engine: Engine) {
         let url = server.url().replace("127.0.0.1", "localhost");
         let app = TestApp::builder(engine).mail(&url).start().await;
         let admin = app.administrator().await;
-        let to = address("oncall");
+        let to = MailServer::fresh_address("oncall");
         let id = channel(&admin, &to).await;
         role(&admin, "clerk").await;
         let waits = delivery(&admin, &id, |one| one["error"].is_string()).await;
@@ -249,9 +238,9 @@ async fn mail_waits_while_the_server_is_down_and_goes_when_it_is_back(engine: En
     let proxy = Proxy::start(MailServer::StartTls.address()).await;
     let app = TestApp::builder(engine).mail(&MailServer::StartTls.url_through(proxy.port())).start().await;
     let admin = app.administrator().await;
-    let (to, ada) = (address("oncall"), address("ada"));
+    let (to, ada) = (MailServer::fresh_address("oncall"), MailServer::fresh_address("ada"));
     let id = channel(&admin, &to).await;
-    person(&admin, "ada", "Ada", &ada).await;
+    admin.add_person("ada", &ada).await;
     role(&admin, "before").await;
     delivery(&admin, &id, |one| one["status"] == "sent").await;
     assert_eq!(mail_health(&app).await["status"], "up");
@@ -278,11 +267,11 @@ async fn mail_waits_while_the_server_is_down_and_goes_when_it_is_back(engine: En
 async fn a_slow_server_holds_nobody(engine: Engine) {
     let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
     let admin = app.administrator().await;
-    let slow = channel(&admin, &address("slow")).await;
+    let slow = channel(&admin, &MailServer::fresh_address("slow")).await;
     role(&admin, "clerk").await;
     // The server is asked about it, and says nothing for longer than it is waited for.
     let begun = delivery(&admin, &slow, |one| one["attempts"] == 1 && one["error"].is_null()).await;
-    let to = address("oncall");
+    let to = MailServer::fresh_address("oncall");
     let quick = channel(&admin, &to).await;
     role(&admin, "cook").await;
     delivery(&admin, &quick, |one| one["status"] == "sent").await;
@@ -301,15 +290,15 @@ async fn no_address_and_no_password_is_told(engine: Engine) {
     let login = BASE64_STANDARD.encode(format!("\0stylobate\0{}", server.password()));
     let mut secrets = vec![server.password(), login];
     for name in ["canary", "refuse-550", "refuse-554", "defer-451", "busy-421", "spam", "drop"] {
-        let to = address(name);
+        let to = MailServer::fresh_address(name);
         let id = channel(&admin, &to).await;
         role(&admin, name).await;
         delivery(&admin, &id, |one| one["finished_at"].is_string() || one["error"].is_string()).await;
         admin.delete(&format!("/notification-channels/{id}")).await.expect(204);
         secrets.push(to);
     }
-    let ada = address("canary");
-    person(&admin, "ada", "Ada", &ada).await;
+    let ada = MailServer::fresh_address("canary");
+    admin.add_person("ada", &ada).await;
     reuse_a_refresh_token(&app, "ada").await;
     mails(&ada).await;
     secrets.push(ada);

@@ -32,6 +32,7 @@ mod live;
 mod mail;
 mod message_texts;
 mod notify;
+mod own_account;
 mod password_reset;
 mod passwords;
 mod platform;

@@ -5,6 +5,7 @@ use stylobate_tests::{Engine, Receiver, TestApp};
 
 stylobate_tests::both_engines!(
     a_template_that_fails_later_silences_nothing,
+    an_organisation_has_no_words_for_what_the_platform_says_of_accounts,
     what_is_too_long_is_refused_and_names_the_field
 );
 
@@ -34,6 +35,27 @@ fn as_read(shown: &Value) -> String {
     let (subject, text) = (shown["subject"].as_str().unwrap(), shown["text"].as_str().unwrap());
     let html = shown["html"].as_str().map(|html| format!("--- html\n{html}\n")).unwrap_or_default();
     format!("--- subject\n{subject}\n--- text\n{text}{html}")
+}
+
+async fn an_organisation_has_no_words_for_what_the_platform_says_of_accounts(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let admin = app.administrator().await;
+    let kinds = admin.get("/notification-templates").await.expect(200);
+    let listed: Vec<_> = kinds["items"].as_array().unwrap().iter().map(|kind| &kind["kind"]).collect();
+    assert!(listed.contains(&&json!("refresh_reuse_detected")), "{listed:?}");
+    for kind in
+        ["password_reset", "password_changed", "email_verification", "email_changed", "account_deleted"]
+    {
+        assert!(!listed.contains(&&json!(kind)), "{listed:?}");
+        let path = format!("/notification-templates/{kind}");
+        let own = json!({ "subject": "s", "text": "t" });
+        admin.get(&path).await.problem(404, "not_found");
+        admin.post(&format!("{path}/preview"), json!({})).await.problem(404, "not_found");
+        admin.post(&format!("{path}/preview"), own.clone()).await.problem(404, "not_found");
+        admin.put(&format!("{path}/en"), own).await.problem(404, "not_found");
+        admin.delete(&format!("{path}/en")).await.problem(404, "not_found");
+    }
+    assert_eq!(app.place.count("SELECT count(*) FROM notify_templates").await, 0);
 }
 
 /// It passed with sample values, and does not with those that come.

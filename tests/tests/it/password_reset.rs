@@ -2,17 +2,16 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{
-    Answer, Client, Engine, MailServer, PASSWORD, Proxy, ReceivedMail, TestApp, eventually,
-};
-use uuid::Uuid;
+use stylobate_tests::{Answer, Engine, MailServer, PASSWORD, Proxy, ReceivedMail, TestApp, eventually};
 
 stylobate_tests::both_engines!(
     a_forgotten_password_is_set_anew_by_a_mailed_link,
     everybody_who_asks_is_answered_alike,
     links_lead_to_the_configured_address_and_nowhere_else,
     a_link_is_mailed_when_the_server_is_back,
-    what_is_no_link_and_no_form_is_refused_by_name
+    what_is_no_link_and_no_form_is_refused_by_name,
+    a_page_says_when_to_ask_again,
+    a_form_is_taken_from_a_page_of_the_server_only
 );
 
 const NEW: &str = "gravel thimble orchard nine";
@@ -23,47 +22,35 @@ async fn app(engine: Engine) -> TestApp {
     TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await
 }
 
-/// An address that no other test writes to: the servers have one box.
-fn address(name: &str) -> String {
-    format!("{name}@{}.example", Uuid::new_v4().simple())
-}
-
-async fn person(admin: &Client, username: &str, email: &str) -> String {
-    let new = json!({
-        "first_name": "Ada", "last_name": "Lovelace", "username": username, "email": email, "password": PASSWORD,
-    });
-    admin.post("/people", new).await.expect(201)["id"].as_str().unwrap().to_owned()
-}
-
 async fn mail(address: &str, count: usize) -> ReceivedMail {
     eventually("a mail", async || MailServer::mails_to(address).into_iter().nth(count - 1)).await
 }
 
 /// The token of the link in the only mail to `address`.
 async fn token(address: &str) -> String {
-    let mail = mail(address, 1).await;
-    let [link] = &mail.links()[..] else { panic!("{mail:?}") };
-    let (_, token) = link.split_once(&format!("{SET}?token=")).unwrap_or_else(|| panic!("{link}"));
-    token.to_owned()
+    mail(address, 1).await.token(SET)
 }
 
 async fn a_forgotten_password_is_set_anew_by_a_mailed_link(engine: Engine) {
     let mut app =
         TestApp::builder(engine).mail(&MailServer::StartTls.url()).env("LOG_LEVEL", "debug").start().await;
     let admin = app.administrator().await;
-    let email = address("ada");
-    person(&admin, "ada", &email).await;
+    let email = MailServer::fresh_address("ada");
+    admin.add_person("ada", &email).await;
     let before = app.login("ada").await;
     let anybody = app.anonymous();
     assert_eq!(anybody.post(ASK, json!({ "email": email })).await.expect(200), json!({ "status": "ok" }));
     let token = token(&email).await;
 
+    // Whoever counts clicks adds to links.
+    let counted = anybody.get(&format!("{SET}?utm_source=mail&token={token}&fbclid=x")).await;
+    assert!(counted.status == 200 && counted.text.contains(&token), "{}", counted.text);
     // Mail programs open links by themselves: that changes nothing.
     let path = format!("{SET}?token={token}");
     for _ in 0..2 {
         let page = anybody.get(&path).await;
         assert_eq!((page.status, page.header("cache-control")), (200, Some("no-store")));
-        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"));
         assert!(page.text.contains(&token) && page.text.contains("name=\"new_password\""), "{}", page.text);
     }
     // A password that is refused leaves the link good.
@@ -117,11 +104,12 @@ fn shape(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 async fn everybody_who_asks_is_answered_alike(engine: Engine) {
     let app = app(engine).await;
     let admin = app.administrator().await;
-    let [known, disabled, locked, nobody] = ["known", "disabled", "locked", "nobody"].map(address);
-    person(&admin, "known", &known).await;
-    let id = person(&admin, "disabled", &disabled).await;
+    let [known, disabled, locked, nobody] =
+        ["known", "disabled", "locked", "nobody"].map(MailServer::fresh_address);
+    admin.add_person("known", &known).await;
+    let id = admin.add_person("disabled", &disabled).await;
     admin.patch(&format!("/people/{id}"), json!({ "status": "inactive" })).await.expect(200);
-    person(&admin, "locked", &locked).await;
+    admin.add_person("locked", &locked).await;
     for _ in 0..5 {
         app.anonymous().try_login("locked", "wrong").await.problem(401, "invalid_credentials");
     }
@@ -170,8 +158,8 @@ async fn links_lead_to_the_configured_address_and_nowhere_else(engine: Engine) {
         &[("origin", "https://evil.test"), ("referer", "https://evil.test/")],
     ];
     for (nth, trick) in tricks.into_iter().enumerate() {
-        let email = address("ada");
-        person(&admin, &format!("ada{nth}"), &email).await;
+        let email = MailServer::fresh_address("ada");
+        admin.add_person(&format!("ada{nth}"), &email).await;
         let mut request = app.anonymous().request(Method::POST, ASK).json(&json!({ "email": email }));
         for (name, value) in trick {
             request = request.header(*name, *value);
@@ -197,8 +185,8 @@ async fn a_link_is_mailed_when_the_server_is_back(engine: Engine) {
     let proxy = Proxy::start(MailServer::StartTls.address()).await;
     let app = TestApp::builder(engine).mail(&MailServer::StartTls.url_through(proxy.port())).start().await;
     let admin = app.administrator().await;
-    let (known, nobody) = (address("ada"), address("nobody"));
-    person(&admin, "ada", &known).await;
+    let (known, nobody) = (MailServer::fresh_address("ada"), MailServer::fresh_address("nobody"));
+    admin.add_person("ada", &known).await;
     proxy.shut();
     let said = app.anonymous().post(ASK, json!({ "email": known })).await;
     assert_eq!(shape(&said), shape(&app.anonymous().post(ASK, json!({ "email": nobody })).await));
@@ -215,12 +203,62 @@ async fn a_link_is_mailed_when_the_server_is_back(engine: Engine) {
     app.anonymous().post(SET, json!({ "token": token, "new_password": NEW })).await.expect(200);
 }
 
+async fn a_page_says_when_to_ask_again(engine: Engine) {
+    let app = app(engine).await;
+    let ask = async || app.anonymous().post_form(&format!("{ASK}/form"), &[("email", "a@b.example")]).await;
+    for _ in 0..5 {
+        assert_eq!(ask().await.status, 200);
+    }
+    let refused = ask().await;
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!(refused.status == 429 && (1..=300).contains(&seconds), "{seconds}: {}", refused.text);
+    assert!(refused.text.contains("role=\"alert\""), "{}", refused.text);
+}
+
+/// A21: with `Referrer-Policy: no-referrer` browsers would send `Origin: null` themselves.
+async fn a_form_is_taken_from_a_page_of_the_server_only(engine: Engine) {
+    let mut app = app(engine).await;
+    let own = app.server().address().to_owned();
+    let body = json!({ "username": "admin", "password": PASSWORD, "session": "cookie" });
+    let login = app.anonymous().request(Method::POST, "/auth/login").header("sec-fetch-site", "same-origin");
+    let signed_in = app.anonymous().send_raw(login.json(&body)).await;
+    let cookies = signed_in.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+    let cookies: Vec<_> = cookies.filter_map(|line| line.split(';').next()).collect();
+    let cookie = cookies.join("; ");
+    assert!(cookie.contains("session="), "{signed_in}");
+    let send = async |cookie: Option<&str>, origin: &str| {
+        let request = app.anonymous().request(Method::POST, &format!("{ASK}/form")).header("origin", origin);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = cookie.into_iter().fold(request, |request, cookie| request.header("cookie", cookie));
+        app.anonymous().send_raw(request.body("email=a%40b.example")).await
+    };
+    assert_eq!(send(Some(&cookie), &own).await.status, 200);
+    for elsewhere in ["null", "https://evil.test"] {
+        send(Some(&cookie), elsewhere).await.problem(403, "csrf");
+        // Whoever presents no credential has nothing that a page could misuse.
+        assert_eq!(send(None, elsewhere).await.status, 200, "{elsewhere}");
+    }
+}
+
 async fn what_is_no_link_and_no_form_is_refused_by_name(engine: Engine) {
     let app = app(engine).await;
     let anybody = app.anonymous();
     anybody.post(ASK, json!({ "email": "nobody" })).await.problem_of(422, "validation", "email");
     anybody.post(ASK, json!({ "email": "a@b", "host": "x" })).await.problem_of(422, "validation", "host");
     anybody.post(ASK, json!({})).await.problem_of(422, "validation", "email");
+    for other in [Value::Null, json!(7), json!("x"), json!(true)] {
+        let said = anybody.post(ASK, other).await;
+        assert!(!said.text.contains("struct") && !said.text.contains("Input"), "{}", said.text);
+        said.problem_of(422, "validation", "");
+    }
+    for (email, code) in [
+        ("jürgen@example.org", "email_local_part_not_ascii"),
+        ("a@b_c", "email_domain_invalid"),
+        ("nobody", "email_invalid"),
+    ] {
+        let said = anybody.post(ASK, json!({ "email": email })).await.expect(422);
+        assert_eq!(said["errors"][0]["code"], code);
+    }
     for token in ["", "x", "sbl_", &format!("sbl_{}", "A".repeat(86)), &"a".repeat(10_000)] {
         let set = json!({ "token": token, "new_password": NEW });
         anybody.post(SET, set).await.problem(403, "link_invalid");
@@ -242,7 +280,7 @@ async fn what_is_no_link_and_no_form_is_refused_by_name(engine: Engine) {
     }
     // The names of the replaced systems lead to the same.
     for alias in ["/v1/auth/password/forgot", "/auth/forgot-password"] {
-        anybody.post(alias, json!({ "email": address("nobody") })).await.expect(200);
+        anybody.post(alias, json!({ "email": MailServer::fresh_address("nobody") })).await.expect(200);
     }
     for alias in ["/v1/auth/password/reset", "/auth/reset-password"] {
         let set = json!({ "token": "x", "new_password": NEW });

@@ -37,8 +37,8 @@ CREATE TABLE flow_counters (
     CONSTRAINT flow_counters_pkey PRIMARY KEY (kind, key),
     CONSTRAINT flow_counters_kind_known CHECK (
         kind IN (
-            'password_reset_account', 'password_reset_nobody', 'password_reset_address', 'email_account',
-            'registration_account', 'registration_address', 'invitation_address'
+            'password_reset_account', 'password_reset_nobody', 'password_reset_address', 'email_verification_account',
+            'email_change_account', 'registration_account', 'registration_address', 'invitation_address'
         )
     ),
     CONSTRAINT flow_counters_count_positive CHECK (count > 0)

@@ -33,14 +33,10 @@ impl Identifier {
             let key = typed.get(..end).unwrap_or_default().to_owned();
             return Self { key, kind: IdentifierKind::Nobody };
         }
-        let key = fold(typed);
-        let kind = if Username::parse(typed).is_ok() {
-            IdentifierKind::Username
-        } else if Email::parse(typed).is_ok() {
-            IdentifierKind::Email
-        } else {
-            IdentifierKind::Nobody
-        };
+        let named = Username::parse(typed).map(|name| (name.key().to_owned(), IdentifierKind::Username));
+        let named = named
+            .or_else(|_| Email::parse(typed).map(|email| (email.key().to_owned(), IdentifierKind::Email)));
+        let (key, kind) = named.unwrap_or_else(|_| (fold(typed), IdentifierKind::Nobody));
         Self { key, kind }
     }
 
@@ -66,6 +62,14 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn an_address_is_looked_up_by_its_key(text in "[a-z]{1,4}@[a-zü\u{3002}.-]{1,12}") {
+            if let Ok(email) = Email::parse(&text) {
+                let identifier = Identifier::new(&text);
+                prop_assert_eq!(identifier.key(), email.key());
+            }
+        }
+
         #[test]
         fn any_text_is_an_identifier(text in any::<String>()) {
             let identifier = Identifier::new(&text);

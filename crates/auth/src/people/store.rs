@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{
-    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, one_time,
-    revocation, service::Counters, session, session::EndReason,
+    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, flow_limit,
+    flow_limit::FlowKind, one_time, revocation, service::Counters, session, session::EndReason,
 };
 
 /// Whether a person may sign in.
@@ -381,7 +381,7 @@ impl People {
         }
         if email_key_is_new {
             // They were mailed to another mailbox.
-            one_time::delete_of(tx, id.as_uuid()).await?;
+            void_links(tx, id).await?;
         }
         if is_made_to_change {
             self.void_all(tx, id, after.credential_epoch, EndReason::PasswordChangeRequired).await?;
@@ -439,6 +439,7 @@ impl People {
             .run()
             .await?;
         if status == PersonStatus::Disabled {
+            void_links(tx, id).await?;
             self.void_all(tx, id, after.credential_epoch, EndReason::PersonDisabled).await?;
             self.revoke_keys(tx, (id, None), RevokeReason::OwnerDisabled).await?;
         }
@@ -456,6 +457,7 @@ impl People {
         self.void_all(tx, id, before.credential_epoch + 1, EndReason::PersonDeleted).await?;
         self.counters.clear(tx, id).await?;
         one_time::delete_of(tx, id.as_uuid()).await?;
+        flow_limit::forget(tx, id).await?;
         // Credentials, sessions, refresh families and API keys go with the row.
         tx.q("DELETE FROM people WHERE id = $1").bind(id.as_uuid()).run().await?;
         tx.audit(AuditEvent::new(ctx, "person.delete", "person").on(id).change(Some(&before), None::<()>));
@@ -567,6 +569,13 @@ pub(crate) async fn lock(tx: &mut Tx, id: PersonId) -> Result<Option<Person>, Er
     let sql = Sql::Per { pg: select_person!("id = $1 FOR NO KEY UPDATE"), lite: select_person!("id = $1") };
     let row = tx.q(sql).bind(id.as_uuid()).opt::<PersonRow>().await?;
     row.map(Person::try_from).transpose()
+}
+
+/// Takes away the links that were mailed to a person, and with them what was counted of those that set a password: whoever has just
+/// used one may need the next.
+pub(crate) async fn void_links(tx: &mut Tx, id: PersonId) -> Result<(), Error> {
+    one_time::delete_of(tx, id.as_uuid()).await?;
+    flow_limit::clear(tx, FlowKind::PasswordResetOfAccount, id.as_uuid().as_bytes()).await
 }
 
 /// Counts a person's epoch up, and sets whether they have to change the password. Returns the new epoch.

@@ -71,9 +71,14 @@ impl Auth {
                 return Ok(Ok(()));
             }
             let key = id.as_uuid();
-            let counted =
-                flow_limit::count(tx, FlowKind::EmailOfAccount, key.as_bytes(), FlowLimit::LINKS, *now)
-                    .await?;
+            let counted = flow_limit::count(
+                tx,
+                FlowKind::VerificationOfAccount,
+                key.as_bytes(),
+                FlowLimit::LINKS,
+                *now,
+            )
+            .await?;
             if counted.is_err() {
                 return Ok(counted);
             }
@@ -173,7 +178,7 @@ impl Auth {
             let ChangeRequest { ctx, person, new, token, messages, now } = &*request;
             let key = person.id.as_uuid();
             let counted =
-                flow_limit::count(tx, FlowKind::EmailOfAccount, key.as_bytes(), FlowLimit::LINKS, *now)
+                flow_limit::count(tx, FlowKind::EmailChangeOfAccount, key.as_bytes(), FlowLimit::LINKS, *now)
                     .await?;
             if counted.is_err() {
                 return Ok(counted);

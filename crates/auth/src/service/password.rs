@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     AccountKey, AddressKey, ContextWords, DeviceCookie, DeviceId, LoginTry, Password, PasswordHash,
-    PasswordHasher, PeopleError, Person, StoredHash, credential, one_time, people, session::EndReason,
+    PasswordHasher, PeopleError, Person, StoredHash, credential, people, session::EndReason,
 };
 
 /// What the client goes on with whose owner has changed the password.
@@ -189,7 +189,7 @@ impl Auth {
         credential::set_password_active(tx, person.id, true, now).await?;
         let epoch = people::raise_epoch(tx, person, must_change, now).await?;
         self.inner.people.void_all(tx, person.id, epoch, EndReason::PasswordChange).await?;
-        one_time::delete_of(tx, person.id.as_uuid()).await?;
+        people::void_links(tx, person.id).await?;
         self.inner.counters.clear(tx, person.id).await?;
         Ok(())
     }
@@ -237,7 +237,7 @@ impl Auth {
             let epoch = people::raise_epoch(tx, &present, false, now).await?;
             // What was guessed so far was guessed at another password.
             auth.inner.counters.clear(tx, person.id).await?;
-            one_time::delete_of(tx, person.id.as_uuid()).await?;
+            people::void_links(tx, person.id).await?;
             let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
             let renewed = match keep {
                 // The password was the right one a moment ago.

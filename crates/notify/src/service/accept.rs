@@ -127,6 +127,7 @@ impl Notifier {
             (own, named) => named.or(own),
         };
         let kind = *self.catalogue().kind(asked.kind)?;
+        let tenant = tenant.filter(|_| !kind.is_platform_wide);
         let json = self.checked_values(&kind, asked.values)?;
         if let Some(key) = asked.key {
             checked_line("idempotency_key", key, KEY_CHARS_MAX)?;

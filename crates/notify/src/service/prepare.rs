@@ -212,7 +212,7 @@ impl Notifier {
             let bytes = sealed::open(&*self.inner.sealer, Place::Recipient, message.id, sealed).await?;
             let text = String::from_utf8(bytes)
                 .map_err(|_| Stop::Hopeless(DeliveryState::Failed, Reason::Unopenable))?;
-            let nowhere = |_| Stop::Hopeless(DeliveryState::Dropped, Reason::BadRecipient);
+            let nowhere = |_| Stop::Hopeless(DeliveryState::Dropped, Reason::NoAddress);
             return EmailAddress::parse(&text).map(Recipient::Email).map_err(nowhere);
         }
         let Some(person) = message.recipient_person.map(PersonId::from) else {

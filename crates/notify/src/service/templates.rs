@@ -8,7 +8,7 @@ use super::{
     scope,
 };
 use crate::{
-    NotifierError, Rendered, StoredTemplate, TemplateOverride, TemplateVersion,
+    MessageKind, NotifierError, NotifyError, Rendered, StoredTemplate, TemplateOverride, TemplateVersion,
     store::{self, lane, templates},
     template::locale,
 };
@@ -17,6 +17,21 @@ use crate::{
 pub const LOCALES_MAX: usize = 50;
 
 impl Notifier {
+    /// The kinds that the caller can have words of their own for: in a tenant those that are sent of one.
+    pub fn template_kinds(&self, context: &RequestContext) -> impl Iterator<Item = &MessageKind> {
+        let is_of_tenant = context.principal.tenant.is_some();
+        self.catalogue().iter().filter(move |kind| !(is_of_tenant && kind.is_platform_wide))
+    }
+
+    /// The one of [them](Self::template_kinds) called `name`.
+    ///
+    /// # Errors
+    /// [`NotifyError::KindUnknown`].
+    pub fn template_kind(&self, context: &RequestContext, name: &str) -> Result<&MessageKind, NotifyError> {
+        let found = self.template_kinds(context).find(|kind| kind.name == name);
+        found.ok_or_else(|| NotifyError::KindUnknown { kind: name.to_owned() })
+    }
+
     /// What the caller's tenant says instead of the product's own words for a kind, and everybody where it has nothing.
     ///
     /// # Errors
@@ -69,6 +84,7 @@ impl Notifier {
         mut template: TemplateOverride,
         version: Option<i64>,
     ) -> Result<StoredTemplate, NotifierError> {
+        self.template_kind(context, kind)?;
         template.locale = canonical(&template.locale)?;
         self.checked_template(kind, &template)?;
         let now = self.now();
@@ -108,13 +124,14 @@ impl Notifier {
     /// Removes what the caller's tenant says in one language: the product's own words count again.
     ///
     /// # Errors
-    /// [`NotifierError::NotFound`], and the database's own.
+    /// [`NotifierError::NotFound`]; [`NotifierError::Notify`] for a kind that is unknown; the database's own.
     pub async fn delete_template(
         &self,
         context: &RequestContext,
         kind: &str,
         locale: &str,
     ) -> Result<(), NotifierError> {
+        self.template_kind(context, kind)?;
         let tenant = context.principal.tenant;
         let scope = scope(&context.principal, "remove a template for everybody");
         let locale = canonical(locale).map_err(|_| NO_TEMPLATE)?;
@@ -141,12 +158,12 @@ impl Notifier {
         locale: Option<&str>,
         draft: Option<&TemplateOverride>,
     ) -> Result<Rendered, NotifierError> {
+        let declared = *self.template_kind(context, kind)?;
         let locale = locale.map(canonical).transpose()?;
         if let Some(draft) = draft {
             let draft = TemplateOverride { locale: canonical(&draft.locale)?, ..draft.clone() };
             return self.checked_template(kind, &draft);
         }
-        let declared = *self.catalogue().kind(kind)?;
         let sample = self.catalogue().sample(kind)?.clone();
         let there = self.versions(context, Some(kind)).await?;
         let of = lane(context.principal.tenant);

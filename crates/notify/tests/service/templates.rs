@@ -1,6 +1,6 @@
 //! What tenants say instead of the product's own words.
 
-use stylobate_core::{Clock as _, RequestContext, SystemClock, TenantId};
+use stylobate_core::{Clock as _, Message, RequestContext, SystemClock, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_notify::{Contact, LOCALES_MAX, MIGRATIONS, NotifierError, TemplateOverride};
 use stylobate_testkit::{TestDb, both_engines};
@@ -60,6 +60,36 @@ async fn a_tenant_speaks_in_its_own_words(db: TestDb) {
     assert_eq!(refused.code(), "not_found");
 }
 both_engines!(a_tenant_speaks_in_its_own_words, &[&MIGRATIONS]);
+
+async fn a_tenant_has_no_words_for_what_is_sent_of_none(db: TestDb) {
+    let world = World::new(db).await;
+    let (own, all) = (world.context(), platform());
+    let new = || template("en", "Ours", "{{ recipient.name }}");
+    let code = |error: NotifierError| error.code();
+    let notifier = &world.notifier;
+    assert_eq!(
+        code(notifier.put_template(&own, "closed", new(), None).await.unwrap_err()),
+        "notify_kind_unknown"
+    );
+    assert_eq!(
+        code(notifier.delete_template(&own, "closed", "en").await.unwrap_err()),
+        "notify_kind_unknown"
+    );
+    for draft in [None, Some(new())] {
+        let shown = notifier.preview_template(&own, "closed", None, draft.as_ref()).await;
+        assert_eq!(code(shown.unwrap_err()), "notify_kind_unknown");
+    }
+    assert!(notifier.template_kinds(&own).all(|kind| kind.name != "closed"));
+    assert!(notifier.template_kinds(&all).any(|kind| kind.name == "closed"));
+    // The platform's count, whatever tenant hands the message over, and no tenant sees the delivery.
+    notifier.put_template(&all, "closed", template("en", "Everybody", "x"), None).await.unwrap();
+    let message = Message::to_email("closed", "ada@example.org").in_tenant(Some(world.tenant));
+    let planned = world.planned(message).await;
+    world.deliver(planned[0].id).await;
+    assert_eq!(world.post.mails().pop().unwrap().subject(), "Everybody");
+    assert_eq!(planned[0].tenant_id, None);
+}
+both_engines!(a_tenant_has_no_words_for_what_is_sent_of_none, &[&MIGRATIONS]);
 
 async fn what_cannot_be_sent_is_not_saved(db: TestDb) {
     let world = World::new(db).await;

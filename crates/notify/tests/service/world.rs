@@ -65,6 +65,13 @@ pub(crate) const RESET: MessageKind = MessageKind {
     ..MessageKind::new("reset", Category::Security, Severity::Info)
 };
 
+/// About an account, which is of no tenant.
+pub(crate) const CLOSED: MessageKind = MessageKind {
+    is_platform_wide: true,
+    templates: &[TemplateText { subject: "Closed", text: "Your account is closed.\n", ..EN }],
+    ..MessageKind::new("closed", Category::Security, Severity::Info)
+};
+
 /// A secret that is not about security.
 pub(crate) const CONFIRM: MessageKind = MessageKind { category: Category::Account, name: "confirm", ..RESET };
 
@@ -98,7 +105,8 @@ pub(crate) const EVENT: MessageKind = MessageKind {
 };
 
 pub(crate) fn catalogue() -> MessageCatalogue {
-    MessageCatalogue::new([WELCOME, RESET, CONFIRM, CODE, ALERT, CRITICAL, EVENT, CHANNEL_TEST]).unwrap()
+    MessageCatalogue::new([WELCOME, RESET, CLOSED, CONFIRM, CODE, ALERT, CRITICAL, EVENT, CHANNEL_TEST])
+        .unwrap()
 }
 
 /// Seals with a key of its own, and can be out of order.

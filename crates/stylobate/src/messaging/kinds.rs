@@ -1,3 +1,4 @@
+mod account;
 mod api_keys;
 mod email_address;
 mod newcomers;
@@ -12,7 +13,8 @@ pub(super) use security::{PASSWORD_CHANGED, REFRESH_REUSE_DETECTED};
 /// [`PlatformBuilder::message_kinds`](crate::PlatformBuilder::message_kinds).
 #[must_use]
 pub fn default_message_kinds() -> Vec<MessageKind> {
-    let mut kinds = [security::KINDS, email_address::KINDS, newcomers::KINDS, api_keys::KINDS].concat();
+    let mut kinds =
+        [security::KINDS, email_address::KINDS, newcomers::KINDS, api_keys::KINDS, account::KINDS].concat();
     kinds.extend([EVENT, WARNING_EVENT, WEBHOOK_DISABLED, CHANNEL_DISABLED, CHANNEL_TEST]);
     kinds
 }

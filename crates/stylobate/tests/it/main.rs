@@ -7,6 +7,10 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "notify")]
+mod account_messages;
+#[cfg(feature = "notify")]
+mod addresses;
 mod configuration;
 mod documents;
 #[cfg(all(feature = "notify", feature = "sqlite"))]

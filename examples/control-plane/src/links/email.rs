@@ -93,7 +93,7 @@ fn form(nonce: CspNonce, title: &str, action: &str, token: &str) -> ApiResult<Re
 
 fn answer(nonce: CspNonce, title: &str, confirmed: Result<(), ApiError>) -> ApiResult<Response> {
     let (status, problems) = match confirmed {
-        Ok(()) => (StatusCode::OK, Vec::new()),
+        Ok(()) => (StatusCode::OK.into(), Vec::new()),
         Err(refused) => problems_of(refused)?,
     };
     let text = nonce.as_str().to_owned();

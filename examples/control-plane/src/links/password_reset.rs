@@ -105,7 +105,7 @@ async fn asked(
 ) -> ApiResult<Response> {
     let Form(input) = form.map_err(not_the_form)?;
     let (status, problems) = match links.request_password_reset(&context, &input.email).await {
-        Ok(()) => (StatusCode::OK, Vec::new()),
+        Ok(()) => (StatusCode::OK.into(), Vec::new()),
         Err(refused) => problems_of(refused)?,
     };
     let text = nonce.as_str().to_owned();
@@ -142,7 +142,7 @@ async fn set_password(
     let Form(input) = form.map_err(not_the_form)?;
     let new = input.new_password.expose_secret().to_owned();
     let (status, problems) = match links.reset_password(&context, &input.token, new).await {
-        Ok(()) => (StatusCode::OK, Vec::new()),
+        Ok(()) => (StatusCode::OK.into(), Vec::new()),
         Err(refused) => problems_of(refused)?,
     };
     let is_open = problems.is_empty() || links.auth.is_reset_link_open(&input.token).await?;

@@ -203,8 +203,9 @@ impl From<Rendered> for PreviewView {
 }
 
 async fn list(State(notifier): State<Notifier>, context: Context) -> ApiResult<Json<KindList>> {
-    let stored = notifier.template_versions(of_tenant(&context)?).await?;
-    let items = notifier.catalogue().iter().map(|kind| {
+    let context = of_tenant(&context)?;
+    let stored = notifier.template_versions(context).await?;
+    let items = notifier.template_kinds(context).map(|kind| {
         let overrides = stored.iter().filter(|stored| stored.kind == kind.name).cloned();
         KindSummary { kind: head(&notifier, kind), overrides: overrides.map(Into::into).collect() }
     });
@@ -216,8 +217,9 @@ async fn get(
     context: Context,
     PathId(kind): PathId<String>,
 ) -> ApiResult<Json<KindView>> {
-    let kind = *notifier.catalogue().find(&kind).ok_or_else(ApiError::not_found)?;
-    let stored = notifier.templates(of_tenant(&context)?, kind.name).await?;
+    let context = of_tenant(&context)?;
+    let kind = *notifier.template_kind(context, &kind)?;
+    let stored = notifier.templates(context, kind.name).await?;
     let overrides = stored.into_iter().map(Into::into).collect();
     Ok(Json(KindView { kind: head(&notifier, &kind), overrides }))
 }

@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 use super::{
     me,
     model::{PersonInput, PersonView, Status},
+    own_account,
     service::{ListRequest, People, Refused, tenant_of},
 };
 use crate::order::ByCreation;
@@ -79,6 +80,7 @@ pub(crate) fn routes(people: &People) -> Routes {
             unlock,
         )
         .and(me::routes(people))
+        .and(own_account::routes(people))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -382,6 +382,11 @@ impl People {
                     let wanted =
                         if status == Status::Active { PersonStatus::Active } else { PersonStatus::Disabled };
                     this.auth.people().set_status(tx, context, id, wanted).await?;
+                    if wanted == PersonStatus::Disabled {
+                        this.auth
+                            .tell_account_disabled(tx, context, id, &before.email, &*this.messages)
+                            .await?;
+                    }
                 }
                 let search_key = store::search_key(&profile, person.username.as_deref(), &person.email);
                 store::put_profile(tx, id, &profile, status, search_key).await?;
@@ -429,11 +434,7 @@ impl People {
                 if this.is_shared(tx, id).await? {
                     return this.leave(tx, context, tenant, id, &before).await;
                 }
-                this.require_another_administrator(tx, id).await?;
-                this.rbac.remove_subject_everywhere(tx, context, id, &[tenant]).await?;
-                this.tenancy.remove_person(tx, context, id).await?;
-                store::delete_profile(tx, id).await?;
-                this.auth.people().delete(tx, context, id).await?;
+                this.remove(tx, context, &[tenant], &before).await?;
                 tx.audit_instead(
                     event(context, "person.delete", tenant, id).change(Some(&before), None::<()>),
                 );
@@ -445,6 +446,28 @@ impl People {
 }
 
 impl People {
+    /// Removes everything that is kept about a person, with the memberships in `tenants`, and tells the address they had. What
+    /// messages keep of them goes when the event is heard.
+    pub(super) async fn remove(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenants: &[TenantId],
+        before: &PersonView,
+    ) -> Result<(), Refused> {
+        let id = PersonId::from_uuid(before.id);
+        self.require_another_administrator(tx, id).await?;
+        // Nobody needs a permission to take away from themselves what others gave them.
+        let system = RequestContext { principal: Principal::system(), ..context.clone() };
+        let judged = if context.principal.person_id() == Some(id) { &system } else { context };
+        // Rules, memberships, the person: in the order in which everybody locks them.
+        self.rbac.remove_subject_everywhere(tx, judged, id, tenants).await?;
+        self.tenancy.remove_person(tx, context, id).await?;
+        store::delete_profile(tx, id).await?;
+        self.auth.people().delete(tx, context, id).await?;
+        Ok(self.auth.tell_account_deleted(tx, context, id, &before.email, &*self.messages).await?)
+    }
+
     async fn leave(
         &self,
         tx: &mut Tx,

@@ -15,6 +15,7 @@ const TOLD_SAMPLE: &str = r#"{ "ip": "203.0.113.7", "occurred_at": "2026-03-01T1
 
 /// A link that proves that mail to an address arrives.
 const EMAIL_VERIFICATION: MessageKind = MessageKind {
+    is_platform_wide: true,
     is_confidential: true,
     media: Media::EMAIL,
     budget: Some(Budget { most: 10, within: HOUR }),
@@ -45,6 +46,7 @@ const EMAIL_VERIFICATION: MessageKind = MessageKind {
 
 /// A link that gives an account the address it is mailed to.
 const EMAIL_CHANGE_CONFIRM: MessageKind = MessageKind {
+    is_platform_wide: true,
     is_confidential: true,
     media: Media::EMAIL,
     budget: Some(Budget { most: 10, within: HOUR }),
@@ -75,6 +77,7 @@ const EMAIL_CHANGE_CONFIRM: MessageKind = MessageKind {
 
 /// Told whose address somebody wants for another account: that one learns nothing.
 const EMAIL_CHANGE_TAKEN: MessageKind = MessageKind {
+    is_platform_wide: true,
     media: Media::EMAIL,
     budget: Some(Budget { most: 1, within: DAY }),
     expires_after: Some(DAY),
@@ -102,6 +105,7 @@ const EMAIL_CHANGE_TAKEN: MessageKind = MessageKind {
 
 /// Told at the present address when somebody asks for another.
 const EMAIL_CHANGE_REQUESTED: MessageKind = MessageKind {
+    is_platform_wide: true,
     budget: Some(Budget { most: 10, within: HOUR }),
     templates: &[
         TemplateText {
@@ -129,6 +133,7 @@ const EMAIL_CHANGE_REQUESTED: MessageKind = MessageKind {
 
 /// Told at both addresses when an account has another.
 const EMAIL_CHANGED: MessageKind = MessageKind {
+    is_platform_wide: true,
     budget: Some(Budget { most: 10, within: HOUR }),
     templates: &[
         TemplateText {

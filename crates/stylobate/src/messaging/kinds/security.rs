@@ -57,6 +57,7 @@ pub(in crate::messaging) const REFRESH_REUSE_DETECTED: MessageKind = MessageKind
 
 /// A link that sets a new password. Sign-in hands over five an hour at most, counted by the clock: ten may be within sixty minutes.
 const PASSWORD_RESET: MessageKind = MessageKind {
+    is_platform_wide: true,
     is_confidential: true,
     media: Media::EMAIL,
     budget: Some(Budget { most: 10, within: HOUR }),
@@ -102,6 +103,7 @@ const PASSWORD_RESET: MessageKind = MessageKind {
 /// Told where a link was asked for and there is no password to reset: whoever asks with an address that is not theirs learns
 /// nothing from what comes back, and its owner learns that somebody did. One a day, because addresses of strangers get it too.
 const PASSWORD_RESET_UNAVAILABLE: MessageKind = MessageKind {
+    is_platform_wide: true,
     media: Media::EMAIL,
     budget: Some(Budget { most: 1, within: DAY }),
     expires_after: Some(DAY),
@@ -131,6 +133,7 @@ const PASSWORD_RESET_UNAVAILABLE: MessageKind = MessageKind {
 
 /// Told by sign-in whenever a person signs in with another password from now on.
 pub(in crate::messaging) const PASSWORD_CHANGED: MessageKind = MessageKind {
+    is_platform_wide: true,
     budget: Some(Budget { most: 10, within: HOUR }),
     templates: &[
         TemplateText {
