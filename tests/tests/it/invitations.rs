@@ -71,7 +71,9 @@ async fn whoever_is_invited_joins_and_signs_in(engine: Engine) {
     assert_eq!((&me["id"], &me["email_verified"]), (&joined["user_id"], &json!(true)));
     bob.get("/audit-events").await.expect(200);
     bob.get("/people").await.problem(403, "permission_denied");
-    bob.post(INVITE, json!({ "email": MailServer::fresh_address("eve") })).await.problem(403, "permission_denied");
+    bob.post(INVITE, json!({ "email": MailServer::fresh_address("eve") }))
+        .await
+        .problem(403, "permission_denied");
     admin.post(INVITE, json!({ "email": email.to_uppercase() })).await.problem(409, "already_member");
     for action in ["invitation.create", "invitation.accept", "person.create"] {
         let events = admin.all(&format!("/audit-events?action={action}")).await;
@@ -197,7 +199,8 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
 
 async fn an_account_is_asked_for_and_made_by_a_mailed_link(engine: Engine) {
     let app = app(engine, "open").await;
-    let (admin, anybody, email) = (app.administrator().await, app.anonymous(), MailServer::fresh_address("gus"));
+    let (admin, anybody, email) =
+        (app.administrator().await, app.anonymous(), MailServer::fresh_address("gus"));
     let account = json!({
         "username": "gus", "password": PASSWORD, "first_name": "Gus", "last_name": "G",
         "contact_information": { "email_id": email },
@@ -239,7 +242,7 @@ fn shape(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 async fn everybody_who_registers_is_answered_alike(engine: Engine) {
     let app = app(engine, "open").await;
     let admin = app.administrator().await;
-    let [known, disabled, nobody] = ["known", "disabled", "nobody"].map(address);
+    let [known, disabled, nobody] = ["known", "disabled", "nobody"].map(MailServer::fresh_address);
     admin.add_person("known", &known).await;
     let id = admin.add_person("disabled", &disabled).await;
     admin.patch(&format!("/people/{id}"), json!({ "status": "inactive" })).await.expect(200);

@@ -112,7 +112,7 @@ async fn accept(
     let shown = newcomers.show_invitation(&input.token).await?;
     let has_account = shown.as_ref().is_some_and(|shown| shown.has_account);
     let (status, problems) = match accept_as(&pages, &context, &input, has_account).await {
-        Ok(()) => (StatusCode::OK, Vec::new()),
+        Ok(()) => (StatusCode::OK.into(), Vec::new()),
         Err(refused) => problems_of(refused)?,
     };
     let text = nonce.as_str().to_owned();
@@ -178,7 +178,7 @@ async fn confirm(
     let Form(input) = form.map_err(not_the_form)?;
     let username = Some(input.username.as_str()).filter(|name| !name.is_empty());
     let (status, problems) = match newcomers.confirm_registration(&context, &input.token, username).await {
-        Ok(_) => (StatusCode::OK, Vec::new()),
+        Ok(_) => (StatusCode::OK.into(), Vec::new()),
         Err(refused) => problems_of(refused)?,
     };
     let text = nonce.as_str().to_owned();

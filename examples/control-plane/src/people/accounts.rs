@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use serde_json::{Map, Value};
 use stylobate::{
-    auth::{ApiKeyError, Person},
+    auth::{ApiKeyError, Person, ServiceAccountError},
     core::{AuditEvent, BoxFuture, FieldProblem, PersonId, RequestContext, TenantId},
     db::Tx,
     endpoints::{AccountError, Accounts, NewAccount, NewProfile},
@@ -19,7 +19,8 @@ use super::{
 
 impl Accounts for People {
     fn check(&self, profile: &NewProfile) -> Result<(), AccountError> {
-        Ok(drop(kept(profile)?))
+        kept(profile)?;
+        Ok(())
     }
 
     fn make<'a>(
@@ -79,6 +80,8 @@ impl From<Refused> for AccountError {
             Refused::Auth(error) => error.into(),
             Refused::ApiKey(ApiKeyError::Db(error)) => error.into(),
             Refused::ApiKey(error) => error.into_problem().into(),
+            Refused::ServiceAccount(ServiceAccountError::Db(error)) => error.into(),
+            Refused::ServiceAccount(error) => error.into_problem().into(),
             Refused::Rbac(error) => error.into(),
             Refused::Tenancy(error) => error.into(),
         }
