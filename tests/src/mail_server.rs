@@ -116,12 +116,18 @@ impl ReceivedMail {
         Self { head: head.split("\r\n").map(field).collect(), body: body.to_owned() }
     }
 
+    /// Its plain text, ASCII as far as it is.
+    #[must_use]
+    pub fn text(&self) -> String {
+        // It comes first (RFC 2046 §5.1.4), and is quoted-printable where lines are long (RFC 2045 §6.7).
+        let plain = self.body.split("text/html").next().unwrap_or_default();
+        plain.replace("=\r\n", "").replace("=3D", "=")
+    }
+
     /// The links of its plain text, in their order.
     #[must_use]
     pub fn links(&self) -> Vec<String> {
-        // The plain text comes first (RFC 2046 §5.1.4), and is quoted-printable where lines are long (RFC 2045 §6.7).
-        let plain = self.body.split("text/html").next().unwrap_or_default();
-        let plain = plain.replace("=\r\n", "").replace("=3D", "=");
+        let plain = self.text();
         let is_link = |word: &&str| word.starts_with("http://") || word.starts_with("https://");
         plain.split_whitespace().filter(is_link).map(str::to_owned).collect()
     }

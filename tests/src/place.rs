@@ -153,44 +153,54 @@ impl Place {
         }
     }
 
-    /// Every table with each of its columns, read behind the program's back.
+    /// Every `table.column` in which an id is, as such or within a text or bytes, read behind the program's back.
     ///
     /// # Panics
     /// When they cannot be read.
-    pub async fn columns(&self) -> Vec<(String, String)> {
+    pub async fn places_of(&self, id: uuid::Uuid) -> Vec<String> {
+        let bytes = id.simple();
+        let mut found = Vec::new();
         match &self.database {
             Some(database) => {
-                let sql = "SELECT c.table_name::text, c.column_name::text FROM information_schema.columns c \
-                           JOIN information_schema.tables t USING (table_schema, table_name) \
-                           WHERE c.table_schema = 'public' AND t.table_type = 'BASE TABLE'";
+                let columns = "SELECT c.table_name::text, c.column_name::text FROM information_schema.columns c \
+                               JOIN information_schema.tables t USING (table_schema, table_name) \
+                               WHERE table_schema = 'public' AND t.table_type = 'BASE TABLE'";
                 let mut connection =
                     PgConnection::connect(&database.url(None, None)).await.expect("PostgreSQL");
-                sqlx::query_as(sql).fetch_all(&mut connection).await.expect("the columns")
+                let all: Vec<(String, String)> =
+                    sqlx::query_as(columns).fetch_all(&mut connection).await.expect("the columns");
+                for (table, column) in all {
+                    let sql = format!(
+                        "SELECT EXISTS (SELECT 1 FROM {table} AS t WHERE t.\"{column}\"::text LIKE '%{id}%' \
+                         OR t.\"{column}\"::text LIKE '%{bytes}%')"
+                    );
+                    let holds: Result<bool, _> =
+                        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await;
+                    found.extend(holds.expect("a column").then(|| format!("{table}.{column}")));
+                }
             }
             None => {
-                let sql = "SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'";
+                let columns = "SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'";
                 let options = SqliteConnectOptions::new()
                     .filename(self.data().join("control-plane.db"))
                     .busy_timeout(crate::PATIENCE);
                 let mut connection = SqliteConnection::connect_with(&options).await.expect("the SQLite file");
-                let columns = sqlx::query_as(sql).fetch_all(&mut connection).await;
+                let all: Vec<(String, String)> =
+                    sqlx::query_as(columns).fetch_all(&mut connection).await.expect("the columns");
+                for (table, column) in all {
+                    // Letters of either case are one to LIKE here.
+                    let sql = format!(
+                        "SELECT EXISTS (SELECT 1 FROM {table} AS t WHERE CAST(t.\"{column}\" AS text) LIKE '%{id}%' \
+                         OR hex(t.\"{column}\") LIKE '%{bytes}%')"
+                    );
+                    let holds: Result<bool, _> =
+                        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await;
+                    found.extend(holds.expect("a column").then(|| format!("{table}.{column}")));
+                }
                 connection.close().await.expect("the file to close");
-                columns.expect("the columns")
             }
         }
-    }
-
-    /// The condition that a column holds this id, as such or in a text or bytes.
-    #[must_use]
-    pub fn holds(&self, table: &str, column: &str, id: uuid::Uuid) -> String {
-        let (column, bytes) = (format!("{table}.\"{column}\""), id.simple());
-        match self.engine {
-            Engine::Postgres => format!("{column}::text LIKE '%{id}%' OR {column}::text LIKE '%{bytes}%'"),
-            Engine::Sqlite => {
-                let upper = bytes.to_string().to_uppercase();
-                format!("CAST({column} AS text) LIKE '%{id}%' OR hex({column}) LIKE '%{upper}%'")
-            }
-        }
+        found
     }
 
     /// The stored hash of a person's password, read behind the program's back.

@@ -222,7 +222,7 @@ async fn ids_and_methods(admin: &Client) {
         (Method::DELETE, "/people"),
         (Method::PUT, "/roles"),
         (Method::POST, "/audit-events"),
-        (Method::DELETE, "/auth/me"),
+        (Method::DELETE, "/auth/whoami"),
         (Method::GET, "/auth/login"),
         (Method::POST, "/health"),
         (Method::TRACE, "/auth/me"),
