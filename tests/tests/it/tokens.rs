@@ -96,7 +96,7 @@ async fn a_token_that_is_over_or_for_others_tells_nothing(engine: Engine) {
     assert_eq!(introspect(&gateway, access).await, nothing);
     let tokens = login().await;
     let access = text(&tokens, "access_token");
-    let disabled = json!({ "status": "disabled" });
+    let disabled = json!({ "status": "inactive" });
     root.patch(&format!("/people/{}", clerk.id), disabled).await.expect(200);
     assert_eq!(introspect(&gateway, access).await, nothing);
 
