@@ -40,9 +40,9 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Signature");
 /// 3. What is wrong is 401 `request_signature_invalid`, and a signature that was used is 401 `request_replayed`, both with
 ///    `Accept-Signature` (RFC 9421 §5), which says what is asked for. When keys or nonces cannot be reached it is 503
 ///    `signature_store_unavailable`.
-/// 4. A signature goes beside no other credential: 400 `ambiguous_credential`.
-/// 5. What the client asked for is what [`answering_at`](Self::answering_at) says. Without it, scheme and host are taken from the
-///    request, which a proxy in front may have changed, and which a client on another name of the service chooses.
+/// 4. A signature goes beside no other credential: 400 `ambiguous_credential`, for a session cookie by the
+///    [`AuthenticateLayer`](crate::AuthenticateLayer) inside.
+/// 5. What the client asked for is at the public address of the service, not at what `Host` says.
 ///
 /// A 401 needs `WWW-Authenticate` (RFC 9110 §15.5.2), and no registered scheme stands for RFC 9421: it names `Signature`.
 #[derive(Clone)]
@@ -58,30 +58,30 @@ struct Shared {
 }
 
 impl SignedRequestLayer {
-    /// Asks `verifier`.
+    /// Asks `verifier`. The scheme and authority that clients sign are those of `public`, the public address of the service, whatever
+    /// `Host` and forwarding headers say.
     #[must_use]
-    pub fn new(verifier: RequestVerifier, clock: Arc<dyn Clock>) -> Self {
-        let accept_signature = HeaderValue::from_str(&verifier.accept_signature()).ok();
-        Self { shared: Arc::new(Shared { verifier, clock, origin: None, accept_signature }) }
-    }
-
-    /// Takes the scheme and authority that clients sign from `origin`, the public address of the service, whatever `Host` and
-    /// forwarding headers say.
-    #[must_use]
-    pub fn answering_at(self, origin: &Origin) -> Self {
-        let (scheme, authority) = match origin.as_str().split_once("://") {
+    pub fn new(verifier: RequestVerifier, clock: Arc<dyn Clock>, public: &Origin) -> Self {
+        let (scheme, authority) = match public.as_str().split_once("://") {
             Some(("http", authority)) => ("http", authority),
             Some((_, authority)) => ("https", authority),
-            // An origin always has one.
-            None => return self,
+            // An origin always has a scheme.
+            None => ("https", public.as_str()),
         };
-        let shared = Shared {
-            verifier: self.shared.verifier.clone(),
-            clock: Arc::clone(&self.shared.clock),
-            origin: Some((scheme, authority.to_owned())),
-            accept_signature: self.shared.accept_signature.clone(),
-        };
-        Self { shared: Arc::new(shared) }
+        Self::of(verifier, clock, Some((scheme, authority.to_owned())))
+    }
+
+    /// Asks `verifier`, and takes scheme and host from the request. A request that was signed for another service, which knows the
+    /// signer as well, is good here for whoever gets hold of it and sends it with that one's `Host`: for services that are reached
+    /// by names that nobody knows beforehand, and whose callers sign for nobody else.
+    #[must_use]
+    pub fn dangerous_answering_at_any_host(verifier: RequestVerifier, clock: Arc<dyn Clock>) -> Self {
+        Self::of(verifier, clock, None)
+    }
+
+    fn of(verifier: RequestVerifier, clock: Arc<dyn Clock>, origin: Option<(&'static str, String)>) -> Self {
+        let accept_signature = HeaderValue::from_str(&verifier.accept_signature()).ok();
+        Self { shared: Arc::new(Shared { verifier, clock, origin, accept_signature }) }
     }
 }
 
@@ -124,11 +124,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let request = request.map(Body::new);
-        if !self.shared.verifier.is_signed(&fields(request.headers())) {
+        if !self.shared.verifier.is_signed(|name| request.headers().contains_key(name)) {
             return AnswerFuture::inner(self.inner.call(request));
         }
         // Before anything is looked up. Session cookies are known to the layer that looks for them.
-        if request.headers().contains_key(header::AUTHORIZATION) {
+        if request.headers().contains_key(header::AUTHORIZATION)
+            || request.headers().contains_key("x-api-key")
+        {
             return AnswerFuture::refused(ambiguous());
         }
         let shared = Arc::clone(&self.shared);

@@ -36,7 +36,7 @@ async fn serve(name: Name) -> Result<()> {
     // Without it a request for this service would be good for every service that knows the key.
     let public: Origin = public.parse()?;
     let service = Service::new(name, &peer, Arc::new(SystemClock))?;
-    let app = services::app(service, &public, nonces::store().await?)?;
+    let app = services::app(service, &public, nonces::store(name).await?)?;
     let listener = TcpListener::bind(address).await?;
     say(&format!("{name} listens on http://{}", listener.local_addr()?));
     axum::serve(listener, app).with_graceful_shutdown(stopped()).await?;

@@ -54,7 +54,7 @@ pub(crate) fn app(service: Service, public: &Origin, nonces: Arc<dyn NonceStore>
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(service.clone())
         // The last one stands outermost.
-        .layer(SignedRequestLayer::new(verifier, Arc::clone(&service.clock)).answering_at(public))
+        .layer(SignedRequestLayer::new(verifier, Arc::clone(&service.clock), public))
         .layer(CatchPanicLayer::new())
         .layer(EdgeLayer::new(Arc::new(SystemClock))))
 }

@@ -215,13 +215,19 @@ async fn an_account_is_asked_for_and_made_by_a_mailed_link(engine: Engine) {
     anybody.try_login("gus", PASSWORD).await.problem(401, "invalid_credentials");
     // Somebody has the name by now.
     admin.add_person("gus", &MailServer::fresh_address("other")).await;
-    let taken = anybody.post_form(&format!("{CONFIRM}/form"), &[("token", &link)]).await;
+    let form = format!("{CONFIRM}/form");
+    let mine = [("token", link.as_str()), ("password", PASSWORD)];
+    // Whoever opens the mail did not choose the password of the account, if they did not ask for it.
+    let wrong = json!({ "token": link, "password": "not what was chosen at all" });
+    anybody.post(CONFIRM, wrong).await.problem_of(422, "validation", "password");
+    anybody.post(CONFIRM, json!({ "token": link })).await.problem_of(422, "validation", "password");
+    let body = json!({ "token": link, "password": PASSWORD });
+    let taken = anybody.post_form(&form, &mine).await;
     assert!(taken.status == 409 && taken.text.contains("name=\"username\""), "{}", taken.text);
-    anybody.post(CONFIRM, json!({ "token": link })).await.problem_of(409, "username_taken", "username");
-    let done =
-        anybody.post_form(&format!("{CONFIRM}/form"), &[("token", &link), ("username", "gustav")]).await;
+    anybody.post(CONFIRM, body.clone()).await.problem_of(409, "username_taken", "username");
+    let done = anybody.post_form(&form, &[mine[0], mine[1], ("username", "gustav")]).await;
     assert!(done.status == 200 && done.text.contains("has been made"), "{}", done.text);
-    anybody.post(CONFIRM, json!({ "token": link })).await.problem(403, "link_invalid");
+    anybody.post(CONFIRM, body).await.problem(403, "link_invalid");
     let gus = app.login("gustav").await;
     assert_eq!(gus.get("/auth/me").await.expect(200)["email_verified"], true);
     gus.get("/people").await.problem(403, "permission_denied");

@@ -8,7 +8,7 @@ use super::{
 /// The longest texts of parameters, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
 /// The most components of one signature.
-const COMPONENTS_MAX: usize = 64;
+const COMPONENTS_MAX: usize = 24;
 
 /// What a signature says about itself: the components it covers and its parameters, in their order (RFC 9421 §2.3).
 ///

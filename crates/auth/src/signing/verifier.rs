@@ -48,10 +48,11 @@ impl RequestVerifier {
         self.config.body_bytes_max
     }
 
-    /// Whether a request claims to be signed, in a profile that is looked at.
+    /// Whether a request claims to be signed, in a profile that is looked at; `has` says whether it has a field, named in lower case.
     #[must_use]
-    pub fn is_signed(&self, fields: &MessageFields<'_>) -> bool {
-        is_rfc_9421(fields) || self.is_legacy(fields)
+    pub fn is_signed(&self, has: impl Fn(&'static str) -> bool) -> bool {
+        let is_legacy = || has(legacy::TOKEN_FIELD) || has(legacy::SIGNATURE_FIELD);
+        has(SIGNATURE_FIELD) || has(INPUT_FIELD) || (self.config.legacy.is_some() && is_legacy())
     }
 
     fn is_legacy(&self, fields: &MessageFields<'_>) -> bool {

@@ -24,6 +24,11 @@ fn account(name: &str) -> AccountRequest {
     }
 }
 
+/// The password of [`account`].
+fn chosen() -> Password {
+    Password::new(PASSWORD).unwrap()
+}
+
 fn invitee(email: &str) -> NewInvitee {
     NewInvitee { email: Email::parse(email).unwrap(), role: None }
 }
@@ -270,11 +275,11 @@ async fn what_cannot_be_finished_leaves_nothing(db: TestDb) {
     let before = rows().await;
     assert_eq!(code(failing.accept_as_new(&nobody(), &bob, account("bob")).await), "profile_full");
     assert_eq!(code(failing.accept_as_caller(&carol, &hers).await), "profile_full");
-    assert_eq!(code(failing.confirm_registration(&nobody(), &dans, None).await), "profile_full");
+    assert_eq!(code(failing.confirm_registration(&nobody(), &dans, chosen(), None).await), "profile_full");
     assert_eq!(rows().await, before);
     house.newcomers.accept_as_new(&nobody(), &bob, account("bob")).await.unwrap();
     house.newcomers.accept_as_caller(&carol, &hers).await.unwrap();
-    house.newcomers.confirm_registration(&nobody(), &dans, None).await.unwrap();
+    house.newcomers.confirm_registration(&nobody(), &dans, chosen(), None).await.unwrap();
 }
 both_engines!(what_cannot_be_finished_leaves_nothing, SETS);
 
@@ -357,8 +362,11 @@ async fn an_account_is_made_when_its_address_is_proven(db: TestDb) {
     assert_eq!(house.count("SELECT count(*) FROM people").await, people);
     // Somebody has the name: the link stays good, and takes another.
     let confirm = async |link: &str, name: Option<&str>| {
-        house.newcomers.confirm_registration(&nobody(), link, name).await
+        house.newcomers.confirm_registration(&nobody(), link, chosen(), name).await
     };
+    let guess = Password::new("not what was chosen at all").unwrap();
+    let guessed = house.newcomers.confirm_registration(&nobody(), &first, guess, Some("bob")).await;
+    assert_eq!(code(guessed), "validation");
     assert_eq!(code(confirm(&first, None).await), "username_taken");
     let joined = confirm(&first, Some("bob")).await.unwrap();
     assert!(house.find(joined.person).await.email_verified);
@@ -368,7 +376,10 @@ async fn an_account_is_made_when_its_address_is_proven(db: TestDb) {
     house.auth.verify_login(&nobody(), "bob", Password::new(PASSWORD).unwrap()).await.unwrap();
     // The row held what makes the account, and no password.
     let closed = Newcomers { registration: Registration::Invited, ..house.newcomers.clone() };
-    assert_eq!(code(closed.confirm_registration(&nobody(), &second, None).await), "registration_closed");
+    assert_eq!(
+        code(closed.confirm_registration(&nobody(), &second, chosen(), None).await),
+        "registration_closed"
+    );
 }
 both_engines!(an_account_is_made_when_its_address_is_proven, SETS);
 

@@ -23,8 +23,8 @@ async fn a_statement_that_forgets_the_tenant_sees_its_own_rows_and_the_platforms
     assert_eq!(count(&mut tx, "SELECT count(*) FROM roles WHERE name = 'mine'").await, 0);
     assert_eq!(
         count(&mut tx, "SELECT count(*) FROM roles").await,
-        5,
-        "four of the tenant, one of the platform"
+        6,
+        "five of the tenant, one of the platform"
     );
     assert_eq!(count(&mut tx, "SELECT count(*) FROM permissions WHERE tenant_id IS NOT NULL").await, 0);
     assert_eq!(count(&mut tx, "SELECT count(*) FROM role_assignments").await, 0, "the platform's neither");
@@ -42,10 +42,10 @@ async fn a_statement_that_forgets_the_tenant_changes_only_its_own_rows() {
     let world = World::new(TestDb::postgres(SETS).await).await;
     world.super_admin().await;
     let mut tx = world.db.begin(Scope::Tenant(world.b)).await.unwrap();
-    assert_eq!(tx.q("UPDATE roles SET is_active = false").run().await.unwrap(), 4);
+    assert_eq!(tx.q("UPDATE roles SET is_active = false").run().await.unwrap(), 5);
     assert_eq!(tx.q("UPDATE permissions SET is_active = false").run().await.unwrap(), 0);
     assert_eq!(tx.q("DELETE FROM role_assignments").run().await.unwrap(), 0);
-    assert_eq!(tx.q("DELETE FROM roles").run().await.unwrap(), 4);
+    assert_eq!(tx.q("DELETE FROM roles").run().await.unwrap(), 5);
     tx.rollback().await.unwrap();
 
     for tenant in [None, Some(world.a.as_uuid())] {

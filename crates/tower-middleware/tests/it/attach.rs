@@ -27,7 +27,7 @@ fn guard() -> PermissionGuardLayer {
 fn signed_request() -> SignedRequestLayer {
     let (keys, nonces) = (Arc::new(FixedKeys::new()), Arc::new(MemoryNonces::new()));
     let verifier = RequestVerifier::new(keys, nonces, RequestVerifierConfig::default()).unwrap();
-    SignedRequestLayer::new(verifier, Arc::new(SystemClock))
+    SignedRequestLayer::new(verifier, Arc::new(SystemClock), &"https://app.example".parse().unwrap())
 }
 
 async fn hello<B>(_request: Request<B>) -> Result<Response, Infallible> {

@@ -75,6 +75,7 @@ struct AcceptForm {
 #[serde(deny_unknown_fields)]
 struct ConfirmForm {
     token: String,
+    password: SecretString,
     #[serde(default)]
     username: String,
 }
@@ -177,7 +178,9 @@ async fn confirm(
 ) -> ApiResult<Response> {
     let Form(input) = form.map_err(not_the_form)?;
     let username = Some(input.username.as_str()).filter(|name| !name.is_empty());
-    let (status, problems) = match newcomers.confirm_registration(&context, &input.token, username).await {
+    let password = Password::new(input.password.expose_secret().to_owned())?;
+    let confirmed = newcomers.confirm_registration(&context, &input.token, password, username).await;
+    let (status, problems) = match confirmed {
         Ok(_) => (StatusCode::OK.into(), Vec::new()),
         Err(refused) => problems_of(refused)?,
     };

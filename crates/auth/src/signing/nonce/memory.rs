@@ -14,8 +14,9 @@ use super::{NonceStore, NonceStoreError, RequestNonce};
 /// Nonces in the memory of this process: for services of one process, and for tests. After a restart a signature that is still
 /// fresh can be used once more.
 ///
-/// There is room for a number of nonces. When all of them are live, no further request is accepted until one is over: who may
-/// sign could otherwise make it forget what they have used.
+/// There is room for a number of nonces, for all who sign together. When all of them are live, no further request is accepted until
+/// one is over: who may sign could otherwise make it forget what they have used. So whoever may sign can shut out the others: limit how
+/// often each may call, before the signature is judged.
 pub struct MemoryNonces {
     nonces: Mutex<Nonces>,
     nonces_max: usize,
@@ -27,6 +28,9 @@ struct Nonces {
     /// The next to be over first.
     by_end: BinaryHeap<Reverse<(DateTime<Utc>, [u8; 32])>>,
 }
+
+/// How many ended nonces a request forgets.
+const FORGOTTEN_AT_ONCE: usize = 16;
 
 impl MemoryNonces {
     /// Room for 500,000 nonces, about 60 MB when full: 4,000 requests a second at the default skew.
@@ -42,13 +46,14 @@ impl MemoryNonces {
     }
 
     fn remember_now(&self, nonce: &RequestNonce, now: DateTime<Utc>) -> Result<bool, NonceStoreError> {
-        let mut nonces = self.nonces.lock();
-        nonces.forget_ended(now, usize::MAX);
         let key = key_of(nonce);
+        let mut nonces = self.nonces.lock();
+        // Faster than they come, and a little at a time: everybody waits.
+        nonces.forget_ended(now, FORGOTTEN_AT_ONCE);
         if nonces.known.contains(&key) {
             return Ok(false);
         }
-        if nonces.known.len() >= self.nonces_max {
+        if nonces.known.len() >= self.nonces_max && nonces.forget_ended(now, usize::MAX) == 0 {
             return Err(NonceStoreError::Full);
         }
         nonces.known.insert(key);

@@ -146,5 +146,6 @@ async fn what_redis_keeps_vanishes_by_itself() {
     let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
     assert_eq!(keys.len(), 1, "{keys:?}");
     let ms: i64 = redis::cmd("PTTL").arg(&keys[0]).query_async(&mut connection).await.unwrap();
-    assert!((1..=120_002).contains(&ms), "{ms}");
+    // Not a second shorter than it is needed, give or take how slow this machine is; and no longer.
+    assert!((60_000..=120_002).contains(&ms), "{ms}");
 }

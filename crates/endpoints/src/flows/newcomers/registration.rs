@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stylobate_auth::{AuthError, Email, OneTimeToken, Password, Registration as Registering, Username};
+use stylobate_auth::{
+    AuthError, Email, OneTimeToken, Password, Registration as Registering, Username, Verdict,
+};
 use stylobate_core::{BoxFuture, FieldProblem, RequestContext};
 use stylobate_db::{Scope, Tx};
 use stylobate_tower_middleware::{ApiError, ApiResult, problem_for};
@@ -99,15 +101,18 @@ impl Newcomers {
         Ok(self.auth.request_registration(context, tenant, &new.email, draft, messages).await?)
     }
 
-    /// Makes the account that somebody asked for, with the link that was mailed to its address. Whoever has taken its username since
-    /// leaves the link good: `username` replaces it. Nobody is signed in.
+    /// Makes the account that somebody asked for, with the link that was mailed to its address and the password that was chosen:
+    /// whoever asks for an account at another's address has them open the link, and would know the password of what they make.
+    /// Whoever has taken its username since leaves the link good: `username` replaces it. Nobody is signed in.
     ///
     /// # Errors
-    /// 403 `link_invalid`, `registration_closed` when it has been switched off since; 409 `username_taken`, `email_taken`.
+    /// 403 `link_invalid`, `registration_closed` when it has been switched off since; 422 for another password, which leaves the link
+    /// good; 409 `username_taken`, `email_taken`; 429 `flow_throttled`.
     pub async fn confirm_registration(
         &self,
         context: &RequestContext,
         token: &str,
+        password: Password,
         username: Option<&str>,
     ) -> ApiResult<Joined> {
         if self.registration != Registration::Open {
@@ -115,12 +120,34 @@ impl Newcomers {
         }
         let username = username.map(parse_username).transpose()?;
         let token = self.auth.read_one_time(token)?;
+        self.require_chosen(context, &token, password).await?;
         let confirming = Arc::new(Confirming { context: context.clone(), token, username });
         let newcomers = self.clone();
         let confirm = async move |tx: &mut Tx| newcomers.confirm_in(tx, Arc::clone(&confirming)).await;
         let joined = self.db.transact(SCOPE, confirm).await?;
         self.settle(joined.tenant).await;
         Ok(joined)
+    }
+
+    /// Refuses whoever does not know the password that the account would have.
+    async fn require_chosen(
+        &self,
+        context: &RequestContext,
+        token: &OneTimeToken<Registering>,
+        password: Password,
+    ) -> Result<(), AccountError> {
+        self.auth.admit_registration(context).await?;
+        let mut conn = self.db.read().await?;
+        let binding = self.auth.peek_one_time(&mut conn, token).await?;
+        drop(conn);
+        let draft: Draft = serde_json::from_slice(&binding.payload).map_err(|_| AuthError::LinkInvalid)?;
+        let hash = draft.hash.parse().map_err(|_| AuthError::LinkInvalid)?;
+        match self.auth.hasher().verify(password, &hash).await.map_err(AuthError::from)? {
+            Verdict::Match { .. } => Ok(()),
+            Verdict::Mismatch => {
+                Err(ApiError::field("password", "wrong", "is not the one that was chosen").into())
+            }
+        }
     }
 
     fn confirm_in<'a>(

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    super::{NewProfile, TAG, mailed_links::address},
+    super::{NewProfile, TAG, mailed_links::address, password::password},
     AccountRequest, INVITE, Joined, NewInvitee, Newcomers, Registered,
     invitation::require_organization,
     registration::{chosen, required},
@@ -196,6 +196,8 @@ impl NewcomerInput {
 struct ConfirmInput {
     /// The `token` of the mailed link.
     token: String,
+    /// The password that was chosen.
+    password: String,
     /// Another username than the one that was asked for, when somebody has that by now.
     #[serde(default)]
     username: Option<String>,
@@ -268,6 +270,6 @@ async fn confirmed(
     context: Context,
     StrictJson(input): StrictJson<ConfirmInput>,
 ) -> ApiResult<Response> {
-    let username = input.username.as_deref();
-    Ok(joined(&newcomers.confirm_registration(&context, &input.token, username).await?))
+    let (password, username) = (password("password", input.password)?, input.username.as_deref());
+    Ok(joined(&newcomers.confirm_registration(&context, &input.token, password, username).await?))
 }
