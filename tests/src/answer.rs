@@ -42,6 +42,18 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Status, headers and body without what differs between any two answers: what a caller can tell answers apart by.
+    #[must_use]
+    pub fn without_volatile(&self) -> (u16, Vec<(String, String)>, String) {
+        let volatile = ["x-request-id", "date", "traceresponse"];
+        let text =
+            |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = self.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+        let mut headers: Vec<_> = headers.filter(|(name, _)| !volatile.contains(&name.as_str())).collect();
+        headers.sort();
+        (self.status, headers, self.text.clone())
+    }
+
     /// The body of an answer that must have this status.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {

@@ -1,28 +1,26 @@
+/// The columns of a key.
+macro_rules! columns {
+    () => {
+        "k.id, k.tenant_id, k.owner_person_id, k.owner_service_id, k.label, k.scopes, k.allowed_networks, \
+         k.requests_per_hour, k.is_active, k.version, k.created_at, k.updated_at, k.rotated_at, k.previous_until, \
+         k.last_used_at, k.expires_at, k.revoked_at, k.revoke_reason"
+    };
+}
+
+mod list;
+mod revoke;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use stylobate_core::{ApiKeyId, CursorInvalid, KeyOwner, Page, PersonId, ServiceId, TenantId};
-use stylobate_db::{Conn, Error, Keyset, KeysetKey, Sql, SqlBuilder, Tx};
+use stylobate_core::{ApiKeyId, KeyOwner, PersonId, ServiceId, TenantId};
+use stylobate_db::{Conn, Error, Sql, Tx};
 use uuid::Uuid;
 
-use super::{AllowedNetworks, ApiKey, ApiKeyEnvironment, ApiKeyQuery};
+pub(super) use list::{count, keyset, list};
+pub(super) use revoke::revoked;
+pub(crate) use revoke::{RevokeReason, revoke_all};
+
+use super::{AllowedNetworks, ApiKey, ApiKeyEnvironment};
 use crate::{Revocation, Revocations, revocation};
-
-/// Why a key was revoked, as its row says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RevokeReason {
-    Revoked,
-    OwnerDisabled,
-    MembershipEnded,
-}
-
-impl RevokeReason {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Revoked => "revoked",
-            Self::OwnerDisabled => "owner_disabled",
-            Self::MembershipEnded => "membership_ended",
-        }
-    }
-}
 
 /// A key, and what its secrets and its owner are checked against.
 pub(super) struct ReadKey {
@@ -122,15 +120,6 @@ impl CheckRow {
     }
 }
 
-/// The columns of a key.
-macro_rules! columns {
-    () => {
-        "k.id, k.tenant_id, k.owner_person_id, k.owner_service_id, k.label, k.scopes, k.allowed_networks, \
-         k.requests_per_hour, k.is_active, k.version, k.created_at, k.updated_at, k.rotated_at, k.previous_until, \
-         k.last_used_at, k.expires_at, k.revoked_at, k.revoke_reason"
-    };
-}
-
 /// Reads a key with all that it is checked against.
 pub(super) async fn find_to_check(
     conn: &mut Conn,
@@ -187,68 +176,6 @@ pub(super) async fn lock(
         .opt::<KeyRow>()
         .await?;
     row.map(|row| row.into_key(environment)).transpose()
-}
-
-/// The order and place of a page.
-pub(super) fn keyset(query: &ApiKeyQuery) -> Result<Keyset, CursorInvalid> {
-    let cursor = query.cursor.as_deref();
-    Keyset::new("created_at", "k.created_at", "k.id", true, query.direction, query.limit, cursor)
-}
-
-/// How many rows a count looks at before it gives up: nobody reads a larger number.
-const COUNT_MAX: i64 = 10_000;
-
-/// The page of `query`. `keyset` was made by [`keyset`].
-pub(super) async fn list(
-    conn: &mut Conn,
-    tenant: TenantId,
-    query: &ApiKeyQuery,
-    keyset: &Keyset,
-    environment: ApiKeyEnvironment,
-    now: DateTime<Utc>,
-) -> Result<Page<ApiKey>, Error> {
-    let mut sql = conn.builder(concat!("SELECT ", columns!(), " FROM api_keys k WHERE k.tenant_id = "));
-    sql.value(tenant.as_uuid());
-    push_filter(&mut sql, query, now);
-    keyset.push(&mut sql);
-    let rows: Vec<KeyRow> = conn.q_build(sql).all().await?;
-    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
-    let items = page.items.into_iter().map(|row| row.into_key(environment)).collect::<Result<_, _>>()?;
-    Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
-}
-
-/// How many keys `query` has over all pages, up to 10,000.
-pub(super) async fn count(
-    conn: &mut Conn,
-    tenant: TenantId,
-    query: &ApiKeyQuery,
-    now: DateTime<Utc>,
-) -> Result<u64, Error> {
-    let mut sql = conn.builder("SELECT count(*) FROM (SELECT k.id FROM api_keys k WHERE k.tenant_id = ");
-    sql.value(tenant.as_uuid());
-    push_filter(&mut sql, query, now);
-    sql.limit(COUNT_MAX).push(") counted");
-    let count: i64 = conn.q_build(sql).scalar().await?;
-    Ok(u64::try_from(count).unwrap_or_default())
-}
-
-fn push_filter(sql: &mut SqlBuilder, query: &ApiKeyQuery, now: DateTime<Utc>) {
-    match query.owner {
-        Some(KeyOwner::Person { id }) => drop(sql.push(" AND k.owner_person_id = ").value(id.as_uuid())),
-        Some(KeyOwner::Service { id }) => drop(sql.push(" AND k.owner_service_id = ").value(id.as_uuid())),
-        None => {}
-    }
-    match query.is_active {
-        Some(true) => {
-            sql.push(" AND k.is_active AND k.revoked_at IS NULL AND k.expires_at > ").value(now);
-        }
-        Some(false) => {
-            sql.push(" AND (NOT k.is_active OR k.revoked_at IS NOT NULL OR k.expires_at <= ")
-                .value(now)
-                .push(")");
-        }
-        None => {}
-    }
 }
 
 /// How many live keys an owner has in a tenant. The owner's row is locked, so that the number stays.
@@ -368,53 +295,6 @@ pub(super) async fn tell_changed(
     kept_for: TimeDelta,
 ) -> Result<(), Error> {
     revocation::insert(tx, live, Revocation::ApiKey(id, version), now, now + kept_for).await
-}
-
-/// Revokes the keys that a person has, for `tenant` or for all, in the transaction that ends what they rest on. The
-/// person is locked. Returns how many.
-pub(crate) async fn revoke_all(
-    tx: &mut Tx,
-    live: &Revocations,
-    (person, tenant): (PersonId, Option<TenantId>),
-    reason: RevokeReason,
-    now: DateTime<Utc>,
-    kept_for: TimeDelta,
-) -> Result<usize, Error> {
-    let keys: Vec<(Uuid, i64)> = tx
-        .q("SELECT k.id, k.version FROM api_keys k WHERE k.owner_person_id = $1 AND ($2 IS NULL OR k.tenant_id = $2) \
-            AND k.revoked_at IS NULL ORDER BY k.id")
-        .bind(person.as_uuid())
-        .bind(tenant.map(|tenant| tenant.as_uuid()))
-        .all()
-        .await?;
-    // One by one in the order of their ids, as uses are written: two transactions with several keys wait for each other in turn.
-    for (id, _) in &keys {
-        let revoked: Option<i64> = tx
-            .q("UPDATE api_keys SET revoked_at = $1, revoke_reason = $2, updated_at = $1, version = version + 1 \
-                WHERE id = $3 AND revoked_at IS NULL RETURNING version")
-            .bind(now)
-            .bind(reason.as_str())
-            .bind(*id)
-            .scalar_opt()
-            .await?;
-        // Whoever else ended it meanwhile has told so.
-        if let Some(version) = revoked {
-            tell_changed(tx, live, (ApiKeyId::from_uuid(*id), version), now, kept_for).await?;
-        }
-    }
-    Ok(keys.len())
-}
-
-/// Marks `key` as revoked.
-pub(super) fn revoked(key: &ApiKey, now: DateTime<Utc>) -> ApiKey {
-    let reason = RevokeReason::Revoked.as_str().to_owned();
-    ApiKey {
-        revoked_at: Some(now),
-        revoke_reason: Some(reason),
-        version: key.version + 1,
-        updated_at: now,
-        ..key.clone()
-    }
 }
 
 /// Deletes up to `rows_max` keys that ended before `until`, with what they were used for.
