@@ -1,4 +1,4 @@
-//! A3: how long a refused login, or asking for a link, takes tells nobody who exists. A2: a crowd at the door is served within bounds.
+//! A3: how long a refused login, asking for a link or asking for an account takes tells nobody who exists. A2: a crowd at the door is served within bounds.
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +26,7 @@ pub(crate) async fn run(verdicts: &mut Verdicts) {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         // Every try comes from an address of its own.
         let builder = TestApp::builder(engine).env("TRUSTED_PROXIES", "127.0.0.1").env("LOG_LEVEL", "warn");
+        let builder = builder.env("REGISTRATION", "open");
         let mut app = builder.start().await;
         let admin = app.administrator().await;
         for n in 0..PEOPLE {
@@ -39,6 +40,10 @@ pub(crate) async fn run(verdicts: &mut Verdicts) {
         time_gap(verdicts, "login", engine, wrong).await;
         time_gap(verdicts, "forgotten password", engine, async |name: &str, number| {
             forget(&client, name, number).await
+        })
+        .await;
+        time_gap(verdicts, "registration", engine, async |name: &str, number| {
+            register(&client, name, number).await
         })
         .await;
         storm(verdicts, &mut app, engine).await;
@@ -59,6 +64,13 @@ async fn login(client: &Client, name: &str, password: &str, number: u32) -> Answ
 async fn forget(client: &Client, name: &str, number: u32) -> Answer {
     let body = json!({ "email": format!("{name}@example.org") });
     client.send_raw(from_anywhere(client, "/auth/password-reset-request", number).json(&body)).await
+}
+
+async fn register(client: &Client, name: &str, number: u32) -> Answer {
+    let body = json!({
+        "email": format!("{name}@example.org"), "password": PASSWORD, "first_name": "Grace", "last_name": "Hopper",
+    });
+    client.send_raw(from_anywhere(client, "/auth/register", number).json(&body)).await
 }
 
 /// How long an answer takes that must tell nobody who exists.
