@@ -330,9 +330,9 @@ mod tests {
     #[test]
     fn sizes_are_bounded() {
         let members = |count: usize| (0..count).map(|n| format!("k{n}")).collect::<Vec<_>>();
-        assert!(dictionary(&members(1_024).join(",")).is_some());
-        assert!(dictionary(&members(1_025).join(",")).is_none());
-        assert!(list(&members(1_025).join(",")).is_none());
+        assert!(dictionary(&members(MEMBERS_MAX).join(",")).is_some());
+        assert!(dictionary(&members(MEMBERS_MAX + 1).join(",")).is_none());
+        assert!(list(&members(MEMBERS_MAX + 1).join(",")).is_none());
         assert!(list(&format!("({})", members(256).join(" "))).is_some());
         assert!(list(&format!("({})", members(257).join(" "))).is_none());
         assert!(item(&format!("a;{}", members(64).join(";"))).is_some());
