@@ -194,7 +194,7 @@ async fn questions_stay_in_the_organisation(engine: Engine) {
     root.post("/rbac/check", named).await.problem(404, "not_found");
     assert_eq!(root.post("/admin/bootstrap/seed", json!({})).await.expect(202)["organizations"], json!(2));
     let seeded = root.get(&format!("/admin/rbac/snapshot/{other}")).await.expect(200);
-    assert_eq!(seeded["roles"].as_array().unwrap().len(), 4, "{seeded}");
+    assert_eq!(seeded["roles"].as_array().unwrap().len(), 5, "{seeded}");
 }
 
 async fn a_change_is_tried_before_it_is_made(engine: Engine) {
