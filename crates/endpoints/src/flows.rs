@@ -25,7 +25,7 @@ use stylobate_tower_middleware::Cookies;
 
 pub use accounts::{AccountError, Accounts, NewAccount, NewProfile, PlainAccounts};
 pub use email::email_routes;
-pub use forward_auth::{FORWARDED, forward_auth_routes};
+pub use forward_auth::{FORWARD_AUTH_HEADERS, forward_auth_routes};
 pub use jwks::jwks_routes;
 pub use login::{login_routes, logout_routes, refresh_routes};
 pub use mailed_links::MailedLinks;

@@ -18,7 +18,7 @@ use crate::{Route, Routes};
 ///
 /// | answer | meaning |
 /// |---|---|
-/// | 204 | let it through, with the headers that [`FORWARDED`] lists |
+/// | 204 | let it through, with the headers that [`FORWARD_AUTH_HEADERS`] lists |
 /// | 400 `ambiguous_credential` | the request presents two credentials |
 /// | 401 | nobody is signed in |
 /// | 403 `permission_denied` | the permission is missing; it is recorded as any denial |
@@ -41,7 +41,7 @@ pub fn forward_auth_routes() -> Routes {
 }
 
 /// The headers that a proxy passes on, and what they hold. Absent ones do not apply.
-pub const FORWARDED: [(&str, &str); 7] = [
+pub const FORWARD_AUTH_HEADERS: [(&str, &str); 7] = [
     ("X-Auth-Subject", "who acts: the id of a person, an API key or a service account"),
     ("X-Auth-Subject-Kind", "`person`, `api_key` or `service`"),
     ("X-Auth-Owner", "whose API key it is: the id of a person or a service account"),
@@ -122,7 +122,7 @@ fn told(principal: &Principal) -> HeaderMap {
         principal.scopes.as_ref().map(|scopes| scopes.join(" ")),
     ];
     let mut headers = HeaderMap::new();
-    for ((name, _), value) in FORWARDED.iter().zip(values) {
+    for ((name, _), value) in FORWARD_AUTH_HEADERS.iter().zip(values) {
         // Ids and the keys of permissions are ASCII.
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok())
             && let Ok(name) = HeaderName::try_from(*name)
