@@ -140,8 +140,8 @@ where
                 successor = HeaderValue::try_from(format!("<{path}>; rel=\"successor-version\"")).ok();
             }
             let sent = std::mem::replace(request.uri_mut(), uri);
-            // Signatures cover the path as it was sent.
-            request.extensions_mut().insert(OriginalUri(sent));
+            // Signatures cover the path as it was sent: around a router that is nested, axum knows the outer one already.
+            request.extensions_mut().get_or_insert_with(|| OriginalUri(sent));
         }
         PathFuture::new(self.inner.call(request), successor)
     }
@@ -253,6 +253,18 @@ mod tests {
             let answer = tower::ServiceExt::oneshot(table().layer(inner), request).await.unwrap();
             assert_eq!(answer.into_body(), seen);
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_rewrote_the_path_before_knows_how_it_was_sent() {
+        let inner = tower::service_fn(async |request: Request| {
+            let sent = request.extensions().get::<OriginalUri>().map(|sent| sent.0.to_string());
+            Ok::<_, std::convert::Infallible>(http::Response::new(sent))
+        });
+        let mut request = Request::get("/api/v1/roles/7").body(axum::body::Body::empty()).unwrap();
+        request.extensions_mut().insert(OriginalUri(Uri::from_static("/outer/api/v1/roles/7")));
+        let answer = tower::ServiceExt::oneshot(table().layer(inner), request).await.unwrap();
+        assert_eq!(answer.into_body().as_deref(), Some("/outer/api/v1/roles/7"));
     }
 
     // C22
