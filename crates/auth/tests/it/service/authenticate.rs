@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use stylobate_auth::{AuthenticateError, MIGRATIONS};
+use stylobate_auth::{AuthError, AuthenticateError, MIGRATIONS};
 use stylobate_testkit::{TestDb, both_engines};
 
 use super::{House, PASSWORD, check, eventually, is_revoked};
@@ -72,6 +72,9 @@ async fn a_process_without_its_database_refuses_to_decide(db: TestDb) {
     eventually("staleness", async || !house.auth.revocations().is_fresh()).await;
     let refused = house.auth.authenticate_slow(&pair.access_token).await;
     assert!(matches!(refused, Err(AuthenticateError::Unavailable(_))), "{refused:?}");
+    // Nor does it tell others that the token is over: whoever asks has to ask again.
+    let told = house.auth.introspect(&house.auth.config().audience, &pair.access_token).await;
+    assert!(matches!(told, Err(AuthError::Db(_))), "{told:?}");
 }
 both_engines!(a_process_without_its_database_refuses_to_decide, &[&MIGRATIONS]);
 

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 use stylobate_auth::{ServiceClaims, ServiceTokenSigner, ServiceTokenVerifier};
 use stylobate_core::{Credential, ServiceId, Subject};
@@ -211,4 +212,42 @@ fn nothing_is_issued_that_would_not_be_accepted() {
     let keys = Keys::new(KeySet::verify_only());
     let signer = ServiceTokenSigner::new(keys, config_of(AUDIENCE)).unwrap();
     assert_eq!(signer.issue(&services.claims()).unwrap_err().code(), "signing_key_missing");
+}
+
+proptest! {
+    /// Signed by us, but of any content.
+    #[test]
+    fn fuzz_service_token_arbitrary_payload_is_refused_without_panic(text in any::<String>()) {
+        let services = Services::new();
+        let token = services.fixture.forge(&services.header().to_string(), &text);
+        prop_assert!(services.verifier.verify(&text, now()).is_err());
+        prop_assert!(services.verifier.verify(&token, now()).is_err());
+    }
+
+    #[test]
+    fn fuzz_service_token_operations_are_taken_as_they_are_or_not_at_all(
+        operations in prop::option::of(prop::collection::vec("[a-z. *\u{0}\"]{0,12}", 0..5)), version in any::<i64>(),
+    ) {
+        let services = Services::new();
+        let mut payload = services.payload();
+        payload["version"] = version.into();
+        payload["ops"] = json!(operations);
+        let token = services.fixture.forge(&services.header().to_string(), &payload.to_string());
+        if let Ok(verified) = services.verifier.verify(&token, now()) {
+            prop_assert!(version >= 0);
+            prop_assert_eq!(Some(&verified.claims.operations), operations.as_ref());
+            prop_assert_eq!(verified.principal.scopes.as_ref(), operations.as_ref());
+        }
+    }
+
+    #[test]
+    fn fuzz_service_token_any_flipped_bit_is_refused(position in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        let services = Services::new();
+        let mut bytes = services.token().into_bytes();
+        let position = position.index(bytes.len());
+        bytes[position] ^= 1 << bit;
+        if let Ok(token) = String::from_utf8(bytes) {
+            prop_assert!(services.verifier.verify(&token, now()).is_err(), "{token}");
+        }
+    }
 }
