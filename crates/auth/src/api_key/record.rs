@@ -216,6 +216,8 @@ fn check(key: &ApiKey) -> Result<(), ApiKeyError> {
     check_name("label", &key.label, LABEL_CHARS_MAX)?;
     if let Some(scopes) = &key.scopes {
         refuse_if(scopes.len() > SCOPES_MAX, "scopes", ApiKeyProblem::TooMany(SCOPES_MAX))?;
+        // A key for nothing is more often meant as one for everything.
+        refuse_if(scopes.is_empty(), "scopes", ApiKeyProblem::Empty)?;
         refuse_if(!scopes.iter().all(|scope| is_scope(scope)), "scopes", ApiKeyProblem::NotAScope)?;
     }
     if let Some(networks) = &key.allowed_networks {

@@ -5,7 +5,7 @@ use axum::{
 use serde::Deserialize;
 use stylobate_core::{Credential, KeyOwner, Principal, Subject};
 use stylobate_tower_middleware::{
-    ApiError, ApiResult, Context, FurtherPermission, Permission, StrictQuery, TrustedOrigin,
+    ApiError, ApiResult, Context, FurtherPermission, Permission, StrictQuery, TrustedOrigin, problem_for,
 };
 use utoipa::IntoParams;
 
@@ -70,6 +70,10 @@ async fn forward(
     let (mut request, _) = request.into_parts();
     if context.principal.credential == Credential::Cookie && is_in_danger(&request.headers) {
         TrustedOrigin::from_request_parts(&mut request, &()).await?;
+    }
+    // Proxies drop empty headers, and no header says that nothing limits the caller.
+    if context.principal.scopes.as_ref().is_some_and(Vec::is_empty) {
+        return Err(problem_for("permission_denied").into());
     }
     if let Some(permission) = wanted.permission {
         if !is_name(&permission) {

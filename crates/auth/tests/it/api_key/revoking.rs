@@ -95,6 +95,8 @@ async fn a_process_without_its_database_refuses_to_decide(db: TestDb) {
     eventually("staleness", async || !house.auth.revocations().is_fresh()).await;
     let refused = present(&house.auth, issued.secret.expose_secret()).await;
     assert!(matches!(refused, Err(AuthenticateError::Unavailable(_))), "{refused:?}");
+    let told = house.auth.introspect(&house.auth.config().audience, issued.secret.expose_secret()).await;
+    assert!(matches!(told, Err(AuthError::Db(_))), "{told:?}");
 }
 both_engines!(a_process_without_its_database_refuses_to_decide, &[&MIGRATIONS]);
 
