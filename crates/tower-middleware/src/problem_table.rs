@@ -246,6 +246,11 @@ pub const PROBLEMS: &[ProblemRow] = &[
     open("unauthenticated", 401, "A valid credential is required."),
     open("unavailable", 503, "The service cannot do this at the moment."),
     open("unsupported_media_type", 415, "The body must be `application/json`, uncompressed."),
+    open(
+        "unsupported_token_type",
+        400,
+        "Service tokens cannot be revoked; change the account of the service.",
+    ),
     open("upgrade_required", 426, "This route speaks WebSocket (RFC 6455) only."),
     form("username_at_sign"),
     open("username_taken", 409, "Somebody has this username."),

@@ -256,6 +256,9 @@ async fn a_service_gets_tokens_for_what_the_registry_has(engine: Engine) {
     let who = caller.get("/auth/whoami").await.expect(200);
     assert_eq!(who["subject"], json!({ "kind": "service", "id": made["id"] }));
     assert_eq!((&who["tenant"], &who["scopes"]), (&here["tenant"], &json!(["user.delete", "user.read"])));
+    // It cannot be revoked by itself (RFC 7009 section 2.2.1), only ended with the account.
+    let form = [("token", text(&token, "access_token"))];
+    root.post_form("/oauth/revoke", &form).await.problem(400, "unsupported_token_type");
     // What both the roles and the operations allow.
     caller.get("/people").await.expect(200);
     caller.get("/roles").await.problem(403, "permission_denied");

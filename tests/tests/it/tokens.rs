@@ -254,6 +254,18 @@ async fn a_proxy_learns_whether_a_request_may_pass(engine: Engine) {
     assert_eq!(passed.header("x-auth-owner"), Some(clerk.id.as_str()));
     assert_eq!(passed.header("x-auth-scopes"), Some("user.read"));
 
+    // What may do nothing is let through nowhere: proxies drop empty headers.
+    let key = clerk.client.post("/auth/api-keys", json!({ "scopes": ["user.read"] })).await.expect(201);
+    app.place.sql("UPDATE api_keys SET scopes = ''").await;
+    let barren = root.anonymous().presenting(text(&key, "key"));
+    assert_eq!(barren.get("/auth/whoami").await.expect(200)["scopes"], json!([]));
+    barren.get("/auth/forward").await.problem(403, "permission_denied");
+    clerk.client.post("/auth/api-keys", json!({ "scopes": [] })).await.problem_of(
+        422,
+        "validation",
+        "scopes",
+    );
+
     // A session cookie changes nothing for another site.
     let browser = Browser::signed_in(&root.anonymous(), "clerk").await;
     let asked = async |headers: &[(&str, &str)]| {

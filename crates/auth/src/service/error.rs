@@ -69,6 +69,10 @@ pub enum AuthError {
     /// them is nobody's business.
     #[error("the link is not valid")]
     LinkInvalid,
+    /// A token of this kind cannot be revoked by itself (RFC 7009 §2.2.1): a service token ends within minutes, or with a change of its
+    /// account.
+    #[error("tokens of this kind cannot be revoked")]
+    TokenNotRevocable,
     /// The client has asked for this too often.
     #[error("this was asked for too often")]
     FlowThrottled {
@@ -123,6 +127,7 @@ impl AuthError {
             Self::Cursor(_) => "cursor_invalid",
             Self::NotAPerson => "not_a_person",
             Self::LinkInvalid => "link_invalid",
+            Self::TokenNotRevocable => "unsupported_token_type",
             Self::FlowThrottled { .. } => "flow_throttled",
             Self::SetupTokenInvalid => "setup_token_invalid",
             Self::Config(_) => "auth_config",

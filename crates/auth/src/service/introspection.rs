@@ -175,15 +175,20 @@ impl Auth {
     }
 
     /// What revoking `text` would stop: the session of an access or refresh token, or an API key, which may be switched off or its
-    /// owner at rest. `None` when there is nothing left to stop; a service token ends by itself within minutes, or with any change of
-    /// its account.
+    /// owner at rest. `None` when there is nothing left to stop.
     ///
     /// # Errors
-    /// [`AuthError::Db`].
+    /// [`AuthError::TokenNotRevocable`] for a service token that is good; [`AuthError::Db`].
     pub async fn find_revocable(&self, text: &str) -> Result<Option<RevocableToken>, AuthError> {
         let of_refresh = RefreshToken::parse(&self.inner.pepper, text).map(|token| token.session());
         let id = of_refresh.or_else(|| self.verify(text).ok().map(|token| token.claims.session));
         let Some(id) = id else {
+            let of_service = self.inner.service_verifier.verify_for_anybody(text, self.inner.clock.now());
+            if of_service.is_ok_and(|VerifiedServiceToken { claims, .. }| {
+                !self.inner.revocations.is_older(claims.service.as_uuid(), claims.version)
+            }) {
+                return Err(AuthError::TokenNotRevocable);
+            }
             let found = self.api_keys().look_up(text).await?;
             return Ok(found.and_then(|found| {
                 let owner = found.key.owner()?;
