@@ -32,9 +32,13 @@ pub(crate) enum FlowKind {
 }
 
 impl FlowKind {
-    /// Those whose key is a person.
-    const OF_PEOPLE: [Self; 3] =
-        [Self::PasswordResetOfAccount, Self::VerificationOfAccount, Self::EmailChangeOfAccount];
+    /// Those whose key is, or may be, a person.
+    const OF_PEOPLE: [Self; 4] = [
+        Self::PasswordResetOfAccount,
+        Self::VerificationOfAccount,
+        Self::EmailChangeOfAccount,
+        Self::RegistrationOfAccount,
+    ];
 
     fn word(self) -> &'static str {
         match self {

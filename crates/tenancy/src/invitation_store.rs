@@ -149,11 +149,10 @@ pub(crate) async fn revoke(tx: &mut Tx, tenant: TenantId, id: InvitationId) -> R
     Ok(rows == 1)
 }
 
-/// Forgets who invited and who accepted, where it was `person`.
+/// Forgets the invitations that `person` accepted, which hold their address, and who invited where it was `person`.
 pub(crate) async fn forget_person(tx: &mut Tx, person: PersonId) -> Result<(), Error> {
-    tx.q("UPDATE invitations SET invited_by = CASE WHEN invited_by = $1 THEN NULL ELSE invited_by END, \
-                                 accepted_by = CASE WHEN accepted_by = $1 THEN NULL ELSE accepted_by END \
-          WHERE invited_by = $1 OR accepted_by = $1")
+    tx.q("DELETE FROM invitations WHERE accepted_by = $1").bind(person.as_uuid()).run().await?;
+    tx.q("UPDATE invitations SET invited_by = NULL WHERE invited_by = $1")
         .bind(person.as_uuid())
         .run()
         .await?;

@@ -96,6 +96,25 @@ impl Tenancy {
         self.add_member(tx, context, tenant, person).await
     }
 
+    /// Takes back the open invitation of an address to `tenant`, when it has one: an invitation does not outlive the membership of
+    /// whom it was for.
+    ///
+    /// # Errors
+    /// [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
+    pub async fn revoke_pending_invitation(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        email_key: &str,
+    ) -> Result<(), Error> {
+        let Some(open) = self.find_pending_invitation(tx, tenant, email_key).await? else { return Ok(()) };
+        match self.revoke_invitation(tx, context, tenant, open.id).await {
+            Ok(()) | Err(Error::InvitationClosed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes an open invitation back.
     ///
     /// # Errors

@@ -188,9 +188,8 @@ impl Tenancy {
         Ok(removed)
     }
 
-    /// Ends every membership of `person`, because the person is deleted, forgets them in invitations, and returns the organisations they were
-    /// in.
-    /// Needs [`Scope::Platform`].
+    /// Ends every membership of `person`, because the person is deleted, and returns the organisations they were in. The invitations that
+    /// they accepted are deleted with the address, those that they made forget who made them. Needs [`Scope::Platform`].
     ///
     /// # Errors
     /// [`Error::ForeignTenant`] when `tx` works for one tenant: it would leave the others' memberships behind.

@@ -35,10 +35,15 @@ async fn delete(client: &Client, password: &str) -> Answer {
 }
 
 async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
-    let app = TestApp::builder(engine).mail(&MailServer::StartTls.url()).start().await;
+    let app =
+        TestApp::builder(engine).mail(&MailServer::StartTls.url()).env("REGISTRATION", "open").start().await;
     let admin = app.administrator().await;
     let (address, other) = (MailServer::fresh_address("ada"), MailServer::fresh_address("countess"));
-    let id = admin.add_person("ada", &address).await;
+    admin.post("/auth/invitations", json!({ "email": address })).await.expect(201);
+    let invited = MailServer::mail_to(&address, "an invitation to").await.token("/auth/invitations/accept");
+    let account = json!({ "token": invited, "username": "ada", "password": PASSWORD, "first_name": "Ada", "last_name": "Test" });
+    let joined = app.anonymous().post("/auth/invitations/accept", account).await.expect(201);
+    let id = joined["user_id"].as_str().unwrap();
     let person: Uuid = id.parse().unwrap();
     // Something in every table that knows people.
     let ada = app.login("ada").await;
@@ -46,6 +51,8 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
     let anybody = app.anonymous();
     anybody.try_login("ada", "wrong").await.problem(401, "invalid_credentials");
     anybody.post("/auth/password-reset-request", json!({ "email": address })).await.expect(200);
+    let again = json!({ "email": address, "password": PASSWORD, "first_name": "A", "last_name": "B" });
+    anybody.post("/auth/register", again).await.expect(202);
     let reset = MailServer::mail_to(&address, "set a new password").await.token("/auth/password-reset");
     ada.post("/auth/verify-email/resend", Value::Null).await.expect(202);
     let change = json!({ "new_email": other, "current_password": PASSWORD });
@@ -68,6 +75,7 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
         "one_time_tokens.subject_id",
         "flow_counters.key",
         "memberships.person_id",
+        "invitations.accepted_by",
         "role_assignments.subject_id",
         "notify_preferences.person_id",
         "person_profiles.person_id",
@@ -105,6 +113,7 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
     assert!(left.contains(&"audit_events.target_id".to_owned()), "{left:?}");
     let trail = admin.all(&format!("/audit-events?action=person.delete&actor_id={id}")).await;
     assert_eq!(trail.len(), 1, "{trail:?}");
+    assert_eq!(app.place.count("SELECT count(*) FROM invitations").await, 0, "they hold the address");
     // The names are free again.
     admin.add_person("ada", &address).await;
 }

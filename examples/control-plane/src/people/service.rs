@@ -462,10 +462,25 @@ impl People {
         let judged = if context.principal.person_id() == Some(id) { &system } else { context };
         // Rules, memberships, the person: in the order in which everybody locks them.
         self.rbac.remove_subject_everywhere(tx, judged, id, tenants).await?;
+        for tenant in tenants {
+            self.uninvite(tx, context, *tenant, &before.email).await?;
+        }
         self.tenancy.remove_person(tx, context, id).await?;
         store::delete_profile(tx, id).await?;
         self.auth.people().delete(tx, context, id).await?;
         Ok(self.auth.tell_account_deleted(tx, context, id, &before.email, &*self.messages).await?)
+    }
+
+    /// Takes an invitation back that nobody answered: it would let somebody in again who was sent away.
+    async fn uninvite(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        email: &str,
+    ) -> Result<(), Refused> {
+        let Ok(email) = Email::parse(email) else { return Ok(()) };
+        Ok(self.tenancy.revoke_pending_invitation(tx, context, tenant, email.key()).await?)
     }
 
     async fn leave(
@@ -479,6 +494,7 @@ impl People {
         // In the order in which a deletion takes them.
         self.rbac.remove_subject(tx, context, tenant, id).await?;
         let ended = self.auth.people().end_sessions_in(tx, id, tenant).await?;
+        self.uninvite(tx, context, tenant, &before.email).await?;
         self.tenancy.remove_member(tx, context, tenant, id).await?;
         let event = event(context, "member.remove", tenant, id).with("sessions_ended", ended);
         tx.audit_instead(event.change(Some(before), None::<()>));
