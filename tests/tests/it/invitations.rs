@@ -7,6 +7,7 @@ use stylobate_tests::{Client, Engine, MailServer, PASSWORD, TestApp, eventually}
 stylobate_tests::both_engines!(
     whoever_is_invited_joins_and_signs_in,
     an_account_joins_another_organisations_invitation_is_not_theirs,
+    an_invitation_ends_with_the_membership,
     nobody_promises_or_chooses_more_than_is_theirs,
     an_account_is_asked_for_and_made_by_a_mailed_link,
     everybody_who_registers_is_answered_alike
@@ -31,6 +32,23 @@ async fn invite(by: &Client, email: &str) -> String {
 async fn role(admin: &Client, name: &str) -> Value {
     let roles = admin.all(&format!("/roles?search={name}")).await;
     roles.into_iter().find(|role| role["name"] == name).unwrap()["id"].clone()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+fn left_the_default_organisation(name: &str) -> String {
+    format!(
+        "DELETE FROM memberships WHERE person_id = (SELECT id FROM people WHERE username = '{name}') \
+         AND tenant_id = (SELECT id FROM orgs WHERE is_default)"
+    )
+}
+
+/// Has somebody belong to another organisation, and no more to the first.
+async fn of_another_organisation(app: &TestApp, id: &str, name: &str) {
+    app.place.join_other_org(id).await;
+    app.place.sql(&left_the_default_organisation(name)).await;
 }
 
 async fn whoever_is_invited_joins_and_signs_in(engine: Engine) {
@@ -76,9 +94,9 @@ async fn whoever_is_invited_joins_and_signs_in(engine: Engine) {
         .problem(403, "permission_denied");
     admin.post(INVITE, json!({ "email": email.to_uppercase() })).await.problem(409, "already_member");
     for action in ["invitation.create", "invitation.accept", "person.create"] {
-        let events = admin.all(&format!("/audit-events?action={action}")).await;
-        assert!(!events.is_empty(), "{action}");
-        assert!(!json!(events).to_string().contains(&link));
+        let events = json!(admin.all(&format!("/audit-events?action={action}")).await).to_string();
+        let told = if action == "invitation.create" { &email } else { text(&joined, "user_id") };
+        assert!(events.contains(told) && !events.contains(&link), "{action}: {events}");
     }
     let log = app.server().output().join("\n");
     assert!(!log.contains(&link) && !log.contains(PASSWORD), "A24");
@@ -90,11 +108,8 @@ async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine:
     let (bob, carl) = (MailServer::fresh_address("bob"), MailServer::fresh_address("carl"));
     let id = admin.add_person("bob", &bob).await;
     admin.add_person("eve", &MailServer::fresh_address("eve")).await;
+    of_another_organisation(&app, &id, "bob").await;
     let (bobs, eve) = (app.login("bob").await, app.login("eve").await);
-    // Of no organisation any more, and invited again: the account is there all the while.
-    app.place
-        .sql("DELETE FROM memberships WHERE person_id = (SELECT id FROM people WHERE username = 'bob')")
-        .await;
     let link = invite(&admin, &bob).await;
     let by_token = json!({ "token": link });
     eve.post(ACCEPT, by_token.clone()).await.problem(403, "invitation_for_another");
@@ -110,6 +125,32 @@ async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine:
     bobs.post(ACCEPT, by_token).await.problem(403, "link_invalid");
     assert_eq!(bobs.get("/auth/me").await.expect(200)["email_verified"], true);
     admin.get(&format!("/people/{id}")).await.expect(200);
+    for action in ["invitation.accept", "member.add", "role.assign"] {
+        let events = json!(admin.all(&format!("/audit-events?action={action}")).await).to_string();
+        assert!(events.contains(&id), "{action}: {events}");
+    }
+
+    // By the page, with the password of the account.
+    let fay = MailServer::fresh_address("fay");
+    let fays = admin.add_person("fay", &fay).await;
+    app.place.sql(&left_the_default_organisation("fay")).await;
+    let link = invite(&admin, &fay).await;
+    let form = async |password: &str| {
+        let fields = [
+            ("token", link.as_str()),
+            ("password", password),
+            ("username", ""),
+            ("first_name", ""),
+            ("last_name", ""),
+        ];
+        app.anonymous().post_form(&format!("{ACCEPT}/form"), &fields).await
+    };
+    let refused = form("not the password of fay").await;
+    assert!(refused.status == 401 && refused.text.contains("<form"), "{}", refused.text);
+    let done = form(PASSWORD).await;
+    assert!(done.status == 200 && !done.text.contains("<form"), "{}", done.text);
+    let added = admin.all("/audit-events?action=member.add").await;
+    assert!(added.iter().any(|event| event["actor_id"] == json!(fays)), "{added:?}");
 
     // Two at once: one comes in.
     let link = invite(&admin, &carl).await;
@@ -119,6 +160,30 @@ async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine:
     let mut statuses = [first.status, second.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 403], "{} {}", first.text, second.text);
+}
+
+/// Whoever is sent away does not come back by a mail that was never answered.
+async fn an_invitation_ends_with_the_membership(engine: Engine) {
+    let app = app(engine, "off").await;
+    let admin = app.administrator().await;
+    let account = |link: &str, name: &str| json!({ "token": link, "username": name, "password": PASSWORD, "first_name": "B", "last_name": "B" });
+    let bob = MailServer::fresh_address("bob");
+    let link = invite(&admin, &bob).await;
+    let id = admin.add_person("bob", &bob).await;
+    admin.delete(&format!("/people/{id}")).await.expect(204);
+    app.anonymous().post(ACCEPT, account(&link, "bob")).await.problem(403, "link_invalid");
+    // Also who only leaves this organisation.
+    let carl = MailServer::fresh_address("carl");
+    let link = invite(&admin, &carl).await;
+    let id = admin.add_person("carl", &carl).await;
+    app.place.join_other_org(&id).await;
+    admin.delete(&format!("/people/{id}")).await.expect(204);
+    app.login("carl").await.post(ACCEPT, json!({ "token": link })).await.problem(403, "link_invalid");
+    let revoked = admin.all("/audit-events?action=invitation.revoke").await;
+    assert_eq!(revoked.len(), 2, "{revoked:?}");
+    // Whoever is wanted back is invited anew.
+    let link = invite(&admin, &bob).await;
+    app.anonymous().post(ACCEPT, account(&link, "bob")).await.expect(201);
 }
 
 /// C21
@@ -158,9 +223,17 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
         (json!({ "email": MailServer::fresh_address("else") }), 403, "invitation_for_another"),
         (json!({ "is_admin": true }), 422, "validation"),
         (json!({ "gender": "x" }), 422, "validation"),
+        (json!({ "middle_name": "x".repeat(256) }), 422, "validation"),
         (json!({ "token": Value::Null }), 403, "registration_closed"),
     ] {
         anybody.post(REGISTER, account(extra)).await.problem(status, code);
+    }
+    // Every problem at once, by the names that were sent.
+    let wrong = json!({ "gender": "x", "nationality": "\u{7}", "contact_information": { "phone_number": "call me", "zip_code": "1".repeat(21) } });
+    let refused = anybody.post(REGISTER, account(wrong)).await;
+    for field in ["gender", "nationality", "contact_information.phone_number", "contact_information.zip_code"]
+    {
+        refused.problem_of(422, "validation", field);
     }
     let made = anybody.post(REGISTER, account(json!({ "role_id": below }))).await.expect(201);
     let dan = admin.get(&format!("/people/{}", made["user_id"].as_str().unwrap())).await.expect(200);
@@ -241,9 +314,13 @@ async fn everybody_who_registers_is_answered_alike(engine: Engine) {
     let [known, disabled, nobody] = ["known", "disabled", "nobody"].map(MailServer::fresh_address);
     admin.add_person("known", &known).await;
     let id = admin.add_person("disabled", &disabled).await;
+    let elsewhere = MailServer::fresh_address("elsewhere");
+    let elsewheres = admin.add_person("elsewhere", &elsewhere).await;
+    of_another_organisation(&app, &elsewheres, "elsewhere").await;
+    app.login("elsewhere").await;
     admin.patch(&format!("/people/{id}"), json!({ "status": "inactive" })).await.expect(200);
     let mut said = Vec::new();
-    for email in [&known, &disabled, &nobody, &known.to_uppercase()] {
+    for email in [&known, &disabled, &nobody, &known.to_uppercase(), &elsewhere] {
         // Nor does it show whether somebody has the name.
         for username in ["known", "fresh"] {
             let account = json!({
@@ -262,5 +339,8 @@ async fn everybody_who_registers_is_answered_alike(engine: Engine) {
         assert!(mail.links().iter().all(|link| link.contains(links)), "{mail:?}");
     }
     eventually("the second link", async || (MailServer::mails_to(&nobody).len() == 2).then_some(())).await;
+    // Nor does the trail of this organisation tell who has an account in another.
+    let trail = json!(admin.all("/audit-events?limit=200").await).to_string();
+    assert!(!trail.contains("auth.register_request"), "{trail}");
     assert_eq!(app.anonymous().send(Method::PUT, REGISTER, None).await.status, 405);
 }

@@ -11,6 +11,7 @@ use crate::{
     AccountKey, ContextWords, Email, Identifier, OneTimeToken, Password, PasswordHash, People, Registration,
     TokenBinding,
     flow_limit::{self, FlowKind, FlowLimit},
+    session,
 };
 
 /// An account that somebody asks for, with everything that is drawn before its transaction.
@@ -114,6 +115,9 @@ impl Auth {
             if flow_limit::count(tx, kind, &account.to_bytes(), FlowLimit::LINKS, *now).await?.is_err() {
                 return Ok(());
             }
+            // Filed where the person was last at work, as forgotten passwords are: the trail of the organisation that newcomers join
+            // would tell its readers who has an account elsewhere.
+            let tenant = session::find_latest_tenant(tx, account.person()).await?;
             // Kept also when it is mailed to nobody, so that both cost the same.
             self.keep_one_time(tx, token, binding.clone(), self.inner.config.email_link_ttl()).await?;
             let message = match &holder {
@@ -125,7 +129,7 @@ impl Auth {
             if let Some(person) = account.person() {
                 event = event.on(person);
             }
-            tx.audit(event.with("link_sent", holder.is_none()).in_tenant(binding.tenant));
+            tx.audit(event.with("link_sent", holder.is_none()).in_tenant(tenant));
             Ok(())
         })
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use stylobate_auth::{Auth, AuthError, ContextWords, Email, NewPerson, PasswordHash, Person, Username};
-use stylobate_core::{BoxFuture, PersonId, Problem, RequestContext, TenantId};
+use stylobate_core::{BoxFuture, FieldProblem, PersonId, Problem, RequestContext, TenantId};
 use stylobate_db::{TransactError, Tx};
 use stylobate_rbac::RbacError;
 use stylobate_tenancy::Tenancy;
@@ -99,7 +99,37 @@ pub struct NewProfile {
     pub country: Option<String>,
 }
 
+/// The most characters of anything that newcomers say about themselves: services that keep it have bounds of their own, and until
+/// an account is made it lies in the row of its link.
+const SAID_CHARS_MAX: usize = 255;
+
 impl NewProfile {
+    /// Refuses what is longer than 255 characters, under the names that bodies have for it.
+    pub(super) fn check(&self) -> Result<(), AccountError> {
+        let Self { first_name, last_name, .. } = self;
+        let optional = [
+            ("middle_name", &self.middle_name),
+            ("date_of_birth", &self.date_of_birth),
+            ("gender", &self.gender),
+            ("nationality", &self.nationality),
+            ("contact_information.phone_number", &self.phone),
+            ("contact_information.emergency_number", &self.emergency_number),
+            ("contact_information.street_address", &self.address),
+            ("contact_information.city", &self.city),
+            ("contact_information.state", &self.region),
+            ("contact_information.zip_code", &self.postal_code),
+            ("contact_information.country", &self.country),
+        ];
+        let said = optional.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        let too_long: Vec<FieldProblem> = [("first_name", first_name), ("last_name", last_name)]
+            .into_iter()
+            .chain(said)
+            .filter(|(_, text)| text.chars().nth(SAID_CHARS_MAX).is_some())
+            .map(|(name, _)| FieldProblem::new(name, "too_long", "has more than 255 characters"))
+            .collect();
+        if too_long.is_empty() { Ok(()) } else { Err(ApiError::fields(too_long).into()) }
+    }
+
     /// What a password must not be made of, beside the identifiers.
     pub(super) fn context_words(&self, username: Option<&Username>, email: &Email) -> ContextWords {
         let words = ContextWords::new().email(email.as_str()).word(&self.first_name).word(&self.last_name);

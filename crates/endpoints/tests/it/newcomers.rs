@@ -153,6 +153,32 @@ async fn an_account_that_is_there_joins_by_its_owner(db: TestDb) {
 }
 both_engines!(an_account_that_is_there_joins_by_its_owner, SETS);
 
+/// What is no good for signing in is none for joining.
+async fn a_password_lets_join_whom_it_would_sign_in(db: TestDb) {
+    let house = House::new(db, Registration::Off).await;
+    let boss = house.person("boss", "admin").await;
+    house.outsider("dora").await;
+    let link = invite(&house, &boss, "dora@example.org").await;
+    let join = async |password: &str| {
+        let password = Password::new(password).unwrap();
+        code(house.newcomers.accept_with_password(&nobody(), &link, password).await)
+    };
+    let members = house.count("SELECT count(*) FROM memberships").await;
+    let chosen_by_others = "UPDATE people SET must_change_password = NOT must_change_password";
+    house.run(chosen_by_others).await;
+    assert_eq!(join(PASSWORD).await, "must_change_password");
+    house.run(chosen_by_others).await;
+    let tries = house.auth.config().login_attempt_limit;
+    for _ in 0..tries {
+        assert_eq!(join("wrong").await, "invalid_credentials");
+    }
+    assert_eq!(join(PASSWORD).await, "login_throttled");
+    assert_eq!(house.count("SELECT count(*) FROM memberships").await, members);
+    house.run("DELETE FROM login_counters").await;
+    assert_eq!(join(PASSWORD).await, "ok");
+}
+both_engines!(a_password_lets_join_whom_it_would_sign_in, SETS);
+
 async fn an_invitation_counts_while_whoever_made_it_could_make_it_again(db: TestDb) {
     let house = House::new(db, Registration::Off).await;
     let boss = house.person("boss", "admin").await;
@@ -357,6 +383,13 @@ async fn an_account_is_made_when_its_address_is_proven(db: TestDb) {
     let request = || AccountRequest { email: Some("bob@example.org".to_owned()), ..account("ada") };
     house.newcomers.register(&nobody(), None, request()).await.unwrap();
     let first = token(&house, "registration");
+    // The row has what makes the account, and no password.
+    let mut reader = house.db.read().await.unwrap();
+    let rows: Vec<(Vec<u8>,)> = reader.q("SELECT payload FROM one_time_tokens").all().await.unwrap();
+    drop(reader);
+    let [(payload,)] = rows.as_slice() else { panic!("{rows:?}") };
+    let draft = String::from_utf8_lossy(payload);
+    assert!(draft.contains("bob@example.org") && !draft.contains(PASSWORD), "{draft}");
     house.newcomers.register(&nobody(), None, request()).await.unwrap();
     let second = token(&house, "registration");
     assert_eq!(house.count("SELECT count(*) FROM people").await, people);
@@ -374,7 +407,6 @@ async fn an_account_is_made_when_its_address_is_proven(db: TestDb) {
     assert_eq!(code(confirm(&first, None).await), "link_invalid");
     assert_eq!(code(confirm(&second, Some("bert")).await), "email_taken");
     house.auth.verify_login(&nobody(), "bob", Password::new(PASSWORD).unwrap()).await.unwrap();
-    // The row held what makes the account, and no password.
     let closed = Newcomers { registration: Registration::Invited, ..house.newcomers.clone() };
     assert_eq!(
         code(closed.confirm_registration(&nobody(), &second, chosen(), None).await),
@@ -411,6 +443,9 @@ async fn who_may_register_and_as_what_is_not_theirs_to_say(db: TestDb) {
         ..request("dan@example.org", "dan")
     };
     assert_eq!(code(house.newcomers.register(&nobody(), None, weak).await), "validation");
+    let profile = NewProfile { city: Some("x".repeat(256)), ..account("dan").profile };
+    let much = AccountRequest { profile, ..request("dan@example.org", "dan") };
+    assert_eq!(code(house.newcomers.register(&nobody(), None, much).await), "validation");
     let made = invited.register(&nobody(), Some(&link), account("bob")).await.unwrap();
     assert!(matches!(made, Registered::Made(joined) if joined.is_new));
     let mut reader = house.db.read().await.unwrap();

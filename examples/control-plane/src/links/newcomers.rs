@@ -12,7 +12,7 @@ use serde::Deserialize;
 use stylobate::{
     auth::Password,
     core::FieldProblem,
-    endpoints::{AccountRequest, NewProfile, Permission, Route, Routes, ShownInvitation},
+    endpoints::{AccountRequest, Joined, NewProfile, Newcomers, Permission, Route, Routes, ShownInvitation},
     middleware::{ApiResult, Context, CspNonce, StrictQuery},
 };
 
@@ -153,6 +153,11 @@ async fn accept_as(pages: &Pages, context: &Context, input: &AcceptForm, has_acc
     Ok(())
 }
 
+async fn confirm_as(newcomers: &Newcomers, context: &Context, input: &ConfirmForm) -> ApiResult<Joined> {
+    let password = Password::new(input.password.expose_secret().to_owned())?;
+    newcomers.confirm_registration(context, &input.token, password, Some(&input.username)).await
+}
+
 async fn confirm_form(
     State(Pages { base, .. }): State<Pages>,
     nonce: CspNonce,
@@ -177,9 +182,7 @@ async fn confirm(
     form: Result<Form<ConfirmForm>, FormRejection>,
 ) -> ApiResult<Response> {
     let Form(input) = form.map_err(not_the_form)?;
-    let username = Some(input.username.as_str()).filter(|name| !name.is_empty());
-    let password = Password::new(input.password.expose_secret().to_owned())?;
-    let confirmed = newcomers.confirm_registration(&context, &input.token, password, username).await;
+    let confirmed = confirm_as(&newcomers, &context, &input).await;
     let (status, problems) = match confirmed {
         Ok(_) => (StatusCode::OK.into(), Vec::new()),
         Err(refused) => problems_of(refused)?,

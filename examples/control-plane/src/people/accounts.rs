@@ -4,14 +4,14 @@ use chrono::NaiveDate;
 use serde_json::{Map, Value};
 use stylobate::{
     auth::{ApiKeyError, Person, ServiceAccountError},
-    core::{AuditEvent, BoxFuture, FieldProblem, PersonId, RequestContext, TenantId},
+    core::{BoxFuture, FieldProblem, PersonId, RequestContext, TenantId},
     db::Tx,
     endpoints::{AccountError, Accounts, NewAccount, NewProfile},
     middleware::IntoProblem as _,
 };
 
 use super::{
-    model::{Gender, PersonInput, Profile, invalid},
+    model::{Gender, PersonInput, Profile, TEXT_CHARS_MAX, check_text, invalid},
     service::{Draft, People, Refused},
     store,
     told::tell_person,
@@ -46,8 +46,6 @@ impl Accounts for People {
     ) -> BoxFuture<'a, Result<(), AccountError>> {
         Box::pin(async move {
             let Some(view) = store::find_member(tx, tenant, person).await? else { return Ok(()) };
-            let event = AuditEvent::new(context, "member.add", "person").on(person).in_tenant(Some(tenant));
-            tx.audit_instead(event.change(None::<()>, Some(&view)));
             tell_person(tx, context, "member.added", tenant, &view);
             Ok(())
         })
@@ -91,37 +89,36 @@ impl From<Refused> for AccountError {
 /// What of a profile is kept, held to the rules of all profiles. What has no column of its own is kept as `metadata`.
 fn kept(said: &NewProfile) -> Result<Profile, Refused> {
     let mut problems = Vec::new();
-    let mut wrong =
-        |field: &'static str, message: &str| problems.push(FieldProblem::new(field, "invalid", message));
     let born = said.date_of_birth.as_deref().map(str::parse::<NaiveDate>).transpose();
     let born = born.unwrap_or_else(|_| {
-        wrong("date_of_birth", "is not a date as YYYY-MM-DD");
+        problems.push(FieldProblem::new("date_of_birth", "invalid", "is not a date as YYYY-MM-DD"));
         None
     });
     let gender = match said.gender.as_deref() {
         None => Gender::Unknown,
         Some(text) => Gender::parse(text).unwrap_or_else(|| {
-            wrong("gender", "is none of `unknown`, `female`, `male`, `non_binary`, `other`");
+            let message = "is none of `unknown`, `female`, `male`, `non_binary`, `other`";
+            problems.push(FieldProblem::new("gender", "invalid", message));
             Gender::Unknown
         }),
     };
-    if !problems.is_empty() {
-        return Err(invalid(problems).into());
-    }
     let is_code =
         |country: &&String| country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
     let country_code = said.country.as_ref().filter(is_code).cloned();
     let other_country = said.country.clone().filter(|_| country_code.is_none());
     let beside = [
-        ("middle_name", &said.middle_name),
-        ("nationality", &said.nationality),
-        ("emergency_number", &said.emergency_number),
-        ("country", &other_country),
+        ("middle_name", "middle_name", &said.middle_name),
+        ("nationality", "nationality", &said.nationality),
+        ("emergency_number", "contact_information.emergency_number", &said.emergency_number),
+        ("country", "contact_information.country", &other_country),
     ];
-    let metadata: Map<String, Value> = beside
-        .into_iter()
-        .filter_map(|(name, text)| Some((name.to_owned(), Value::String(text.clone()?))))
-        .collect();
+    let mut metadata = Map::new();
+    for (name, field, text) in beside {
+        if let Some(text) = text {
+            check_text(field, text, TEXT_CHARS_MAX, &mut problems);
+            metadata.insert(name.to_owned(), Value::String(text.clone()));
+        }
+    }
     let input = PersonInput {
         date_of_birth: born,
         gender,
@@ -140,5 +137,25 @@ fn kept(said: &NewProfile) -> Result<Profile, Refused> {
             String::new(),
         )
     };
-    input.profile()
+    match input.profile() {
+        Ok(profile) if problems.is_empty() => return Ok(profile),
+        Ok(_) => {}
+        Err(Refused::Problem(refused)) => problems.extend(refused.errors.into_iter().map(as_newcomers_say)),
+        Err(failed) => return Err(failed),
+    }
+    Err(invalid(problems).into())
+}
+
+/// Names a field as the bodies of newcomers do.
+fn as_newcomers_say(problem: FieldProblem) -> FieldProblem {
+    let field = match problem.field.as_str() {
+        "phone" => "contact_information.phone_number",
+        "address_line1" => "contact_information.street_address",
+        "city" => "contact_information.city",
+        "region" => "contact_information.state",
+        "postal_code" => "contact_information.zip_code",
+        "country_code" => "contact_information.country",
+        _ => return problem,
+    };
+    FieldProblem { field: field.to_owned(), ..problem }
 }

@@ -168,7 +168,7 @@ pub(crate) struct PersonInput {
 }
 
 /// Longest text of an ordinary field, in characters; names and addresses of real people stay far below.
-const TEXT_CHARS_MAX: usize = 255;
+pub(super) const TEXT_CHARS_MAX: usize = 255;
 const LONG_TEXT_CHARS_MAX: usize = 4_000;
 /// Largest `metadata`, as JSON.
 const METADATA_BYTES_MAX: usize = 16 * 1024;
@@ -365,7 +365,12 @@ fn is_path(url: &str) -> bool {
     url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\")
 }
 
-fn check_text(field: &'static str, value: &str, chars_max: usize, problems: &mut Vec<FieldProblem>) {
+pub(super) fn check_text(
+    field: &'static str,
+    value: &str,
+    chars_max: usize,
+    problems: &mut Vec<FieldProblem>,
+) {
     if value.chars().count() > chars_max {
         problems.push(FieldProblem::new(field, "too_long", format!("has more than {chars_max} characters")));
     }

@@ -2,9 +2,11 @@ use std::sync::Arc;
 
 use stylobate_auth::{
     AuthError, Email, Identifier, Invitation as Inviting, OneTimeToken, Password, People, PeopleError,
-    Person, PersonChange,
+    Person, PersonChange, VerifiedPerson,
 };
-use stylobate_core::{BoxFuture, DomainEvent, InvitationId, PersonId, RequestContext, RoleId, TenantId};
+use stylobate_core::{
+    BoxFuture, DomainEvent, InvitationId, PersonId, Principal, RequestContext, RoleId, TenantId,
+};
 use stylobate_db::{Scope, Tx};
 use stylobate_tenancy::{Invitation, InvitationStatus};
 use stylobate_tower_middleware::{ApiResult, problem_for};
@@ -50,7 +52,10 @@ struct Open {
 /// Who accepts.
 enum Newcomer {
     New(Box<NewAccount>),
-    Account(PersonId),
+    /// Who is signed in.
+    Caller(PersonId),
+    /// Whose password was right.
+    Verified(Arc<VerifiedPerson>),
 }
 
 /// An invitation that is about to be accepted.
@@ -97,7 +102,7 @@ impl Newcomers {
             return Err(AccountError::from(PeopleError::EmailTaken).into());
         }
         let new = self.prepare(context, request, Some(open.email)).await?;
-        self.accept(context, token, Newcomer::New(Box::new(new))).await
+        Ok(self.accept(context, token, Newcomer::New(Box::new(new))).await?)
     }
 
     /// Lets the caller's account join with the link of an invitation that was mailed to its address.
@@ -114,13 +119,14 @@ impl Newcomers {
         if open.holder.is_none_or(|holder| holder.id != caller) {
             return Err(problem_for("invitation_for_another").into());
         }
-        self.accept(context, token, Newcomer::Account(caller)).await
+        Ok(self.accept(context, token, Newcomer::Caller(caller)).await?)
     }
 
     /// Lets the account of the invited address join, whose owner proves it by its password. It signs nobody in.
     ///
     /// # Errors
-    /// 403 `link_invalid`; otherwise as of [`Auth::verify_login`](stylobate_auth::Auth::verify_login).
+    /// 403 `link_invalid`; otherwise as of [`Auth::verify_login`](stylobate_auth::Auth::verify_login) and
+    /// [`Auth::admit`](stylobate_auth::Auth::admit): 428 `must_change_password` for one that somebody else has chosen.
     pub async fn accept_with_password(
         &self,
         context: &RequestContext,
@@ -130,8 +136,14 @@ impl Newcomers {
         let token = self.auth.read_one_time(token)?;
         let open = self.look(&token).await?;
         let holder = open.holder.ok_or(AuthError::InvalidCredentials)?;
-        let verified = self.auth.verify_login(context, &holder.email, password).await?;
-        self.accept(context, token, Newcomer::Account(verified.id())).await
+        let verified = Arc::new(self.auth.verify_login(context, &holder.email, password).await?);
+        match self.accept(context, token, Newcomer::Verified(Arc::clone(&verified))).await {
+            Err(AccountError::Auth(refused @ AuthError::MustChangePassword)) => {
+                self.auth.record_refused_login(context, &verified, refused.code()).await;
+                Err(AccountError::from(refused).into())
+            }
+            accepted => Ok(accepted?),
+        }
     }
 
     async fn look(&self, token: &OneTimeToken<Inviting>) -> Result<Open, AccountError> {
@@ -166,7 +178,7 @@ impl Newcomers {
         context: &RequestContext,
         token: OneTimeToken<Inviting>,
         newcomer: Newcomer,
-    ) -> ApiResult<Joined> {
+    ) -> Result<Joined, AccountError> {
         let accepting = Arc::new(Accepting { context: context.clone(), token, newcomer });
         let newcomers = self.clone();
         let accept = async move |tx: &mut Tx| newcomers.accept_in(tx, Arc::clone(&accepting)).await;
@@ -189,23 +201,26 @@ impl Newcomers {
             let invitation = &open.invitation;
             let acting = match newcomer {
                 Newcomer::New(_) => as_system(context),
-                Newcomer::Account(_) => context.clone(),
+                Newcomer::Caller(_) => context.clone(),
+                Newcomer::Verified(verified) => {
+                    RequestContext { principal: Principal::person(verified.id()), ..context.clone() }
+                }
             };
             let person = match newcomer {
                 Newcomer::New(new) => {
                     self.auth.redeem_one_time(tx, token).await?;
                     self.make(tx, &acting, tenant, new, invitation.role_id).await?
                 }
-                Newcomer::Account(person) => {
-                    self.admit(tx, &acting, &open, *person).await?;
-                    self.auth.redeem_one_time(tx, token).await?;
-                    *person
+                Newcomer::Caller(person) => self.admit(tx, &acting, &open, token, *person).await?,
+                Newcomer::Verified(verified) => {
+                    let _admitted = self.auth.admit(tx, verified).await?;
+                    self.admit(tx, &acting, &open, token, verified.id()).await?
                 }
             };
             // A new account is a member already.
             let has_joined =
                 self.tenancy.accept_invitation(tx, &acting, tenant, invitation.id, person).await?;
-            if let Newcomer::Account(_) = newcomer {
+            if let Newcomer::Caller(_) | Newcomer::Verified(_) = newcomer {
                 self.give_role(tx, context, tenant, person, invitation.role_id).await?;
                 if has_joined {
                     self.accounts.joined(tx, &acting, tenant, person).await?;
@@ -218,20 +233,23 @@ impl Newcomers {
         })
     }
 
-    /// Locks an account that may join, and notes that mail to it arrives. Of another spelling of its address nothing is proven.
+    /// Locks an account that may join, uses up its link, and notes that mail to it arrives. Of another spelling of its address nothing is
+    /// proven.
     async fn admit(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
         open: &Open,
+        token: &OneTimeToken<Inviting>,
         person: PersonId,
-    ) -> Result<(), AccountError> {
+    ) -> Result<PersonId, AccountError> {
         let holder = open.holder.as_ref().filter(|holder| holder.id == person && holder.is_active());
         let holder = holder.ok_or(AuthError::LinkInvalid)?;
         let is_proven = holder.email.eq_ignore_ascii_case(open.email.as_str());
         let change = PersonChange { email_verified: is_proven.then_some(true), ..PersonChange::default() };
         self.auth.people().update(tx, context, person, holder.version, change).await?;
-        Ok(())
+        self.auth.redeem_one_time(tx, token).await?;
+        Ok(person)
     }
 
     /// Refuses a role that a newcomer chooses, unless it is the one they get anyway.

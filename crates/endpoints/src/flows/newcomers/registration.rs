@@ -118,7 +118,7 @@ impl Newcomers {
         if self.registration != Registration::Open {
             return Err(problem_for("registration_closed").into());
         }
-        let username = username.map(parse_username).transpose()?;
+        let username = username.filter(|name| !name.is_empty()).map(parse_username).transpose()?;
         let token = self.auth.read_one_time(token)?;
         self.require_chosen(context, &token, password).await?;
         let confirming = Arc::new(Confirming { context: context.clone(), token, username });
@@ -142,7 +142,8 @@ impl Newcomers {
         drop(conn);
         let draft: Draft = serde_json::from_slice(&binding.payload).map_err(|_| AuthError::LinkInvalid)?;
         let hash = draft.hash.parse().map_err(|_| AuthError::LinkInvalid)?;
-        match self.auth.hasher().verify(password, &hash).await.map_err(AuthError::from)? {
+        let hasher = self.auth.hasher().for_address(context.address);
+        match hasher.verify(password, &hash).await.map_err(AuthError::from)? {
             Verdict::Match { .. } => Ok(()),
             Verdict::Mismatch => {
                 Err(ApiError::field("password", "wrong", "is not the one that was chosen").into())
@@ -161,6 +162,8 @@ impl Newcomers {
             let binding = self.auth.redeem_one_time(tx, token).await?;
             let tenant = binding.tenant.filter(|tenant| *tenant == self.default_org);
             let tenant = tenant.ok_or(AuthError::LinkInvalid)?;
+            let org = self.tenancy.find_org(tx, tenant).await?;
+            org.filter(|org| org.is_active).ok_or(AuthError::LinkInvalid)?;
             let draft: Draft =
                 serde_json::from_slice(&binding.payload).map_err(|_| AuthError::LinkInvalid)?;
             let new = draft.into_account(username.clone())?;
@@ -186,6 +189,7 @@ impl Newcomers {
             (None, named) => named.ok_or_else(|| required("email"))?,
         };
         let username = username.as_deref().filter(|name| !name.is_empty()).map(parse_username).transpose()?;
+        profile.check()?;
         self.accounts.check(&profile)?;
         let typed = typed.ok_or_else(|| required("password"))?;
         let about = profile.context_words(username.as_ref(), &email);

@@ -42,6 +42,7 @@ const INVITATION: MessageKind = MessageKind {
 
 /// A link that makes the account which somebody asked for with the address.
 const REGISTRATION: MessageKind = MessageKind {
+    is_platform_wide: true,
     is_confidential: true,
     media: Media::EMAIL,
     budget: Some(Budget { most: 10, within: HOUR }),
@@ -73,6 +74,7 @@ const REGISTRATION: MessageKind = MessageKind {
 
 /// Told with whose address somebody asked for an account: that one learns nothing.
 const REGISTRATION_EXISTS: MessageKind = MessageKind {
+    is_platform_wide: true,
     media: Media::EMAIL,
     budget: Some(Budget { most: 1, within: DAY }),
     expires_after: Some(DAY),
