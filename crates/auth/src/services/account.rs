@@ -8,8 +8,8 @@ use stylobate_core::{
 };
 use stylobate_db::{Db, Tx};
 
-use super::{ServiceAccountError, grant::refuse_if, store};
-use crate::{ApiKeyProblem, Revocation, Revocations, ServiceTokenSigner, people, revocation};
+use super::{ServiceAccountError, ServiceAccountProblem, grant::refuse_if, store};
+use crate::{Revocation, Revocations, ServiceTokenSigner, people, revocation};
 
 /// Whether a service account may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -269,13 +269,13 @@ fn check(account: &ServiceAccount) -> Result<(), ServiceAccountError> {
 
 /// A name that people read: of 1 to `max` characters, all of which can be seen.
 pub(super) fn check_name(field: &'static str, text: &str, max: usize) -> Result<(), ServiceAccountError> {
-    refuse_if(text.trim().is_empty(), field, ApiKeyProblem::Empty)?;
+    refuse_if(text.trim().is_empty(), field, ServiceAccountProblem::Empty)?;
     check_text(field, text, max)
 }
 
 fn check_text(field: &'static str, text: &str, max: usize) -> Result<(), ServiceAccountError> {
-    refuse_if(text.chars().count() > max, field, ApiKeyProblem::TooLong(max))?;
-    refuse_if(text.chars().any(people::is_invisible), field, ApiKeyProblem::Invisible)
+    refuse_if(text.chars().count() > max, field, ServiceAccountProblem::TooLong(max))?;
+    refuse_if(text.chars().any(people::is_invisible), field, ServiceAccountProblem::Invisible)
 }
 
 /// Tells that `kind` happened to an account.
