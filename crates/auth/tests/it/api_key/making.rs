@@ -3,7 +3,9 @@ use stylobate_auth::{
     AllowedNetworks, ApiKeyChange, ApiKeyConfig, ApiKeyError, ApiKeyQuery, AuthConfig, MIGRATIONS, NewApiKey,
     PersonStatus,
 };
-use stylobate_core::{ApiKeyId, Clock as _, Credential, KeyOwner, PageLimit, PersonId, Subject};
+use stylobate_core::{
+    ApiKeyId, Clock as _, Credential, KeyOwner, PageLimit, PersonId, Principal, RequestContext, Subject,
+};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -177,6 +179,45 @@ async fn of_many_keys_made_at_once_by_one_no_more_than_five_are(db: TestDb) {
     assert_eq!(answers.iter().filter(|answer| **answer == "ok").count(), 10, "{answers:?}");
 }
 both_engines!(of_many_keys_made_at_once_by_one_no_more_than_five_are, &[&MIGRATIONS]);
+
+// A8: for owners of whom no two are one, so that it is the maker who is counted.
+async fn of_many_keys_made_at_once_by_one_program_no_more_than_five_are(db: TestDb) {
+    let house = House::new(db).await;
+    let home = tenant(&house);
+    let mut owners = Vec::new();
+    for name in ["ada", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ida", "joe", "kim", "lea"] {
+        owners.push(house.person(name).await.id);
+    }
+    let owner = KeyOwner::Person { id: owners[0] };
+    let of_person = house.try_key(of_person(home, owners[0])).await.unwrap().key.id;
+    let service = house.service(home, "importer").await.id;
+    let of_service =
+        NewApiKey { owner: KeyOwner::Service { id: service }, ..self::of_person(home, owners[0]) };
+    let of_service = house.try_key(of_service).await.unwrap().key.id;
+    for subject in [
+        Subject::ApiKey { id: of_person, owner },
+        Subject::ApiKey { id: of_service, owner: KeyOwner::Service { id: service } },
+        Subject::Service { id: service },
+    ] {
+        let program = Principal { subject, credential: Credential::ApiKey, ..Principal::anonymous() };
+        let context = RequestContext::new(program.in_tenant(home));
+        let tries = owners.iter().map(|owner| {
+            let (db, keys, context) = (house.db.clone(), house.auth.api_keys().clone(), context.clone());
+            let new = self::of_person(home, *owner);
+            tokio::spawn(async move {
+                let create = async move |tx: &mut Tx| keys.create(tx, &context, new.clone()).await;
+                code(db.transact(SCOPE, create).await)
+            })
+        });
+        let mut answers = Vec::new();
+        for tried in tries.collect::<Vec<_>>() {
+            answers.push(tried.await.unwrap());
+        }
+        let refused = answers.iter().filter(|answer| **answer == "api_key_made_too_many").count();
+        assert_eq!((answers.len() - refused, refused), (5, 7), "{subject:?}: {answers:?}");
+    }
+}
+both_engines!(of_many_keys_made_at_once_by_one_program_no_more_than_five_are, &[&MIGRATIONS]);
 
 async fn only_who_may_act_gets_keys(db: TestDb) {
     let house = House::new(db).await;
