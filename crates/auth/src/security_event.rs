@@ -25,7 +25,7 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "api_key.refuse",
         "api_key",
-        "A key that exists was presented and refused, at most one row a minute for each key. `reason`: `secret` is wrong, or the \
+        "A key that exists was named and refused, at most one row a minute for each key and reason. `reason`: `secret` is wrong, or the \
          one before a rotation and too old; `revoked`; `inactive`; `expired`; `owner` is disabled; `address` is not allowed.",
     ),
     event(

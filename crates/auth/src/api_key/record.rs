@@ -136,7 +136,8 @@ pub struct ApiKeyUsage {
     pub day: NaiveDate,
     /// How many requests it was accepted for.
     pub requests: u64,
-    /// How many requests it was refused for, although it was the right key: over its limit, or from elsewhere.
+    /// How many requests named it and were refused: over its limit, from elsewhere, with a wrong secret, or because it, or its
+    /// owner, rests or has ended.
     pub refused: u64,
 }
 
