@@ -130,7 +130,8 @@ impl ApiKeys {
         Ok(page)
     }
 
-    /// Changes a key of `tenant`, at once in this process and within a second everywhere.
+    /// Changes a key of `tenant`, at once in this process and within a second everywhere. One that may do more afterwards, or is
+    /// accepted from more places, is told as `api_key.widened`.
     ///
     /// # Errors
     /// [`ApiKeyError::Invalid`], [`ApiKeyError::NotFound`]; [`ApiKeyError::Ended`]: nothing brings a key back;
@@ -153,6 +154,9 @@ impl ApiKeys {
         store::update(tx, &after).await?;
         self.tell_changed(tx, &after).await?;
         tx.audit(told::record(ctx, "api_key.update", Some(&before), &after));
+        if after.is_wider_than(&before) {
+            told::tell_key(tx, ctx, "api_key.widened", &after, now);
+        }
         Ok(after)
     }
 

@@ -306,3 +306,51 @@ async fn a_change_is_on_record_with_who_made_it(db: TestDb) {
     assert_eq!(house.audit.count("api_key.update"), 1);
 }
 both_engines!(a_change_is_on_record_with_who_made_it, &[&MIGRATIONS]);
+
+// A8
+async fn who_subscribes_is_told_when_a_key_may_do_more(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await.id;
+    let scopes = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+    let networks = |texts: &[&str]| AllowedNetworks::parse(texts).ok();
+    let new = NewApiKey {
+        scopes: scopes(&["user.*"]),
+        allowed_networks: networks(&["192.0.2.0/24"]),
+        ..of_person(tenant(&house), ada)
+    };
+    let key = house.try_key(new).await.unwrap().key;
+    let may = |texts: &[&str]| ApiKeyChange { scopes: Some(scopes(texts)), ..ApiKeyChange::default() };
+    let from =
+        |texts: &[&str]| ApiKeyChange { allowed_networks: Some(networks(texts)), ..ApiKeyChange::default() };
+    for (is_wider, change) in [
+        (false, ApiKeyChange { label: Some("other".to_owned()), ..ApiKeyChange::default() }),
+        (false, may(&["user.read", "user.update"])),
+        (false, may(&["user.read"])),
+        (true, may(&["user.read", "role.read"])),
+        (true, may(&["*"])),
+        (true, ApiKeyChange { scopes: Some(None), ..ApiKeyChange::default() }),
+        (false, may(&["*"])),
+        (false, may(&[])),
+        (true, may(&["user.read"])),
+        (false, from(&["192.0.2.7", "192.0.2.64/26"])),
+        (true, from(&["192.0.2.7", "198.51.100.7"])),
+        (true, ApiKeyChange { allowed_networks: Some(None), ..ApiKeyChange::default() }),
+        (false, from(&["198.51.100.0/24"])),
+    ] {
+        let before = house.audit.events("api_key.widened").len();
+        let changed = house.change_key(&key, change.clone()).await.unwrap();
+        let told = house.audit.events("api_key.widened").split_off(before);
+        assert_eq!(told.len(), usize::from(is_wider), "{change:?}");
+        for event in told {
+            assert_eq!(
+                (event.aggregate.as_str(), event.tenant),
+                (key.id.to_string().as_str(), Some(key.tenant_id))
+            );
+            assert_eq!(
+                (&event.data["user_id"], &event.data["label"]),
+                (&serde_json::json!(ada), &serde_json::json!(changed.label))
+            );
+        }
+    }
+}
+both_engines!(who_subscribes_is_told_when_a_key_may_do_more, &[&MIGRATIONS]);
