@@ -99,7 +99,7 @@ impl Place {
         };
         self.sql(&format!(
             "INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version)
-                 VALUES ({tenant}, 'other', 'other', 'Other', {yes}, {no}, {now}, {now}, 1);
+                 VALUES ({tenant}, 'other', 'other', 'Other', {yes}, {no}, {now}, {now}, 1) ON CONFLICT DO NOTHING;
              INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at)
                  VALUES ({tenant}, {person}, 'active', {now}, {now});"
         ))

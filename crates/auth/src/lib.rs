@@ -129,8 +129,8 @@ pub use service::{
 #[cfg(feature = "sql")]
 pub use services::{
     IssuedServiceToken, NewServiceAccount, NewServiceKey, NewServiceToken, ServiceAccount,
-    ServiceAccountChange, ServiceAccountError, ServiceAccountQuery, ServiceAccountStatus, ServiceAccounts,
-    ServiceGrant, ServiceKey, SqlKeys,
+    ServiceAccountChange, ServiceAccountError, ServiceAccountProblem, ServiceAccountQuery,
+    ServiceAccountStatus, ServiceAccounts, ServiceGrant, ServiceKey, SqlKeys,
 };
 #[cfg(feature = "redis")]
 pub use session::RedisSessions;

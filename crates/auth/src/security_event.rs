@@ -25,10 +25,15 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "api_key.refuse",
         "api_key",
-        "A key that exists was presented and refused, at most one row a minute for each key. `reason`: `secret` is wrong, or the \
+        "A key that exists was named and refused, at most one row a minute for each key and reason. `reason`: `secret` is wrong, or the \
          one before a rotation and too old; `revoked`; `inactive`; `expired`; `owner` is disabled; `address` is not allowed.",
     ),
-    event("api_key.revoke", "api_key", "Somebody revoked an API key: it stops within a second."),
+    event(
+        "api_key.revoke",
+        "api_key",
+        "An API key was revoked: it stops within a second. `revoke_reason`: by somebody (`revoked`), or with its owner, who was \
+         disabled (`owner_disabled`), removed (`owner_deleted`) or left the organisation (`membership_ended`).",
+    ),
     event(
         "api_key.rotate",
         "api_key",

@@ -30,7 +30,7 @@ pub use account::{
     NewServiceAccount, ServiceAccount, ServiceAccountChange, ServiceAccountQuery, ServiceAccountStatus,
     ServiceAccounts,
 };
-pub use error::ServiceAccountError;
+pub use error::{ServiceAccountError, ServiceAccountProblem};
 pub use grant::ServiceGrant;
 pub use key::{NewServiceKey, ServiceKey};
 pub use sql_keys::SqlKeys;

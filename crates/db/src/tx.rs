@@ -17,6 +17,8 @@ pub struct Tx {
     scope: Scope,
     read_only: bool,
     pending: Pending,
+    /// Audit events that nothing replaces.
+    further_audit: Vec<AuditEvent>,
     on_commit: Vec<Box<dyn FnOnce() + Send>>,
     hints: Vec<&'static str>,
 }
@@ -43,6 +45,7 @@ impl Tx {
             scope,
             read_only,
             pending: Pending::default(),
+            further_audit: Vec::new(),
             on_commit: Vec::new(),
             hints: Vec::new(),
         }
@@ -57,6 +60,12 @@ impl Tx {
     /// Buffers an audit event, to be written with the change it describes.
     pub fn audit(&mut self, event: AuditEvent) {
         self.pending.audit.push(event);
+    }
+
+    /// Buffers an audit event that [`audit_instead`](Self::audit_instead) leaves in place: of something else that goes along with
+    /// the change, for example of another tenant.
+    pub fn audit_also(&mut self, event: AuditEvent) {
+        self.further_audit.push(event);
     }
 
     /// Replaces the audit events buffered so far by one that says it all: for a caller that composes several stores into
@@ -97,6 +106,7 @@ impl Tx {
         self.q("SAVEPOINT nested").run().await?;
         let (audits, events, hooks) =
             (self.pending.audit.len(), self.pending.events.len(), self.on_commit.len());
+        let further_audits = self.further_audit.len();
         match work(self).await {
             Ok(value) => {
                 self.q("RELEASE SAVEPOINT nested").run().await?;
@@ -104,6 +114,7 @@ impl Tx {
             }
             Err(error) => {
                 self.pending.audit.truncate(audits);
+                self.further_audit.truncate(further_audits);
                 self.pending.events.truncate(events);
                 self.on_commit.truncate(hooks);
                 // It was sound when the savepoint was set.
@@ -122,7 +133,8 @@ impl Tx {
     /// [`Error::Unclaimed`] when events were buffered that nobody takes, [`Error::Participant`] when one failed,
     /// [`Error::Spoiled`] when a statement did; then nothing has changed. [`Error::Unavailable`] while committing leaves open whether it happened, as with any
     /// database.
-    pub async fn commit(self) -> Result<(), Error> {
+    pub async fn commit(mut self) -> Result<(), Error> {
+        self.pending.audit.append(&mut self.further_audit);
         let shared = self.db.shared();
         if self.read_only {
             return if self.pending.is_empty() { self.rollback().await } else { Err(Error::ReadOnly) };

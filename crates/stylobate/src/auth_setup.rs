@@ -20,12 +20,27 @@ pub(crate) async fn auth(
         config.validate_for_production().map_err(|problems| invalid(settings, problems))?;
     }
     let builder = Auth::builder(db, config, sealer, Arc::clone(audit)).clock(Arc::clone(clock));
+    #[cfg(feature = "redis")]
+    let builder = match key_counts(settings)? {
+        Some(counts) => builder.key_counts(Arc::new(counts)),
+        None => builder,
+    };
     builder.build().await.map_err(|error| match error {
         AuthError::Config(problems) => invalid(settings, problems),
         AuthError::Key(error) => StartError::Key(error),
         AuthError::Db(error) => StartError::Db(error),
         other => StartError::Auth(Box::new(other)),
     })
+}
+
+/// Where processes add up how often API keys are used. Connects when first used: while Redis is away, each process holds the
+/// limits by itself.
+#[cfg(feature = "redis")]
+fn key_counts(settings: &Settings) -> Result<Option<stylobate_auth::RedisKeyCounts>, StartError> {
+    let Some(url) = &settings.redis_url else { return Ok(None) };
+    let url = secrecy::ExposeSecret::expose_secret(url);
+    let counts = stylobate_auth::RedisKeyCounts::connect(url, "stylobate:");
+    Ok(Some(counts.map_err(|error| StartError::Auth(Box::new(error)))?))
 }
 
 fn invalid(settings: &Settings, problems: ConfigProblems) -> StartError {

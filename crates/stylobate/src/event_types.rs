@@ -28,7 +28,8 @@ pub fn default_event_types() -> Vec<EventType> {
         assignment("role.unassigned", "Somebody has a role no longer."),
         api_key("api_key.created", "An API key was made."),
         api_key("api_key.rotated", "An API key has another secret; the one before may be good for a while."),
-        api_key("api_key.revoked", "Somebody revoked an API key."),
+        api_key("api_key.widened", "An API key may do more than before, or is accepted from more places."),
+        api_key("api_key.revoked", "An API key was revoked, by somebody or with its owner."),
         service_account("service_account.created", "A service account was made."),
         service_account(
             "service_account.updated",

@@ -66,6 +66,8 @@ pub fn features() -> &'static [&'static str] {
         "postgres",
         #[cfg(feature = "rabbitmq")]
         "rabbitmq",
+        #[cfg(feature = "redis")]
+        "redis",
         #[cfg(feature = "server")]
         "server",
         #[cfg(feature = "sqlite")]

@@ -135,7 +135,7 @@ pub struct Settings {
     pub database_migration_url: Option<SecretString>,
     /// Most database connections at once.
     pub database_connections: u32,
-    /// A Redis server, for diagnostics.
+    /// A Redis server in which processes share counts.
     pub redis_url: Option<SecretString>,
     /// The key-encryption key itself, instead of the file in `data_dir`.
     pub key_encryption_key: Option<SecretString>,

@@ -109,10 +109,10 @@ impl Tenancy {
         email_key: &str,
     ) -> Result<(), Error> {
         let Some(open) = self.find_pending_invitation(tx, tenant, email_key).await? else { return Ok(()) };
-        match self.revoke_invitation(tx, context, tenant, open.id).await {
-            Ok(()) | Err(Error::InvitationClosed) => Ok(()),
-            Err(error) => Err(error),
+        if store::revoke(tx, tenant, open.id).await? {
+            tx.audit_also(revoked(context, tenant, open.id));
         }
+        Ok(())
     }
 
     /// Takes an open invitation back.
@@ -130,10 +130,14 @@ impl Tenancy {
         if !store::revoke(tx, tenant, id).await? {
             return Err(Error::InvitationClosed);
         }
-        let change = json!({ "status": InvitationStatus::Revoked });
-        tx.audit(event(context, "invitation.revoke", tenant, id).change(None::<()>, Some(change)));
+        tx.audit(revoked(context, tenant, id));
         Ok(())
     }
+}
+
+fn revoked(context: &RequestContext, tenant: TenantId, id: InvitationId) -> AuditEvent {
+    let change = json!({ "status": InvitationStatus::Revoked });
+    event(context, "invitation.revoke", tenant, id).change(None::<()>, Some(change))
 }
 
 fn event(context: &RequestContext, action: &'static str, tenant: TenantId, id: InvitationId) -> AuditEvent {

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, MailServer, TestApp, eventually};
+use stylobate_tests::{Answer, Client, Engine, MailServer, Proxy, TestApp, eventually};
 
 use crate::decisions::give;
 
@@ -12,8 +12,11 @@ stylobate_tests::both_engines!(
     keys_of_others_need_the_right_to_act_for_them,
     what_a_key_is_cannot_be_written,
     a_key_is_seen_once_and_nowhere_else,
-    the_owner_is_told_of_a_key_and_of_its_new_secret
+    the_owner_is_told_of_a_key_and_of_its_new_secret,
+    a_key_that_is_made_while_its_owner_goes_never_works
 );
+
+const REDIS_URL: &str = "STYLOBATE_TEST_REDIS_URL";
 
 /// Everything but the checksum is random or an id, so that nothing accepts it.
 const MADE_UP: &str = "sb_test_0000000000000000000000_0000000000000000000000000000000000000000000000000";
@@ -230,8 +233,20 @@ async fn keys_of_others_need_the_right_to_act_for_them(engine: Engine) {
     root.patch(&format!("/people/{}", clerk.id), json!({ "status": "active" })).await.expect(200);
     with_key(&root, text(&ended, "key")).get("/people").await.problem(401, "unauthenticated");
     assert_eq!(root.get(&path_of(&ended)).await.expect(200)["revoke_reason"], "owner_disabled");
+    let last = root.post("/api-keys", json!({ "person_id": clerk.id })).await.expect(201);
     root.delete(&format!("/people/{}", clerk.id)).await.expect(204);
     root.get(&path_of(&ended)).await.problem(404, "not_found");
+    with_key(&root, text(&last, "key")).get("/people").await.problem(401, "unauthenticated");
+    // The trail has a row for each, beside that of the change that ended it.
+    for key in [&ended, &last] {
+        let rows =
+            root.all(&format!("/audit-events?action=api_key.revoke&entity_id={}", text(key, "id"))).await;
+        assert_eq!(rows.len(), 1, "{rows:?}");
+    }
+    for action in ["person.update", "person.delete"] {
+        let rows = root.all(&format!("/audit-events?action={action}&entity_id={}", clerk.id)).await;
+        assert!(!rows.is_empty(), "{action}");
+    }
 }
 
 // C21: neither secrets nor hashes nor facts come from outside.
@@ -335,15 +350,23 @@ async fn the_owner_is_told_of_a_key_and_of_its_new_secret(engine: Engine) {
     let email = format!("ada@{}.example", uuid::Uuid::new_v4().simple());
     let new = json!({ "first_name": "Ada", "last_name": "Lovelace", "email": email });
     let ada = root.post("/people", new).await.expect(201)["id"].clone();
-    let made = root.post("/api-keys", json!({ "person_id": ada, "label": "export" })).await.expect(201);
+    let new = json!({ "person_id": ada, "label": "export", "scopes": ["user.read", "role.read"] });
+    let made = root.post("/api-keys", new).await.expect(201);
     let rotated = root.post(&format!("{}/rotate", path_of(&made)), json!({})).await.expect(200);
-    let mails =
-        eventually("two mails", async || Some(MailServer::mails_to(&email)).filter(|mails| mails.len() == 2))
-            .await;
+    // Less than before is nothing to be told of.
+    root.patch(&path_of(&made), json!({ "scopes": ["user.read"], "label": "export" })).await.expect(200);
+    root.patch(&path_of(&made), json!({ "scopes": ["user.*"] })).await.expect(200);
+    let mails = eventually("three mails", async || {
+        Some(MailServer::mails_to(&email)).filter(|mails| mails.len() == 3)
+    })
+    .await;
     let mut subjects: Vec<&str> = mails.iter().flat_map(|mail| mail.fields("subject")).collect();
     subjects.sort_unstable();
-    let expected =
-        ["Stylobate: an API key of yours has another secret", "Stylobate: an API key of yours was made"];
+    let expected = [
+        "Stylobate: an API key of yours has another secret",
+        "Stylobate: an API key of yours may do more",
+        "Stylobate: an API key of yours was made",
+    ];
     assert_eq!(subjects, expected);
     for (mail, issued) in mails.iter().flat_map(|mail| [(mail, &made), (mail, &rotated)]) {
         // Long lines are broken (RFC 2045 §6.7).
@@ -376,4 +399,97 @@ async fn another_process_learns_of_revoked_and_narrowed_keys() {
     })
     .await;
     with_key(&other, text(&rotated, "key")).get("/roles").await.problem(401, "unauthenticated");
+}
+
+// A8: whoever goes takes along no key that is made at the same moment.
+async fn a_key_that_is_made_while_its_owner_goes_never_works(engine: Engine) {
+    let app = TestApp::builder(engine).env("API_KEY_RATE_MAX", "1000").start().await;
+    let root = app.administrator().await;
+    for name in ["ada", "bob", "cyd", "dan", "eve", "fay"] {
+        let owner = app.person(&root, name).await;
+        let is_shared = matches!(name, "ada" | "cyd" | "eve");
+        if is_shared {
+            // Who belongs to another organisation as well leaves this one; who does not is removed.
+            app.place.join_other_org(&owner.id).await;
+        }
+        let path = format!("/people/{}", owner.id);
+        let of_owner = json!({ "person_id": owner.id });
+        let (first, second, third, gone, fourth, fifth) = tokio::join!(
+            owner.client.post("/auth/api-keys", json!({})),
+            root.post("/api-keys", of_owner.clone()),
+            owner.client.post("/auth/api-keys", json!({})),
+            root.delete(&path),
+            root.post("/api-keys", of_owner.clone()),
+            owner.client.post("/auth/api-keys", json!({})),
+        );
+        gone.expect(204);
+        for made in [first, second, third, fourth, fifth] {
+            if made.status == 201 {
+                with_key(&root, text(&made.json(), "key"))
+                    .get("/auth/whoami")
+                    .await
+                    .problem(401, "unauthenticated");
+            } else {
+                assert!([401, 403, 404, 422].contains(&made.status), "{made:?}");
+            }
+        }
+        let id = app.place.id(owner.id.parse().unwrap());
+        let live =
+            format!("SELECT count(*) FROM api_keys WHERE owner_person_id = {id} AND revoked_at IS NULL");
+        assert_eq!(app.place.count(&live).await, 0, "{name}");
+    }
+}
+
+/// One limit for all processes; when Redis goes away, each holds it by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_share_the_hourly_limit_of_a_key() {
+    const LIMIT: usize = 200;
+    let url = std::env::var(REDIS_URL)
+        .unwrap_or_else(|_| panic!("{REDIS_URL} names no Redis; `cargo xtask test` starts one"));
+    let mut url: reqwest::Url = url.parse().unwrap();
+    let door = Proxy::start(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(6_379))).await;
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(door.port())).unwrap();
+    let app = TestApp::builder(Engine::Postgres).env("REDIS_URL", url.as_str()).start().await;
+    let root = app.administrator().await;
+    let (_other_server, other) = app.another_server().await;
+    let key = async |limit: usize| {
+        let made = root.post("/api-keys", json!({ "requests_per_hour": limit })).await.expect(201);
+        let key = text(&made, "key");
+        (with_key(&root, key), with_key(&other, key))
+    };
+    let is_let_through = async |client: &Client| {
+        let answer = client.get("/auth/whoami").await;
+        if answer.status != 200 {
+            answer.problem(429, "api_key_throttled");
+        }
+        answer.status == 200
+    };
+
+    let (here, there) = key(LIMIT).await;
+    let mut used_there = 0;
+    eventually("the other process to know", async || {
+        // All of the hour; of another one, when it begins meanwhile.
+        while is_let_through(&here).await {}
+        if is_let_through(&there).await {
+            used_there += 1;
+            return None;
+        }
+        Some(())
+    })
+    .await;
+    assert!(used_there < LIMIT, "the other process has a limit of its own");
+
+    door.shut();
+    // What each knew last counts on, and a key that they cannot share has its limit at each.
+    assert!(!is_let_through(&here).await && !is_let_through(&there).await);
+    let (here, there) = key(3).await;
+    for client in [&here, &there] {
+        let mut through = 0;
+        for _ in 0..7 {
+            through += usize::from(is_let_through(client).await);
+        }
+        // Four of them are in one hour, whenever it ends.
+        assert!((3..7).contains(&through), "{through}");
+    }
 }

@@ -71,12 +71,6 @@ pub enum ApiKeyProblem {
     /// It is no scope: printable ASCII without blanks, `"` and `\` (RFC 6749 §3.3).
     #[error("has an item that is no scope")]
     NotAScope,
-    /// It is no audience: printable ASCII without blanks, `"` and `\`.
-    #[error("is no audience: printable ASCII without blanks, `\"` and `\\`")]
-    NotAnAudience,
-    /// It is no public key of an algorithm that is accepted.
-    #[error("is no public key that is accepted: Ed25519, P-256, or RSA of at least 2048 bits for PS512")]
-    NotAKey,
     /// It is no network in CIDR notation.
     #[error("has an item that is no network in CIDR notation")]
     NotANetwork,
@@ -99,9 +93,7 @@ impl ApiKeyProblem {
             Self::Empty => "required",
             Self::TooLong(_) => "too_long",
             Self::TooMany(_) => "too_many",
-            Self::Invisible | Self::NotAScope | Self::NotAnAudience | Self::NotAKey | Self::NotANetwork => {
-                "invalid"
-            }
+            Self::Invisible | Self::NotAScope | Self::NotANetwork => "invalid",
             Self::OutOfRange(..) | Self::Past | Self::TooLate(_) => "out_of_range",
         }
     }

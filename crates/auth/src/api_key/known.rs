@@ -34,7 +34,7 @@ pub(super) struct KnownKey {
     read_at: Instant,
 }
 
-/// Why a key is refused; for the trail alone.
+/// Why a key is refused; for the trail alone. [`COUNT`](Refusal::COUNT) names the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Secret,
@@ -46,6 +46,9 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// How many reasons there are.
+    pub(super) const COUNT: usize = Self::Address as usize + 1;
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Secret => "secret",

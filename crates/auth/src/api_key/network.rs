@@ -45,6 +45,12 @@ impl AllowedNetworks {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
+
+    /// Whether every address in these networks is in one of `others`.
+    pub(super) fn is_within(&self, others: &Self) -> bool {
+        let has = |network: &IpNet| others.0.iter().any(|other| other.contains(network));
+        self.0.iter().all(has)
+    }
 }
 
 fn network(text: &str) -> Result<IpNet, NetworkInvalid> {
@@ -105,6 +111,20 @@ mod tests {
         }
         assert!(contains(&["198.51.100.0/24", "192.0.2.0/24"], "192.0.2.1"));
         assert!(!contains(&[], "192.0.2.1"));
+    }
+
+    #[test]
+    fn networks_are_within_those_that_have_all_of_them() {
+        let of = |texts: &[&str]| AllowedNetworks::parse(texts).unwrap();
+        for (inner, outer, is_within) in [
+            (&["192.0.2.0/24"][..], &["192.0.2.0/24"][..], true),
+            (&["192.0.2.7", "192.0.2.64/26"], &["2001:db8::/32", "192.0.2.0/24"], true),
+            (&["192.0.2.0/23"], &["192.0.2.0/24"], false),
+            (&["192.0.2.7", "198.51.100.7"], &["192.0.2.0/24"], false),
+            (&["192.0.2.7"], &["::/0"], false),
+        ] {
+            assert_eq!(of(inner).is_within(&of(outer)), is_within, "{inner:?} in {outer:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::Serialize;
 use stylobate_core::{ApiKeyId, Direction, KeyOwner, PageLimit, PersonId, ServiceId, TenantId};
 
 use super::{AllowedNetworks, ApiKeyConfig, ApiKeyError, ApiKeyProblem, ApiKeySecret};
+use crate::token::covers;
 
 /// An API key without its secrets. Serialised, it is what callers may see of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,6 +59,21 @@ impl ApiKey {
             (None, Some(id)) => Some(KeyOwner::Service { id }),
             _ => None,
         }
+    }
+
+    /// Whether it may do more than `before`, or is accepted from more places.
+    pub(super) fn is_wider_than(&self, before: &Self) -> bool {
+        let scopes = match (&before.scopes, &self.scopes) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(had), Some(has)) => !has.iter().all(|new| had.iter().any(|old| covers(old, new))),
+        };
+        let networks = match (&before.allowed_networks, &self.allowed_networks) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(had), Some(has)) => !has.is_within(had),
+        };
+        scopes || networks
     }
 
     /// Whether it is over, so that nothing brings it back.
@@ -136,7 +152,8 @@ pub struct ApiKeyUsage {
     pub day: NaiveDate,
     /// How many requests it was accepted for.
     pub requests: u64,
-    /// How many requests it was refused for, although it was the right key: over its limit, or from elsewhere.
+    /// How many requests named it and were refused: over its limit, from elsewhere, with a wrong secret, or because it, or its
+    /// owner, rests or has ended.
     pub refused: u64,
 }
 

@@ -1,20 +1,19 @@
 mod check;
-mod told;
+mod making;
 mod upkeep;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use stylobate_core::{
-    Actor, ActorKind, ApiKeyId, AuditEvent, AuditSink, Clock, KeyOwner, Page, RequestContext, TenantId,
-};
+use stylobate_core::{ApiKeyId, AuditSink, Clock, Page, RequestContext, TenantId};
 use stylobate_db::{Db, Error, Scope, Tx};
 
 use super::{
     ApiKey, ApiKeyChange, ApiKeyConfig, ApiKeyEnvironment, ApiKeyError, ApiKeyQuery, ApiKeySecret,
-    ApiKeyUsage, IssuedApiKey, KeyCounts, NewApiKey, known::KnownKeys, record, store, usage, uses::KeyUses,
+    ApiKeyUsage, IssuedApiKey, KeyCounts, NewApiKey, RevokeReason, known::KnownKeys, record, store, told,
+    usage, uses::KeyUses,
 };
-use crate::{Revocations, people, pepper::Pepper, seldom::Seldom, services};
+use crate::{Revocations, pepper::Pepper, seldom::Seldom};
 
 /// These tables are read before any tenant is known.
 const SCOPE: Scope = Scope::Platform("api keys");
@@ -85,7 +84,7 @@ impl ApiKeys {
         if !self.lock_owner(tx, ctx, tenant, owner).await? {
             return Err(ApiKeyError::OwnerUnknown(owner));
         }
-        let maker = maker(ctx);
+        let maker = making::maker(ctx);
         if let Some(maker) = &maker {
             self.refuse_hurry(tx, tenant, maker).await?;
         }
@@ -95,7 +94,7 @@ impl ApiKeys {
         }
         let secret = ApiKeySecret::generate(self.0.environment, key.id)?;
         store::insert(tx, &key, secret.digest(&self.0.parts.pepper), maker).await?;
-        self.record(tx, ctx, "api_key.create", None, &key);
+        tx.audit(told::record(ctx, "api_key.create", None, &key));
         told::tell_key(tx, ctx, "api_key.created", &key, now);
         Ok(IssuedApiKey { key, secret })
     }
@@ -131,7 +130,8 @@ impl ApiKeys {
         Ok(page)
     }
 
-    /// Changes a key of `tenant`, at once in this process and within a second everywhere.
+    /// Changes a key of `tenant`, at once in this process and within a second everywhere. One that may do more afterwards, or is
+    /// accepted from more places, is told as `api_key.widened`.
     ///
     /// # Errors
     /// [`ApiKeyError::Invalid`], [`ApiKeyError::NotFound`]; [`ApiKeyError::Ended`]: nothing brings a key back;
@@ -153,7 +153,10 @@ impl ApiKeys {
         after.updated_at = now;
         store::update(tx, &after).await?;
         self.tell_changed(tx, &after).await?;
-        self.record(tx, ctx, "api_key.update", Some(&before), &after);
+        tx.audit(told::record(ctx, "api_key.update", Some(&before), &after));
+        if after.is_wider_than(&before) {
+            told::tell_key(tx, ctx, "api_key.widened", &after, now);
+        }
         Ok(after)
     }
 
@@ -186,7 +189,7 @@ impl ApiKeys {
         let secret = ApiKeySecret::generate(self.0.environment, id)?;
         store::rotate(tx, &after, secret.digest(&self.0.parts.pepper)).await?;
         self.tell_changed(tx, &after).await?;
-        self.record(tx, ctx, "api_key.rotate", Some(&before), &after);
+        tx.audit(told::record(ctx, "api_key.rotate", Some(&before), &after));
         told::tell_key(tx, ctx, "api_key.rotated", &after, now);
         Ok(IssuedApiKey { key: after, secret })
     }
@@ -215,10 +218,10 @@ impl ApiKeys {
             Some(before) if before.revoked_at.is_none() => before,
             ended => return Ok(ended),
         };
-        let after = store::revoked(&before, now);
+        let after = store::revoked(&before, RevokeReason::Revoked, now);
         store::update(tx, &after).await?;
         self.tell_changed(tx, &after).await?;
-        self.record(tx, ctx, "api_key.revoke", Some(&before), &after);
+        tx.audit(told::record(ctx, "api_key.revoke", Some(&before), &after));
         told::tell_key(tx, ctx, "api_key.revoked", &after, now);
         Ok(Some(after))
     }
@@ -236,49 +239,6 @@ impl ApiKeys {
         Ok(usage::list(&mut conn, key.ok_or(ApiKeyError::NotFound)?.id, since).await?)
     }
 
-    /// Locks whom the key will belong to, and who makes it: of two at once, the second counts what the first made, and an owner
-    /// who is being disabled gets none. Returns whether the owner can have keys.
-    async fn lock_owner(
-        &self,
-        tx: &mut Tx,
-        ctx: &RequestContext,
-        tenant: TenantId,
-        owner: KeyOwner,
-    ) -> Result<bool, ApiKeyError> {
-        let owner = match owner {
-            KeyOwner::Person { id } => id,
-            KeyOwner::Service { id } => {
-                if let Some(maker) = ctx.principal.person_id() {
-                    people::lock(tx, maker).await?;
-                }
-                return Ok(services::lock(tx, tenant, id).await?.is_some_and(|service| service.is_active()));
-            }
-        };
-        // In the order of their ids, so that two who make keys for each other wait in turn.
-        let maker = ctx.principal.person_id().filter(|maker| *maker != owner);
-        if let Some(maker) = maker.filter(|maker| *maker < owner) {
-            people::lock(tx, maker).await?;
-        }
-        let is_active = people::lock(tx, owner).await?.is_some_and(|person| person.is_active());
-        if let Some(maker) = maker.filter(|maker| *maker > owner) {
-            people::lock(tx, maker).await?;
-        }
-        Ok(is_active)
-    }
-
-    /// Refuses whoever makes many keys within a while. What is counted are keys, so nothing has to be counted elsewhere.
-    async fn refuse_hurry(&self, tx: &mut Tx, tenant: TenantId, maker: &str) -> Result<(), ApiKeyError> {
-        let config = &self.0.parts.config;
-        let window = TimeDelta::seconds(config.made_window_seconds.into());
-        let now = self.0.parts.clock.now();
-        let made = store::made_since(tx, tenant, maker, now - window).await?;
-        let most = usize::try_from(config.made_max).unwrap_or(usize::MAX);
-        // The one that has to be out of the window before another is made.
-        let Some(oldest) = made.len().checked_sub(most).and_then(|at| made.get(at)) else { return Ok(()) };
-        let retry_after = (*oldest + window - now).to_std().unwrap_or_default();
-        Err(ApiKeyError::MadeTooMany { retry_after })
-    }
-
     async fn lock(&self, tx: &mut Tx, tenant: TenantId, id: ApiKeyId) -> Result<ApiKey, ApiKeyError> {
         store::lock(tx, tenant, id, self.0.environment).await?.ok_or(ApiKeyError::NotFound)
     }
@@ -293,24 +253,6 @@ impl ApiKeys {
         let change = (key.id, key.version);
         store::tell_changed(tx, &parts.revocations, change, parts.clock.now(), self.0.told_for).await
     }
-
-    fn record(
-        &self,
-        tx: &mut Tx,
-        ctx: &RequestContext,
-        action: &'static str,
-        before: Option<&ApiKey>,
-        after: &ApiKey,
-    ) {
-        let event = AuditEvent::new(ctx, action, "api_key").on(after.id).in_tenant(Some(after.tenant_id));
-        tx.audit(event.change(before, Some(after)));
-    }
-}
-
-/// Who makes a key, as the audit trail names them; nobody when it is the platform itself.
-fn maker(ctx: &RequestContext) -> Option<String> {
-    let actor = Actor::from(&ctx.principal);
-    actor.id.filter(|_| actor.kind != ActorKind::System)
 }
 
 impl fmt::Debug for ApiKeys {

@@ -16,8 +16,8 @@ use stylobate_db::{Conn, Error, Sql, Tx};
 use uuid::Uuid;
 
 pub(super) use list::{count, keyset, list};
-pub(super) use revoke::revoked;
-pub(crate) use revoke::{RevokeReason, revoke_all};
+pub(crate) use revoke::RevokeReason;
+pub(super) use revoke::{lock_of_owner, revoked};
 
 use super::{AllowedNetworks, ApiKey, ApiKeyEnvironment};
 use crate::{Revocation, Revocations, revocation};

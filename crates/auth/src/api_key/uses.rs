@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use stylobate_core::ApiKeyId;
 use uuid::Uuid;
 
-use super::{KeyCount, usage};
+use super::{KeyCount, known::Refusal, usage};
 
 /// What this process has let keys do, and has not written yet.
 ///
@@ -14,7 +14,7 @@ pub(super) struct KeyUses([Mutex<HashMap<Uuid, KeyUse>>; SHARDS]);
 
 const SHARDS: usize = 16;
 const HOUR_SECONDS: i64 = 60 * 60;
-/// The trail names a refused key this often at most.
+/// The trail names a refused key this often at most, for each reason: whoever tries wrong secrets hides nothing else.
 const REFUSALS_EVERY_MS: i64 = 60_000;
 
 /// What one key has been used for.
@@ -23,8 +23,8 @@ struct KeyUse {
     hour: HourCount,
     last_used_at: Option<DateTime<Utc>>,
     days: Vec<DayCount>,
-    /// When a refusal was last recorded, in milliseconds since 1970.
-    refusal_said_at: Option<i64>,
+    /// When a refusal was last recorded, for each reason, in milliseconds since 1970.
+    refusals_said_at: [Option<i64>; Refusal::COUNT],
 }
 
 /// How often a key has been used in an hour of the clock.
@@ -122,13 +122,15 @@ impl KeyUses {
     }
 
     /// Counts a refusal for another reason. Returns whether it is to be recorded.
-    pub(super) fn refuse(&self, id: ApiKeyId, now: DateTime<Utc>) -> bool {
+    #[expect(clippy::indexing_slicing, reason = "there is a place for each reason")]
+    pub(super) fn refuse(&self, id: ApiKeyId, refusal: Refusal, now: DateTime<Utc>) -> bool {
         let now_ms = now.timestamp_millis();
         self.with(id, |key| {
             key.count(usage::day_of(now), 0, 1);
-            let is_due = key.refusal_said_at.is_none_or(|at| now_ms.saturating_sub(at) >= REFUSALS_EVERY_MS);
+            let said_at = &mut key.refusals_said_at[refusal as usize];
+            let is_due = said_at.is_none_or(|at| now_ms.saturating_sub(at) >= REFUSALS_EVERY_MS);
             if is_due {
-                key.refusal_said_at = Some(now_ms);
+                *said_at = Some(now_ms);
             }
             is_due
         })
@@ -148,8 +150,8 @@ impl KeyUses {
                     });
                     return true;
                 }
-                let is_quiet =
-                    key.refusal_said_at.is_none_or(|at| now_ms.saturating_sub(at) > REFUSALS_EVERY_MS);
+                let mut said = key.refusals_said_at.iter().flatten();
+                let is_quiet = said.all(|at| now_ms.saturating_sub(*at) > REFUSALS_EVERY_MS);
                 key.hour.hour >= hour || !is_quiet
             });
         }
@@ -278,14 +280,22 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_recorded_once_a_minute() {
+    fn refusals_are_recorded_once_a_minute_for_each_reason() {
         let (uses, key) = (KeyUses::new(), key());
-        let said: Vec<i64> = (0..=120).filter(|second| uses.refuse(key, at(*second))).collect();
-        assert_eq!(said, [0, 60, 120]);
+        let said = |refusal, second: &i64| uses.refuse(key, refusal, at(*second));
+        let secrets: Vec<i64> = (0..=120).filter(|second| said(Refusal::Secret, second)).collect();
+        assert_eq!(secrets, [0, 60, 120]);
+        for other in [Refusal::Revoked, Refusal::Inactive, Refusal::Expired, Refusal::Owner, Refusal::Address]
+        {
+            assert_eq!([120, 121].map(|second| said(other, &second)), [true, false], "{other:?}");
+        }
         assert_eq!(
-            uses.drain(at(120)).iter().flat_map(|used| &used.days).map(|day| day.refused).sum::<i64>(),
-            121
+            uses.drain(at(121)).iter().flat_map(|used| &used.days).map(|day| day.refused).sum::<i64>(),
+            131
         );
+        // Nor is what was said forgotten with what was written.
+        uses.drain(at(122));
+        assert!(!said(Refusal::Address, &122));
     }
 
     proptest! {

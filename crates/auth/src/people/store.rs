@@ -1,15 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use stylobate_core::{AuditEvent, Clock, PersonId, RequestContext, TenantId};
+use stylobate_core::{AuditEvent, Clock, KeyOwner, PersonId, RequestContext, TenantId};
 use stylobate_db::{Conn, Error, Sql, TransactError, Tx};
 use uuid::Uuid;
 
 use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{
-    ContextWords, CounterStoreError, Revocation, Revocations, api_key, api_key::RevokeReason, flow_limit,
-    flow_limit::FlowKind, one_time, revocation, service::Counters, session, session::EndReason,
+    ContextWords, CounterStoreError, Revocation, Revocations,
+    api_key::{OwnedKeys, RevokeReason},
+    flow_limit,
+    flow_limit::FlowKind,
+    one_time, revocation,
+    service::Counters,
+    session,
+    session::EndReason,
 };
 
 /// Whether a person may sign in.
@@ -245,6 +251,7 @@ pub struct People {
     clock: Arc<dyn Clock>,
     access_ttl: Duration,
     counters: Counters,
+    keys: OwnedKeys,
 }
 
 impl People {
@@ -253,8 +260,9 @@ impl People {
         clock: Arc<dyn Clock>,
         access_ttl: Duration,
         counters: Counters,
+        keys: OwnedKeys,
     ) -> Self {
-        Self { revocations, clock, access_ttl, counters }
+        Self { revocations, clock, access_ttl, counters, keys }
     }
 
     /// Adds a person, active and without a password: nobody can sign in as them until one is set.
@@ -441,13 +449,14 @@ impl People {
         if status == PersonStatus::Disabled {
             void_links(tx, id).await?;
             self.void_all(tx, id, after.credential_epoch, EndReason::PersonDisabled).await?;
-            self.revoke_keys(tx, (id, None), RevokeReason::OwnerDisabled).await?;
+            let all = (KeyOwner::Person { id }, None);
+            self.keys.revoke(tx, ctx, all, RevokeReason::OwnerDisabled).await?;
         }
         tx.audit(AuditEvent::new(ctx, "person.update", "person").on(id).change(Some(&before), Some(&after)));
         Ok(after)
     }
 
-    /// Removes a person with credentials and sessions. What other crates keep about them, memberships and role
+    /// Removes a person with credentials, sessions and API keys; each key is on record as revoked. What other crates keep about them, memberships and role
     /// assignments, the caller removes in the same transaction.
     ///
     /// # Errors
@@ -455,6 +464,7 @@ impl People {
     pub async fn delete(&self, tx: &mut Tx, ctx: &RequestContext, id: PersonId) -> Result<(), PeopleError> {
         let before = lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
         self.void_all(tx, id, before.credential_epoch + 1, EndReason::PersonDeleted).await?;
+        self.keys.revoke(tx, ctx, (KeyOwner::Person { id }, None), RevokeReason::OwnerDeleted).await?;
         self.counters.clear(tx, id).await?;
         one_time::delete_of(tx, id.as_uuid()).await?;
         flow_limit::forget(tx, id).await?;
@@ -473,6 +483,7 @@ impl People {
     pub async fn end_sessions_in(
         &self,
         tx: &mut Tx,
+        ctx: &RequestContext,
         id: PersonId,
         tenant: TenantId,
     ) -> Result<usize, PeopleError> {
@@ -483,21 +494,9 @@ impl People {
             let ends = session::end(tx, &self.revocations, session, reason, now, self.access_ttl).await?;
             ended += usize::from(ends);
         }
-        self.revoke_keys(tx, (id, Some(tenant)), RevokeReason::MembershipEnded).await?;
+        let here = (KeyOwner::Person { id }, Some(tenant));
+        self.keys.revoke(tx, ctx, here, RevokeReason::MembershipEnded).await?;
         Ok(ended)
-    }
-
-    /// Revokes the API keys of a person who is locked, for one tenant or for all.
-    async fn revoke_keys(
-        &self,
-        tx: &mut Tx,
-        whose: (PersonId, Option<TenantId>),
-        reason: RevokeReason,
-    ) -> Result<(), Error> {
-        // Never more than it can hold: an access token lives an hour at most.
-        let told_for = TimeDelta::from_std(self.access_ttl).unwrap_or(TimeDelta::hours(1));
-        api_key::revoke_all(tx, &self.revocations, whose, reason, self.clock.now(), told_for).await?;
-        Ok(())
     }
 
     /// Ends all sessions, and everything that was issued before `epoch`.

@@ -7,8 +7,13 @@ use super::{Auth, AuthError, Counters, Inner, dummy::DummyCosts};
 use crate::{
     ApiKeys, AuthConfig, ConfigProblem, ConfigProblems, CounterStore, KeyCounts, KeyRing, KeyRingConfig,
     Keys, LoginThrottle, PasswordHasher, People, Revocations, ServiceAccounts, ServiceTokenSigner,
-    ServiceTokenVerifier, Signer, SqlKeys, Verifier, api_key::ApiKeysParts, key::SealedSecrets,
-    pepper::Pepper, seldom::Seldom, services::ServiceAccountsParts, session::KnownSessions,
+    ServiceTokenVerifier, Signer, SqlKeys, Verifier,
+    api_key::{ApiKeysParts, OwnedKeys},
+    key::SealedSecrets,
+    pepper::Pepper,
+    seldom::Seldom,
+    services::ServiceAccountsParts,
+    session::KnownSessions,
 };
 
 /// Between two lines in the log about what anybody can cause.
@@ -171,7 +176,15 @@ impl AuthBuilder {
             None => Counters::Tables,
             Some(store) => Counters::Store(Arc::new(LoginThrottle::new(store, throttle.clone()))),
         };
-        let people = People::new(revocations.clone(), Arc::clone(&clock), access_ttl, counters.clone());
+        let owned_keys =
+            OwnedKeys::new(revocations.clone(), Arc::clone(&clock), &config.api_keys, access_ttl);
+        let people = People::new(
+            revocations.clone(),
+            Arc::clone(&clock),
+            access_ttl,
+            counters.clone(),
+            owned_keys.clone(),
+        );
         let api_keys = ApiKeys::new(ApiKeysParts {
             db: db.clone(),
             clock: Arc::clone(&clock),
@@ -189,6 +202,7 @@ impl AuthBuilder {
             audit: Arc::clone(&audit),
             revocations: revocations.clone(),
             signer: service_signer,
+            keys: owned_keys,
             told_for: access_ttl.max(service_tokens.lifetime + 2 * service_tokens.leeway),
         });
         let inner = Inner {

@@ -3,13 +3,17 @@ use std::{fmt, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate_core::{
-    AuditEvent, AuditSink, Clock, Direction, DomainEvent, Page, PageLimit, RequestContext, ServiceId,
-    TenantId,
+    AuditEvent, AuditSink, Clock, Direction, DomainEvent, KeyOwner, Page, PageLimit, RequestContext,
+    ServiceId, TenantId,
 };
 use stylobate_db::{Db, Tx};
 
-use super::{ServiceAccountError, grant::refuse_if, store};
-use crate::{ApiKeyProblem, Revocation, Revocations, ServiceTokenSigner, people, revocation};
+use super::{ServiceAccountError, ServiceAccountProblem, grant::refuse_if, store};
+use crate::{
+    Revocation, Revocations, ServiceTokenSigner,
+    api_key::{OwnedKeys, RevokeReason},
+    people, revocation,
+};
 
 /// Whether a service account may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,6 +114,7 @@ pub(crate) struct ServiceAccountsParts {
     pub(crate) audit: Arc<dyn AuditSink>,
     pub(crate) revocations: Revocations,
     pub(crate) signer: ServiceTokenSigner,
+    pub(crate) keys: OwnedKeys,
     /// How long changes are told: at least as long as a token of the account lives, or a key of it is not read again.
     pub(crate) told_for: Duration,
 }
@@ -229,7 +234,7 @@ impl ServiceAccounts {
         Ok(after)
     }
 
-    /// Removes an account of `tenant` with its keys. Its roles the caller removes in the same transaction.
+    /// Removes an account of `tenant` with its keys; each API key is on record as revoked. Its roles the caller removes in the same transaction.
     ///
     /// # Errors
     /// [`ServiceAccountError::NotFound`], [`ServiceAccountError::Db`].
@@ -240,6 +245,7 @@ impl ServiceAccounts {
         (tenant, id): (TenantId, ServiceId),
     ) -> Result<(), ServiceAccountError> {
         let before = store::lock(tx, tenant, id).await?.ok_or(ServiceAccountError::NotFound)?;
+        self.0.keys.revoke(tx, ctx, (KeyOwner::Service { id }, None), RevokeReason::OwnerDeleted).await?;
         store::delete(tx, id).await?;
         self.tell_changed(tx, id, before.version + 1).await?;
         let event = AuditEvent::new(ctx, "service_account.delete", "service_account").on(id);
@@ -269,13 +275,13 @@ fn check(account: &ServiceAccount) -> Result<(), ServiceAccountError> {
 
 /// A name that people read: of 1 to `max` characters, all of which can be seen.
 pub(super) fn check_name(field: &'static str, text: &str, max: usize) -> Result<(), ServiceAccountError> {
-    refuse_if(text.trim().is_empty(), field, ApiKeyProblem::Empty)?;
+    refuse_if(text.trim().is_empty(), field, ServiceAccountProblem::Empty)?;
     check_text(field, text, max)
 }
 
 fn check_text(field: &'static str, text: &str, max: usize) -> Result<(), ServiceAccountError> {
-    refuse_if(text.chars().count() > max, field, ApiKeyProblem::TooLong(max))?;
-    refuse_if(text.chars().any(people::is_invisible), field, ApiKeyProblem::Invisible)
+    refuse_if(text.chars().count() > max, field, ServiceAccountProblem::TooLong(max))?;
+    refuse_if(text.chars().any(people::is_invisible), field, ServiceAccountProblem::Invisible)
 }
 
 /// Tells that `kind` happened to an account.

@@ -1,7 +1,7 @@
 use stylobate_core::CursorInvalid;
 use stylobate_db::{Error, TransactError};
 
-use crate::{ApiKeyProblem, TokenError};
+use crate::TokenError;
 
 /// A service account could not be made, found or changed.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum ServiceAccountError {
         /// The field.
         field: &'static str,
         /// What is wrong with it.
-        problem: ApiKeyProblem,
+        problem: ServiceAccountProblem,
     },
     /// The tenant has no such account.
     #[error("there is no such service account")]
@@ -42,6 +42,53 @@ pub enum ServiceAccountError {
     /// The database could not do it.
     #[error("service accounts could not be read or changed")]
     Db(#[source] Error),
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceAccountProblem {
+    /// There is nothing.
+    #[error("is empty")]
+    Empty,
+    /// It is longer than allowed, in characters.
+    #[error("is longer than {0} characters")]
+    TooLong(usize),
+    /// There are more items than allowed.
+    #[error("has more than {0} items")]
+    TooMany(usize),
+    /// It contains a character that cannot be seen.
+    #[error("contains a control or invisible character")]
+    Invisible,
+    /// It is no operation: spelled as a scope, printable ASCII without blanks, `"` and `\` (RFC 6749 §3.3).
+    #[error("has an item that is no operation")]
+    NotAnOperation,
+    /// It is no audience: printable ASCII without blanks, `"` and `\`.
+    #[error("is no audience: printable ASCII without blanks, `\"` and `\\`")]
+    NotAnAudience,
+    /// It is no public key of an algorithm that is accepted.
+    #[error("is no public key that is accepted: Ed25519, P-256, or RSA of at least 2048 bits for PS512")]
+    NotAKey,
+    /// It is a time that is over.
+    #[error("is not in the future")]
+    Past,
+    /// It is later than public keys may live.
+    #[error("is more than {0} days away")]
+    TooLate(u32),
+}
+
+impl ServiceAccountProblem {
+    /// The stable code of the problem.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Empty => "required",
+            Self::TooLong(_) => "too_long",
+            Self::TooMany(_) => "too_many",
+            Self::Invisible | Self::NotAnOperation | Self::NotAnAudience | Self::NotAKey => "invalid",
+            Self::Past | Self::TooLate(_) => "out_of_range",
+        }
+    }
 }
 
 impl ServiceAccountError {

@@ -4,8 +4,9 @@ use serde::Serialize;
 use stylobate_core::{AuditEvent, RequestContext, ServiceId, TenantId};
 use stylobate_db::Tx;
 
-use super::{ServiceAccount, ServiceAccountError, ServiceAccounts, account::tell_account, store};
-use crate::ApiKeyProblem;
+use super::{
+    ServiceAccount, ServiceAccountError, ServiceAccountProblem, ServiceAccounts, account::tell_account, store,
+};
 
 /// What a service account may do at one audience.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,7 +90,7 @@ fn sorted(grants: &[ServiceGrant]) -> Result<Vec<ServiceGrant>, ServiceAccountEr
         check_operations(&grant.operations)?;
         operations.extend(grant.operations.iter().map(String::as_str));
     }
-    refuse_if(by_audience.len() > AUDIENCES_MAX, "grants", ApiKeyProblem::TooMany(AUDIENCES_MAX))?;
+    refuse_if(by_audience.len() > AUDIENCES_MAX, "grants", ServiceAccountProblem::TooMany(AUDIENCES_MAX))?;
     let grants = by_audience.into_iter().map(|(audience, operations)| {
         let operations: Vec<String> = operations.into_iter().map(str::to_owned).collect();
         check_operations(&operations)?;
@@ -99,26 +100,34 @@ fn sorted(grants: &[ServiceGrant]) -> Result<Vec<ServiceGrant>, ServiceAccountEr
 }
 
 pub(super) fn check_audience(audience: &str) -> Result<(), ServiceAccountError> {
-    refuse_if(audience.is_empty(), "audience", ApiKeyProblem::Empty)?;
-    let too_long = ApiKeyProblem::TooLong(AUDIENCE_CHARS_MAX);
+    refuse_if(audience.is_empty(), "audience", ServiceAccountProblem::Empty)?;
+    let too_long = ServiceAccountProblem::TooLong(AUDIENCE_CHARS_MAX);
     refuse_if(audience.chars().count() > AUDIENCE_CHARS_MAX, "audience", too_long)?;
-    refuse_if(!is_token(audience), "audience", ApiKeyProblem::NotAnAudience)
+    refuse_if(!is_token(audience), "audience", ServiceAccountProblem::NotAnAudience)
 }
 
 /// Operations that a token may say, and has room for.
 pub(super) fn check_operations(operations: &[String]) -> Result<(), ServiceAccountError> {
-    refuse_if(operations.is_empty(), "operations", ApiKeyProblem::Empty)?;
-    refuse_if(operations.len() > OPERATIONS_MAX, "operations", ApiKeyProblem::TooMany(OPERATIONS_MAX))?;
+    refuse_if(operations.is_empty(), "operations", ServiceAccountProblem::Empty)?;
+    refuse_if(
+        operations.len() > OPERATIONS_MAX,
+        "operations",
+        ServiceAccountProblem::TooMany(OPERATIONS_MAX),
+    )?;
     let is_sound = |one: &String| (1..=OPERATION_CHARS_MAX).contains(&one.len()) && is_token(one);
-    refuse_if(!operations.iter().all(is_sound), "operations", ApiKeyProblem::NotAScope)?;
+    refuse_if(!operations.iter().all(is_sound), "operations", ServiceAccountProblem::NotAnOperation)?;
     let chars: usize = operations.iter().map(String::len).sum();
-    refuse_if(chars > OPERATIONS_CHARS_MAX, "operations", ApiKeyProblem::TooLong(OPERATIONS_CHARS_MAX))
+    refuse_if(
+        chars > OPERATIONS_CHARS_MAX,
+        "operations",
+        ServiceAccountProblem::TooLong(OPERATIONS_CHARS_MAX),
+    )
 }
 
 pub(super) fn refuse_if(
     is_wrong: bool,
     field: &'static str,
-    problem: ApiKeyProblem,
+    problem: ServiceAccountProblem,
 ) -> Result<(), ServiceAccountError> {
     if is_wrong { Err(ServiceAccountError::Invalid { field, problem }) } else { Ok(()) }
 }

@@ -4,9 +4,10 @@ use stylobate_core::{AuditEvent, RequestContext, ServiceId, ServiceKeyId, Tenant
 use stylobate_db::Tx;
 
 use super::{
-    ServiceAccount, ServiceAccountError, ServiceAccounts, account, grant::refuse_if, key_store, store,
+    ServiceAccount, ServiceAccountError, ServiceAccountProblem, ServiceAccounts, account, grant::refuse_if,
+    key_store, store,
 };
-use crate::{ApiKeyProblem, Jwk, Kid, SigningAlgorithm, VerifyingKey};
+use crate::{Jwk, Kid, SigningAlgorithm, VerifyingKey};
 
 /// A public key whose signatures of requests are those of a service account. Serialised, it is what callers may see of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,16 +66,21 @@ impl NewServiceKey {
     ) -> Result<(ServiceKey, VerifyingKey), ServiceAccountError> {
         account::check_name("label", &self.label, LABEL_CHARS_MAX)?;
         let is_allowed = ServiceKey::ALGORITHMS.contains(&self.key.algorithm());
-        refuse_if(!is_allowed, "public_key", ApiKeyProblem::NotAKey)?;
+        refuse_if(!is_allowed, "public_key", ServiceAccountProblem::NotAKey)?;
         let id = ServiceKeyId::new(now);
-        let not_a_key = ServiceAccountError::Invalid { field: "public_key", problem: ApiKeyProblem::NotAKey };
+        let not_a_key =
+            ServiceAccountError::Invalid { field: "public_key", problem: ServiceAccountProblem::NotAKey };
         let Ok(name) = id.to_string().parse::<Kid>() else { return Err(not_a_key) };
         let key = self.key.with_kid(name);
         let not_before = self.not_before.unwrap_or(now).trunc_subsecs(6);
         let expires_at = self.expires_at.unwrap_or(now + TimeDelta::days(TTL_DAYS)).trunc_subsecs(6);
-        refuse_if(expires_at <= now.max(not_before), "expires_at", ApiKeyProblem::Past)?;
+        refuse_if(expires_at <= now.max(not_before), "expires_at", ServiceAccountProblem::Past)?;
         let latest = now + TimeDelta::days(ServiceKey::TTL_DAYS_MAX.into());
-        refuse_if(expires_at > latest, "expires_at", ApiKeyProblem::TooLate(ServiceKey::TTL_DAYS_MAX))?;
+        refuse_if(
+            expires_at > latest,
+            "expires_at",
+            ServiceAccountProblem::TooLate(ServiceKey::TTL_DAYS_MAX),
+        )?;
         let registered = ServiceKey {
             id,
             service_account_id: service,

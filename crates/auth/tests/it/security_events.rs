@@ -128,6 +128,7 @@ const TOLD: &[&str] = &[
     "api_key.created",
     "api_key.revoked",
     "api_key.rotated",
+    "api_key.widened",
     "service_account.created",
     "service_account.deleted",
     "service_account.updated",

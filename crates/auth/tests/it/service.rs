@@ -51,6 +51,11 @@ impl Recorder {
         self.0.lock().iter().rfind(|event| event.action == action).expect(action).clone()
     }
 
+    /// All of `action`, the oldest first.
+    pub(crate) fn all(&self, action: &str) -> Vec<AuditEvent> {
+        self.0.lock().iter().filter(|event| event.action == action).cloned().collect()
+    }
+
     pub(crate) fn events(&self, kind: &str) -> Vec<DomainEvent> {
         self.1.lock().iter().filter(|event| event.kind == kind).cloned().collect()
     }

@@ -105,3 +105,21 @@ async fn one_event_may_stand_for_those_of_several_stores(db: TestDb) {
     tx.commit().await.unwrap();
     assert_eq!(value(&handle, "SELECT value FROM counters WHERE id = 1").await, 1);
 }
+
+both_engines!(one_event_does_not_stand_for_what_is_on_record_beside_it, &[&NOTES]);
+async fn one_event_does_not_stand_for_what_is_on_record_beside_it(db: TestDb) {
+    let handle = db.open(&[Arc::new(Counting::default()) as Arc<dyn Participant>]).await;
+    let mut tx = handle.begin(Scope::Platform("test")).await.unwrap();
+    tx.audit(event());
+    tx.audit_also(event());
+    tx.audit_instead(event());
+    let undone = tx
+        .nested(async |tx: &mut Tx| {
+            tx.audit_also(event());
+            Err::<(), _>(Error::NotFound)
+        })
+        .await;
+    assert!(matches!(undone, Err(Error::NotFound)));
+    tx.commit().await.unwrap();
+    assert_eq!(value(&handle, "SELECT value FROM counters WHERE id = 1").await, 2);
+}

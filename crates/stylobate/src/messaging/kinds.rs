@@ -6,7 +6,7 @@ mod security;
 
 use stylobate_notify::{CHANNEL_TEST, Category, Media, MessageKind, Severity, TemplateText};
 
-pub(super) use api_keys::{API_KEY_CREATED, API_KEY_ROTATED};
+pub(super) use api_keys::{API_KEY_CREATED, API_KEY_ROTATED, API_KEY_WIDENED};
 pub(super) use security::{PASSWORD_CHANGED, REFRESH_REUSE_DETECTED};
 
 /// The kinds of messages that the platform's crates send; a service adds its own with

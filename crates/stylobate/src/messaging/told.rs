@@ -2,7 +2,9 @@ use serde_json::{Value, json};
 use stylobate_core::{Message, PersonId};
 use stylobate_events::Envelope;
 
-use super::kinds::{API_KEY_CREATED, API_KEY_ROTATED, PASSWORD_CHANGED, REFRESH_REUSE_DETECTED};
+use super::kinds::{
+    API_KEY_CREATED, API_KEY_ROTATED, API_KEY_WIDENED, PASSWORD_CHANGED, REFRESH_REUSE_DETECTED,
+};
 
 /// What an event has to say to somebody about their own account. It is heard after the change has been committed and until it is
 /// handled, so that no crash loses it.
@@ -12,6 +14,7 @@ pub(super) fn message_of(event: &Envelope) -> Option<Message> {
         "password.changed" | "password.reset" => password(event),
         "api_key.created" => key(event, API_KEY_CREATED.name),
         "api_key.rotated" => key(event, API_KEY_ROTATED.name),
+        "api_key.widened" => key(event, API_KEY_WIDENED.name),
         _ => None,
     };
     // The outbox may deliver an event twice.

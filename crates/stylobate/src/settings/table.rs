@@ -53,7 +53,7 @@ table! {
     #[secret] DATABASE_MIGRATION_URL = "DATABASE__MIGRATION_URL" ["DATABASE_MIGRATION_URL"] ("the same") "The same database as the owner of its tables, for migrations. Must differ in production on PostgreSQL.";
     WORKER_THREADS = "SERVER__WORKER_THREADS" ["UVICORN_WORKERS"] ("one per core") "Threads that run requests, 1 to 256. Passwords are hashed on threads of their own.";
     DATABASE_CONNECTIONS = "DATABASE__CONNECTIONS_MAX" ["DB_POOL_SIZE"] ("16") "Most connections at once, 1 to 500.";
-    #[secret] REDIS_URL = "REDIS__URL" ["REDIS_URL"] ("none") "`redis://…` for the diagnostics of development builds; nothing else uses Redis yet.";
+    #[secret] REDIS_URL = "REDIS__URL" ["REDIS_URL"] ("none") "`redis://…` of a Redis server in which all processes add up how often API keys are used, so that they share one limit. While it is away each process holds the limit by itself, from what it knew last. Without TLS: for a trusted network.";
     #[secret] KEY_ENCRYPTION_KEY = "KEYS__ENCRYPTION_KEY" ["KEY_ENCRYPTION_KEY"] ("made at first start, in <data dir>/kek") "The key that seals all others: 32 bytes in base64 or hex. Production refuses a generated one.";
     JWT_ALGORITHM = "AUTH__JWT_ALGORITHM" ["JWT_ALGORITHM", "JWT_ALGORITHMS"] ("EdDSA") "How access tokens are signed: `EdDSA`, `ES256` or `ES384` with generated keys or JWT_PRIVATE_KEY; `PS256`, `PS384`, `PS512` or `RS256` with JWT_PRIVATE_KEY; `HS256`, `HS384` or `HS512` with JWT_SECRET. Without it, JWT_SECRET alone means `HS256` and JWT_PRIVATE_KEY alone `RS256`.";
     #[secret] JWT_SECRET = "AUTH__JWT_SECRET" ["JWT_SECRET", "JWT_SECRET_KEY"] ("none") "The shared secret for HS256, HS384 or HS512: at least 32, 48 or 64 bytes.";
@@ -86,7 +86,7 @@ table! {
     LOGIN_LOCKOUT = "AUTH__LOGIN_LOCKOUT_MINUTES" ["LOGIN_LOCKOUT_MINUTES"] ("15") "How long either waits, 1 to 1440 minutes; each time twice as long, up to a day.";
     API_KEY_TTL = "API_KEYS__TTL_DAYS" ["API_KEY_TTL_DAYS"] ("90") "How long an API key lives unless something else is asked, 1 to 365 days. None lives longer than 365.";
     API_KEYS_MAX = "API_KEYS__PER_OWNER_MAX" ["API_KEYS_PER_OWNER_MAX"] ("10") "How many live API keys a person or a service account has in an organisation, 1 to 100.";
-    API_KEY_REQUESTS = "API_KEYS__REQUESTS_PER_HOUR" ["API_KEY_REQUESTS_PER_HOUR"] ("1000") "How often an API key may be used within an hour of the clock unless something else is asked, 1 to 1000000. Each process counts for itself.";
+    API_KEY_REQUESTS = "API_KEYS__REQUESTS_PER_HOUR" ["API_KEY_REQUESTS_PER_HOUR"] ("1000") "How often an API key may be used within an hour of the clock unless something else is asked, 1 to 1000000. With REDIS_URL all processes share it; without, each counts for itself.";
     API_KEYS_MADE = "API_KEYS__MADE_MAX" ["API_KEY_RATE_MAX"] ("5") "How many API keys one caller makes in an organisation within API_KEY_RATE_WINDOW_SECONDS, 1 to 1000.";
     API_KEYS_MADE_WINDOW = "API_KEYS__MADE_WINDOW_SECONDS" ["API_KEY_RATE_WINDOW_SECONDS"] ("60") "1 to 86400 seconds.";
     SERVICE_TOKEN_TTL = "SERVICES__TOKEN_TTL_MINUTES" ["SERVICE_TOKEN_TTL_MINUTES"] ("5") "How long the token of a service lives, 1 to 60 minutes. Receivers that ask nobody accept it for as long.";

@@ -94,7 +94,7 @@ pub(super) struct UsageView {
     day: NaiveDate,
     /// How many requests it was accepted for.
     requests: u64,
-    /// How many it was refused for, over its limit or from elsewhere.
+    /// How many named it and were refused: over its limit, from elsewhere, with a wrong secret, or because it rests or has ended.
     refused: u64,
 }
 

@@ -493,7 +493,7 @@ impl People {
     ) -> Result<(), Refused> {
         // In the order in which a deletion takes them.
         self.rbac.remove_subject(tx, context, tenant, id).await?;
-        let ended = self.auth.people().end_sessions_in(tx, id, tenant).await?;
+        let ended = self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
         self.uninvite(tx, context, tenant, &before.email).await?;
         self.tenancy.remove_member(tx, context, tenant, id).await?;
         let event = event(context, "member.remove", tenant, id).with("sessions_ended", ended);

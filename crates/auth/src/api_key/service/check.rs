@@ -134,9 +134,10 @@ impl ApiKeys {
         Ok(principal.clone())
     }
 
-    /// Counts a refusal and records it, once in a while and beside the request: whoever has a key that ended can repeat it.
+    /// Counts a refusal and records it, once in a while for each reason and beside the request: whoever has a key that ended can
+    /// repeat it.
     fn refused(&self, known: &KnownKey, refusal: Refusal, address: Option<IpAddr>) -> AuthenticateError {
-        let is_due = self.0.uses.refuse(known.id, self.0.parts.clock.now());
+        let is_due = self.0.uses.refuse(known.id, refusal, self.0.parts.clock.now());
         if is_due && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let context = RequestContext { address, ..RequestContext::new(Principal::anonymous()) };
             let event = AuditEvent::new(&context, "api_key.refuse", "api_key")

@@ -1,16 +1,17 @@
-use chrono::{DateTime, TimeDelta, Utc};
-use stylobate_core::{ApiKeyId, PersonId, TenantId};
-use stylobate_db::{Error, Tx};
-use uuid::Uuid;
+use chrono::{DateTime, Utc};
+use stylobate_core::{KeyOwner, TenantId};
+use stylobate_db::{Error, Sql, Tx};
 
-use super::tell_changed;
-use crate::{Revocations, api_key::ApiKey};
+use super::KeyRow;
+use crate::api_key::{ApiKey, ApiKeyEnvironment};
 
 /// Why a key was revoked, as its row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RevokeReason {
     Revoked,
     OwnerDisabled,
+    /// Its row goes with the owner's: only the trail says so.
+    OwnerDeleted,
     MembershipEnded,
 }
 
@@ -19,52 +20,52 @@ impl RevokeReason {
         match self {
             Self::Revoked => "revoked",
             Self::OwnerDisabled => "owner_disabled",
+            Self::OwnerDeleted => "owner_deleted",
             Self::MembershipEnded => "membership_ended",
         }
     }
 }
 
-/// Revokes the keys that a person has, for `tenant` or for all, in the transaction that ends what they rest on. The
-/// person is locked. Returns how many.
-pub(crate) async fn revoke_all(
+/// Reads the keys of an owner that are not revoked, for `tenant` or for all, and keeps others from changing them until the
+/// transaction ends. In the order of their ids, as uses are written: two transactions with several keys wait for each other in
+/// turn.
+pub(in crate::api_key) async fn lock_of_owner(
     tx: &mut Tx,
-    live: &Revocations,
-    (person, tenant): (PersonId, Option<TenantId>),
-    reason: RevokeReason,
-    now: DateTime<Utc>,
-    kept_for: TimeDelta,
-) -> Result<usize, Error> {
-    let keys: Vec<(Uuid, i64)> = tx
-        .q("SELECT k.id, k.version FROM api_keys k WHERE k.owner_person_id = $1 AND ($2 IS NULL OR k.tenant_id = $2) \
-            AND k.revoked_at IS NULL ORDER BY k.id")
-        .bind(person.as_uuid())
-        .bind(tenant.map(|tenant| tenant.as_uuid()))
-        .all()
-        .await?;
-    // One by one in the order of their ids, as uses are written: two transactions with several keys wait for each other in turn.
-    for (id, _) in &keys {
-        let revoked: Option<i64> = tx
-            .q("UPDATE api_keys SET revoked_at = $1, revoke_reason = $2, updated_at = $1, version = version + 1 \
-                WHERE id = $3 AND revoked_at IS NULL RETURNING version")
-            .bind(now)
-            .bind(reason.as_str())
-            .bind(*id)
-            .scalar_opt()
-            .await?;
-        // Whoever else ended it meanwhile has told so.
-        if let Some(version) = revoked {
-            tell_changed(tx, live, (ApiKeyId::from_uuid(*id), version), now, kept_for).await?;
-        }
+    owner: KeyOwner,
+    tenant: Option<TenantId>,
+    environment: ApiKeyEnvironment,
+) -> Result<Vec<ApiKey>, Error> {
+    macro_rules! select {
+        ($owner:literal, $end:literal) => {
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM api_keys k WHERE k.",
+                $owner,
+                " = $1 AND ($2 IS NULL OR k.tenant_id = $2) AND k.revoked_at IS NULL ORDER BY k.id",
+                $end
+            )
+        };
     }
-    Ok(keys.len())
+    let (sql, id) = match owner {
+        KeyOwner::Person { id } => {
+            let pg = select!("owner_person_id", " FOR NO KEY UPDATE");
+            (Sql::Per { pg, lite: select!("owner_person_id", "") }, id.as_uuid())
+        }
+        KeyOwner::Service { id } => {
+            let pg = select!("owner_service_id", " FOR NO KEY UPDATE");
+            (Sql::Per { pg, lite: select!("owner_service_id", "") }, id.as_uuid())
+        }
+    };
+    let rows: Vec<KeyRow> = tx.q(sql).bind(id).bind(tenant.map(|tenant| tenant.as_uuid())).all().await?;
+    rows.into_iter().map(|row| row.into_key(environment)).collect()
 }
 
 /// Marks `key` as revoked.
-pub(in crate::api_key) fn revoked(key: &ApiKey, now: DateTime<Utc>) -> ApiKey {
-    let reason = RevokeReason::Revoked.as_str().to_owned();
+pub(in crate::api_key) fn revoked(key: &ApiKey, reason: RevokeReason, now: DateTime<Utc>) -> ApiKey {
     ApiKey {
         revoked_at: Some(now),
-        revoke_reason: Some(reason),
+        revoke_reason: Some(reason.as_str().to_owned()),
         version: key.version + 1,
         updated_at: now,
         ..key.clone()

@@ -96,6 +96,44 @@ async fn an_unknown_id_and_a_wrong_secret_are_refused_alike(db: TestDb) {
 }
 both_engines!(an_unknown_id_and_a_wrong_secret_are_refused_alike, &[&MIGRATIONS]);
 
+// A8
+async fn whoever_tries_wrong_secrets_hides_no_other_refusal(db: TestDb) {
+    let house = House::new(db).await;
+    let old = house.adas_key().await;
+    let present = house.rotate_key(&old.key, 0).await.unwrap();
+    let refused = async |issued: &stylobate_auth::IssuedApiKey| {
+        for _ in 0..3 {
+            assert!(!house.accepts(issued).await);
+        }
+    };
+    let change = |change| house.change_key(&old.key, change);
+    let unchanged = stylobate_auth::ApiKeyChange::default;
+    refused(&old).await;
+    let elsewhere = Some(AllowedNetworks::parse(["198.51.100.0/24"]).ok());
+    change(stylobate_auth::ApiKeyChange { allowed_networks: elsewhere, ..unchanged() }).await.unwrap();
+    refused(&present).await;
+    refused(&old).await;
+    change(stylobate_auth::ApiKeyChange { is_active: Some(false), ..unchanged() }).await.unwrap();
+    refused(&present).await;
+    house.revoke_key(&old.key).await.unwrap();
+    refused(&present).await;
+    let reasons = || -> Vec<String> {
+        let events = house.audit.all("api_key.refuse");
+        let mut reasons: Vec<_> = events
+            .iter()
+            .map(|event| event.metadata.as_ref().unwrap()["reason"].as_str().unwrap().to_owned())
+            .collect();
+        reasons.sort_unstable();
+        reasons
+    };
+    eventually("each reason on record", async || reasons() == ["address", "inactive", "revoked", "secret"])
+        .await;
+    // All that was asked for is counted.
+    let usage = house.auth.api_keys().usage(old.key.tenant_id, old.key.id).await.unwrap();
+    assert_eq!((usage[0].requests, usage[0].refused), (0, 15));
+}
+both_engines!(whoever_tries_wrong_secrets_hides_no_other_refusal, &[&MIGRATIONS]);
+
 async fn a_key_ends_when_its_time_has_come(db: TestDb) {
     let house = House::new(db).await;
     let (ada, now) = (house.person("ada").await.id, house.clock.now());

@@ -3,7 +3,9 @@ use stylobate_auth::{
     AllowedNetworks, ApiKeyChange, ApiKeyConfig, ApiKeyError, ApiKeyQuery, AuthConfig, MIGRATIONS, NewApiKey,
     PersonStatus,
 };
-use stylobate_core::{ApiKeyId, Clock as _, Credential, KeyOwner, PageLimit, PersonId, Subject};
+use stylobate_core::{
+    ApiKeyId, Clock as _, Credential, KeyOwner, PageLimit, PersonId, Principal, RequestContext, Subject,
+};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -178,6 +180,45 @@ async fn of_many_keys_made_at_once_by_one_no_more_than_five_are(db: TestDb) {
 }
 both_engines!(of_many_keys_made_at_once_by_one_no_more_than_five_are, &[&MIGRATIONS]);
 
+// A8: for owners of whom no two are one, so that it is the maker who is counted.
+async fn of_many_keys_made_at_once_by_one_program_no_more_than_five_are(db: TestDb) {
+    let house = House::new(db).await;
+    let home = tenant(&house);
+    let mut owners = Vec::new();
+    for name in ["ada", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ida", "joe", "kim", "lea"] {
+        owners.push(house.person(name).await.id);
+    }
+    let owner = KeyOwner::Person { id: owners[0] };
+    let of_person = house.try_key(of_person(home, owners[0])).await.unwrap().key.id;
+    let service = house.service(home, "importer").await.id;
+    let of_service =
+        NewApiKey { owner: KeyOwner::Service { id: service }, ..self::of_person(home, owners[0]) };
+    let of_service = house.try_key(of_service).await.unwrap().key.id;
+    for subject in [
+        Subject::ApiKey { id: of_person, owner },
+        Subject::ApiKey { id: of_service, owner: KeyOwner::Service { id: service } },
+        Subject::Service { id: service },
+    ] {
+        let program = Principal { subject, credential: Credential::ApiKey, ..Principal::anonymous() };
+        let context = RequestContext::new(program.in_tenant(home));
+        let tries = owners.iter().map(|owner| {
+            let (db, keys, context) = (house.db.clone(), house.auth.api_keys().clone(), context.clone());
+            let new = self::of_person(home, *owner);
+            tokio::spawn(async move {
+                let create = async move |tx: &mut Tx| keys.create(tx, &context, new.clone()).await;
+                code(db.transact(SCOPE, create).await)
+            })
+        });
+        let mut answers = Vec::new();
+        for tried in tries.collect::<Vec<_>>() {
+            answers.push(tried.await.unwrap());
+        }
+        let refused = answers.iter().filter(|answer| **answer == "api_key_made_too_many").count();
+        assert_eq!((answers.len() - refused, refused), (5, 7), "{subject:?}: {answers:?}");
+    }
+}
+both_engines!(of_many_keys_made_at_once_by_one_program_no_more_than_five_are, &[&MIGRATIONS]);
+
 async fn only_who_may_act_gets_keys(db: TestDb) {
     let house = House::new(db).await;
     let (ada, home) = (house.person("ada").await.id, tenant(&house));
@@ -265,3 +306,51 @@ async fn a_change_is_on_record_with_who_made_it(db: TestDb) {
     assert_eq!(house.audit.count("api_key.update"), 1);
 }
 both_engines!(a_change_is_on_record_with_who_made_it, &[&MIGRATIONS]);
+
+// A8
+async fn who_subscribes_is_told_when_a_key_may_do_more(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await.id;
+    let scopes = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+    let networks = |texts: &[&str]| AllowedNetworks::parse(texts).ok();
+    let new = NewApiKey {
+        scopes: scopes(&["user.*"]),
+        allowed_networks: networks(&["192.0.2.0/24"]),
+        ..of_person(tenant(&house), ada)
+    };
+    let key = house.try_key(new).await.unwrap().key;
+    let may = |texts: &[&str]| ApiKeyChange { scopes: Some(scopes(texts)), ..ApiKeyChange::default() };
+    let from =
+        |texts: &[&str]| ApiKeyChange { allowed_networks: Some(networks(texts)), ..ApiKeyChange::default() };
+    for (is_wider, change) in [
+        (false, ApiKeyChange { label: Some("other".to_owned()), ..ApiKeyChange::default() }),
+        (false, may(&["user.read", "user.update"])),
+        (false, may(&["user.read"])),
+        (true, may(&["user.read", "role.read"])),
+        (true, may(&["*"])),
+        (true, ApiKeyChange { scopes: Some(None), ..ApiKeyChange::default() }),
+        (false, may(&["*"])),
+        (false, may(&[])),
+        (true, may(&["user.read"])),
+        (false, from(&["192.0.2.7", "192.0.2.64/26"])),
+        (true, from(&["192.0.2.7", "198.51.100.7"])),
+        (true, ApiKeyChange { allowed_networks: Some(None), ..ApiKeyChange::default() }),
+        (false, from(&["198.51.100.0/24"])),
+    ] {
+        let before = house.audit.events("api_key.widened").len();
+        let changed = house.change_key(&key, change.clone()).await.unwrap();
+        let told = house.audit.events("api_key.widened").split_off(before);
+        assert_eq!(told.len(), usize::from(is_wider), "{change:?}");
+        for event in told {
+            assert_eq!(
+                (event.aggregate.as_str(), event.tenant),
+                (key.id.to_string().as_str(), Some(key.tenant_id))
+            );
+            assert_eq!(
+                (&event.data["user_id"], &event.data["label"]),
+                (&serde_json::json!(ada), &serde_json::json!(changed.label))
+            );
+        }
+    }
+}
+both_engines!(who_subscribes_is_told_when_a_key_may_do_more, &[&MIGRATIONS]);

@@ -304,7 +304,7 @@ async fn what_has_idled_out_is_not_ended_again(db: TestDb) {
     let end = async move |tx: &mut Tx| {
         let ended = auth.revoke_sessions_in(tx, &system(), tenant, ada.id).await?;
         let session = auth.revoke_session_in(tx, &system(), tenant, idle.session_id).await?;
-        let left = auth.people().end_sessions_in(tx, ada.id, tenant).await?;
+        let left = auth.people().end_sessions_in(tx, &system(), ada.id, tenant).await?;
         Ok::<_, AuthError>((ended, session.state, left))
     };
     assert_eq!(house.db.transact(SCOPE, end).await.unwrap(), (0, SessionState::Idle, 0));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stylobate_notify::{Budget, Category, MessageKind, Severity, TemplateText};
 
-pub(super) const KINDS: &[MessageKind] = &[API_KEY_CREATED, API_KEY_ROTATED];
+pub(super) const KINDS: &[MessageKind] = &[API_KEY_CREATED, API_KEY_ROTATED, API_KEY_WIDENED];
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -72,4 +72,33 @@ pub(in crate::messaging) const API_KEY_ROTATED: MessageKind = MessageKind {
     ],
     sample: KEY_SAMPLE,
     ..MessageKind::new("api_key_rotated", Category::Security, Severity::Info)
+};
+
+/// To the person whose key it is, whoever widened it.
+pub(in crate::messaging) const API_KEY_WIDENED: MessageKind = MessageKind {
+    budget: Some(Budget { most: 10, within: HOUR }),
+    templates: &[
+        TemplateText {
+            locale: "en",
+            subject: "{{ product.name }}: an API key of yours may do more",
+            text: "Hello {{ recipient.name }},\n\n\
+                   at {{ occurred_at | time }} {% if is_by_owner %}you changed{% else %}somebody else changed{% endif %} the API \
+                   key \"{{ label }}\"{% if address %}, from {{ address }}{% endif %}: it may do more in your name than before, or \
+                   is accepted from more places. It is good until {{ expires_at | time }}.\n\n\
+                   If you did not expect that, revoke the key and change your password.\n",
+            html: None,
+        },
+        TemplateText {
+            locale: "de",
+            subject: "{{ product.name }}: Ein API-Schlüssel von Ihnen darf mehr",
+            text: "Guten Tag {{ recipient.name }},\n\n\
+                   um {{ occurred_at | time }} {% if is_by_owner %}haben Sie{% else %}hat jemand anderes{% endif %} den \
+                   API-Schlüssel „{{ label }}“ geändert{% if address %}, von {{ address }} aus{% endif %}: Er darf in Ihrem Namen \
+                   mehr als zuvor, oder gilt von mehr Orten aus. Er gilt bis {{ expires_at | time }}.\n\n\
+                   Wenn Sie das nicht erwartet haben, widerrufen Sie den Schlüssel und ändern Sie Ihr Passwort.\n",
+            html: None,
+        },
+    ],
+    sample: KEY_SAMPLE,
+    ..MessageKind::new("api_key_widened", Category::Security, Severity::Info)
 };

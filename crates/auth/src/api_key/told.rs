@@ -1,11 +1,22 @@
-//! What is told to whoever subscribes, the owner among them.
+//! What is on record of a key, and what is told to whoever subscribes, the owner among them.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use stylobate_core::{DomainEvent, RequestContext};
+use stylobate_core::{AuditEvent, DomainEvent, RequestContext};
 use stylobate_db::Tx;
 
 use crate::ApiKey;
+
+/// What the trail says of a change.
+pub(super) fn record(
+    ctx: &RequestContext,
+    action: &'static str,
+    before: Option<&ApiKey>,
+    after: &ApiKey,
+) -> AuditEvent {
+    let event = AuditEvent::new(ctx, action, "api_key").on(after.id).in_tenant(Some(after.tenant_id));
+    event.change(before, Some(after))
+}
 
 /// Tells that `kind` happened to a key. Whoever did it may be somebody else than its owner.
 pub(super) fn tell_key(
