@@ -328,7 +328,7 @@ mod tests {
             assert_eq!(knowing.iter().any(borrows), is_known && sound, "{text}");
         }
         for broken in
-            [format!("sig1={list}x"), format!("sig1={list} ;a"), format!("sig1={list};"), format!("{list}")]
+            [format!("sig1={list}x"), format!("sig1={list} ;a"), format!("sig1={list};"), list.to_owned()]
         {
             assert_eq!(read(&broken, &usual), [vec![], vec![]], "{broken}");
         }
