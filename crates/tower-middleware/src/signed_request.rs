@@ -189,10 +189,11 @@ impl Shared {
         if let SignatureError::Invalid(fault) = &error {
             tracing::info!(code = error.code(), reason = %fault, "a signed request was refused");
         }
-        if matches!(error, SignatureError::Replayed) {
-            tracing::warn!(code = error.code(), "a signed request was sent again");
+        if let SignatureError::Replayed { key_id } = &error {
+            tracing::warn!(code = error.code(), %key_id, "a signed request was sent again");
         }
-        let is_unauthenticated = matches!(error, SignatureError::Invalid(_) | SignatureError::Replayed);
+        let is_unauthenticated =
+            matches!(error, SignatureError::Invalid(_) | SignatureError::Replayed { .. });
         let mut response = ApiError::from(error).into_response();
         if is_unauthenticated {
             let headers = response.headers_mut();
@@ -208,7 +209,7 @@ impl Shared {
 impl IntoProblem for SignatureError {
     fn into_problem(self) -> Problem {
         match self {
-            Self::Invalid(_) | Self::Replayed | Self::BodyTooLarge { .. } => problem_for(self.code()),
+            Self::Invalid(_) | Self::Replayed { .. } | Self::BodyTooLarge { .. } => problem_for(self.code()),
             other => problem_of(other.code(), &other),
         }
     }

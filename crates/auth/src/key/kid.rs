@@ -21,6 +21,11 @@ impl Kid {
         &self.0
     }
 
+    /// The name, without a copy of its text.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// Names a key by its thumbprint (RFC 7638), cut to 22 characters: 128 bits are plenty to tell keys apart.
     pub(super) fn from_thumbprint(thumbprint: &[u8; 32]) -> Self {
         use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};

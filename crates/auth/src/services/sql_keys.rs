@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 use stylobate_core::{BoxFuture, ServiceId, ServiceKeyId};
 use stylobate_db::Db;
+use uuid::Uuid;
 
 use super::key_store::{self, ReadKey};
 use crate::{HeldKey, KeyHolder, KeySource, KeySourceError, Revocations};
@@ -36,6 +37,20 @@ struct KnownKey {
     expires_at: DateTime<Utc>,
     /// When the read began.
     read_at: Instant,
+}
+
+impl KnownKey {
+    /// The key, when it may sign at `now`.
+    fn held_at(&self, now: DateTime<Utc>) -> Option<Arc<HeldKey>> {
+        (self.not_before <= now && now < self.expires_at).then(|| Arc::clone(&self.held))
+    }
+}
+
+/// The key that is called so. A second spelling would be a second name for nonces.
+fn parsed(key_id: &str) -> Option<ServiceKeyId> {
+    let id = key_id.parse::<ServiceKeyId>().ok()?;
+    let mut buffer = Uuid::encode_buffer();
+    (id.as_uuid().hyphenated().encode_lower(&mut buffer) == key_id).then_some(id)
 }
 
 /// How long a key is used without being read again: far shorter than it is remembered that its account changed (at least the
@@ -78,23 +93,22 @@ impl SqlKeys {
 }
 
 impl KeySource for SqlKeys {
+    fn find_now(&self, key_id: &str, now: DateTime<Utc>) -> Option<Arc<HeldKey>> {
+        self.remembered(parsed(key_id)?)?.held_at(now)
+    }
+
     fn find<'a>(
         &'a self,
         key_id: &'a str,
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<HeldKey>>, KeySourceError>> {
         Box::pin(async move {
-            let Ok(id) = key_id.parse::<ServiceKeyId>() else { return Ok(None) };
-            // A second spelling would be a second name for nonces.
-            if id.to_string() != key_id {
-                return Ok(None);
-            }
+            let Some(id) = parsed(key_id) else { return Ok(None) };
             let known = match self.remembered(id) {
                 Some(known) => Some(known),
                 None => self.read(id).await?,
             };
-            let good = known.filter(|known| known.not_before <= now && now < known.expires_at);
-            Ok(good.map(|known| Arc::clone(&known.held)))
+            Ok(known.and_then(|known| known.held_at(now)))
         })
     }
 }

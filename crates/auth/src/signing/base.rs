@@ -1,4 +1,4 @@
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use super::{
     MessageFields, RequestParts, SignatureComponent, SignatureFault, SignatureInput, SignedMessage,
@@ -10,29 +10,41 @@ use super::{
 
 /// The longest text that is signed, in bytes: all fields that servers take together.
 const BYTES_MAX: usize = 64 * 1_024;
+/// Room for most of them.
+const CAPACITY: usize = 512;
 
-impl SignatureInput {
+impl SignatureInput<'_> {
     /// The signature base: exactly the text that is signed (RFC 9421 §2.5).
     ///
     /// # Errors
     /// [`SignatureFault::ComponentUnavailable`] when the message does not have a component, or a value that cannot be signed;
     /// [`SignatureFault::BaseTooLong`] above 64 KiB.
     pub fn base(&self, message: SignedMessage<'_>) -> Result<String, SignatureFault> {
-        let mut base = String::with_capacity(512);
+        let mut base = String::with_capacity(CAPACITY);
         for component in self.components() {
-            let value = value_of(component, message)?;
-            if base.len() + value.len() > BYTES_MAX {
+            let line = base.len();
+            // Writing to a text does not fail, here and below.
+            let _ = component.write(&mut base);
+            base.push_str(": ");
+            let value = base.len();
+            push_value(&mut base, component, message)?;
+            if line + (base.len() - value) > BYTES_MAX {
                 return Err(SignatureFault::BaseTooLong);
             }
-            // Writing to a text does not fail.
-            let _ = writeln!(base, "{component}: {value}");
+            base.push('\n');
         }
-        let _ = write!(base, "\"@signature-params\": {self}");
+        base.push_str("\"@signature-params\": ");
+        let _ = self.write(&mut base);
         Ok(base)
     }
 }
 
-fn value_of(component: &SignatureComponent, message: SignedMessage<'_>) -> Result<String, SignatureFault> {
+/// Appends what `component` is in `message`.
+fn push_value(
+    out: &mut String,
+    component: &SignatureComponent,
+    message: SignedMessage<'_>,
+) -> Result<(), SignatureFault> {
     let unavailable = || SignatureFault::ComponentUnavailable(component.to_string().into());
     let request = match (message, component.is_of_request()) {
         (SignedMessage::Request(request), false) => Some(request),
@@ -41,62 +53,74 @@ fn value_of(component: &SignatureComponent, message: SignedMessage<'_>) -> Resul
         (SignedMessage::Response(response), true) => Some(response.request.ok_or_else(unavailable)?),
         (SignedMessage::Response(_), false) => None,
     };
-    if let Source::Field(name) = component.source() {
-        let fields = match (request, message) {
-            (Some(request), _) | (None, SignedMessage::Request(request)) => &request.fields,
-            (None, SignedMessage::Response(response)) => &response.fields,
-        };
-        return match field(name, component.flags(), fields) {
-            Ok(value) => value.ok_or_else(unavailable),
-            Err(Uncombined::TooLong) => Err(SignatureFault::BaseTooLong),
-            Err(Uncombined::Malformed) => Err(unavailable()),
-        };
-    }
-    let value = match (component.source(), request, message) {
-        (Source::Status, None, SignedMessage::Response(response)) => Some(response.status)
-            .filter(|status| (100..600).contains(status))
-            .map(|status| status.to_string()),
-        (source, Some(request), _) => derived(source, request),
-        _ => None,
+    let pushed = match (component.source(), request, message) {
+        (Source::Field(name), Some(request), _) => push_field(out, name, component.flags(), &request.fields),
+        (Source::Field(name), None, SignedMessage::Response(response)) => {
+            push_field(out, name, component.flags(), &response.fields)
+        }
+        (Source::Status, None, SignedMessage::Response(response)) => Ok(push_status(out, response.status)),
+        (source, Some(request), _) => Ok(push_derived(out, source, request)),
+        _ => Ok(None),
     };
-    value.ok_or_else(unavailable)
+    match pushed {
+        Ok(pushed) => pushed.ok_or_else(unavailable),
+        Err(Uncombined::TooLong) => Err(SignatureFault::BaseTooLong),
+        Err(Uncombined::Malformed) => Err(unavailable()),
+    }
+}
+
+/// RFC 9421 §2.2.9.
+fn push_status(out: &mut String, status: u16) -> Option<()> {
+    (100..600).contains(&status).then_some(())?;
+    write!(out, "{status}").ok()
 }
 
 /// RFC 9421 §2.2.
-fn derived(source: &Source, request: &RequestParts<'_>) -> Option<String> {
+fn push_derived(out: &mut String, source: &Source, request: &RequestParts<'_>) -> Option<()> {
     let target = request.target;
     match source {
         Source::Method => {
             let is_method = !request.method.is_empty() && request.method.bytes().all(structured::is_tchar);
-            is_method.then(|| request.method.to_owned())
+            is_method.then(|| out.push_str(request.method))?;
         }
-        Source::TargetUri => Some(target.to_string()),
-        Source::Authority => Some(target.authority().to_owned()),
-        Source::Scheme => Some(target.scheme().to_owned()),
-        Source::RequestTarget => Some(target.request_target().to_owned()),
-        Source::Path => Some(target.path().to_owned()),
-        Source::Query => Some(format!("?{}", target.query().unwrap_or_default())),
-        Source::QueryParam(name) => query::param(target.query().unwrap_or_default(), name),
-        Source::Status | Source::Field(_) => None,
+        Source::TargetUri => target.write(out).ok()?,
+        Source::Authority => out.push_str(target.authority()),
+        Source::Scheme => out.push_str(target.scheme()),
+        Source::RequestTarget => out.push_str(target.request_target()),
+        Source::Path => out.push_str(target.path()),
+        Source::Query => {
+            out.push('?');
+            out.push_str(target.query().unwrap_or_default());
+        }
+        Source::QueryParam(name) => out.push_str(&query::param(target.query().unwrap_or_default(), name)?),
+        Source::Status | Source::Field(_) => return None,
     }
+    Some(())
 }
 
 /// RFC 9421 §2.1. `None` when there is no such field, or it is not of the structure asked for.
-fn field(name: &str, flags: &[Flag], fields: &MessageFields<'_>) -> Result<Option<String>, Uncombined> {
+fn push_field(
+    out: &mut String,
+    name: &str,
+    flags: &[Flag],
+    fields: &MessageFields<'_>,
+) -> Result<Option<()>, Uncombined> {
     if flags.contains(&Flag::Bytes) {
-        return Ok(fields.wrapped(name));
+        return Ok(fields.wrapped(name).map(|text| out.push_str(&text)));
     }
     let Some(text) = fields.combined(name, BYTES_MAX)? else { return Ok(None) };
     let key = flags.iter().find_map(|flag| match flag {
         Flag::Key(key) => Some(&**key),
         _ => None,
     });
-    Ok(match key {
+    let text = match key {
         Some(key) => structured::dictionary(&text)
-            .and_then(|members| Some(members.into_iter().find(|(known, _)| *known == key)?.1.to_string())),
-        None if flags.contains(&Flag::Strict) => strict(name, &text),
+            .and_then(|members| members.take(key))
+            .map(|member| member.to_string().into()),
+        None if flags.contains(&Flag::Strict) => strict(name, &text).map(Cow::Owned),
         None => Some(text),
-    })
+    };
+    Ok(text.map(|text| out.push_str(&text)))
 }
 
 /// The strict text of a field whose structure is known (RFC 9421 §2.1.1): of those that standards define.

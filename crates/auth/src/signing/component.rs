@@ -1,7 +1,7 @@
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use super::{
-    SignatureFault,
+    SignatureFault, digest,
     structured::{self, Bare, Item},
 };
 
@@ -35,7 +35,7 @@ pub(super) enum Source {
     QueryParam(Box<str>),
     Status,
     /// The field's name in lower case.
-    Field(Box<str>),
+    Field(Cow<'static, str>),
 }
 
 /// A parameter other than `name`, which belongs to its source.
@@ -75,7 +75,7 @@ impl SignatureComponent {
     /// `content-digest` (RFC 9530 §2).
     #[must_use]
     pub fn content_digest() -> Self {
-        Self::plain(Source::Field(super::digest::FIELD.into()))
+        Self::plain(Source::Field(Cow::Borrowed(digest::FIELD)))
     }
 
     /// The field called `name`, in lower case (§2.1).
@@ -156,7 +156,8 @@ impl Source {
             ("@query", None) => Self::Query,
             ("@query-param", Some(parameter)) => Self::QueryParam(parameter.into()),
             ("@status", None) => Self::Status,
-            (field, None) if is_field_name(field) => Self::Field(field.into()),
+            (digest::FIELD, None) => Self::Field(Cow::Borrowed(digest::FIELD)),
+            (field, None) if is_field_name(field) => Self::Field(Cow::Owned(field.to_owned())),
             _ => return Err(SignatureFault::ComponentMalformed),
         };
         Ok(source)
@@ -195,26 +196,33 @@ impl PartialEq for SignatureComponent {
 
 impl Eq for SignatureComponent {}
 
-impl fmt::Display for SignatureComponent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        structured::write_string(f, self.source.name())?;
+impl SignatureComponent {
+    /// Its identifier, as it is signed.
+    pub(super) fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        structured::write_string(out, self.source.name())?;
         for flag in &self.flags {
             match (flag, &self.source) {
                 (Flag::Name, Source::QueryParam(name)) => {
-                    f.write_str(";name=")?;
-                    structured::write_string(f, name)?;
+                    out.write_str(";name=")?;
+                    structured::write_string(out, name)?;
                 }
                 (Flag::Name, _) => {}
-                (Flag::Strict, _) => f.write_str(";sf")?,
-                (Flag::Bytes, _) => f.write_str(";bs")?,
-                (Flag::Request, _) => f.write_str(";req")?,
+                (Flag::Strict, _) => out.write_str(";sf")?,
+                (Flag::Bytes, _) => out.write_str(";bs")?,
+                (Flag::Request, _) => out.write_str(";req")?,
                 (Flag::Key(key), _) => {
-                    f.write_str(";key=")?;
-                    structured::write_string(f, key)?;
+                    out.write_str(";key=")?;
+                    structured::write_string(out, key)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for SignatureComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
     }
 }
 

@@ -59,18 +59,22 @@ impl fmt::Display for DigestAlgorithm {
 
 /// What a `Content-Digest` claims about a body, as far as it is known: at least one digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContentDigest(Vec<(DigestAlgorithm, Box<[u8]>)>);
+pub struct ContentDigest {
+    sha256: Option<Vec<u8>>,
+    sha512: Option<Vec<u8>>,
+}
 
 impl ContentDigest {
-    /// Reads the value of `Content-Digest`, all its lines combined. Digests of other algorithms are passed over.
+    /// Reads the value of `Content-Digest`, all its lines combined. Digests of other algorithms are passed over. One of another
+    /// length than its algorithm's is no body's.
     ///
     /// # Errors
-    /// [`SignatureFault::FieldMalformed`] for what is no dictionary of bytes, an algorithm twice, or a digest of the wrong
-    /// length; [`SignatureFault::DigestMissing`] when there is none of a known algorithm.
+    /// [`SignatureFault::FieldMalformed`] for what is no dictionary of bytes, or an algorithm twice;
+    /// [`SignatureFault::DigestMissing`] when there is none of a known algorithm.
     pub fn parse(text: &str) -> Result<Self, SignatureFault> {
         let malformed = SignatureFault::FieldMalformed(FIELD);
         let members = structured::dictionary(text).ok_or_else(|| malformed.clone())?;
-        let mut digests = Vec::new();
+        let mut digests = Self { sha256: None, sha512: None };
         for (name, member) in members {
             let Member::Item(Item { value: Bare::Bytes(bytes), params }) = member else {
                 return Err(malformed);
@@ -78,18 +82,28 @@ impl ContentDigest {
             if !params.is_empty() {
                 return Err(malformed);
             }
-            if let Some(algorithm) = DigestAlgorithm::ALL.into_iter().find(|known| known.as_str() == name) {
-                digests.push((algorithm, bytes.into()));
+            match DigestAlgorithm::ALL.into_iter().find(|known| known.as_str() == name) {
+                Some(DigestAlgorithm::Sha256) => digests.sha256 = Some(bytes),
+                Some(DigestAlgorithm::Sha512) => digests.sha512 = Some(bytes),
+                None => {}
             }
         }
-        if digests.is_empty() { Err(SignatureFault::DigestMissing) } else { Ok(Self(digests)) }
+        if digests.claims().next().is_none() { Err(SignatureFault::DigestMissing) } else { Ok(digests) }
+    }
+
+    fn claims(&self) -> impl Iterator<Item = (DigestAlgorithm, &[u8])> {
+        let claimed = [&self.sha256, &self.sha512];
+        DigestAlgorithm::ALL
+            .into_iter()
+            .zip(claimed)
+            .filter_map(|(algorithm, claimed)| Some((algorithm, claimed.as_deref()?)))
     }
 
     /// Whether all of them are the digests of `body`.
     #[must_use]
     pub fn is_of(&self, body: &[u8]) -> bool {
         // Neither side is secret: whoever sent the body can digest it.
-        self.0.iter().all(|(algorithm, claimed)| algorithm.digest(body).as_ref() == &**claimed)
+        self.claims().all(|(algorithm, claimed)| algorithm.digest(body).as_ref() == claimed)
     }
 }
 

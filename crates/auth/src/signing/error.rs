@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::KeyError;
 
 /// Why a request was refused, or could not be signed.
@@ -9,7 +11,10 @@ pub enum SignatureError {
     Invalid(SignatureFault),
     /// The same signature was used before. Its signer makes a new one for every request.
     #[error("the signed request was received before")]
-    Replayed,
+    Replayed {
+        /// With which key it was signed. A caller does not learn it.
+        key_id: Arc<str>,
+    },
     /// The body is longer than is hashed.
     #[error("the body is longer than {bytes_max} bytes")]
     BodyTooLarge {
@@ -33,7 +38,7 @@ impl SignatureError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "request_signature_invalid",
-            Self::Replayed => "request_replayed",
+            Self::Replayed { .. } => "request_replayed",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::StoreUnavailable(_) => "signature_store_unavailable",
             Self::Unsignable(_) => "request_unsignable",

@@ -26,10 +26,25 @@ pub struct HeldKey {
     pub holder: KeyHolder,
 }
 
+impl HeldKey {
+    /// The name by which it was found, which is mostly its own.
+    pub(super) fn named(&self, key_id: &str) -> Arc<str> {
+        let own = self.key.kid().shared();
+        if *own == *key_id { own } else { key_id.into() }
+    }
+}
+
 /// Where the keys of those who sign requests are found.
 ///
 /// [`FixedKeys`] has them from the configuration.
 pub trait KeySource: fmt::Debug + Send + Sync {
+    /// The key that [`find`](Self::find) would find, when it is at hand. `None`, which is all that the default says, means that
+    /// `find` has to be asked.
+    fn find_now(&self, key_id: &str, now: DateTime<Utc>) -> Option<Arc<HeldKey>> {
+        let _ = (key_id, now);
+        None
+    }
+
     /// Finds the key of that name that may sign at `now`. The name is what a stranger wrote: up to 256 printable ASCII
     /// characters, only to be compared.
     ///
@@ -76,12 +91,16 @@ impl FixedKeys {
 }
 
 impl KeySource for FixedKeys {
+    fn find_now(&self, key_id: &str, _now: DateTime<Utc>) -> Option<Arc<HeldKey>> {
+        self.0.get(key_id).cloned()
+    }
+
     fn find<'a>(
         &'a self,
         key_id: &'a str,
-        _now: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<HeldKey>>, KeySourceError>> {
-        Box::pin(std::future::ready(Ok(self.0.get(key_id).cloned())))
+        Box::pin(std::future::ready(Ok(self.find_now(key_id, now))))
     }
 }
 
@@ -96,6 +115,15 @@ mod tests {
         let holder = KeyHolder { service: ServiceId::new(now), tenant: None, name: "orders".into() };
         let key = || SigningKey::hmac(SigningAlgorithm::Hs256, &[7; 32]).unwrap().verifying_key().clone();
         let keys = FixedKeys::new().with(key(), holder.clone()).unwrap();
+        // What is at hand is what is found.
+        let found = keys.find_now(key().kid().as_str(), now).unwrap();
+        assert_eq!((&found.key, &found.holder), (&key(), &holder));
+        assert_eq!(keys.find_now("other", now), None);
+        // Its name is that of the key, or whatever it was found by.
+        assert_eq!(
+            (&*found.named(key().kid().as_str()), &*found.named("other")),
+            (key().kid().as_str(), "other")
+        );
         assert!(matches!(keys.with(key(), holder.clone()), Err(KeyError::KidDuplicate)));
         let other = SigningKey::hmac(SigningAlgorithm::Hs512, &[7; 64]).unwrap().verifying_key().clone();
         assert!(matches!(FixedKeys::new().with(other, holder), Err(KeyError::AlgorithmMismatch(_))));

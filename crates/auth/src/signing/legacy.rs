@@ -1,7 +1,7 @@
 //! Signatures as the replaced systems made them: HMAC-SHA-256 in hexadecimal digits over method, path, time and the body's digest,
 //! one to a line.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use ring::digest;
@@ -29,12 +29,14 @@ const TIMESTAMP_DIGITS_MAX: usize = 12;
 ///    authority nor query nor any field, so a request with a query is refused, and services that share a secret can be
 ///    sent each other's requests.
 /// 2. There is no nonce: a signature is its own, so two equal requests within one second are one request and a replay.
-/// 3. The token says who calls. Its SHA-256 digest is the name of the key, so that tokens are neither looked up nor stored nor
+/// 3. The method is signed as it is sent. The replaced systems put it in capital letters first, so that `post` passes for `POST`,
+///    which is another method (RFC 9110 §9.1); of methods that are sent in capital letters the text is the same.
+/// 4. The token says who calls. Its SHA-256 digest is the name of the key, so that tokens are neither looked up nor stored nor
 ///    logged in clear.
 #[derive(Clone)]
 pub struct LegacySigner {
     token: SecretString,
-    key: std::sync::Arc<SigningKey>,
+    key: Arc<SigningKey>,
 }
 
 impl LegacySigner {
@@ -47,7 +49,7 @@ impl LegacySigner {
         let name = key_id(token.expose_secret())
             .ok_or(SignatureError::Unsignable(SignatureFault::FieldMalformed(TOKEN_FIELD)))?;
         let key = SigningKey::hmac(SigningAlgorithm::Hs256, secret).map_err(SignatureError::Key)?;
-        Ok(Self { token, key: std::sync::Arc::new(key.with_kid(name)) })
+        Ok(Self { token, key: Arc::new(key.with_kid(name)) })
     }
 
     /// The key under the name by which verifiers look it up.
@@ -98,7 +100,7 @@ fn head(method: &str, target: &TargetUri, timestamp: &str) -> Result<String, Sig
     if target.query().is_some() {
         return Err(SignatureFault::QueryNotCovered);
     }
-    Ok(format!("{}\n{}\n{timestamp}\n", method.to_ascii_uppercase(), target.path()))
+    Ok(format!("{}\n{}\n{timestamp}\n", method, target.path()))
 }
 
 /// What is signed.
@@ -107,13 +109,13 @@ pub(super) fn text(head: &str, body: &[u8]) -> String {
 }
 
 /// The value of a field that is there once, without spaces around it.
-fn single(fields: &MessageFields<'_>, name: &'static str) -> Result<String, SignatureFault> {
+fn single<'a>(fields: &MessageFields<'a>, name: &'static str) -> Result<&'a str, SignatureFault> {
     let mut values = fields.values(name);
     match (values.next(), values.next()) {
         (None, _) => Err(SignatureFault::FieldMissing(name)),
         (Some(value), None) if value.len() <= TOKEN_BYTES_MAX => {
             let text = std::str::from_utf8(value).ok().map(|text| text.trim_matches([' ', '\t']));
-            text.map(str::to_owned).ok_or(SignatureFault::FieldMalformed(name))
+            text.ok_or(SignatureFault::FieldMalformed(name))
         }
         _ => Err(SignatureFault::FieldMalformed(name)),
     }
@@ -125,7 +127,7 @@ pub(super) async fn verify_head(
     now: DateTime<Utc>,
 ) -> Result<SignedHead, SignatureError> {
     let malformed = SignatureFault::FieldMalformed;
-    let key_id = key_id(&single(&request.fields, TOKEN_FIELD)?).ok_or(malformed(TOKEN_FIELD))?;
+    let key_id = key_id(single(&request.fields, TOKEN_FIELD)?).ok_or(malformed(TOKEN_FIELD))?;
     let mut mac = [0; 32];
     let hex_mac = single(&request.fields, SIGNATURE_FIELD)?;
     hex::decode_to_slice(hex_mac, &mut mac).map_err(|_| malformed(SIGNATURE_FIELD))?;
@@ -136,19 +138,19 @@ pub(super) async fn verify_head(
     let created_at = created_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     let created_at = created_at.ok_or(malformed(TIMESTAMP_FIELD))?;
     let window = Window::around(created_at, config.skew, now)?;
-    let head = head(request.method, request.target, &timestamp)?;
+    let head = head(request.method, request.target, timestamp)?;
     let held = find(&*config.callers, key_id.as_str(), now).await?;
     if held.key.algorithm() != SigningAlgorithm::Hs256 {
         return Err(SignatureFault::AlgorithmRefused.into());
     }
-    let unique = [&b"legacy\0"[..], &mac].concat();
-    let nonce = RequestNonce::new(key_id.as_str(), &unique, window.remembered_until());
+    let key_id = key_id.shared();
+    let nonce = RequestNonce::of_profile(b"legacy\0", Arc::clone(&key_id), &mac, window.remembered_until());
     let verified = VerifiedRequest {
         holder: held.holder.clone(),
-        key_id: key_id.as_str().into(),
+        key_id,
         profile: SignatureProfile::Legacy,
         created_at,
-        covered: Vec::new(),
+        covered: Arc::default(),
     };
     let body = BodyProof::Legacy { held, head, mac };
     Ok(SignedHead { verified, window, nonce, body })

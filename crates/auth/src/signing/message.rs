@@ -40,7 +40,9 @@ pub enum SignedMessage<'a> {
 impl<'a> MessageFields<'a> {
     /// The values of the field called `name`, which is in lower case.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+        // Servers hand most names over in lower case.
+        let is_named = move |known: &str| known == name || known.eq_ignore_ascii_case(name);
+        self.0.iter().filter(move |(known, _)| is_named(known)).map(|(_, value)| *value)
     }
 
     /// Whether there is a field called `name`, which is in lower case.
@@ -57,20 +59,21 @@ impl<'a> MessageFields<'a> {
     }
 
     /// All lines of a field as one text of at most `bytes_max` bytes (RFC 9421 §2.1). `None` when there is none.
-    pub(super) fn combined(&self, name: &str, bytes_max: usize) -> Result<Option<String>, Uncombined> {
-        let mut text = None::<String>;
+    pub(super) fn combined(&self, name: &str, bytes_max: usize) -> Result<Option<Cow<'a, str>>, Uncombined> {
+        let mut text = None::<Cow<'a, str>>;
         for value in self.values(name) {
-            if text.as_ref().map_or(0, String::len) + value.len() > bytes_max {
+            if text.as_ref().map_or(0, |text| text.len()) + value.len() > bytes_max {
                 return Err(Uncombined::TooLong);
             }
-            let out = match &mut text {
-                None => text.insert(String::with_capacity(value.len())),
-                Some(out) => {
-                    out.push_str(", ");
-                    out
+            let line = canonical(value).ok_or(Uncombined::Malformed)?;
+            match &mut text {
+                None => text = Some(line),
+                Some(text) => {
+                    let text = text.to_mut();
+                    text.push_str(", ");
+                    text.push_str(&line);
                 }
-            };
-            push_canonical(out, value).ok_or(Uncombined::Malformed)?;
+            }
         }
         Ok(text)
     }
@@ -113,22 +116,33 @@ fn is_whitespace(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Appends one line of a field as it is signed (RFC 9421 §2.1 steps 2 and 3). `None` for what is not ASCII text (§2.5 step
-/// 4), or holds a line break that folds nothing.
-fn push_canonical(out: &mut String, value: &[u8]) -> Option<()> {
-    let value = unfolded(value)?;
-    let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    let text = std::str::from_utf8(&value).ok().filter(|text| text.as_bytes().iter().all(is_text))?;
-    out.push_str(text);
-    Some(())
+/// What a line consists of, once it is unfolded. No byte ends the loop, so that many are looked at together.
+fn is_text(line: &[u8]) -> bool {
+    line.iter().fold(true, |is_text, byte| is_text & matches!(byte, b' '..=b'~' | b'\t'))
+}
+
+/// One line of a field as it is signed (RFC 9421 §2.1 steps 2 and 3). `None` for what is not ASCII text (§2.5 step 4), or holds
+/// a line break that folds nothing.
+fn canonical(value: &[u8]) -> Option<Cow<'_, str>> {
+    match unfolded(value)? {
+        line if !is_text(&line) => None,
+        Cow::Borrowed(line) => std::str::from_utf8(line).ok().map(Cow::Borrowed),
+        Cow::Owned(line) => String::from_utf8(line).ok().map(Cow::Owned),
+    }
+}
+
+fn trimmed(value: &[u8]) -> &[u8] {
+    let begin = value.iter().position(|byte| !is_whitespace(*byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_whitespace(*byte)).map_or(begin, |last| last + 1);
+    value.get(begin..end).unwrap_or_default()
 }
 
 /// A line without the whitespace around it, and with one space for each obsolete fold (RFC 9112 §5.2).
 fn unfolded(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let begin = value.iter().position(|byte| !is_whitespace(*byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !is_whitespace(*byte)).map_or(begin, |last| last + 1);
-    let value = value.get(begin..end)?;
-    if !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+    let value = trimmed(value);
+    let has_break =
+        |line: &[u8]| line.iter().fold(false, |has, byte| has | matches!(byte, b'\r' | b'\n' | 0));
+    if !has_break(value) {
         return Some(value.into());
     }
     let mut lines = value.split(|byte| *byte == b'\n');
@@ -143,18 +157,12 @@ fn unfolded(value: &[u8]) -> Option<Cow<'_, [u8]>> {
         out.push(b' ');
         out.extend_from_slice(line.get(text..)?);
     }
-    let is_clean = !out.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-    is_clean.then(|| out.into())
+    (!has_break(&out)).then(|| out.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn canonical(value: &[u8]) -> Option<String> {
-        let mut out = String::new();
-        push_canonical(&mut out, value).map(|()| out)
-    }
 
     #[test]
     fn values_are_canonical_as_rfc_9421_section_2_1_says() {
@@ -206,6 +214,10 @@ mod tests {
         assert_eq!(combined.unwrap(), "max-age=60, must-revalidate");
         assert_eq!(fields.combined("expires", 100).unwrap(), None);
         assert_eq!(fields.combined("cache-control", 20), Err(Uncombined::TooLong));
+        // A line that is canonical already is not copied.
+        let date = |value| [("Date", value)].into_iter().collect::<MessageFields<'_>>().combined("date", 100);
+        assert!(matches!(date(b"  now "), Ok(Some(Cow::Borrowed("now")))));
+        assert!(matches!(date(b"no\r\n w"), Ok(Some(Cow::Owned(text))) if text == "no w"));
         let only = fields.with_only("cache-control", b"no-store");
         assert_eq!(only.combined("cache-control", 100).unwrap().unwrap(), "no-store");
         assert!(only.has("date"));

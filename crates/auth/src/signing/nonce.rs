@@ -1,6 +1,6 @@
 //! Nonces: what keeps a signature from being used twice.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use ring::digest;
@@ -27,7 +27,7 @@ pub(crate) use sql::sweep;
 /// One use of a key, told apart from all its others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestNonce {
-    key_id: Box<str>,
+    key_id: Arc<str>,
     digest: [u8; 32],
     expires_at: DateTime<Utc>,
 }
@@ -36,10 +36,23 @@ impl RequestNonce {
     /// The use of the key called `key_id`, up to 256 bytes, that `unique` tells apart. No signature with it is accepted after
     /// `expires_at`.
     #[must_use]
-    pub fn new(key_id: &str, unique: &[u8], expires_at: DateTime<Utc>) -> Self {
+    pub fn new(key_id: impl Into<Arc<str>>, unique: &[u8], expires_at: DateTime<Utc>) -> Self {
+        Self::of_profile(b"", key_id.into(), unique, expires_at)
+    }
+
+    /// As [`new`](Self::new), with `profile` in front of what tells the use apart.
+    pub(super) fn of_profile(
+        profile: &[u8],
+        key_id: Arc<str>,
+        unique: &[u8],
+        expires_at: DateTime<Utc>,
+    ) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(profile);
+        context.update(unique);
         let mut digest = [0; 32];
-        digest.copy_from_slice(digest::digest(&digest::SHA256, unique).as_ref());
-        Self { key_id: key_id.into(), digest, expires_at }
+        digest.copy_from_slice(context.finish().as_ref());
+        Self { key_id, digest, expires_at }
     }
 
     /// The name of the key.
@@ -114,5 +127,21 @@ impl NonceStoreError {
             #[cfg(feature = "sql")]
             Self::Db(error) => error.code(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_a_part_of_what_tells_uses_apart() {
+        let end = DateTime::from_timestamp(1_772_366_400, 0).unwrap();
+        let of = |profile: &[u8], unique: &[u8]| RequestNonce::of_profile(profile, "k".into(), unique, end);
+        // As it always was: what is remembered stays so.
+        assert_eq!(of(b"rfc9421\0", b"n"), RequestNonce::new("k", b"rfc9421\0n", end));
+        assert_ne!(of(b"rfc9421\0", b"n"), of(b"legacy\0", b"n"));
+        let sha256 = digest::digest(&digest::SHA256, b"rfc9421\0n");
+        assert_eq!(of(b"rfc9421\0", b"n").digest(), sha256.as_ref());
     }
 }

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::{
     DigestAlgorithm, INPUT_FIELD, RequestParts, SIGNATURE_FIELD, SignatureComponent, SignatureError,
     SignatureFault, SignatureInput, SignatureParam, SignedMessage, algorithm::registered_name, digest,
-    structured,
+    input::Covered, structured,
 };
 use crate::{KeyError, SigningKey, key::random};
 
@@ -17,7 +17,7 @@ use crate::{KeyError, SigningKey, key::random};
 #[derive(Clone)]
 pub struct RequestSigner {
     key: Arc<SigningKey>,
-    components: Vec<SignatureComponent>,
+    covered: Covered,
     label: Box<str>,
     tag: Option<Box<str>>,
     digest: DigestAlgorithm,
@@ -59,7 +59,7 @@ impl RequestSigner {
         }
         Ok(Self {
             key: Arc::new(key),
-            components: super::required().into(),
+            covered: Covered::new(super::required().into()),
             label: "sig1".into(),
             tag: None,
             digest: DigestAlgorithm::default(),
@@ -70,8 +70,9 @@ impl RequestSigner {
     /// Covers `component` as well: a request that does not have it can not be signed.
     #[must_use]
     pub fn covering(mut self, component: SignatureComponent) -> Self {
-        if !self.components.contains(&component) {
-            self.components.push(component);
+        let covered = self.covered.components();
+        if !covered.contains(&component) {
+            self.covered = Covered::new(covered.iter().cloned().chain([component]).collect());
         }
         self
     }
@@ -128,9 +129,9 @@ impl RequestSigner {
         }
         params.push(SignatureParam::Nonce(nonce.into()));
         params.push(SignatureParam::KeyId(self.key.kid().as_str().into()));
-        params.extend(self.tag.clone().map(SignatureParam::Tag));
-        let input =
-            SignatureInput::new(self.components.clone(), params).map_err(SignatureError::Unsignable)?;
+        params.extend(self.tag.as_deref().map(|tag| SignatureParam::Tag(tag.into())));
+        let input = SignatureInput::covering(Cow::Borrowed(&self.covered), params)
+            .map_err(SignatureError::Unsignable)?;
         let content_digest = self.digest.content_digest(body);
         let fields = request.fields.clone().with_only(digest::FIELD, content_digest.as_bytes());
         let digested = RequestParts { fields, ..request.clone() };

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt};
 
 mod parse;
 
-pub(super) use parse::{dictionary, is_key, is_tchar, item, list};
+pub(super) use parse::{dictionary, dictionary_knowing, is_key, is_tchar, item, list};
 
 /// A single value without parameters (RFC 8941 §3.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +43,54 @@ pub(super) struct InnerList<'a> {
 pub(super) enum Member<'a> {
     Item(Item<'a>),
     InnerList(InnerList<'a>),
+    /// The inner list that its reader was told to know, with its text.
+    Known(&'a str, Params<'a>),
 }
 
 /// Members by their keys, in the order in which they came (RFC 8941 §3.2).
-pub(super) type Dictionary<'a> = Vec<(&'a str, Member<'a>)>;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Dictionary<'a> {
+    /// By itself, because it is mostly the only one, and then nothing is allocated.
+    first: Option<(&'a str, Member<'a>)>,
+    others: Vec<(&'a str, Member<'a>)>,
+}
+
+impl<'a> Dictionary<'a> {
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(&'a str, Member<'a>)> {
+        self.first.iter().chain(&self.others)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.iter().any(|(known, _)| *known == key)
+    }
+
+    pub(super) fn take(self, key: &str) -> Option<Member<'a>> {
+        self.into_iter().find(|(known, _)| *known == key).map(|(_, member)| member)
+    }
+
+    fn push(&mut self, key: &'a str, member: Member<'a>) {
+        match &self.first {
+            None => self.first = Some((key, member)),
+            Some(_) => self.others.push((key, member)),
+        }
+    }
+}
+
+impl<'a> IntoIterator for Dictionary<'a> {
+    type Item = (&'a str, Member<'a>);
+    type IntoIter = std::iter::Chain<
+        std::option::IntoIter<(&'a str, Member<'a>)>,
+        std::vec::IntoIter<(&'a str, Member<'a>)>,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.others)
+    }
+}
 
 impl fmt::Display for Bare<'_> {
     /// RFC 8941 §4.1.3.
@@ -70,17 +114,19 @@ impl fmt::Display for Bare<'_> {
 
 /// A string in quotes (RFC 8941 §4.1.6).
 pub(super) fn write_string(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
+    let is_special = |byte: u8| matches!(byte, b'"' | b'\\');
+    let mut rest = text;
     out.write_char('"')?;
-    for part in text.split_inclusive(['"', '\\']) {
-        match part.char_indices().next_back() {
-            Some((at, special @ ('"' | '\\'))) => {
-                out.write_str(part.split_at(at).0)?;
-                out.write_char('\\')?;
-                out.write_char(special)?;
-            }
-            _ => out.write_str(part)?,
-        }
+    while let Some((plain, special)) =
+        rest.bytes().position(is_special).and_then(|at| rest.split_at_checked(at))
+    {
+        out.write_str(plain)?;
+        out.write_char('\\')?;
+        let (special, behind) = special.split_at_checked(1).unwrap_or((special, ""));
+        out.write_str(special)?;
+        rest = behind;
     }
+    out.write_str(rest)?;
     out.write_char('"')
 }
 
@@ -125,6 +171,10 @@ impl fmt::Display for Member<'_> {
         match self {
             Self::Item(item) => item.fmt(f),
             Self::InnerList(list) => list.fmt(f),
+            Self::Known(text, params) => {
+                f.write_str(text)?;
+                write_params(f, params)
+            }
         }
     }
 }

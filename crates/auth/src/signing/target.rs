@@ -124,9 +124,18 @@ fn normal_authority(authority: &str, scheme_port: &str) -> Option<String> {
     Some(if port.is_empty() || port == scheme_port { host.to_owned() } else { format!("{host}:{port}") })
 }
 
+impl TargetUri {
+    pub(super) fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        out.write_str(self.scheme)?;
+        out.write_str("://")?;
+        out.write_str(&self.authority)?;
+        out.write_str(&self.path_and_query)
+    }
+}
+
 impl fmt::Display for TargetUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.path_and_query)
+        self.write(f)
     }
 }
 

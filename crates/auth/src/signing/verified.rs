@@ -47,13 +47,13 @@ pub struct VerifiedRequest {
     /// Who signed.
     pub holder: KeyHolder,
     /// With which key.
-    pub key_id: Box<str>,
+    pub key_id: Arc<str>,
     /// How.
     pub profile: SignatureProfile,
     /// When, in whole seconds, by the signer's clock.
     pub created_at: DateTime<Utc>,
     /// What is covered: fields that are not may have been changed on the way.
-    pub covered: Vec<SignatureComponent>,
+    pub covered: Arc<[SignatureComponent]>,
 }
 
 impl VerifiedRequest {

@@ -1,14 +1,15 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use super::{
     ContentDigest, HeldKey, INPUT_FIELD, KeySource, MessageFields, NonceStore, RequestNonce, RequestParts,
-    RequestVerifierConfig, RequestVerifierConfigProblems, SIGNATURE_FIELD, SignatureComponent,
-    SignatureError, SignatureFault, SignatureInput, SignatureProfile, SignedHead, SignedMessage,
-    VerifiedRequest,
+    RequestVerifierConfig, RequestVerifierConfigProblems, SIGNATURE_FIELD, SignatureError, SignatureFault,
+    SignatureInput, SignatureProfile, SignedHead, SignedMessage, VerifiedRequest,
     algorithm::registered_name,
-    digest, legacy,
+    digest,
+    input::Covered,
+    legacy,
     message::Uncombined,
     structured::{self, Bare, Item, Member},
     verified::BodyProof,
@@ -26,6 +27,8 @@ pub struct RequestVerifier {
     keys: Arc<dyn KeySource>,
     nonces: Arc<dyn NonceStore>,
     config: RequestVerifierConfig,
+    /// What has to be covered, in the order in which it is asked for.
+    required: Arc<Covered>,
 }
 
 impl RequestVerifier {
@@ -39,7 +42,13 @@ impl RequestVerifier {
         config: RequestVerifierConfig,
     ) -> Result<Self, RequestVerifierConfigProblems> {
         config.validate()?;
-        Ok(Self { keys, nonces, config })
+        let mut required = Vec::from(super::required());
+        for component in &config.also_required {
+            if !required.contains(component) {
+                required.push(component.clone());
+            }
+        }
+        Ok(Self { keys, nonces, config, required: Arc::new(Covered::new(required)) })
     }
 
     /// The most of a body that is hashed, in bytes.
@@ -67,25 +76,12 @@ impl RequestVerifier {
         use std::fmt::Write as _;
 
         let label = self.config.label.as_deref().unwrap_or("sig1");
-        let components: Vec<String> = self.required().map(|component| component.to_string()).collect();
-        let mut text = format!("{label}=({});created", components.join(" "));
+        let mut text = format!("{label}={};created", self.required.text());
         if let Some(tag) = &self.config.tag {
             // Writing to a text does not fail.
             let _ = text.write_str(";tag=").and_then(|()| structured::write_string(&mut text, tag));
         }
         text
-    }
-
-    fn required(&self) -> impl Iterator<Item = SignatureComponent> {
-        let always = super::required();
-        let beside: Vec<_> = self
-            .config
-            .also_required
-            .iter()
-            .filter(|component| !always.contains(component))
-            .cloned()
-            .collect();
-        always.into_iter().chain(beside)
     }
 
     /// Judges a request with its body as it was received.
@@ -127,24 +123,17 @@ impl RequestVerifier {
         request: &RequestParts<'_>,
         now: DateTime<Utc>,
     ) -> Result<SignedHead, SignatureError> {
-        let (input, signature) = self.read(&request.fields)?;
-        for component in self.required() {
-            if !input.components().contains(&component) {
-                return Err(SignatureFault::NotCovered(component.to_string().into()).into());
-            }
-        }
+        let fields = &request.fields;
+        let (inputs, signatures) = (whole(fields, INPUT_FIELD)?, whole(fields, SIGNATURE_FIELD)?);
+        let (input, signature) = self.read(&inputs, &signatures)?;
+        self.is_all_covered(&input)?;
         if input.tag() != self.config.tag.as_deref() {
             return Err(SignatureFault::ParamInvalid("tag").into());
         }
         let key_id = input.key_id().ok_or(SignatureFault::ParamMissing("keyid"))?;
         let nonce = input.nonce().ok_or(SignatureFault::ParamMissing("nonce"))?;
         let (created_at, window) = Window::of(&input, self.config.created_skew, now)?;
-        let digest = request
-            .fields
-            .combined(digest::FIELD, FIELD_BYTES_MAX)
-            .map_err(|fault| uncombined(fault, digest::FIELD))?
-            .ok_or(SignatureFault::FieldMissing(digest::FIELD))?;
-        let digest = ContentDigest::parse(&digest)?;
+        let digest = ContentDigest::parse(&whole(fields, digest::FIELD)?)?;
         let held = find(&*self.keys, key_id, now).await?;
         let algorithm = registered_name(held.key.algorithm()).ok_or(SignatureFault::AlgorithmRefused)?;
         // The key decides; what the signature says may only agree (§3.2 step 6).
@@ -155,30 +144,31 @@ impl RequestVerifier {
         if !held.key.verify(base.as_bytes(), &signature) {
             return Err(SignatureFault::SignatureWrong.into());
         }
-        let unique = [b"rfc9421\0", nonce.as_bytes()].concat();
-        let nonce = RequestNonce::new(key_id, &unique, window.remembered_until());
+        let key_id = held.named(key_id);
+        let remembered_until = window.remembered_until();
+        let nonce =
+            RequestNonce::of_profile(b"rfc9421\0", Arc::clone(&key_id), nonce.as_bytes(), remembered_until);
         let verified = VerifiedRequest {
             holder: held.holder.clone(),
-            key_id: key_id.into(),
+            key_id,
             profile: SignatureProfile::Rfc9421,
             created_at,
-            covered: input.components().to_vec(),
+            covered: Arc::clone(input.covered().components()),
         };
         Ok(SignedHead { verified, window, nonce, body: BodyProof::Digest(digest) })
     }
 
     /// The one signature that counts (§3.2 steps 1 to 3).
-    fn read(&self, fields: &MessageFields<'_>) -> Result<(SignatureInput, Vec<u8>), SignatureFault> {
-        let text = |name: &'static str| {
-            let text = fields.combined(name, FIELD_BYTES_MAX).map_err(|fault| uncombined(fault, name))?;
-            text.ok_or(SignatureFault::FieldMissing(name))
-        };
-        let (inputs, signatures) = (text(INPUT_FIELD)?, text(SIGNATURE_FIELD)?);
-        let inputs = structured::dictionary(&inputs).ok_or(SignatureFault::FieldMalformed(INPUT_FIELD))?;
+    fn read<'a>(
+        &'a self,
+        inputs: &'a str,
+        signatures: &str,
+    ) -> Result<(SignatureInput<'a>, Vec<u8>), SignatureFault> {
+        let inputs = structured::dictionary_knowing(self.required.text(), inputs)
+            .ok_or(SignatureFault::FieldMalformed(INPUT_FIELD))?;
         let signatures =
-            structured::dictionary(&signatures).ok_or(SignatureFault::FieldMalformed(SIGNATURE_FIELD))?;
-        let is_signed = |label: &str| signatures.iter().any(|(known, _)| *known == label);
-        if inputs.len() != signatures.len() || !inputs.iter().all(|(label, _)| is_signed(label)) {
+            structured::dictionary(signatures).ok_or(SignatureFault::FieldMalformed(SIGNATURE_FIELD))?;
+        if inputs.len() != signatures.len() || !inputs.iter().all(|(label, _)| signatures.has(label)) {
             return Err(SignatureFault::LabelsDiffer);
         }
         let is_expected = |label: &str| self.config.label.as_deref().is_none_or(|expected| expected == label);
@@ -186,13 +176,22 @@ impl RequestVerifier {
         let (Some((label, input)), None) = (expected.next(), expected.next()) else {
             return Err(SignatureFault::LabelUnexpected);
         };
-        let input = SignatureInput::read(input)?;
-        match signatures.into_iter().find(|(known, _)| *known == label) {
-            Some((_, Member::Item(Item { value: Bare::Bytes(signature), params }))) if params.is_empty() => {
+        let input = SignatureInput::read(input, Some(&*self.required))?;
+        match signatures.take(label) {
+            Some(Member::Item(Item { value: Bare::Bytes(signature), params })) if params.is_empty() => {
                 Ok((input, signature))
             }
             _ => Err(SignatureFault::FieldMalformed(SIGNATURE_FIELD)),
         }
+    }
+
+    fn is_all_covered(&self, input: &SignatureInput<'_>) -> Result<(), SignatureFault> {
+        let (required, covered) = (self.required.components(), input.covered().components());
+        if Arc::ptr_eq(required, covered) {
+            return Ok(());
+        }
+        let missing = required.iter().find(|component| !covered.contains(component));
+        missing.map_or(Ok(()), |component| Err(SignatureFault::NotCovered(component.to_string().into())))
     }
 
     /// Judges the body of a request whose head is good, at `now`, when all of it has been received; and remembers the
@@ -216,7 +215,7 @@ impl RequestVerifier {
         let remembered = self.nonces.remember(&head.nonce, now).await;
         match remembered.map_err(|error| SignatureError::StoreUnavailable(error.into()))? {
             true => Ok(head.verified),
-            false => Err(SignatureError::Replayed),
+            false => Err(SignatureError::Replayed { key_id: head.verified.key_id }),
         }
     }
 
@@ -236,14 +235,19 @@ pub(super) async fn find(
     key_id: &str,
     now: DateTime<Utc>,
 ) -> Result<Arc<HeldKey>, SignatureError> {
+    if let Some(held) = keys.find_now(key_id, now) {
+        return Ok(held);
+    }
     let found = keys.find(key_id, now).await;
     let found = found.map_err(|error| SignatureError::StoreUnavailable(error.into()))?;
     found.ok_or_else(|| SignatureFault::KeyUnknown.into())
 }
 
-fn uncombined(fault: Uncombined, name: &'static str) -> SignatureFault {
-    match fault {
-        Uncombined::TooLong => SignatureFault::FieldTooLong(name),
-        Uncombined::Malformed => SignatureFault::FieldMalformed(name),
+/// All lines of a field that a signature consists of.
+fn whole<'a>(fields: &MessageFields<'a>, name: &'static str) -> Result<Cow<'a, str>, SignatureFault> {
+    match fields.combined(name, FIELD_BYTES_MAX) {
+        Ok(text) => text.ok_or(SignatureFault::FieldMissing(name)),
+        Err(Uncombined::TooLong) => Err(SignatureFault::FieldTooLong(name)),
+        Err(Uncombined::Malformed) => Err(SignatureFault::FieldMalformed(name)),
     }
 }

@@ -37,7 +37,7 @@ impl Window {
 
     /// When a signature was made, and its window, when `now` lies in it.
     pub(super) fn of(
-        input: &SignatureInput,
+        input: &SignatureInput<'_>,
         skew: Duration,
         now: DateTime<Utc>,
     ) -> Result<(DateTime<Utc>, Self), SignatureFault> {

@@ -115,7 +115,21 @@ async fn a_panic_is_one_broken_answer() {
 }
 
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// The log while the guard lives, as lines of JSON.
+    pub(crate) fn begin(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let config = LogConfig { format: LogFormat::Json, filter: "debug".into(), ..LogConfig::default() };
+        let subscriber = log_subscriber(&config, Arc::new(SystemClock), move || writer.clone()).unwrap();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -131,9 +145,6 @@ impl io::Write for Captured {
 #[tokio::test]
 async fn lines_inside_a_request_carry_its_ids_and_nothing_the_client_chose() {
     let captured = Captured::default();
-    let writer = captured.clone();
-    let config = LogConfig { format: LogFormat::Json, filter: "debug".into(), ..LogConfig::default() };
-    let subscriber = log_subscriber(&config, Arc::new(SystemClock), move || writer.clone()).unwrap();
     let app = platform([(
         "/people/{id}",
         post(async |_body: String| {
@@ -148,12 +159,12 @@ async fn lines_inside_a_request_carry_its_ids_and_nothing_the_client_chose() {
         .body(Body::from("canary-body"))
         .unwrap();
     let response = {
-        let _logging = tracing::subscriber::set_default(subscriber);
+        let _logging = captured.begin();
         send(app, request).await
     };
     assert_eq!(response.status(), 500);
     let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let log = captured.text();
     assert!(!log.contains("canary"), "{log}"); // A24
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for message in ["inside", "the request failed", "answered"] {

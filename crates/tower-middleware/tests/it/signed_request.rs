@@ -6,15 +6,19 @@ use axum::{Router, body::Body, extract::OriginalUri, response::Response, routing
 use bytes::Bytes;
 use http::Request;
 use stylobate_auth::{
-    FixedKeys, KeyHolder, LegacyConfig, LegacySigner, MemoryNonces, MessageFields, NonceStore, RequestParts,
-    RequestSigner, RequestVerifier, RequestVerifierConfig, SigningAlgorithm, SigningKey, TargetUri,
+    FixedKeys, KeyHolder, Kid, LegacyConfig, LegacySigner, MemoryNonces, MessageFields, NonceStore,
+    RequestParts, RequestSigner, RequestVerifier, RequestVerifierConfig, SigningAlgorithm, SigningKey,
+    TargetUri,
 };
 use stylobate_core::{Clock as _, ServiceId};
 use stylobate_testkit::ManualClock;
 use stylobate_tower_middleware::{CurrentPrincipal, Origin, SignedBy, SignedRequestLayer};
 use tower::ServiceBuilder;
 
-use crate::support::{authenticate, edge, id, problem, router, send, text};
+use crate::{
+    edge::Captured,
+    support::{authenticate, edge, id, problem, router, send, text},
+};
 
 fn orders() -> ServiceId {
     id(0x5e)
@@ -27,6 +31,7 @@ fn holder() -> KeyHolder {
 /// A service that is signed to, and the key of the one that signs.
 struct House {
     signer: RequestSigner,
+    key_id: Kid,
     legacy: LegacySigner,
     clock: Arc<ManualClock>,
     verifier: RequestVerifier,
@@ -48,8 +53,9 @@ impl House {
             ..RequestVerifierConfig::default()
         };
         let verifier = RequestVerifier::new(Arc::new(keys), nonces, config).unwrap();
+        let key_id = key.kid().clone();
         let signer = RequestSigner::new(key).unwrap();
-        Self { signer, legacy, clock: Arc::new(ManualClock::new()), verifier }
+        Self { signer, key_id, legacy, clock: Arc::new(ManualClock::new()), verifier }
     }
 
     fn layer(&self) -> SignedRequestLayer {
@@ -167,6 +173,24 @@ async fn a_signature_is_good_for_one_request_at_every_process() {
     for app in [first, second] {
         refused(send(app, again()).await, 401, "request_replayed").await;
     }
+}
+
+#[tokio::test]
+async fn a_replay_is_on_record_with_the_key_that_signed() {
+    let house = House::new();
+    let (parts, _) = house.ours().into_parts();
+    let again = || Request::from_parts(parts.clone(), Body::from("{}"));
+    let captured = Captured::default();
+    let _logging = captured.begin();
+    assert_eq!(send(house.app(), again()).await.status(), 200);
+    assert!(!captured.text().contains("request_replayed"));
+    let response = send(house.app(), again()).await;
+    let key_id = house.key_id.as_str();
+    let log = captured.text();
+    let mut lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let line = lines.find(|line| line["message"] == "a signed request was sent again").unwrap();
+    assert_eq!((&line["key_id"], &line["code"]), (&key_id.into(), &"request_replayed".into()));
+    assert!(!text(response).await.contains(key_id), "a caller does not learn it");
 }
 
 #[tokio::test]

@@ -13,17 +13,24 @@ const PARAMS_MAX: usize = 64;
 
 /// Reads a dictionary (RFC 8941 §4.2.2). `None` when it is none, or has a key twice.
 pub(in crate::signing) fn dictionary(text: &str) -> Option<Dictionary<'_>> {
+    // No inner list has no text.
+    dictionary_knowing("", text)
+}
+
+/// Reads a dictionary as [`dictionary`] does, where `known` is the text of an inner list without its parameters: one that is
+/// written like that, letter by letter, is not taken apart again ([`Member::Known`]).
+pub(in crate::signing) fn dictionary_knowing<'a>(known: &str, text: &'a str) -> Option<Dictionary<'a>> {
     whole(text, |input| {
-        let mut members = Dictionary::new();
+        let mut members = Dictionary::default();
         input.separated(|input| {
             let key = input.key()?;
             let member = if input.take('=') {
-                input.member()?
+                input.known_list(known).or_else(|| input.member())?
             } else {
                 Member::Item(Item { value: Bare::Boolean(true), params: input.params()? })
             };
-            let is_sound = members.len() < MEMBERS_MAX && members.iter().all(|(known, _)| *known != key);
-            members.push((key, member));
+            let is_sound = members.len() < MEMBERS_MAX && !members.has(key);
+            members.push(key, member);
             is_sound.then_some(())
         })?;
         Some(members)
@@ -80,7 +87,7 @@ impl<'a> Input<'a> {
 
     /// Takes what consists of such bytes, which are ASCII.
     fn take_while(&mut self, is_part: impl Fn(u8) -> bool) -> &'a str {
-        let length = self.rest.bytes().take_while(|byte| is_part(*byte)).count();
+        let length = self.rest.bytes().position(|byte| !is_part(byte)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
         self.rest = rest;
         taken
@@ -110,6 +117,18 @@ impl<'a> Input<'a> {
         } else {
             self.item().map(Member::Item)
         }
+    }
+
+    /// Takes the inner list that is written like `known`, with its parameters; `None`, and nothing is taken, for any other member.
+    fn known_list(&mut self, known: &str) -> Option<Member<'a>> {
+        if known.is_empty() || !self.rest.starts_with(known) {
+            return None;
+        }
+        let (text, rest) = self.rest.split_at_checked(known.len())?;
+        let mut behind = Input { rest };
+        let params = behind.params()?;
+        *self = behind;
+        Some(Member::Known(text, params))
     }
 
     /// RFC 8941 §4.2.1.2.
@@ -324,7 +343,7 @@ mod tests {
         ] {
             assert_eq!(dictionary(text), None, "{text:?}");
         }
-        assert_eq!(dictionary("  ").unwrap(), []);
+        assert_eq!(dictionary("  ").unwrap().len(), 0);
     }
 
     #[test]

@@ -67,7 +67,10 @@ async fn a_key_signs_for_its_account_until_it_is_revoked(db: TestDb) {
     // Remembered, it is the same one, in each process by itself.
     assert!(Arc::ptr_eq(&found, &house.held(&key).await.unwrap()) || !house.auth.revocations().is_fresh());
     let name = key.id.to_string();
-    assert!(held(&elsewhere, &name, house.clock.now()).await.is_some());
+    let at_hand = |now| elsewhere.service_keys().find_now(&name, now).is_some();
+    let found_there = async || held(&elsewhere, &name, house.clock.now()).await.is_some();
+    eventually("the key at hand", async || found_there().await && at_hand(house.clock.now())).await;
+    assert!(!at_hand(house.clock.now() + TimeDelta::days(366)), "it has an end");
 
     // One spelling, and nothing else.
     for wrong in ["", "orders", &name.to_uppercase(), &name.replace('-', ""), &account.id.to_string()] {
@@ -78,6 +81,7 @@ async fn a_key_signs_for_its_account_until_it_is_revoked(db: TestDb) {
     assert!(house.held(&key).await.is_none());
     let gone = async || held(&elsewhere, &name, house.clock.now()).await.is_none();
     eventually("the end elsewhere", gone).await;
+    assert!(!at_hand(house.clock.now()));
     house.set_service(&account, ServiceAccountStatus::Active).await;
     assert!(house.held(&key).await.is_some());
     eventually("going on elsewhere", async || !gone().await).await;
