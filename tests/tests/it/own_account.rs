@@ -40,7 +40,9 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
     let admin = app.administrator().await;
     let (address, other) = (MailServer::fresh_address("ada"), MailServer::fresh_address("countess"));
     admin.post("/auth/invitations", json!({ "email": address })).await.expect(201);
-    let invited = MailServer::mail_to(&address, "an invitation to").await.token("/auth/invitations/accept");
+    let invited = MailServer::mail_to(&address, "an invitation to Default organisation")
+        .await
+        .token("/auth/invitations/accept");
     let account = json!({ "token": invited, "username": "ada", "password": PASSWORD, "first_name": "Ada", "last_name": "Test" });
     let joined = app.anonymous().post("/auth/invitations/accept", account).await.expect(201);
     let id = joined["user_id"].as_str().unwrap();

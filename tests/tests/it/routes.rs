@@ -171,7 +171,6 @@ const OWED: &[(Method, &str)] = &[
     (GET, "/auth/forward"),
     (GET, "/api-keys"),
     (POST, "/api-keys"),
-    (POST, "/api-keys/generate"),
     (GET, "/api-keys/{id}"),
     (PATCH, "/api-keys/{id}"),
     (DELETE, "/api-keys/{id}"),
@@ -342,6 +341,7 @@ const ALIASES: &[(Method, &str, &str)] = &[
 /// Routes of their own that older systems have and new callers should not use.
 const DEPRECATED: &[(Method, &str)] = &[
     (PUT, "/auth/me"),
+    (POST, "/api-keys/generate"),
     (GET, "/rbac/role-permissions"),
     (POST, "/rbac/role-permissions"),
     (GET, "/rbac/role-permissions/{link_id}"),

@@ -134,10 +134,14 @@ async fn who_is_deleted_is_forgotten_in_invitations(test_db: TestDb) {
     let mut tx: Tx = fixture.db.begin(Scope::Platform("test")).await.unwrap();
     let new = fixture.new_invitation("bob@example.org");
     let made = fixture.tenancy.invite(&mut tx, &by_ada, acme, &new).await.unwrap();
-    fixture.tenancy.accept_invitation(&mut tx, &by_ada, acme, made.id, ada).await.unwrap();
+    let new = fixture.new_invitation("ada@example.org");
+    let hers = fixture.tenancy.invite(&mut tx, &fixture.system, acme, &new).await.unwrap();
+    fixture.tenancy.accept_invitation(&mut tx, &by_ada, acme, hers.id, ada).await.unwrap();
     fixture.tenancy.remove_person(&mut tx, &fixture.system, ada).await.unwrap();
+    // It holds her address.
+    assert_eq!(fixture.tenancy.find_invitation(&mut tx, acme, hers.id).await.unwrap(), None);
     tx.commit().await.unwrap();
     let left = fixture.invitation(acme, made.id).await;
-    assert_eq!((left.status, left.invited_by, left.accepted_by), (InvitationStatus::Accepted, None, None));
+    assert_eq!((left.status, left.invited_by), (InvitationStatus::Pending, None));
 }
 both_engines!(who_is_deleted_is_forgotten_in_invitations, &[&MIGRATIONS]);
