@@ -13,6 +13,7 @@
 
 mod algorithm;
 mod der;
+mod edwards;
 mod error;
 mod jwk;
 mod kid;

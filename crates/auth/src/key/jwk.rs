@@ -169,7 +169,7 @@ fn material(key: &Object<'_>, allowed: &[SigningAlgorithm]) -> Option<VerifyingK
     }
     let verifying = match (algorithm.family(), kty) {
         (Family::Ed25519, "OKP") if crv == Some("Ed25519") => {
-            VerifyingKey::ed25519(&bytes("x")?.try_into().ok()?)
+            VerifyingKey::ed25519(&bytes("x")?.try_into().ok()?).ok()?
         }
         (Family::Ec, "EC") => {
             let curve = Curve::of(algorithm).filter(|curve| crv == Some(curve.name))?;

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::{digest, hmac, signature};
 
-use super::{Jwk, KeyError, Kid, SigningAlgorithm, algorithm::Family, der, pem, pem::PemKey};
+use super::{Jwk, KeyError, Kid, SigningAlgorithm, algorithm::Family, der, edwards, pem, pem::PemKey};
 
 /// The smallest RSA modulus (RFC 7518 §3.3).
 const RSA_BITS_MIN: usize = 2_048;
@@ -30,12 +30,18 @@ enum Material {
 
 impl VerifyingKey {
     /// An Ed25519 public key (RFC 8032 §5.1.5), named by its thumbprint.
-    #[must_use]
-    pub fn ed25519(public_key: &[u8; 32]) -> Self {
+    ///
+    /// # Errors
+    /// [`KeyError::Rejected`] for a point of small order, under which signatures can be made without a private key, and for one that is
+    /// not written as RFC 8032 §5.1.2 has it.
+    pub fn ed25519(public_key: &[u8; 32]) -> Result<Self, KeyError> {
+        if !edwards::is_sound(public_key) {
+            return Err(KeyError::Rejected);
+        }
         let x = BASE64_URL_SAFE_NO_PAD.encode(public_key);
         // The required members in lexicographic order (RFC 8037 appendix A.3).
         let thumbprint = sha256(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes());
-        Self::public(SigningAlgorithm::EdDsa, &signature::ED25519, public_key, thumbprint)
+        Ok(Self::public(SigningAlgorithm::EdDsa, &signature::ED25519, public_key, thumbprint))
     }
 
     /// Reads the public key for `algorithm` from a PEM text: `PUBLIC KEY` (RFC 5280) or `RSA PUBLIC KEY` (PKCS#1).
@@ -53,7 +59,7 @@ impl VerifyingKey {
             (_, PemKey::Pkcs8(_) | PemKey::RsaPrivate(_) | PemKey::EcPrivate(_)) => Err(KeyError::PemInvalid),
             (Family::Ed25519, PemKey::Spki(spki)) => {
                 let key = spki.strip_prefix(&der::ED25519_SPKI_PREFIX).and_then(|key| key.try_into().ok());
-                key.map(Self::ed25519).ok_or(mismatch)
+                key.map(Self::ed25519).ok_or(mismatch)?
             }
             (Family::Ec, PemKey::Spki(spki)) => {
                 let curve = Curve::of(algorithm).ok_or(KeyError::AlgorithmMismatch(algorithm))?;
@@ -291,7 +297,7 @@ mod tests {
     #[test]
     fn an_ed25519_key_has_the_thumbprint_of_rfc_8037_appendix_a3() {
         let x = BASE64_URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
-        let key = VerifyingKey::ed25519(&x.try_into().unwrap());
+        let key = VerifyingKey::ed25519(&x.try_into().unwrap()).unwrap();
         let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(key.thumbprint);
         assert_eq!(thumbprint, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
         assert_eq!(key.kid().as_str(), &thumbprint[..22]);

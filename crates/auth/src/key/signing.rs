@@ -39,7 +39,7 @@ impl SigningKey {
     fn ed25519_from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| KeyError::Rejected)?;
         let public_key = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Rejected)?;
-        Ok(Self { verifying: VerifyingKey::ed25519(public_key), material: Material::Ed25519(pair) })
+        Ok(Self { verifying: VerifyingKey::ed25519(public_key)?, material: Material::Ed25519(pair) })
     }
 
     /// Makes a new key for `algorithm`, which is `EdDSA`, `ES256` or `ES384`, and returns it with its PKCS#8 form,
