@@ -161,11 +161,11 @@ impl ApiKeys {
     }
 
     /// Gives a key of `tenant` another secret. The one before is good for `overlap` more, at most
-    /// [`OVERLAP_MAX`](ApiKeyConfig::OVERLAP_MAX), so that nothing stops while programs change over. The key lives as long as
-    /// before.
+    /// [`OVERLAP_MAX`](ApiKeyConfig::OVERLAP_MAX), so that nothing stops while programs change over; without an overlap
+    /// every earlier secret ends, whatever was promised to it. The key lives as long as before.
     ///
     /// # Errors
-    /// [`ApiKeyError::Rotating`] while the secret before the present one is good; [`ApiKeyError::Invalid`],
+    /// [`ApiKeyError::Rotating`] for an overlap while the secret before the present one is good; [`ApiKeyError::Invalid`],
     /// [`ApiKeyError::NotFound`], [`ApiKeyError::Ended`], [`ApiKeyError::Key`], [`ApiKeyError::Db`].
     pub async fn rotate(
         &self,
@@ -176,7 +176,7 @@ impl ApiKeys {
     ) -> Result<IssuedApiKey, ApiKeyError> {
         let now = self.0.parts.clock.now();
         let before = self.lock_live(tx, tenant, id).await?;
-        if before.previous_until.is_some_and(|until| until > now) {
+        if !overlap.is_zero() && before.previous_until.is_some_and(|until| until > now) {
             return Err(ApiKeyError::Rotating);
         }
         let after = ApiKey {

@@ -245,9 +245,10 @@ impl ApiKeyPatch {
 
 /// How to give a key another secret.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = RotateApiKeyInput)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RotateInput {
-    /// For how long the secret before is good as well; 86,400 unless given, at most 2,592,000.
+    /// For how long the secret before is good as well; 86,400 unless given, at most 2,592,000. 0 ends every earlier secret at once.
     #[serde(default)]
     overlap_seconds: Option<u64>,
 }
