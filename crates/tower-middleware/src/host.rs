@@ -48,7 +48,7 @@ impl AllowedHosts {
             return bad("The request names more than one host.");
         }
         let named = match line.map(|line| Authority::try_from(line.as_bytes())) {
-            Some(Ok(authority)) if !authority.as_str().contains('@') => Some(authority),
+            Some(Ok(authority)) if is_host_and_port(&authority) => Some(authority),
             Some(_) => return bad("The host is malformed."),
             None => None,
         };
@@ -70,6 +70,18 @@ impl AllowedHosts {
                 Err(Problem::new(421, "misdirected_request").detail(detail).into())
             }
         }
+    }
+}
+
+/// RFC 9110 §7.2: a host and at most a port, which is empty or a number of 16 bits.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let is_port = |text: &str| {
+        text.is_empty() || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
+    };
+    match authority.as_str().strip_prefix(authority.host()) {
+        Some(rest) => rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port),
+        // A user before the host.
+        None => false,
     }
 }
 
@@ -103,6 +115,13 @@ mod tests {
         assert_eq!(status(&any, "http://a.example/", &["A.example"]), 200);
         assert_eq!(status(&any, "/", &["user@a.example"]), 400);
         assert_eq!(status(&any, "/", &["a.example/x"]), 400);
+        for port in ["", "80", "65535", "0080"] {
+            assert_eq!(status(&any, "/", &[&format!("a.example:{port}")]), 200, "{port}");
+            assert_eq!(status(&any, "/", &[&format!("[::1]:{port}")]), 200, "{port}");
+        }
+        for port in ["65536", "-1", "+80", "http", "80.evil.example", "80,b.example"] {
+            assert_eq!(status(&any, "/", &[&format!("a.example:{port}")]), 400, "{port}");
+        }
     }
 
     #[test]
