@@ -243,6 +243,10 @@ impl PersonInput {
                 problems.push(FieldProblem::new(field, "required", "is missing"));
             }
             check_text(field, value, TEXT_CHARS_MAX, &mut problems);
+            check_name(field, value, &mut problems);
+        }
+        if let Some(name) = &self.display_name {
+            check_name("display_name", name, &mut problems);
         }
         for (field, value, chars_max) in [
             ("display_name", &self.display_name, TEXT_CHARS_MAX),
@@ -363,6 +367,18 @@ impl From<&PersonView> for PersonInput {
 /// A path on this site: `//host` and `/\\host` are other sites to a browser.
 fn is_path(url: &str) -> bool {
     url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\")
+}
+
+/// Names are of one line, in the order in which they are written: no other text can be made of a list by them.
+fn check_name(field: &'static str, name: &str, problems: &mut Vec<FieldProblem>) {
+    let reorders = |character: char| matches!(character, '\n' | '\r' | '\t' | '\u{200B}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
+    if name.chars().any(reorders) {
+        problems.push(FieldProblem::new(
+            field,
+            "invalid",
+            "has line breaks or characters that cannot be seen",
+        ));
+    }
 }
 
 pub(super) fn check_text(
