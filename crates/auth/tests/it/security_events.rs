@@ -29,6 +29,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ),
     ("invitation.create", "crates/tenancy", "Somebody invited an address to an organisation."),
     ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
+    ("member.add", "crates/tenancy", "Somebody with an account became a member of another organisation."),
     (
         "member.remove",
         "examples/control-plane",
