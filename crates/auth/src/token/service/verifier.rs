@@ -60,6 +60,7 @@ impl ServiceTokenVerifier {
     }
 
     /// Checks `token` as [`verify`](Self::verify) does, when it is for somebody else: for who is asked about it.
+    #[cfg(feature = "sql")]
     pub(crate) fn verify_for(
         &self,
         audience: &str,
@@ -70,6 +71,7 @@ impl ServiceTokenVerifier {
     }
 
     /// Checks `token` for whatever audience it is.
+    #[cfg(feature = "sql")]
     pub(crate) fn verify_for_anybody(
         &self,
         token: &str,
