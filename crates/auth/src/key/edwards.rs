@@ -3,8 +3,7 @@
 /// The prime 2^255 - 19 begins with this byte and ends with `7f`; all between are `ff`. Numbers are little-endian.
 const PRIME_FIRST: u8 = 0xed;
 
-/// The heights of the points whose order is 1, 2, 4 or 8. Their signs make eight points of them, all in the small subgroup of
-/// Curve25519 (RFC 7748 §6.1 warns of the same ones).
+/// The heights (y) of the eight points whose order is 1, 2, 4 or 8, without their signs: 0, 1, -1, and the two of order 8.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     {

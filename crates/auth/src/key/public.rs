@@ -33,7 +33,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// [`KeyError::Rejected`] for a point of small order, under which signatures can be made without a private key, and for one that is
-    /// not written as RFC 8032 §5.1.2 has it.
+    /// not written in the one way of RFC 8032 §5.1.3.
     pub fn ed25519(public_key: &[u8; 32]) -> Result<Self, KeyError> {
         if !edwards::is_sound(public_key) {
             return Err(KeyError::Rejected);

@@ -369,10 +369,10 @@ fn is_path(url: &str) -> bool {
     url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\")
 }
 
-/// Names are of one line, in the order in which they are written: no other text can be made of a list by them.
+/// A name is one line of characters that are seen, in the order in which they are written: it must not pass for other text in a list.
 fn check_name(field: &'static str, name: &str, problems: &mut Vec<FieldProblem>) {
-    let reorders = |character: char| matches!(character, '\n' | '\r' | '\t' | '\u{200B}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
-    if name.chars().any(reorders) {
+    let breaks_or_hides = |character: char| matches!(character, '\n' | '\r' | '\t' | '\u{200B}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
+    if name.chars().any(breaks_or_hides) {
         problems.push(FieldProblem::new(
             field,
             "invalid",

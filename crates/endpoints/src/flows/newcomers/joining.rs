@@ -213,6 +213,7 @@ impl Newcomers {
                 }
                 Newcomer::Caller(person) => self.admit(tx, &acting, &open, token, *person).await?,
                 Newcomer::Verified(verified) => {
+                    // Held to what sign-in is held to; it begins no session.
                     let _admitted = self.auth.admit(tx, verified).await?;
                     self.admit(tx, &acting, &open, token, verified.id()).await?
                 }
