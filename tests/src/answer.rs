@@ -105,3 +105,12 @@ pub fn csv_rows(text: &str) -> Vec<std::collections::HashMap<String, String>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(|row| row.expect("a row of CSV")).collect()
 }
+
+/// The text at `name` of a JSON object.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+}

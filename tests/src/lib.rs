@@ -41,7 +41,7 @@ mod server;
 mod strike;
 mod wire;
 
-pub use answer::{Answer, csv_rows};
+pub use answer::{Answer, csv_rows, text};
 pub use app::{Person, TestApp, TestAppBuilder};
 pub use broker_host::BrokerHost;
 pub use client::{Client, form};

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, MailServer, Proxy, TestApp, eventually};
+use stylobate_tests::{Answer, Client, Engine, MailServer, Proxy, TestApp, eventually, text};
 
 use crate::decisions::give;
 
@@ -29,10 +29,6 @@ fn with_key(client: &Client, key: &str) -> Client {
 async fn by_header(client: &Client, key: &str, path: &str) -> Answer {
     let request = client.anonymous().request(Method::GET, path).header("x-api-key", key);
     client.send_raw(request).await
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
 fn path_of(key: &Value) -> String {

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, MailServer, PASSWORD, TestApp, eventually};
+use stylobate_tests::{Client, Engine, MailServer, PASSWORD, TestApp, eventually, text};
 
 stylobate_tests::both_engines!(
     whoever_is_invited_joins_and_signs_in,
@@ -32,10 +32,6 @@ async fn invite(by: &Client, email: &str) -> String {
 async fn role(admin: &Client, name: &str) -> Value {
     let roles = admin.all(&format!("/roles?search={name}")).await;
     roles.into_iter().find(|role| role["name"] == name).unwrap()["id"].clone()
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
 fn left_the_default_organisation(name: &str) -> String {

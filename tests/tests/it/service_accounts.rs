@@ -4,7 +4,7 @@ use reqwest::{Method, Request, RequestBuilder};
 use serde_json::{Value, json};
 use stylobate_auth::{RequestSigner, SigningAlgorithm, SigningKey};
 use stylobate_core::{Clock as _, SystemClock};
-use stylobate_tests::{Answer, Client, Engine, TestApp, eventually};
+use stylobate_tests::{Answer, Client, Engine, TestApp, eventually, text};
 
 use crate::decisions::{give, id_of};
 
@@ -21,10 +21,6 @@ const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 const BILLING: &str = "https://billing.example.test";
 /// The audience of the installations in here.
 const HERE: &str = "https://api.example.test";
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
-}
 
 fn path_of(account: &Value) -> String {
     format!("/service-accounts/{}", text(account, "id"))

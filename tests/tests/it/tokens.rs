@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, PASSWORD, TestApp};
+use stylobate_tests::{Client, Engine, PASSWORD, TestApp, text};
 
 use crate::{cookies::Browser, decisions::give};
 
@@ -17,10 +17,6 @@ stylobate_tests::both_engines!(
 
 async fn introspect(client: &Client, token: &str) -> Value {
     client.post_form("/oauth/introspect", &[("token", token)]).await.expect(200)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
 /// A program that may introspect and no more.
