@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use stylobate_core::{AuditEvent, BoxFuture, Message, PersonId, RequestContext};
 use stylobate_db::{MessageOutbox, Tx};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -18,6 +19,8 @@ use crate::{
 
 /// Mails to people who have no password to reset, of the whole installation.
 const STRANGERS: FlowLimit = FlowLimit { most: 100, within: Duration::from_secs(3_600) };
+/// No answer comes sooner after the request: who has an account changes what the same statements find and touch, and with it their time.
+const ANSWERED_AFTER: Duration = Duration::from_millis(50);
 /// No address: what is handed over for it is sent to nobody.
 const NOWHERE: &str = "";
 
@@ -35,7 +38,8 @@ struct ResetRequest {
 impl Auth {
     /// Has whoever owns `email` mailed a link that sets a new password, or that there is no password to set: the message
     /// `password_reset` with the values `token` and `expires_minutes`, or `password_reset_unavailable`. An address that nobody
-    /// has, a person who is disabled, and one without a password cost the same statements, no hash, and one mail as well.
+    /// has, a person who is disabled, and one without a password cost the same statements, no hash, and one mail as well. What these
+    /// statements take shows only in an answer that is later than 50 ms.
     ///
     /// The mail goes to the address that is stored, never to another spelling of it. From the sixth request for one account
     /// within an hour on nothing is mailed, and the answer is the same.
@@ -48,6 +52,7 @@ impl Auth {
         email: &Email,
         messages: Arc<dyn MessageOutbox>,
     ) -> Result<(), AuthError> {
+        let answered_at = Instant::now() + ANSWERED_AFTER;
         let request = Arc::new(ResetRequest {
             ctx: ctx.clone(),
             email: email.clone(),
@@ -59,7 +64,9 @@ impl Auth {
         let auth = self.clone();
         let ask = async move |tx: &mut Tx| auth.ask_for_reset(tx, Arc::clone(&request)).await;
         let counted: Result<(), Exceeded> = self.inner.db.transact(SCOPE, ask).await?;
-        counted.map_err(|Exceeded { retry_after }| AuthError::FlowThrottled { retry_after })
+        counted.map_err(|Exceeded { retry_after }| AuthError::FlowThrottled { retry_after })?;
+        tokio::time::sleep_until(answered_at).await;
+        Ok(())
     }
 
     fn ask_for_reset<'a>(
