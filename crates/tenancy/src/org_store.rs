@@ -1,19 +1,22 @@
-//! Every statement on `orgs` and `memberships`.
+//! Every statement on `orgs`.
 
-use chrono::{DateTime, Utc};
-use stylobate_core::{PersonId, TenantId};
-use stylobate_db::{Conn, Tx};
+use chrono::{DateTime, NaiveDate, Utc};
+use stylobate_core::{Page, TenantId};
+use stylobate_db::{Conn, Keyset, KeysetKey, Sql, SqlBuilder, Tx};
 use uuid::Uuid;
 
-use crate::{DefaultOrg, Error, Membership, MembershipStatus, Org, OrgCode};
+use crate::{Error, LicenseStatus, Org, OrgCode, OrgFilter, OrgName, search::contains};
 
 #[derive(sqlx::FromRow)]
 struct OrgRow {
     id: Uuid,
     code: String,
     name: String,
+    license_status: String,
+    purchase_date: Option<NaiveDate>,
     is_active: bool,
     is_default: bool,
+    removal_began_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: i64,
@@ -26,10 +29,14 @@ impl TryFrom<OrgRow> for Org {
         let bad = |column| Error::RowInvalid { table: "orgs", column, id: row.id };
         Ok(Self {
             id: row.id.into(),
-            code: row.code.parse().map_err(|_| bad("code"))?,
-            name: row.name.parse().map_err(|_| bad("name"))?,
+            code: OrgCode::from_stored(row.code).ok_or_else(|| bad("code"))?,
+            name: OrgName::from_stored(row.name).ok_or_else(|| bad("name"))?,
+            license_status: LicenseStatus::from_word(&row.license_status)
+                .ok_or_else(|| bad("license_status"))?,
+            purchase_date: row.purchase_date,
             is_active: row.is_active,
             is_default: row.is_default,
+            removal_began_at: row.removal_began_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,
@@ -37,13 +44,60 @@ impl TryFrom<OrgRow> for Org {
     }
 }
 
+const SELECT_ORGS: &str = "SELECT id, code, name, license_status, purchase_date, is_active, is_default, \
+     removal_began_at, created_at, updated_at, version FROM orgs WHERE true";
+
+/// Which lock on a row is taken with reading it. On SQLite there is one writer, who has them all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lock {
+    /// Others may read it as well, and nobody changes it.
+    Share,
+    /// Nobody else holds it, and nobody adds a row that refers to it.
+    Exclusive,
+}
+
+impl Lock {
+    fn sql(self) -> Sql {
+        match self {
+            Self::Share => Sql::Per { pg: " FOR SHARE", lite: "" },
+            Self::Exclusive => Sql::Per { pg: " FOR UPDATE", lite: "" },
+        }
+    }
+}
+
+async fn find(conn: &mut Conn, which: impl FnOnce(&mut SqlBuilder)) -> Result<Option<Org>, Error> {
+    let mut sql = conn.builder(SELECT_ORGS);
+    which(&mut sql);
+    conn.q_build(sql).opt::<OrgRow>().await?.map(Org::try_from).transpose()
+}
+
 pub(crate) async fn find_org(conn: &mut Conn, id: TenantId) -> Result<Option<Org>, Error> {
-    let row: Option<OrgRow> = conn
-        .q("SELECT id, code, name, is_active, is_default, created_at, updated_at, version FROM orgs WHERE id = $1")
-        .bind(id.as_uuid())
-        .opt()
-        .await?;
-    row.map(Org::try_from).transpose()
+    find(conn, |sql| {
+        sql.push(" AND id = ").value(id.as_uuid());
+    })
+    .await
+}
+
+pub(crate) async fn find_org_by_code(conn: &mut Conn, code: &OrgCode) -> Result<Option<Org>, Error> {
+    find(conn, |sql| {
+        sql.push(" AND code_folded = ").value(code.folded());
+    })
+    .await
+}
+
+pub(crate) async fn find_default_org(conn: &mut Conn) -> Result<Option<Org>, Error> {
+    find(conn, |sql| {
+        sql.push(" AND is_default = ").value(true);
+    })
+    .await
+}
+
+/// The organisation as it stays until the transaction ends.
+pub(crate) async fn lock_org(tx: &mut Tx, id: TenantId, lock: Lock) -> Result<Option<Org>, Error> {
+    find(tx, |sql| {
+        sql.push(" AND id = ").value(id.as_uuid()).push_sql(lock.sql());
+    })
+    .await
 }
 
 pub(crate) async fn org_ids(
@@ -61,146 +115,98 @@ pub(crate) async fn org_ids(
     Ok(ids.into_iter().map(|(id,)| TenantId::from_uuid(id)).collect())
 }
 
-pub(crate) async fn find_org_by_code(conn: &mut Conn, code: &OrgCode) -> Result<Option<Org>, Error> {
-    let row: Option<OrgRow> = conn
-        .q("SELECT id, code, name, is_active, is_default, created_at, updated_at, version FROM orgs \
-            WHERE code_folded = $1")
-        .bind(code.folded())
-        .opt()
-        .await?;
-    row.map(Org::try_from).transpose()
+pub(crate) async fn list_orgs(
+    conn: &mut Conn,
+    filter: &OrgFilter,
+    keyset: &Keyset,
+) -> Result<Page<Org>, Error> {
+    let mut sql = conn.builder(SELECT_ORGS);
+    push_filter(&mut sql, filter);
+    keyset.push(&mut sql);
+    let rows: Vec<OrgRow> = conn.q_build(sql).all().await?;
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
+    let items = page.items.into_iter().map(Org::try_from).collect::<Result<_, _>>()?;
+    Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
 }
 
-pub(crate) async fn find_default_org(conn: &mut Conn) -> Result<Option<Org>, Error> {
-    let row: Option<OrgRow> = conn
-        .q("SELECT id, code, name, is_active, is_default, created_at, updated_at, version FROM orgs \
-            WHERE is_default = $1")
-        .bind(true)
-        .opt()
-        .await?;
-    row.map(Org::try_from).transpose()
+/// How many rows a count looks at before it gives up: nobody reads a larger number.
+pub(crate) const COUNT_MAX: i64 = 10_000;
+
+pub(crate) async fn count_orgs(conn: &mut Conn, filter: &OrgFilter) -> Result<u64, Error> {
+    let mut sql = conn.builder("SELECT count(*) FROM (SELECT id FROM orgs WHERE true");
+    push_filter(&mut sql, filter);
+    sql.limit(COUNT_MAX).push(") AS counted");
+    let count: i64 = conn.q_build(sql).scalar().await?;
+    Ok(count.unsigned_abs())
 }
 
-/// Makes the default organisation unless any of its unique values is taken; tells whether it was made.
-pub(crate) async fn insert_default_org(
-    tx: &mut Tx,
-    id: TenantId,
-    org: &DefaultOrg,
-    now: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let rows = tx
-        .q("INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version) \
-            VALUES ($1, $2, $3, $4, $5, $5, $6, $6, 1) ON CONFLICT DO NOTHING")
-        .bind(id.as_uuid())
-        .bind(org.code.as_str().to_owned())
-        .bind(org.code.folded())
-        .bind(org.name.as_str().to_owned())
-        .bind(true)
-        .bind(now)
-        .run()
-        .await?;
-    Ok(rows == 1)
-}
-
-#[derive(sqlx::FromRow)]
-struct MembershipRow {
-    tenant_id: Uuid,
-    status: String,
-    code: String,
-    name: String,
-    is_active: bool,
-}
-
-impl TryFrom<MembershipRow> for Membership {
-    type Error = Error;
-
-    fn try_from(row: MembershipRow) -> Result<Self, Error> {
-        let bad = |table, column| Error::RowInvalid { table, column, id: row.tenant_id };
-        Ok(Self {
-            tenant_id: row.tenant_id.into(),
-            org_code: row.code.parse().map_err(|_| bad("orgs", "code"))?,
-            org_name: row.name.parse().map_err(|_| bad("orgs", "name"))?,
-            org_is_active: row.is_active,
-            status: match row.status.as_str() {
-                "active" => MembershipStatus::Active,
-                "suspended" => MembershipStatus::Suspended,
-                _ => return Err(bad("memberships", "status")),
-            },
-        })
+fn push_filter(sql: &mut SqlBuilder, filter: &OrgFilter) {
+    if let Some(is_active) = filter.is_active {
+        sql.push(" AND is_active = ").value(is_active);
+    }
+    if let Some(status) = filter.license_status {
+        sql.push(" AND license_status = ").value(status.as_str());
+    }
+    if let Some(search) = &filter.search {
+        sql.push(" AND search_key LIKE ").value(contains(search)).push(r" ESCAPE '\'");
+    }
+    if let Some(person) = filter.member {
+        sql.push(" AND id IN (SELECT tenant_id FROM memberships WHERE status = 'active' AND person_id = ")
+            .value(person.as_uuid())
+            .push(")");
     }
 }
 
-pub(crate) async fn memberships_of(conn: &mut Conn, person: PersonId) -> Result<Vec<Membership>, Error> {
-    let rows: Vec<MembershipRow> = conn
-        .q("SELECT m.tenant_id, m.status, o.code, o.name, o.is_active FROM memberships m \
-            JOIN orgs o ON o.id = m.tenant_id WHERE m.person_id = $1 ORDER BY o.code_folded")
-        .bind(person.as_uuid())
-        .all()
-        .await?;
-    rows.into_iter().map(Membership::try_from).collect()
-}
-
-pub(crate) async fn is_member(conn: &mut Conn, tenant: TenantId, person: PersonId) -> Result<bool, Error> {
-    let count: i64 = conn
-        .q("SELECT count(*) FROM memberships WHERE tenant_id = $1 AND person_id = $2 AND status = 'active'")
-        .bind(tenant.as_uuid())
-        .bind(person.as_uuid())
-        .scalar()
-        .await?;
-    Ok(count == 1)
-}
-
-pub(crate) async fn members_among(
-    conn: &mut Conn,
-    tenant: TenantId,
-    people: &[PersonId],
-) -> Result<Vec<PersonId>, Error> {
-    let mut sql = conn.builder("SELECT person_id FROM memberships WHERE status = 'active' AND tenant_id = ");
-    sql.value(tenant.as_uuid()).push(" AND person_id IN ").list(people.iter().map(|person| person.as_uuid()));
-    let rows: Vec<(Uuid,)> = conn.q_build(sql).all().await?;
-    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
-}
-
-/// Adds an active membership unless there is one, of whatever status; tells whether it was added.
-pub(crate) async fn insert_membership(
-    tx: &mut Tx,
-    tenant: TenantId,
-    person: PersonId,
-    now: DateTime<Utc>,
-) -> Result<bool, stylobate_db::Error> {
+/// Adds the organisation unless any of its unique values is taken; tells whether it was added.
+pub(crate) async fn insert_org(tx: &mut Tx, org: &Org) -> Result<bool, Error> {
     let rows = tx
-        .q("INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at) \
-            VALUES ($1, $2, 'active', $3, $3) ON CONFLICT (tenant_id, person_id) DO NOTHING")
-        .bind(tenant.as_uuid())
-        .bind(person.as_uuid())
-        .bind(now)
+        .q("INSERT INTO orgs (id, code, code_folded, name, search_key, license_status, purchase_date, is_active, is_default, \
+            created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+            ON CONFLICT DO NOTHING")
+        .bind(org.id.as_uuid())
+        .bind(org.code.as_str().to_owned())
+        .bind(org.code.folded())
+        .bind(org.name.as_str().to_owned())
+        .bind(org.search_key())
+        .bind(org.license_status.as_str())
+        .bind(org.purchase_date)
+        .bind(org.is_active)
+        .bind(org.is_default)
+        .bind(org.created_at)
+        .bind(org.updated_at)
+        .bind(org.version)
         .run()
         .await?;
     Ok(rows == 1)
 }
 
-pub(crate) async fn delete_membership(
-    tx: &mut Tx,
-    tenant: TenantId,
-    person: PersonId,
-) -> Result<bool, Error> {
-    let rows = tx
-        .q("DELETE FROM memberships WHERE tenant_id = $1 AND person_id = $2")
-        .bind(tenant.as_uuid())
-        .bind(person.as_uuid())
+/// Writes what `org` says; the caller holds the row.
+pub(crate) async fn update_org(tx: &mut Tx, org: &Org) -> Result<(), Error> {
+    let updated = tx
+        .q("UPDATE orgs SET code = $2, code_folded = $3, name = $4, search_key = $5, license_status = $6, \
+            purchase_date = $7, is_active = $8, removal_began_at = $9, updated_at = $10, version = $11 WHERE id = $1")
+        .bind(org.id.as_uuid())
+        .bind(org.code.as_str().to_owned())
+        .bind(org.code.folded())
+        .bind(org.name.as_str().to_owned())
+        .bind(org.search_key())
+        .bind(org.license_status.as_str())
+        .bind(org.purchase_date)
+        .bind(org.is_active)
+        .bind(org.removal_began_at)
+        .bind(org.updated_at)
+        .bind(org.version)
         .run()
-        .await?;
-    Ok(rows == 1)
+        .await;
+    match updated {
+        // Somebody took the code after it was looked up.
+        Err(error) if error.is_unique_violation("orgs_code_folded_key") => Err(Error::CodeTaken),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
 }
 
-/// Removes every membership of `person` and returns the organisations they were in.
-pub(crate) async fn delete_memberships_of(tx: &mut Tx, person: PersonId) -> Result<Vec<TenantId>, Error> {
-    let rows: Vec<(Uuid,)> = tx
-        .q("DELETE FROM memberships WHERE person_id = $1 RETURNING tenant_id")
-        .bind(person.as_uuid())
-        .all()
-        .await?;
-    let mut tenants: Vec<TenantId> = rows.into_iter().map(|(tenant,)| tenant.into()).collect();
-    tenants.sort_unstable();
-    Ok(tenants)
+pub(crate) async fn delete_org(tx: &mut Tx, id: TenantId) -> Result<(), Error> {
+    tx.q("DELETE FROM orgs WHERE id = $1").bind(id.as_uuid()).run().await?;
+    Ok(())
 }
