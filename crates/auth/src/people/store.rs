@@ -336,6 +336,14 @@ impl People {
         Ok(lock(tx, id).await?)
     }
 
+    /// Whether there is nobody at all, as on an installation that nobody has set up.
+    ///
+    /// # Errors
+    /// What the database reports.
+    pub async fn is_empty(conn: &mut Conn) -> Result<bool, PeopleError> {
+        Ok(is_empty(conn).await?)
+    }
+
     /// Changes a person whose present version is `version`. A duty to change the password that was not there before ends
     /// all sessions and voids everything issued: nothing else can be done before.
     ///
