@@ -20,5 +20,5 @@ pub use live::{Feed, LIVE_BATCH, LiveItem, LiveQuery, LiveRoutes};
 pub use operations::{MetricsAccess, metrics_routes};
 pub use operations::{health_routes, pool_routes};
 pub use paths::{Alias, PathFuture, PathService, PathTable, PathTableInvalid};
-pub use routes::{ApiInfo, Route, RouteRow, Routes};
+pub use routes::{ApiInfo, IdKind, IdPosition, Route, RouteRow, Routes};
 pub use stylobate_tower_middleware::Permission;

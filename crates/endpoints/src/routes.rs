@@ -1,6 +1,7 @@
 //! The only way to add a route: what it answers to, who may call it, and how it is documented, in one place.
 
 mod document;
+mod ids;
 mod route;
 
 use axum::{Router, handler::Handler, middleware::map_response, response::Response, routing::MethodRouter};
@@ -9,6 +10,7 @@ use stylobate_tower_middleware::{PermissionGuardLayer, method_not_allowed, not_f
 use crate::{Alias, paths::DEPRECATED_SINCE};
 
 pub use document::ApiInfo;
+pub use ids::{IdKind, IdPosition};
 pub use route::{Route, RouteRow};
 
 /// A set of routes. It becomes an axum router, an OpenAPI document and the rows of a test matrix, so the three cannot
@@ -64,6 +66,13 @@ impl Routes {
         templates.sort_unstable();
         templates.dedup();
         templates
+    }
+
+    /// What is wrong with the ids that routes take, in words: one whose kind neither its name nor its place in the path tells and
+    /// that no route [says](Route::id), or something said about what the route does not take. Empty when all is well.
+    #[must_use]
+    pub fn id_problems(&self) -> Vec<String> {
+        self.entries.iter().flat_map(|entry| ids::problems(&entry.route)).collect()
     }
 
     /// Method and template of the routes that do not care who asks: public ones that do not

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stylobate_tests::{Client, Engine, TestApp};
 
 /// A route of the API document.
@@ -132,6 +132,82 @@ async fn twisted_paths_open_nothing() {
     for name in ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-forwarded-prefix"] {
         let request = app.anonymous().request(Method::GET, "/people").header(name, "/health");
         app.anonymous().send_raw(request).await.problem(401, "unauthenticated");
+    }
+}
+
+/// Whoever tests the walls between organisations finds every place to put a foreign id in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_id_of_every_route_has_a_kind() {
+    let app = TestApp::builder(Engine::Sqlite).without_administrator().start().await;
+    let document = app.anonymous().get("/openapi.json").await.expect(200);
+    let mut missing = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let told =
+                operation["x-ids"].as_array().unwrap_or_else(|| panic!("{method} {path} tells no ids"));
+            for id in told {
+                assert!(id["kind"].as_str().is_some_and(|kind| !kind.is_empty()), "{method} {path}: {id}");
+            }
+            for (position, name) in uuids(&document, operation) {
+                if !told.iter().any(|id| id["in"] == position && id["name"] == name.as_str()) {
+                    missing.push(format!("{method} {path}: {position} {name}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "ids of nobody knows what:\n{}", missing.join("\n"));
+    let told = |path: &str, method: &str| document["paths"][path][method]["x-ids"].clone();
+    assert_eq!(
+        told("/people/{id}/roles", "post"),
+        json!([
+            {"in": "path", "name": "id", "kind": "person"},
+            {"in": "body", "name": "role_id", "kind": "role"},
+        ])
+    );
+    assert_eq!(told("/auth/sessions", "get"), json!([]));
+}
+
+/// Where the schemas of an operation say that a UUID stands.
+fn uuids(document: &Value, operation: &Value) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        let position = match parameter["in"].as_str() {
+            Some("path") => "path",
+            Some("query") => "query",
+            _ => continue,
+        };
+        let name = parameter["name"].as_str().unwrap();
+        uuids_within(document, &parameter["schema"], name, 0, &mut |name| all.push((position, name)));
+    }
+    for content in operation["requestBody"]["content"].as_object().into_iter().flat_map(|all| all.values()) {
+        uuids_within(document, &content["schema"], "", 0, &mut |name| all.push(("body", name)));
+    }
+    all
+}
+
+fn uuids_within(document: &Value, schema: &Value, name: &str, depth: usize, found: &mut dyn FnMut(String)) {
+    // Schemas may hold themselves.
+    if depth > 12 {
+        return;
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        let referred = document.pointer(reference.trim_start_matches('#')).unwrap();
+        return uuids_within(document, referred, name, depth + 1, found);
+    }
+    if schema["format"] == "uuid" {
+        found(name.to_owned());
+    }
+    for key in ["oneOf", "anyOf", "allOf"] {
+        for one in schema[key].as_array().into_iter().flatten() {
+            uuids_within(document, one, name, depth + 1, found);
+        }
+    }
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let inner = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+        uuids_within(document, property, &inner, depth + 1, found);
+    }
+    if schema["items"].is_object() {
+        uuids_within(document, &schema["items"], &format!("{name}[]"), depth + 1, found);
     }
 }
 

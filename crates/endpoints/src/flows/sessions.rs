@@ -17,7 +17,7 @@ pub fn session_routes(flows: &Flows) -> Routes {
             Route::get("/auth/sessions", Permission::Authenticated)
                 .tag(TAG)
                 .summary("Lists the caller's sessions")
-                .returns_page::<SessionView>(),
+                .returns_whole_page::<SessionView>(),
             flows,
             list,
         )

@@ -12,7 +12,7 @@ use utoipa::openapi::{
 
 use stylobate_tower_middleware::Permission;
 
-use super::Route;
+use super::{Route, ids};
 use crate::Alias;
 
 /// What the document says about the API as a whole.
@@ -36,6 +36,8 @@ pub(super) fn document<'a>(
     let mut paths = PathsBuilder::new();
     let mut components = components();
     for route in routes {
+        let ids = serde_json::to_value(ids::ids(route)).unwrap_or_default();
+        let mut extensions = Extensions::from_iter([("x-ids", ids)]);
         let mut operation = OperationBuilder::from(route.operation.clone())
             .operation_id(Some(operation_id(route.method(), route.path())));
         match route.permission() {
@@ -53,8 +55,8 @@ pub(super) fn document<'a>(
             Permission::Key(key) => {
                 operation = operation
                     .security(SecurityRequirement::new(BEARER, Vec::<String>::new()))
-                    .security(SecurityRequirement::new(API_KEY, Vec::<String>::new()))
-                    .extensions(Some(Extensions::from_iter([("x-permission", key)])));
+                    .security(SecurityRequirement::new(API_KEY, Vec::<String>::new()));
+                extensions.merge(Extensions::from_iter([("x-permission", key)]));
                 let mut needs = format!("Needs the permission `{key}`");
                 if route.takes_internal_secret() {
                     needs += ", or the internal secret";
@@ -66,7 +68,7 @@ pub(super) fn document<'a>(
         let problem = ResponseBuilder::new()
             .description("Refused or failed (RFC 9457)")
             .content("application/problem+json", Content::new(Some(Ref::from_schema_name("Problem"))));
-        let operation = operation.response("default", problem.build()).build();
+        let operation = operation.extensions(Some(extensions)).response("default", problem.build()).build();
         for alias in aliases.iter().filter(|alias| alias.canonical == route.path()) {
             let id = operation_id(route.method(), alias.path) + "_alias";
             let old = OperationBuilder::from(operation.clone())

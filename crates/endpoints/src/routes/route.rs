@@ -11,6 +11,8 @@ use utoipa::{
     },
 };
 
+use super::{IdKind, IdPosition};
+
 /// One route: method, path template, permission, and its documentation.
 pub struct Route {
     method: Method,
@@ -19,9 +21,20 @@ pub struct Route {
     is_deprecated: bool,
     reads_credential: bool,
     takes_internal_secret: bool,
+    pub(super) ids: Vec<(IdPosition, &'static str, IdKind)>,
+    pub(super) no_ids: Vec<&'static str>,
     pub(super) operation: Operation,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
 }
+
+/// What lists take beside their filters.
+const PAGING: &[(&str, Type, &str)] = &[
+    ("limit", Type::Integer, "How many, 1 to 200; 50 unless asked."),
+    ("cursor", Type::String, "Where the page begins: the `next_cursor` of the one before."),
+    ("order_by", Type::String, "By what it is ordered, where there is a choice."),
+    ("order_dir", Type::String, "`asc` or `desc`."),
+    ("include_total", Type::Boolean, "Whether to count all of them."),
+];
 
 /// A row of the test matrix.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -69,6 +82,8 @@ impl Route {
             is_deprecated: false,
             reads_credential,
             takes_internal_secret: false,
+            ids: Vec::new(),
+            no_ids: Vec::new(),
             operation,
             schemas,
         }
@@ -165,6 +180,29 @@ impl Route {
         self
     }
 
+    /// What it takes at `position` by `name` is the id of a `kind`. To be said where paths and names do not tell: a parameter
+    /// `{id}` is of what the segment before it names, anything else of what its own name says.
+    #[must_use]
+    pub fn id(mut self, position: IdPosition, name: &'static str, kind: IdKind) -> Self {
+        self.ids.push((position, name, kind));
+        self
+    }
+
+    /// The parameter or field `name` is no id, but what `meaning` says.
+    #[must_use]
+    pub fn no_id(mut self, name: &'static str, meaning: &'static str) -> Self {
+        self.no_ids.push(name);
+        for parameter in self.operation.parameters.iter_mut().flatten() {
+            if let RefOr::T(parameter) = parameter
+                && parameter.name == name
+            {
+                parameter.description = Some(meaning.to_owned());
+                parameter.schema = Some(ObjectBuilder::new().schema_type(Type::String).build().into());
+            }
+        }
+        self
+    }
+
     /// It answers `status` with a JSON body of type `T`.
     #[must_use]
     pub fn returns<T: ToSchema>(mut self, status: u16) -> Self {
@@ -175,9 +213,28 @@ impl Route {
         self
     }
 
-    /// It answers 200 with a page of `T`.
+    /// It answers 200 with a page of `T`, and takes the query parameters of paging.
     #[must_use]
     pub fn returns_page<T: ToSchema>(mut self) -> Self {
+        // A list that pages in its own way says so with its query.
+        if self.parameters().all(|parameter| parameter.name != "cursor") {
+            for (name, kind, meaning) in PAGING {
+                let value = ObjectBuilder::new().schema_type(kind.clone());
+                let parameter = ParameterBuilder::new()
+                    .name(*name)
+                    .parameter_in(ParameterIn::Query)
+                    .required(Required::False)
+                    .description(Some(*meaning))
+                    .schema(Some(value.build()));
+                self = self.documented(|operation| operation.parameter(parameter));
+            }
+        }
+        self.returns_whole_page::<T>()
+    }
+
+    /// It answers 200 with all of `T` on one page.
+    #[must_use]
+    pub fn returns_whole_page<T: ToSchema>(mut self) -> Self {
         let text = |nullable: bool| {
             let mut types = vec![Type::String];
             if nullable {
@@ -221,6 +278,14 @@ impl Route {
     fn documented(mut self, change: impl FnOnce(OperationBuilder) -> OperationBuilder) -> Self {
         self.operation = change(OperationBuilder::from(self.operation)).build();
         self
+    }
+
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let all = self.operation.parameters.iter().flatten();
+        all.filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        })
     }
 
     pub(super) fn is_deprecated(&self) -> bool {

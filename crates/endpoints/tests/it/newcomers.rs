@@ -9,11 +9,13 @@ use stylobate_auth::{Email, Password, People, PersonStatus};
 use stylobate_core::{BoxFuture, Message, MessageTo, PersonId, Problem, RequestContext, TenantId};
 use stylobate_db::Tx;
 use stylobate_endpoints::{
-    AccountError, AccountRequest, Accounts, NewAccount, NewInvitee, NewProfile, Newcomers, PlainAccounts,
-    Registered, Registration,
+    AccountError, AccountRequest, Accounts, Flows, MailedLinks, NewAccount, NewInvitee, NewProfile,
+    Newcomers, PlainAccounts, Registered, Registration, email_routes, forward_auth_routes, identity_routes,
+    introspection_routes, me_routes, newcomer_routes, recovery_routes, revocation_routes,
 };
 use stylobate_rbac::{MEMBER, NewRole};
 use stylobate_testkit::{TestDb, both_engines};
+use stylobate_tower_middleware::{Cookies, SessionCookie};
 
 use house::{House, PASSWORD, SETS, code, nobody};
 
@@ -479,3 +481,21 @@ async fn a_client_asks_so_often_and_no_more(db: TestDb) {
     house.newcomers.invite(&from(boss), invitee("x@example.org")).await.unwrap();
 }
 both_engines!(a_client_asks_so_often_and_no_more, SETS);
+
+async fn every_id_of_the_flows_has_a_kind(db: TestDb) {
+    let house = House::new(db, Registration::Open).await;
+    let Newcomers { auth, tenancy, db, accounts, messages, .. } = house.newcomers.clone();
+    let cookies = Cookies { session: SessionCookie::Host, refresh: None };
+    let flows = Flows { auth: auth.clone(), tenancy, db: db.clone(), cookies };
+    let links = MailedLinks { auth: auth.clone(), db, accounts, messages };
+    let routes = identity_routes(&flows)
+        .and(me_routes(&flows))
+        .and(introspection_routes(&auth))
+        .and(revocation_routes(&auth))
+        .and(forward_auth_routes())
+        .and(email_routes(&links))
+        .and(recovery_routes(&links))
+        .and(newcomer_routes(&house.newcomers));
+    assert_eq!(routes.id_problems(), [""; 0]);
+}
+both_engines!(every_id_of_the_flows_has_a_kind, SETS);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
     core::{Page, PageLimit, PermissionId, Problem, RoleId, TenantId},
-    endpoints::{Permission, Route, Routes},
+    endpoints::{IdKind, IdPosition, Permission, Route, Routes},
     middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery},
     rbac::{Effect, Policy, PolicyProblem, PolicyRole, RoleQuery},
 };
@@ -27,6 +27,7 @@ pub(super) fn routes(access: &Access) -> Routes {
                 .or_internal_secret()
                 .tag(TAG)
                 .summary("The access policy of an organisation, and how fresh this process has it")
+                .id(IdPosition::Path, "id", IdKind::Org)
                 .returns::<SnapshotView>(200),
             access,
             snapshot,

@@ -23,7 +23,7 @@ pub(super) fn routes(access: &Access) -> Routes {
             Route::get("/roles/{id}/parents", key("role.read"))
                 .tag(TAG)
                 .summary("Lists the roles whose rules a role inherits")
-                .returns_page::<RoleParentView>(),
+                .returns_whole_page::<RoleParentView>(),
             access,
             list,
         )

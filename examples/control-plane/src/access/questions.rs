@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate::{
     core::{Cursor, Page, PageLimit, PersonId, RequestContext, RoleId, TenantId},
-    endpoints::{Permission, Route, Routes},
+    endpoints::{IdKind, IdPosition, Permission, Route, Routes},
     middleware::{
         ApiError, ApiResult, Context, IntoProblem as _, PathId, StrictJson, StrictQuery, problem_for,
     },
@@ -34,6 +34,7 @@ pub(super) fn routes(access: &Access) -> Routes {
                 .tag(TAG)
                 .summary("Whether somebody may do something, and what decides")
                 .body::<QuestionInput>()
+                .id(IdPosition::Body, "resource.id", IdKind::Resource)
                 .returns::<DecisionView>(200),
             access,
             check,
@@ -52,6 +53,7 @@ pub(super) fn routes(access: &Access) -> Routes {
             Route::get("/v1/rbac/effective/{id}", READ)
                 .tag(TAG)
                 .summary("Everything that somebody may do, and by which rules")
+                .id(IdPosition::Path, "id", IdKind::Person)
                 .query::<InOrganisation>()
                 .returns::<EffectiveView>(200),
             access,
@@ -62,6 +64,7 @@ pub(super) fn routes(access: &Access) -> Routes {
                 .tag(TAG)
                 .summary("Why somebody may or may not do something, and what would change it")
                 .body::<QuestionInput>()
+                .id(IdPosition::Body, "resource.id", IdKind::Resource)
                 .returns::<ExplanationView>(200),
             access,
             explain,

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use stylobate::{
     core::{OverrideId, PermissionId, RoleId},
-    endpoints::{Permission, Route, Routes},
+    endpoints::{IdKind, IdPosition, Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, StrictJson},
     rbac::{
         Assignee, Authorizer as _, Condition, Effect, Policy, PolicyAssignment, PolicyGrant, PolicyOverride,
@@ -24,6 +24,10 @@ pub(super) fn routes(access: &Access) -> Routes {
             .tag("decisions")
             .summary("Whether somebody might do something if the organisation's policy were changed")
             .body::<WhatIfInput>()
+            .id(IdPosition::Body, "question.resource.id", IdKind::Resource)
+            .id(IdPosition::Body, "changes[].role_id", IdKind::Role)
+            .id(IdPosition::Body, "changes[].parent_id", IdKind::Role)
+            .id(IdPosition::Body, "changes[].permission_id", IdKind::Permission)
             .returns::<WhatIfView>(200),
         access,
         what_if,

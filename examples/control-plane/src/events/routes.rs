@@ -62,6 +62,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .add(
             Route::delete("/v1/events/dead-letters/{subscriber}/{event_id}", EVERYWHERE)
                 .tag(TAG)
+                .no_id("subscriber", "The subscriber's name.")
                 .summary("Drops a delivery that was given up: its event never reaches that subscriber")
                 .answers(204, None),
             events,
@@ -78,6 +79,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .add(
             Route::delete("/v1/events/subscribers/{name}", EVERYWHERE)
                 .tag(TAG)
+                .no_id("name", "The subscriber's name.")
                 .summary("Removes a subscriber that no process works for any more, with all that it is owed; 409 while one does")
                 .answers(204, None),
             events,

@@ -29,6 +29,7 @@ pub(super) fn routes(work: &Work) -> Routes {
         .add(
             Route::post("/v1/queues/{name}/pause", MANAGE)
                 .tag(TAG)
+                .no_id("name", "The queue's name.")
                 .summary("Stops work on a queue in all processes: what runs is finished, nothing is begun")
                 .returns::<QueueView>(200),
             work,
@@ -37,6 +38,7 @@ pub(super) fn routes(work: &Work) -> Routes {
         .add(
             Route::post("/v1/queues/{name}/resume", MANAGE)
                 .tag(TAG)
+                .no_id("name", "The queue's name.")
                 .summary("Lets work on a queue go on")
                 .returns::<QueueView>(200),
             work,

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use stylobate::{
     core::{NotificationChannelId, Page, RequestContext},
-    endpoints::{Permission, Route, Routes},
+    endpoints::{IdKind, IdPosition, Permission, Route, Routes},
     middleware::{ApiResult, Context, ListQuery, PathId},
     notify::{ChannelOwner, Notifier},
 };
@@ -78,7 +78,8 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
             Route::get("/notification-channels/me/{id}/deliveries", OWN)
                 .tag(TAG)
                 .summary("Lists what was sent through a channel of the caller, what was not, and why, newest first")
-                .returns_page::<DeliveryView>(),
+                .returns_page::<DeliveryView>()
+                .id(IdPosition::Query, "cursor", IdKind::NotificationDelivery),
             notifier,
             deliveries,
         )

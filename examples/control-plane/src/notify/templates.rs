@@ -20,6 +20,9 @@ use crate::caller::of_tenant;
 const READ: Permission = Permission::Key("notification.template.read");
 const MANAGE: Permission = Permission::Key("notification.template.manage");
 
+/// What `{kind}` is in paths.
+const KIND: &str = "The kind of messages, by name.";
+
 pub(super) fn routes(notifier: &Notifier) -> Routes {
     Routes::new()
         .add(
@@ -33,6 +36,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
         .add(
             Route::get("/notification-templates/{kind}", READ)
                 .tag(TAG)
+                .no_id("kind", KIND)
                 .summary("Reads a kind of messages")
                 .returns::<KindView>(200),
             notifier,
@@ -41,6 +45,8 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
         .add(
             Route::put("/notification-templates/{kind}/{locale}", MANAGE)
                 .tag(TAG)
+                .no_id("kind", KIND)
+                .no_id("locale", "The language, as in `en`.")
                 .summary("Puts a template of the organisation in the place of the product's own. It is checked and tried out first")
                 .body::<TemplateInput>()
                 .returns::<OverrideView>(200),
@@ -50,6 +56,8 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
         .add(
             Route::delete("/notification-templates/{kind}/{locale}", MANAGE)
                 .tag(TAG)
+                .no_id("kind", KIND)
+                .no_id("locale", "The language, as in `en`.")
                 .summary("Removes a template of the organisation: the product's own counts again")
                 .answers(204, None),
             notifier,
@@ -58,6 +66,7 @@ pub(super) fn routes(notifier: &Notifier) -> Routes {
         .add(
             Route::post("/notification-templates/{kind}/preview", READ)
                 .tag(TAG)
+                .no_id("kind", KIND)
                 .summary("Shows a message with sample values: in the words that count now, or in those given")
                 .body::<PreviewInput>()
                 .returns::<PreviewView>(200),
