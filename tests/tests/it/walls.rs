@@ -55,7 +55,7 @@ const REFUSED: &str = "42501";
 
 /// The one rule, as PostgreSQL writes it, after the column that says whose a row is.
 const RULE: &str = " = ( SELECT stylobate_tenant() AS stylobate_tenant)) \
-                    OR ( SELECT stylobate_is_platform() AS stylobate_is_platform))";
+                    OR (( SELECT (stylobate_is_platform())::integer AS stylobate_is_platform) <> 0))";
 
 /// Lets everybody read what the platform shares with all organisations.
 const PLATFORM_ROWS: &str = "(tenant_id IS NULL)";

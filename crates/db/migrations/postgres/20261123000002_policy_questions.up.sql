@@ -1,6 +1,8 @@
--- What the tenant_isolation policies ask, once for a statement: written as (SELECT stylobate_tenant()) the answer is a constant of
--- the statement, where stylobate_may_see(tenant_id) is asked again for each row. An unset or empty setting is NULL, which equals
--- nothing, and never the platform.
+-- What the tenant_isolation policies ask:
+--   tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()::int) <> 0
+-- A subquery is asked once for a statement, where stylobate_may_see(tenant_id) is asked for each row. And the planner believes that
+-- a number is not 0, but that a boolean is true half the time: it would expect half as many rows of every table behind a wall, and
+-- join several of them as if there were hardly any. An unset or empty setting is NULL, which equals nothing, and never the platform.
 CREATE FUNCTION stylobate_tenant() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN NULLIF(current_setting('stylobate.tenant', true), '')::uuid;
