@@ -5,7 +5,7 @@ mod ids;
 mod route;
 
 use axum::{Router, handler::Handler, middleware::map_response, response::Response, routing::MethodRouter};
-use stylobate_tower_middleware::{PermissionGuardLayer, method_not_allowed, not_found};
+use stylobate_tower_middleware::{PermissionGuardLayer, TenantHintLayer, method_not_allowed, not_found};
 
 use crate::{Alias, paths::DEPRECATED_SINCE};
 
@@ -90,12 +90,22 @@ impl Routes {
     }
 
     /// Makes the router. `guard` gives each route the layer that lets only permitted principals through; it is asked about
-    /// the route's permission, never about the path of a request.
+    /// the route's permission, never about the path of a request. Inside it, `hints` holds requests to the organisation that they
+    /// name in ways the route does not know.
     #[expect(clippy::disallowed_methods, reason = "this is what the lint points to")]
-    pub fn into_router(self, guard: impl Fn(&Route) -> PermissionGuardLayer) -> Router {
+    pub fn into_router(
+        self,
+        hints: &TenantHintLayer,
+        guard: impl Fn(&Route) -> PermissionGuardLayer,
+    ) -> Router {
         let mut router = Router::new();
         for entry in self.entries {
-            let mut guarded = entry.handler.route_layer(guard(&entry.route));
+            let mut hints = hints.clone().beside(&entry.route.query_names());
+            if entry.route.is_open() {
+                hints = hints.ignoring();
+            }
+            // The one that is added last is met first.
+            let mut guarded = entry.handler.route_layer(hints).route_layer(guard(&entry.route));
             if entry.route.is_deprecated() {
                 guarded = guarded.layer(map_response(deprecated));
             }

@@ -8,6 +8,7 @@ mod extensions;
 mod hearing;
 #[cfg(feature = "notify")]
 mod messaging;
+mod org_codes;
 mod platform;
 mod router;
 #[cfg(feature = "server")]

@@ -8,11 +8,11 @@ use stylobate_endpoints::{Alias, PathService, PathTable, Routes};
 use stylobate_tower_middleware::{
     AllowedHosts, AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, Cookies, CsrfLayer, EdgeLayer, Hsts,
     InternalSecret, Origin, PermissionGuardLayer, SecurityHeaders, SessionCookie, SignedRequestLayer,
-    TimeLimitLayer, TrustedProxies, cors_layer,
+    TenantDomain, TenantHintLayer, TimeLimitLayer, TrustedProxies, cors_layer,
 };
 use tower::ServiceBuilder;
 
-use crate::{Platform, StartError};
+use crate::{Platform, StartError, org_codes::OrgCodes};
 
 /// Under which prefixes and other names routes answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,7 +33,7 @@ impl Platform {
     ///
     /// A request meets, in this order: the path table; client address, request id, span, metrics and security headers; CORS;
     /// the handler of panics; time and size limits; signatures of requests; authentication; protection against cross-site requests (cookies only);
-    /// the route's permission; the handler.
+    /// the route's permission; the organisation that the request names; the handler.
     ///
     /// # Errors
     /// [`StartError::Paths`] when `paths` contradicts itself or the routes.
@@ -45,7 +45,12 @@ impl Platform {
             .with_cookie(self.session_cookie())
             .with_open_routes(routes.open_routes());
         let secret = self.settings().internal_secret.clone().map(InternalSecret::new).transpose()?;
-        let router = routes.into_router(|route| {
+        let names = OrgCodes { db: self.db().clone(), tenancy: Arc::clone(self.tenancy()) };
+        let mut hints = TenantHintLayer::new(Arc::new(names)).with_audit(Arc::clone(&sink));
+        if let Some(domain) = self.tenant_domain()? {
+            hints = hints.with_domain(domain);
+        }
+        let router = routes.into_router(&hints, |route| {
             let guard = PermissionGuardLayer::require(Arc::clone(&authorizer), route.permission());
             let guard = guard.with_audit(Arc::clone(&sink));
             match &secret {
@@ -148,7 +153,21 @@ impl Platform {
         let address = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
         let mut hosts = vec!["localhost", "127.0.0.1", "[::1]", address.as_str()];
         hosts.extend(settings.public_url.as_ref().and_then(url::Url::host_str));
-        Ok(AllowedHosts::only(hosts)?)
+        let hosts = AllowedHosts::only(hosts)?;
+        Ok(match self.tenant_domain()? {
+            Some(domain) => hosts.and_tenants_of(domain),
+            None => hosts,
+        })
+    }
+
+    /// Where organisations have addresses of their own. The public one is no organisation's.
+    fn tenant_domain(&self) -> Result<Option<TenantDomain>, StartError> {
+        let settings = self.settings();
+        let Some(domain) = settings.tenancy_base_domain.clone() else { return Ok(None) };
+        Ok(Some(match settings.public_url.as_ref().and_then(url::Url::host_str) {
+            Some(own) => domain.and_own(own)?,
+            None => domain,
+        }))
     }
 
     fn origins(&self) -> Result<Vec<Origin>, StartError> {

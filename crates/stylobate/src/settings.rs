@@ -12,7 +12,7 @@ use stylobate_auth::{ApiKeyConfig, SigningAlgorithm};
 use stylobate_endpoints::Registration;
 #[cfg(feature = "notify")]
 use stylobate_notify::{Budgets, ChatHosts, DkimKey, Mailbox, SmsGateway, SmtpTransport};
-use stylobate_tower_middleware::RefreshCookie;
+use stylobate_tower_middleware::{RefreshCookie, TenantDomain};
 
 use crate::StartError;
 
@@ -205,6 +205,8 @@ pub struct Settings {
     pub default_org_code: String,
     /// Its name.
     pub default_org_name: String,
+    /// The domain below which organisations have addresses of their own.
+    pub tenancy_base_domain: Option<TenantDomain>,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<String>,
     /// Networks whose forwarding headers are believed.

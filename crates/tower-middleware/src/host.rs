@@ -1,20 +1,25 @@
 use http::{HeaderMap, Uri, Version, header, uri::Authority};
 use stylobate_core::Problem;
+use stylobate_tenancy::OrgCode;
 
-use crate::{ApiError, Error};
+use crate::{ApiError, Error, TenantDomain};
 
 /// Which hosts the service answers for.
 ///
 /// Whatever is chosen, a request has one host and no more: two `Host` lines, a `Host` that contradicts the request target
 /// and (on HTTP/1.1) none at all are refused (RFC 9112 §3.2). Forwarding headers are never asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedHosts(Option<Vec<String>>);
+pub struct AllowedHosts {
+    /// All of them when there is no list.
+    listed: Option<Vec<String>>,
+    tenants: Option<TenantDomain>,
+}
 
 impl AllowedHosts {
     /// Answers for every host: the default, right behind a proxy that checks it.
     #[must_use]
     pub fn any() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// Answers for these names and addresses only, whatever the port, and 421 for others.
@@ -22,15 +27,15 @@ impl AllowedHosts {
     /// # Errors
     /// [`Error::HostInvalid`] for something that is no host.
     pub fn only<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
-        let parse = |host: &str| {
-            let invalid = || Error::HostInvalid { host: host.to_owned() };
-            let authority: Authority = host.parse().map_err(|_| invalid())?;
-            if authority.port().is_some() || authority.as_str().contains(['@', '*']) {
-                return Err(invalid());
-            }
-            Ok(canonical(&authority))
-        };
-        hosts.into_iter().map(parse).collect::<Result<_, _>>().map(|hosts| Self(Some(hosts)))
+        let listed = hosts.into_iter().map(|host| parse_host(host).map(|host| canonical(&host)));
+        Ok(Self { listed: Some(listed.collect::<Result<_, _>>()?), tenants: None })
+    }
+
+    /// Answers for the addresses of organisations as well.
+    #[must_use]
+    pub fn and_tenants_of(mut self, domain: TenantDomain) -> Self {
+        self.tenants = Some(domain);
+        self
     }
 
     /// Refuses requests whose host is missing (when one is needed), doubled, malformed or not ours.
@@ -59,18 +64,39 @@ impl AllowedHosts {
             (Some(target), _) => Some(target),
             (None, named) => named,
         };
-        match (host, &self.0) {
+        match (host, &self.listed) {
             // A call within the process has no connection and needs no host.
             (None, None) if !over_network || version < Version::HTTP_11 => Ok(()),
             (None, _) => bad("The request names no host."),
             (Some(_), None) => Ok(()),
-            (Some(host), Some(allowed)) if allowed.contains(&canonical(host)) => Ok(()),
+            (Some(host), Some(listed)) if self.is_ours(&canonical(host), listed) => Ok(()),
             (Some(_), Some(_)) => {
                 let detail = "The service does not answer for this host.";
                 Err(Problem::new(421, "misdirected_request").detail(detail).into())
             }
         }
     }
+
+    fn is_ours(&self, host: &str, listed: &[String]) -> bool {
+        let label = self.tenants.as_ref().and_then(|tenants| tenants.label(host));
+        listed.iter().any(|one| one == host) || label.is_some_and(|label| label.parse::<OrgCode>().is_ok())
+    }
+}
+
+/// A host without a port.
+pub(crate) fn parse_host(host: &str) -> Result<Authority, Error> {
+    let invalid = || Error::HostInvalid { host: host.to_owned() };
+    let authority: Authority = host.parse().map_err(|_| invalid())?;
+    if authority.port().is_some() || authority.as_str().contains(['@', '*']) {
+        return Err(invalid());
+    }
+    Ok(authority)
+}
+
+/// The host of a request that was checked, in its one spelling.
+pub(crate) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let line = || headers.get(header::HOST).and_then(|line| Authority::try_from(line.as_bytes()).ok());
+    uri.authority().map(canonical).or_else(|| line().as_ref().map(canonical))
 }
 
 /// RFC 9110 §7.2: a host and at most a port, which is empty or a number of 16 bits.
@@ -86,7 +112,7 @@ fn is_host_and_port(authority: &Authority) -> bool {
 }
 
 /// The host without port, in one spelling: lower case and without the dot of the DNS root.
-fn canonical(authority: &Authority) -> String {
+pub(crate) fn canonical(authority: &Authority) -> String {
     authority.host().trim_end_matches('.').to_ascii_lowercase()
 }
 
@@ -136,6 +162,19 @@ mod tests {
         }
         assert_eq!(status(&only, "/", &[]), 400);
         assert_eq!(status(&only, "http://evil.example/", &[]), 421);
+    }
+
+    #[test]
+    fn addresses_of_organisations_are_answered_for() {
+        let domain = TenantDomain::new("example.org").unwrap();
+        let only = AllowedHosts::only(["app.example.com"]).unwrap().and_tenants_of(domain.clone());
+        for good in ["app.example.com", "acme.example.org", "ACME-2.example.org:8443"] {
+            assert_eq!(status(&only, "/", &[good]), 200, "{good}");
+        }
+        for foreign in ["example.org", "a.b.example.org", "-.example.org", "acme.example.org.evil.example"] {
+            assert_eq!(status(&only, "/", &[foreign]), 421, "{foreign}");
+        }
+        assert_eq!(status(&AllowedHosts::any().and_tenants_of(domain), "/", &["b.example"]), 200);
     }
 
     #[test]

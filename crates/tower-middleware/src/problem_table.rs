@@ -245,6 +245,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     open("signature_store_unavailable", 503, "Signed requests cannot be judged at the moment."),
     open("stale", 409, "The row has changed since it was read."),
     open("subscriber_served", 409, "A process works for the subscriber; stop it first."),
+    open("tenant_hint_invalid", 400, "The request names its organisation in a way that is not understood."),
     open("tenant_required", 403, "The caller acts for no organisation."),
     row("token_revoked", 401, "unauthenticated", "A valid credential is required."),
     open("too_many_connections", 429, "Too many connections are open; close some."),

@@ -63,6 +63,11 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "Somebody changed whether or when a role allows a permission, or exchanged it for another.",
     ),
     ("role.revoke", "crates/rbac", "Somebody took a role away."),
+    (
+        "tenant.deny",
+        "crates/tower-middleware",
+        "A caller named another organisation than the one they act for. `hint`, `method`, `route`.",
+    ),
 ];
 
 /// The text of every source file below `folder` but the table itself.

@@ -288,6 +288,12 @@ impl Route {
         })
     }
 
+    /// The names of its query parameters.
+    pub(super) fn query_names(&self) -> Vec<&str> {
+        let in_query = self.parameters().filter(|parameter| parameter.parameter_in == ParameterIn::Query);
+        in_query.map(|parameter| parameter.name.as_str()).collect()
+    }
+
     pub(super) fn is_deprecated(&self) -> bool {
         self.is_deprecated
     }

@@ -111,6 +111,7 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         default_org_code: text(&values, table::DEFAULT_ORG_CODE).unwrap_or_else(|| "default".to_owned()),
         default_org_name: text(&values, table::DEFAULT_ORG_NAME)
             .unwrap_or_else(|| "Default organisation".to_owned()),
+        tenancy_base_domain: network::tenancy_base_domain(&mut values),
         cors_origins: network::cors_origins(&mut values, environment),
         trusted_proxies: network::trusted_proxies(&mut values),
         proxies_max: optional_number(&mut values, table::PROXIES_COUNT, 0..=16),

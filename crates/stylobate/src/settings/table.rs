@@ -100,6 +100,7 @@ table! {
     DEFAULT_ORG_ID = "TENANCY__DEFAULT_ORG_ID" ["DEFAULT_ORG_ID"] ("made at first start") "The id of the organisation that every installation has, a UUID.";
     DEFAULT_ORG_CODE = "TENANCY__DEFAULT_ORG_CODE" ["DEFAULT_ORG_SLUG", "DEFAULT_ORG_CODE"] ("default") "Its code: 1 to 64 of a-z, 0-9, - and _.";
     DEFAULT_ORG_NAME = "TENANCY__DEFAULT_ORG_NAME" ["DEFAULT_ORG_NAME"] ("Default organisation") "Its name.";
+    TENANCY_BASE_DOMAIN = "TENANCY__BASE_DOMAIN" ["TENANCY_BASE_DOMAIN"] ("none") "The domain below which organisations have addresses: at `acme.<domain>` only those are served who act for the organisation with the code `acme`. The host of PUBLIC_URL may be below it; no other host of the service may.";
     CORS_ORIGINS = "HTTP__CORS_ORIGINS" ["CORS_ORIGINS", "ALLOWED_ORIGINS"] ("http://localhost:3000 in development, none otherwise") "Origins that browsers may call from: a comma or JSON list, compared exactly.";
     TRUSTED_PROXIES = "HTTP__TRUSTED_PROXIES" ["TRUSTED_PROXIES", "TRUSTED_PROXY_IPS", "TRUSTED_PROXY_CIDRS"] ("none") "Addresses or networks whose forwarding headers are believed: a comma list.";
     PROXIES_COUNT = "HTTP__PROXIES_MAX" ["PROXIES_COUNT"] ("no limit among TRUSTED_PROXIES") "How many proxies in a row are believed at most; applies only to peers in TRUSTED_PROXIES.";

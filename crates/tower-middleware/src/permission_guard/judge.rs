@@ -4,22 +4,18 @@ use std::{
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::extract::MatchedPath;
 use http::{Method, Request};
 use stylobate_core::{AuditEvent, AuditSink, Outcome, Problem, RequestContext, TenantId};
 use stylobate_rbac::{Authorizer, PolicyUnavailable};
-use tracing::Instrument as _;
 
 use super::Rule;
 use crate::{
-    ApiError, InternalSecret, api_error::log_cause, policy_epoch::Demanded, problem_table::problem_for,
+    ApiError, InternalSecret, api_error::log_cause, denial, policy_epoch::Demanded,
+    problem_table::problem_for,
 };
-
-/// How long the record of a denial may keep the caller waiting. It is written all the same.
-const AUDIT_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(super) struct Guard {
@@ -148,15 +144,7 @@ impl Case {
                 .with("missing", missing)
                 .with("method", self.method.as_str())
                 .with("route", self.route.as_ref().map(MatchedPath::as_str));
-            let audit = Arc::clone(audit);
-            // A task of its own: who is refused and hangs up is recorded as well.
-            let recording = tokio::spawn(async move { audit.record(event).await }.in_current_span());
-            match tokio::time::timeout(AUDIT_WAIT, recording).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => log_cause("audit_failed", &error),
-                Ok(Err(error)) => log_cause("audit_failed", &error),
-                Err(_) => tracing::warn!(code = "audit_slow", "the record of a denial takes long"),
-            }
+            denial::record(audit, event).await;
         }
         denied(&self.permission)
     }

@@ -13,12 +13,15 @@ use stylobate_auth::{FixedKeys, MemoryNonces, RequestVerifier, RequestVerifierCo
 use stylobate_core::SystemClock;
 use stylobate_tower_middleware::{
     AuthenticateLayer, BodyLimitLayer, CatchPanicLayer, CsrfLayer, EdgeLayer, Permission,
-    PermissionGuardLayer, SignedRequestLayer, TimeLimitLayer, cors_layer,
+    PermissionGuardLayer, SignedRequestLayer, TenantHintLayer, TimeLimitLayer, cors_layer,
 };
 use tower::{Layer, Service, ServiceExt, buffer::Buffer, service_fn};
 use tower_http::cors::CorsLayer;
 
-use crate::support::{authenticate, edge, engine, request, router};
+use crate::{
+    support::{authenticate, edge, engine, request, router},
+    tenant_hint::hints,
+};
 
 fn guard() -> PermissionGuardLayer {
     PermissionGuardLayer::require(engine(), Permission::Public("test"))
@@ -80,6 +83,7 @@ attaches! {
     authenticate_attaches: AuthenticateLayer = authenticate();
     csrf_attaches: CsrfLayer = CsrfLayer::new([]).unwrap();
     guard_attaches: PermissionGuardLayer = guard();
+    tenant_hint_attaches: TenantHintLayer = hints();
     signed_request_attaches: SignedRequestLayer = signed_request();
 }
 
@@ -95,5 +99,6 @@ fn layers_take_the_bodies_of_hyper() {
     takes(&authenticate().layer(service()));
     takes(&CsrfLayer::new([]).unwrap().layer(service()));
     takes(&guard().layer(service()));
+    takes(&hints().layer(service()));
     takes(&signed_request().layer(service_fn(hello::<Body>)));
 }

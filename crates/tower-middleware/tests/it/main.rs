@@ -18,5 +18,6 @@ mod signed_request;
 mod spoof;
 mod strict;
 mod support;
+mod tenant_hint;
 #[cfg(feature = "sql")]
 mod with_auth;

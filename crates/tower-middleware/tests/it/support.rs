@@ -52,6 +52,7 @@ impl Known {
             Presented::Bearer("service") => {
                 Ok(Principal { subject: Subject::Service { id: id(0x5e) }, ..person })
             }
+            Presented::Bearer("platform") => Ok(Principal::person(id(0x9f))),
             Presented::Bearer("away") => Err(CredentialRefused::Unavailable),
             Presented::Session("ada") => Ok(Principal { credential: Credential::Cookie, ..person }),
             _ => Err(CredentialRefused::Invalid),

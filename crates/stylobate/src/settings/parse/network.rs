@@ -1,6 +1,6 @@
 //! How the service is reached, and what browsers and proxies may do.
 
-use stylobate_tower_middleware::{RefreshCookie, SameSite};
+use stylobate_tower_middleware::{RefreshCookie, SameSite, TenantDomain};
 
 use super::{
     super::{Environment, source::Values, table},
@@ -19,6 +19,15 @@ pub(super) fn public_url(values: &mut Values) -> Option<url::Url> {
         return None;
     }
     Some(url)
+}
+
+pub(super) fn tenancy_base_domain(values: &mut Values) -> Option<TenantDomain> {
+    let domain = TenantDomain::new(&text(values, table::TENANCY_BASE_DOMAIN)?).ok();
+    if domain.is_none() {
+        let name = values.name(table::TENANCY_BASE_DOMAIN);
+        values.problem(name, "is no name of a domain such as `example.org`");
+    }
+    domain
 }
 
 pub(super) fn cors_origins(values: &mut Values, environment: Environment) -> Vec<String> {
@@ -109,6 +118,16 @@ mod tests {
             assert_eq!(problems(&[("TRUSTED_PROXIES", wildcard)]), ["TRUSTED_PROXIES"], "{wildcard}");
         }
         assert_eq!(settings(&[("TRUSTED_PROXIES", "10.0.0.0/8,::1")]).unwrap().trusted_proxies.len(), 2);
+    }
+
+    #[test]
+    fn the_domain_of_organisations_is_a_name() {
+        let set = settings(&[("TENANCY_BASE_DOMAIN", " Example.org ")]).unwrap();
+        assert_eq!(set.tenancy_base_domain, Some(TenantDomain::new("example.org").unwrap()));
+        assert_eq!(settings(&[]).unwrap().tenancy_base_domain, None);
+        for value in ["*.example.org", "https://example.org", "example.org:80", "127.0.0.1"] {
+            assert_eq!(problems(&[("TENANCY_BASE_DOMAIN", value)]), ["TENANCY_BASE_DOMAIN"], "{value}");
+        }
     }
 
     #[test]
