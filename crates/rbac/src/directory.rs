@@ -5,7 +5,8 @@ use stylobate_db::{Error, Tx};
 
 use crate::Assignee;
 
-/// What the program knows about subjects and this crate does not: who is a member of which tenant, and who can sign in.
+/// What the program knows about people and services and this crate does not: who is a member of which tenant, and who can sign
+/// in. About groups it is not asked: they are rows of this crate.
 ///
 /// `Rbac` asks inside the transaction that decides by the answer, under the lock of the policy that is being changed. For
 /// that to be enough, the program takes the same lock before it changes what is answered here:

@@ -14,6 +14,7 @@ mod change;
 mod expired;
 mod freshness;
 mod grants;
+mod groups;
 mod inheritance;
 #[cfg(feature = "metrics")]
 mod metrics;

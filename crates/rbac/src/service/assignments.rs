@@ -5,7 +5,7 @@ use stylobate_db::Tx;
 use super::{Rbac, audit, change::Change, scope_of, told::tell_assignment};
 use crate::{
     Assignee, AssignmentQuery, RbacError, RoleAssignment, Written, model,
-    store::{acls, assignments, epochs, overrides},
+    store::{acls, assignments, epochs, groups, overrides},
 };
 
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_assignment" };
@@ -32,7 +32,7 @@ impl Rbac {
     /// role.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], also for a subject that is no member of the tenant; [`RbacError::AlreadyAssigned`];
+    /// [`RbacError::NotFound`], also for a subject that is no member or group of the tenant; [`RbacError::AlreadyAssigned`];
     /// [`RbacError::PlatformOwned`] when the role is the platform's and the caller has none there;
     /// [`RbacError::BeyondOwn`] when the role gives more than the caller has; [`RbacError::Invalid`] for a group and a role of
     /// the platform: who is of the platform does not depend on who is in a group.
@@ -234,8 +234,8 @@ impl Rbac {
         Ok(())
     }
 
-    /// Takes every role, override and access control list entry of `tenant` from a subject, in the transaction that ends
-    /// its membership. Returns how many roles it had.
+    /// Takes every role, override and access control list entry of `tenant` from a subject, and takes it out of the groups there,
+    /// in the transaction that ends its membership. Returns how many roles it had of its own.
     ///
     /// # Errors
     /// The database's own.
@@ -250,9 +250,9 @@ impl Rbac {
         self.remove_rules(tx, context, Some(tenant), assignee.into()).await
     }
 
-    /// Takes every role, override and access control list entry in every tenant and on the platform from a subject, in the
-    /// transaction that deletes it; that transaction has platform scope. `tenants` are those that it is a member of: until
-    /// the transaction ends, nobody gives it a role there. Returns how many roles it had.
+    /// Takes every role, override and access control list entry in every tenant and on the platform from a subject, and takes it
+    /// out of all groups, in the transaction that deletes it; that transaction has platform scope. `tenants` are those that it
+    /// is a member of: until the transaction ends, nobody gives it a role there. Returns how many roles it had of its own.
     ///
     /// # Errors
     /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there.
@@ -272,6 +272,7 @@ impl Rbac {
         owners.extend(found.iter().map(|assignment| assignment.tenant_id));
         owners.extend(overrides::owners_of(tx, assignee).await?);
         owners.extend(acls::owners_of(tx, assignee).await?);
+        owners.extend(groups::owners_of(tx, assignee).await?);
         owners.sort_unstable();
         owners.dedup();
         for owner in &owners {
@@ -284,7 +285,8 @@ impl Rbac {
         Ok(roles)
     }
 
-    async fn remove_rules(
+    /// Takes from a subject what it has in the policy of `owner`, and takes it out of the groups there.
+    pub(super) async fn remove_rules(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
@@ -299,6 +301,11 @@ impl Rbac {
             // There may be thousands, and they say no more than this one.
             let event = AuditEvent::new(context, "acl.clear", assignee.kind.as_str()).on(assignee.id);
             tx.audit(event.in_tenant(owner).with("removed", entries));
+        }
+        if let Some(tenant) = owner {
+            for member in groups::of_subject(tx, tenant, assignee).await? {
+                self.remove_member_in(tx, context, tenant, &member).await?;
+            }
         }
         let found = assignments::of_assignee(tx, owner, assignee).await?;
         for assignment in &found {

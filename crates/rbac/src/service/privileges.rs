@@ -115,6 +115,39 @@ impl Own {
         self.require(&Bundle::denied_by_role(&self.catalogue, &rows, role, until))
     }
 
+    /// Refuses to hand out all that `held` says of one subject.
+    pub(super) fn require_giving(&self, held: &Policy, now: DateTime<Utc>) -> Result<(), RbacError> {
+        let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|until| until > now);
+        for assignment in held.assignments.iter().filter(|one| counts(one.expires_at)) {
+            self.require_role(assignment.role, assignment.expires_at)?;
+        }
+        let rules = held.overrides.iter().filter(|rule| counts(rule.expires_at)).map(|rule| {
+            let claim = self.claim(rule.permission, rule.effect, rule.condition.clone());
+            claim.map(|claim| claim.until(rule.expires_at))
+        });
+        let entries = held.acls.iter().filter(|entry| counts(entry.expires_at)).map(|entry| {
+            let claim = self.claim(entry.permission, entry.effect, None);
+            claim.map(|claim| claim.on(&entry.resource_kind, &entry.resource_id).until(entry.expires_at))
+        });
+        self.require_claims(rules.chain(entries))
+    }
+
+    /// Refuses to take all that `held` says of one subject: what it denies would be given back.
+    pub(super) fn require_taking(&self, held: &Policy, now: DateTime<Utc>) -> Result<(), RbacError> {
+        let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|until| until > now);
+        for assignment in held.assignments.iter().filter(|one| counts(one.expires_at)) {
+            self.require_taking_role(assignment.role, assignment.expires_at)?;
+        }
+        let denies = |effect: Effect, until| effect == Effect::Deny && counts(until);
+        let rules = held.overrides.iter().filter(|rule| denies(rule.effect, rule.expires_at));
+        let rules = rules.map(|rule| self.denied(rule.permission).map(|claim| claim.until(rule.expires_at)));
+        let entries = held.acls.iter().filter(|entry| denies(entry.effect, entry.expires_at)).map(|entry| {
+            let claim = self.denied(entry.permission);
+            claim.map(|claim| claim.on(&entry.resource_kind, &entry.resource_id).until(entry.expires_at))
+        });
+        self.require_claims(rules.chain(entries))
+    }
+
     /// The key of a permission that the owner's policy knows.
     fn key(&self, permission: PermissionId) -> Option<&str> {
         self.policy.permissions.iter().find(|row| row.id == permission).map(|row| row.key.as_str())

@@ -142,7 +142,7 @@ impl Rbac {
         update: RoleUpdate,
     ) -> Result<Written<Role>, RbacError> {
         if let Some(name) = &update.name {
-            model::role_name(name)?;
+            model::name(name)?;
         }
         model::description(update.description.as_ref().and_then(Option::as_deref))?;
         let change = async move |tx: &mut Tx, change: &Change| change.update_role(tx, id, &update).await;
@@ -243,7 +243,7 @@ impl Change {
 impl Change {
     /// Makes a role.
     pub(super) async fn insert_role(&self, tx: &mut Tx, new: &NewRole) -> Result<Role, RbacError> {
-        model::role_name(&new.name)?;
+        model::name(&new.name)?;
         model::description(new.description.as_deref())?;
         self.rbac.require_free_name(tx, self.owner, &new.name).await?;
         let now = self.rbac.now();

@@ -168,6 +168,24 @@ pub(crate) async fn of_assignee(
     Ok(all(rows.into_iter().filter(|row| is_of(row.tenant_id, owner)).collect()))
 }
 
+/// What the groups of the tenant have in which the subject is.
+pub(crate) async fn by_groups(
+    conn: &mut Conn,
+    tenant: TenantId,
+    subject: Assignee,
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let rows = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
+            WHERE tenant_id = $1 AND subject_kind = 'group' AND subject_id IN (
+                SELECT group_id FROM group_members WHERE tenant_id = $1 AND subject_id = $2 AND subject_kind = $3)")
+        .bind(tenant.as_uuid())
+        .bind(subject.id)
+        .bind(subject.kind.as_str())
+        .all::<AssignmentRow>()
+        .await?;
+    Ok(all(rows))
+}
+
 /// The subject's assignments of these roles.
 pub(crate) async fn of_roles(
     conn: &mut Conn,
