@@ -24,6 +24,7 @@ use super::{
     store::{self, Filter},
     told::tell_person,
 };
+use crate::orgs;
 
 /// People of the caller's organisation.
 #[derive(Clone)]
@@ -467,6 +468,7 @@ impl People {
         }
         self.tenancy.remove_person(tx, context, id).await?;
         store::delete_profile(tx, id).await?;
+        orgs::forget_person(tx, id).await?;
         self.auth.people().delete(tx, context, id).await?;
         Ok(self.auth.tell_account_deleted(tx, context, id, &before.email, &*self.messages).await?)
     }
