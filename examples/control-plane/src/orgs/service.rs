@@ -7,8 +7,9 @@ use stylobate::{
     auth::Auth,
     core::{Direction, Page, PageLimit, Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
+    middleware::ApiResult,
     rbac::Rbac,
-    tenancy::{self, Org, OrgChange, OrgCode, OrgFilter, Tenancy},
+    tenancy::{self, Org, OrgChange, OrgCode, OrgFilter, Tenancy, TenancyMode},
 };
 
 use super::{
@@ -53,7 +54,7 @@ impl Orgs {
             auth: platform.auth().clone(),
             rbac: platform.rbac().clone(),
             tenancy: Arc::clone(platform.tenancy()),
-            is_multi: platform.settings().multi_tenant,
+            is_multi: platform.tenancy_mode() == TenancyMode::Multi,
         }
     }
 
@@ -63,9 +64,8 @@ impl Orgs {
         context: &RequestContext,
         id: TenantId,
         key: &str,
-    ) -> Result<OrgTarget, Refused> {
-        let found = OrgTarget::find(&self.rbac, &self.tenancy, &self.db, context, id, key, ANY_ORGANISATION);
-        found.await.map_err(|error| error.problem().clone().into())
+    ) -> ApiResult<OrgTarget> {
+        OrgTarget::find(&self.rbac, &self.tenancy, &self.db, context, id, key, ANY_ORGANISATION).await
     }
 
     /// Makes an organisation in which nobody is yet.
@@ -120,13 +120,7 @@ impl Orgs {
         let any = u32::try_from(random & u64::from(u32::MAX)).unwrap_or(u32::MAX);
         for suffix in (1..=CODES_IN_ORDER).chain([any]) {
             let code = if suffix == 1 { base.clone() } else { base.with_suffix(suffix) };
-            if self.tenancy.find_org_by_code(tx, &code).await?.is_some() {
-                continue;
-            }
-            let (tenancy, context, new) = (Arc::clone(&self.tenancy), context.clone(), draft.with_code(code));
-            let create = async move |tx: &mut Tx| tenancy.create_org(tx, &context, &new).await;
-            match tx.nested(create).await {
-                // Taken this moment.
+            match self.tenancy.create_org(tx, context, &draft.with_code(code)).await {
                 Err(tenancy::Error::CodeTaken) => {}
                 answer => return Ok(answer?),
             }
@@ -259,9 +253,8 @@ impl Orgs {
 }
 
 fn is_in(org: &Org, filter: &OrgFilter) -> bool {
-    let has = |text: &String| {
-        format!("{} {}", org.name, org.code).to_lowercase().contains(&text.to_lowercase())
-    };
+    let has =
+        |text: &String| format!("{} {}", org.name, org.code).to_lowercase().contains(&text.to_lowercase());
     filter.is_active.is_none_or(|wanted| wanted == org.is_active)
         && filter.license_status.is_none_or(|wanted| wanted == org.license_status)
         && filter.search.as_ref().is_none_or(has)

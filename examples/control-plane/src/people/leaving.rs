@@ -15,6 +15,7 @@ use super::{
     store,
     told::tell_person,
 };
+use crate::orgs;
 
 impl People {
     /// Removes a member of the caller's organisation with everything that is kept about the person; somebody who belongs
@@ -127,6 +128,7 @@ impl People {
         self.tenancy.remove_person(tx, context, id).await?;
         notes::delete_everywhere(tx, id).await?;
         store::delete_profile(tx, id).await?;
+        orgs::forget_person(tx, id).await?;
         self.auth.people().delete(tx, context, id).await?;
         Ok(self.auth.tell_account_deleted(tx, context, id, &before.email, &*self.messages).await?)
     }
