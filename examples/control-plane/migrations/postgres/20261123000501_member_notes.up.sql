@@ -14,8 +14,8 @@ CREATE INDEX member_notes_by_person ON member_notes (person_id);
 ALTER TABLE member_notes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE member_notes FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON member_notes
-    USING (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()))
-    WITH CHECK (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()));
+    USING (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()::int) <> 0)
+    WITH CHECK (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()::int) <> 0);
 
 -- What people said about themselves when they came in was kept as `metadata`, and is theirs.
 ALTER TABLE person_profiles ADD COLUMN middle_name text;

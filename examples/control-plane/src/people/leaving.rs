@@ -79,17 +79,15 @@ impl People {
             self.require_another_administrator_of(tx, tenant, id).await?;
         }
         self.tenancy.lock_org_to_write(tx, tenant).await?;
-        let kind = match status {
-            MembershipStatus::Suspended => {
-                self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
-                "member.suspended"
-            }
-            MembershipStatus::Active => "member.reinstated",
-        };
+        if status == MembershipStatus::Suspended {
+            self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
+        }
         let has_changed = self.tenancy.set_member_status(tx, context, tenant, id, status).await?;
         let after = read(tx, tenant, id).await?;
-        if has_changed {
-            tell_person(tx, context, kind, tenant, &after);
+        match status {
+            _ if !has_changed => {}
+            MembershipStatus::Suspended => tell_person(tx, context, "member.suspended", tenant, &after),
+            MembershipStatus::Active => tell_person(tx, context, "member.reinstated", tenant, &after),
         }
         Ok(after)
     }
