@@ -4,6 +4,7 @@ pub(crate) mod dead;
 pub(crate) mod emit;
 pub(crate) mod events;
 pub(crate) mod owed;
+pub(crate) mod removal;
 #[cfg(test)]
 mod plans;
 pub(crate) mod settle;
