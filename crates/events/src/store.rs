@@ -4,9 +4,9 @@ pub(crate) mod dead;
 pub(crate) mod emit;
 pub(crate) mod events;
 pub(crate) mod owed;
-pub(crate) mod removal;
 #[cfg(test)]
 mod plans;
+pub(crate) mod removal;
 pub(crate) mod settle;
 pub(crate) mod subscribers;
 pub(crate) mod upkeep;

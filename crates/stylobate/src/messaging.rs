@@ -97,10 +97,7 @@ impl PlatformBuilder {
 
     /// Asks what `make` makes how people are reached, instead of sign-in, which knows a name and an address.
     #[must_use]
-    pub fn directory(
-        mut self,
-        make: impl FnOnce(&Db) -> Arc<dyn Directory> + Send + 'static,
-    ) -> Self {
+    pub fn directory(mut self, make: impl FnOnce(&Db) -> Arc<dyn Directory> + Send + 'static) -> Self {
         self.messages.directory = Some(Box::new(make));
         self
     }
