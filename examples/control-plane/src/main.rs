@@ -19,6 +19,7 @@ mod lock;
 mod notify;
 mod ops;
 mod order;
+mod orgs;
 mod passwords;
 mod people;
 mod router;
