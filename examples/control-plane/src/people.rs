@@ -6,6 +6,7 @@ mod guard;
 pub(crate) mod import;
 mod me;
 mod model;
+mod org_end;
 mod own_account;
 pub(crate) mod routes;
 mod service;
