@@ -39,25 +39,45 @@ mod invitation;
 mod invitation_store;
 #[cfg(feature = "sql")]
 mod invitations;
+mod license;
+#[cfg(feature = "sql")]
+mod member;
+#[cfg(feature = "sql")]
+mod member_store;
+#[cfg(feature = "sql")]
+mod members;
 mod membership;
+#[cfg(feature = "sql")]
 mod org;
+mod org_code;
+mod org_name;
+#[cfg(feature = "sql")]
+mod org_store;
+#[cfg(feature = "sql")]
+mod orgs;
+#[cfg(feature = "sql")]
+mod removal;
 #[cfg(feature = "sql")]
 mod schema;
 #[cfg(feature = "sql")]
-mod store;
+mod search;
 #[cfg(feature = "sql")]
 mod tenancy;
 
 pub use config::{ConfigInvalid, DefaultOrg, TenancyConfig, TenancyMode};
+pub use license::LicenseStatus;
 pub use membership::{ChooseError, Membership, MembershipStatus, choose};
-pub use org::{OrgCode, OrgCodeInvalid, OrgName, OrgNameInvalid};
+pub use org_code::{OrgCode, OrgCodeInvalid};
+pub use org_name::{OrgName, OrgNameInvalid};
 
 #[cfg(feature = "sql")]
 pub use {
     error::Error,
-    invitation::{Invitation, InvitationStatus, NewInvitation},
+    invitation::{Invitation, InvitationFilter, InvitationStatus, NewInvitation},
+    member::{Member, MemberCounts},
+    org::{NewOrg, Org, OrgChange, OrgFilter},
     schema::MIGRATIONS,
-    tenancy::{Org, Tenancy},
+    tenancy::Tenancy,
 };
 
 #[cfg(all(doctest, feature = "sqlite"))]

@@ -12,6 +12,7 @@ mod credentials;
 mod diagnostics;
 mod events;
 mod forms;
+mod given;
 mod jobs;
 mod keys;
 mod links;

@@ -1,11 +1,14 @@
 //! People: who they are is the auth crate's, what is known about them is ours, and a tenant sees its members.
 
 mod accounts;
+mod changing;
 mod directory;
 mod guard;
 pub(crate) mod import;
+mod leaving;
 mod me;
 mod model;
+mod notes;
 mod org_end;
 mod own_account;
 pub(crate) mod routes;

@@ -65,6 +65,11 @@ impl Own {
         }
     }
 
+    /// What the platform alone gives of it.
+    fn of_platform(self) -> Self {
+        Self { tenant: self.tenant.map(|_| Rules::default()), ..self }
+    }
+
     /// Refuses when a role gives more until `until`, or denies what is not theirs to deny.
     pub(super) fn require_role(&self, role: RoleId, until: Option<DateTime<Utc>>) -> Result<(), RbacError> {
         if self.is_unlimited {
@@ -144,6 +149,18 @@ impl Own {
 }
 
 impl Rbac {
+    /// Whether a subject has a role of the platform, whatever it gives: such an account is not an organisation's to end.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn is_of_platform(
+        &self,
+        tx: &mut Tx,
+        assignee: impl Into<Assignee>,
+    ) -> Result<bool, RbacError> {
+        Ok(assignments::is_on_platform(tx, assignee.into()).await?)
+    }
+
     /// Refuses when the platform has given `assignee` a role or made a rule for it and the caller has no role there: whoever
     /// changes the e-mail address of an account, or removes it, has power over everything that it may do. For transactions
     /// of platform scope.
@@ -229,6 +246,38 @@ impl Rbac {
     ) -> Result<(), RbacError> {
         let claim = Claim::new(self.catalogue(), permission, None).until(Some(self.now()));
         self.own(tx, &context.principal, None, Some(tenant), &[]).await?.require(&Bundle::of([claim]))
+    }
+
+    /// Refuses unless the platform itself gives the caller `permission`, as [`require_held`](Self::require_held) asks it: for who
+    /// acts in an organisation by what the platform gives them. For transactions of platform scope.
+    ///
+    /// # Errors
+    /// [`RbacError::BeyondOwn`].
+    pub async fn require_held_from_platform(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        permission: &str,
+    ) -> Result<(), RbacError> {
+        let claim = Claim::new(self.catalogue(), permission, None).until(Some(self.now()));
+        self.own(tx, &context.principal, None, None, &[]).await?.require(&Bundle::of([claim]))
+    }
+
+    /// As [`require_may_give`](Self::require_may_give), when the caller acts in `tenant` for the platform: what they have in the
+    /// tenant does not count. For transactions of platform scope.
+    ///
+    /// # Errors
+    /// As [`require_may_give`](Self::require_may_give).
+    pub async fn require_may_give_from_platform(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        role: RoleId,
+    ) -> Result<(), RbacError> {
+        self.owned_role(tx, Some(tenant), role).await?;
+        let own = self.own(tx, &context.principal, None, Some(tenant), &[role]).await?;
+        own.of_platform().require_role(role, None)
     }
 
     /// Keeps other writers of the policy of `owner` out until the transaction ends: for one that locks rows of its own, such as

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use stylobate_core::{Page, RequestContext, RoleId, TenantId};
+use stylobate_core::{Page, PersonId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
 use super::{
@@ -111,6 +111,20 @@ impl Rbac {
         let items = items
             .filter_map(|role| held.remove(&role.id).map(|assignment| AssignedRole { role, assignment }));
         Ok(Page { items: items.collect(), next_cursor: page.next_cursor, total: page.total })
+    }
+
+    /// Which roles of `tenant` itself each of `people`, at most a few thousand, is assigned now, in the order of the roles' ids. What
+    /// they have by a group or from the platform is not among them.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn role_ids_of(
+        &self,
+        conn: &mut Conn,
+        tenant: TenantId,
+        people: &[PersonId],
+    ) -> Result<Vec<(PersonId, RoleId)>, RbacError> {
+        assignments::held_by_people(conn, tenant, people, self.now()).await
     }
 
     /// Changes a role.

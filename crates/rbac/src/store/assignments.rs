@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use stylobate_core::{Page, RoleAssignmentId, RoleId, TenantId};
+use stylobate_core::{Page, PersonId, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 
 use super::{
@@ -183,6 +183,24 @@ pub(crate) async fn of_roles(
     sql.push(" AND subject_id = ").value(assignee.id);
     sql.push(" AND role_id IN ").list(roles.iter().map(|role| role.as_uuid()));
     Ok(all(conn.q_build(sql).all::<AssignmentRow>().await?))
+}
+
+/// Which roles of exactly this tenant people have at `now`, by assignments of their own.
+pub(crate) async fn held_by_people(
+    conn: &mut Conn,
+    tenant: TenantId,
+    people: &[PersonId],
+    now: DateTime<Utc>,
+) -> Result<Vec<(PersonId, RoleId)>, RbacError> {
+    if people.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = conn.builder("SELECT subject_id, role_id FROM role_assignments WHERE tenant_id = ");
+    sql.value(tenant.as_uuid()).push(" AND subject_kind = 'person' AND subject_id IN ");
+    sql.list(people.iter().map(|person| person.as_uuid()));
+    sql.push(" AND (expires_at IS NULL OR expires_at > ").value(now).push(") ORDER BY role_id");
+    let rows = conn.q_build(sql).all::<(Id, Id)>().await?;
+    Ok(rows.into_iter().map(|(person, role)| (person.or_nil().into(), role.or_nil().into())).collect())
 }
 
 /// Everything the subject has anywhere; needs platform scope.

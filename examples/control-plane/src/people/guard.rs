@@ -54,6 +54,27 @@ impl People {
         Err(Problem::new(403, "shared_person").detail(detail).into())
     }
 
+    /// Refuses to take the last administrator who can act away from `tenant`: nobody there could make another. One that the
+    /// platform has closed is not held to it. Until the transaction ends, no other answers this question.
+    pub(crate) async fn require_another_administrator_of(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        id: PersonId,
+    ) -> Result<(), Refused> {
+        self.rbac.lock_policy(tx, Some(tenant)).await?;
+        if !self.tenancy.find_org(tx, tenant).await?.is_some_and(|org| org.is_active) {
+            return Ok(());
+        }
+        match self.rbac.require_another_administrator(tx, tenant, id).await {
+            Err(RbacError::LastAdministrator) => {
+                let detail = "The organisation keeps one administrator who can sign in.";
+                Err(Problem::new(409, "last_administrator").detail(detail).into())
+            }
+            answer => Ok(answer?),
+        }
+    }
+
     /// Refuses to take the last super administrator who can sign in away from the platform: nobody could make another.
     pub(crate) async fn require_another_administrator(
         &self,

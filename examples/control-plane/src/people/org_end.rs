@@ -2,12 +2,12 @@
 
 use stylobate::{
     USER_DELETED,
-    core::{AuditEvent, PersonId, RequestContext, TenantId},
+    core::{PersonId, RequestContext, TenantId},
     db::{Scope, Tx},
 };
 
 use super::{
-    service::{People, Refused},
+    service::{People, Refused, event},
     store,
     told::tell_person,
 };
@@ -30,24 +30,20 @@ impl People {
         tenant: TenantId,
         id: PersonId,
     ) -> Result<bool, Refused> {
-        // Rules before people, as everybody locks them; and nobody gives the person a role of the platform meanwhile.
+        // Nobody gives the person a role of the platform meanwhile.
         self.rbac.lock_policy(tx, None).await?;
-        self.rbac.lock_policy(tx, Some(tenant)).await?;
-        let is_there = self.auth.people().lock(tx, id).await?;
-        let before = store::find_member(tx, tenant, id).await?.filter(|_| is_there);
-        let Some(before) = before else {
+        let Some(before) = store::find_member(tx, tenant, id).await? else {
             // A membership without an account is nobody's.
-            self.rbac.remove_subject_of_removed(tx, context, tenant, id).await?;
+            self.rbac.remove_subject(tx, context, tenant, id).await?;
             self.tenancy.remove_member(tx, context, tenant, id).await?;
             return Ok(false);
         };
         if self.is_shared(tx, id).await? || self.rbac.is_of_platform(tx, id).await? {
-            self.leave_removed(tx, context, tenant, id, &before).await?;
+            self.leave(tx, context, tenant, &before).await?;
             return Ok(false);
         }
         self.remove(tx, context, &[tenant], &before).await?;
-        let event = AuditEvent::new(context, "person.delete", "person").on(id).in_tenant(Some(tenant));
-        tx.audit_instead(event.change(Some(&before), None::<()>));
+        tx.audit_instead(event(context, "person.delete", tenant, id).change(Some(&before), None::<()>));
         tell_person(tx, context, USER_DELETED, tenant, &before);
         Ok(true)
     }
