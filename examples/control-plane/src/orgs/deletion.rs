@@ -7,19 +7,21 @@ mod left;
 mod own;
 mod work;
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use stylobate::{
     Platform,
-    core::{RequestContext, TenantId},
+    core::{Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
-    events::EventsError,
     endpoints::{Permission, Route, Routes},
+    events::EventsError,
     jobs::{Jobs, JobsError},
     middleware::{ApiResult, Context, IntoProblem as _, PathId, StrictJson},
     notify::NotifierError,
     rbac::Rbac,
-    tenancy::Tenancy,
+    tenancy::{self, Tenancy},
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -36,7 +38,7 @@ const MANAGE: &str = "platform.organizations.manage";
 struct Deletion {
     db: Db,
     rbac: Rbac,
-    tenancy: std::sync::Arc<Tenancy>,
+    tenancy: Arc<Tenancy>,
     jobs: Jobs,
 }
 
@@ -88,13 +90,13 @@ impl Deletion {
     async fn ask(&self, context: &RequestContext, tenant: TenantId, code: String) -> Result<Uuid, Refused> {
         let (this, context) = (self.clone(), context.clone());
         let ask = async move |tx: &mut Tx| {
-            let org = this.tenancy.find_org(tx, tenant).await?.ok_or(stylobate::tenancy::Error::OrgNotFound)?;
+            let org = this.tenancy.find_org(tx, tenant).await?.ok_or(tenancy::Error::OrgNotFound)?;
             if !org.code.as_str().eq_ignore_ascii_case(&code) {
                 return Err(field("code", "is not the code of the organisation").into());
             }
             if org.is_active && !org.is_default {
                 let detail = "The organisation is active: deactivate it first.";
-                return Err(stylobate::core::Problem::new(409, "org_active").detail(detail).into());
+                return Err(Problem::new(409, "org_active").detail(detail).into());
             }
             this.tenancy.begin_org_removal(tx, &context, tenant).await?;
             let asked = this.jobs.enqueue(tx, &DeleteOrg::of(tenant)).await;

@@ -172,7 +172,11 @@ pub(super) async fn find_member(
 }
 
 /// Up to `most` people of the organisation, in no order that matters.
-pub(super) async fn some_members(conn: &mut Conn, tenant: TenantId, most: u32) -> Result<Vec<PersonId>, Error> {
+pub(super) async fn some_members(
+    conn: &mut Conn,
+    tenant: TenantId,
+    most: u32,
+) -> Result<Vec<PersonId>, Error> {
     let rows: Vec<(Uuid,)> = conn
         .q("SELECT person_id FROM memberships WHERE tenant_id = $1 ORDER BY person_id LIMIT 0 + $2")
         .bind(tenant.as_uuid())

@@ -3,22 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stylobate::{
     Handles,
     auth::Auth,
-    core::{AuditEvent, DomainEvent, PersonId, RequestContext, TenantId},
+    core::{AuditEvent, PersonId, RequestContext, TenantId},
     db::{Db, Scope, Tx},
     events::Events,
     jobs::{Attempt, Failed, Job, Jobs, Unique},
     middleware::ApiError,
     notify::Notifier,
     rbac::Rbac,
-    tenancy::Tenancy,
+    tenancy::{self, Tenancy},
 };
 
 use super::{left, own};
-use crate::people::{People, Refused};
+use crate::{
+    orgs::told,
+    people::{People, Refused},
+};
 
 /// How many rows one transaction removes: few enough that nobody waits long for the writer.
 const STEP: u32 = 500;
@@ -107,8 +109,7 @@ enum Part {
     Events,
 }
 
-const PARTS: [Part; 6] =
-    [Part::Auth, Part::Jobs, Part::Messages, Part::Own, Part::Tenancy, Part::Rbac];
+const PARTS: [Part; 6] = [Part::Auth, Part::Jobs, Part::Messages, Part::Own, Part::Tenancy, Part::Rbac];
 
 impl Job for DeleteOrg {
     const NAME: &'static str = "orgs.delete";
@@ -153,7 +154,12 @@ impl OrgRemoval {
     }
 
     /// Removes the accounts of people who belong to no other organisation, and the memberships of the others.
-    async fn remove_people(&self, attempt: &Attempt, tenant: TenantId, done: &mut Done) -> Result<(), Failed> {
+    async fn remove_people(
+        &self,
+        attempt: &Attempt,
+        tenant: TenantId,
+        done: &mut Done,
+    ) -> Result<(), Failed> {
         loop {
             let members = self.people.members_of(tenant, STEP).await.map_err(failed)?;
             if members.is_empty() {
@@ -235,15 +241,14 @@ impl OrgRemoval {
         if done.is_told {
             return Ok(());
         }
-        let (step, told) = (attempt.clone(), Done { is_told: true, ..*done });
+        let (this, step, after) = (self.clone(), attempt.clone(), Done { is_told: true, ..*done });
         let tell = async move |tx: &mut Tx| {
-            let context = context(&step);
-            let data = json!({ "organization_id": tenant });
-            tx.emit(DomainEvent::new(&context, "organization.deleted", tenant, data));
-            step.set_checkpoint_in(tx, &told).await.map_err(super::refused)
+            let org = this.tenancy.find_org(tx, tenant).await?.ok_or(tenancy::Error::OrgNotFound)?;
+            told::tell_deleted(tx, &context(&step), &org);
+            step.set_checkpoint_in(tx, &after).await.map_err(super::refused)
         };
         self.db.transact(SCOPE, tell).await.map_err(failed)?;
-        *done = told;
+        *done = after;
         Ok(())
     }
 
