@@ -1,4 +1,5 @@
 mod dead_letters;
+mod removal;
 mod upkeep;
 
 pub use upkeep::Kept;

@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod owed;
 #[cfg(test)]
 mod plans;
+pub(crate) mod removal;
 pub(crate) mod settle;
 pub(crate) mod subscribers;
 pub(crate) mod upkeep;

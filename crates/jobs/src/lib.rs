@@ -16,6 +16,7 @@ mod model;
 mod reaper;
 mod record;
 mod registry;
+mod removal;
 mod saga;
 mod schedule;
 mod schema;

@@ -6,6 +6,7 @@ pub(crate) mod due;
 pub(crate) mod messages;
 pub(crate) mod notifications;
 pub(crate) mod preferences;
+pub(crate) mod removal;
 pub(crate) mod suppressions;
 pub(crate) mod templates;
 

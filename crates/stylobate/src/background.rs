@@ -10,6 +10,8 @@ use stylobate_core::{AuditSink, Clock};
 use stylobate_db::Db;
 use stylobate_events::Events;
 use stylobate_jobs::{Jobs, Registry, Retention, Worker, WorkerOptions};
+#[cfg(feature = "notify")]
+use stylobate_notify::Notifier;
 use stylobate_rbac::Rbac;
 use stylobate_tenancy::Tenancy;
 
@@ -48,6 +50,9 @@ pub struct Handles<'a> {
     pub jobs: &'a Jobs,
     /// What happens, and who hears it.
     pub events: &'a Events,
+    /// Messages to people.
+    #[cfg(feature = "notify")]
+    pub notifier: &'a Notifier,
 }
 
 type Fill = Box<dyn FnOnce(Registry, &Handles<'_>) -> Registry + Send>;

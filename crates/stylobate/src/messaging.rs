@@ -10,9 +10,10 @@ mod upkeep;
 
 use std::{path::PathBuf, sync::Arc};
 
-use stylobate_core::Sealer;
+use stylobate_core::{Clock, Sealer};
+use stylobate_db::Db;
 use stylobate_events::Subscriber;
-use stylobate_jobs::Registry;
+use stylobate_jobs::{Jobs, Registry};
 use stylobate_notify::{
     Composer, Directory, EmailAddress, FileTransport, MailTransport, MailWatch, Mailbox, MessageCatalogue,
     MessageKind, Notifier, NotifyError, Product, PublicUrl,
@@ -33,7 +34,7 @@ use self::{
 };
 use crate::{Handles, Platform, PlatformBuilder, Settings, StartError, platform::weak, settings::table};
 
-type MakeDirectory = Box<dyn FnOnce(&Handles<'_>) -> Arc<dyn Directory> + Send>;
+type MakeDirectory = Box<dyn FnOnce(&Db) -> Arc<dyn Directory> + Send>;
 
 /// What a service adds to messages while the platform is put together.
 #[derive(Default)]
@@ -96,10 +97,7 @@ impl PlatformBuilder {
 
     /// Asks what `make` makes how people are reached, instead of sign-in, which knows a name and an address.
     #[must_use]
-    pub fn directory(
-        mut self,
-        make: impl FnOnce(&Handles<'_>) -> Arc<dyn Directory> + Send + 'static,
-    ) -> Self {
+    pub fn directory(mut self, make: impl FnOnce(&Db) -> Arc<dyn Directory> + Send + 'static) -> Self {
         self.messages.directory = Some(Box::new(make));
         self
     }
@@ -108,26 +106,28 @@ impl PlatformBuilder {
 /// A notifier whose messages are planned and delivered by background jobs.
 pub(crate) fn messages(
     draft: MessagesDraft,
-    handles: &Handles<'_>,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    db: &Db,
+    jobs: &Jobs,
     sealer: Arc<dyn Sealer>,
 ) -> Result<Messages, StartError> {
-    let settings = handles.settings;
     let failed = |error: NotifyError| StartError::Messages(Box::new(error));
     let catalogue =
         MessageCatalogue::new(default_message_kinds().into_iter().chain(draft.kinds)).map_err(failed)?;
     let sends_sms = catalogue.iter().any(|kind| kind.media.sms);
     let product = Product { name: settings.service_name.clone(), url: public_url(settings)? };
     let directory = match draft.directory {
-        Some(make) => make(handles),
-        None => Arc::new(Contacts::new(handles.db.clone())),
+        Some(make) => make(db),
+        None => Arc::new(Contacts::new(db.clone())),
     };
     let http = settings.events.client().map_err(|error| StartError::Messages(Box::new(error)))?;
-    let mut builder = Notifier::builder(handles.db.clone(), catalogue, product, sealer, directory)
-        .clock(Arc::clone(handles.clock))
+    let mut builder = Notifier::builder(db.clone(), catalogue, product, sealer, directory)
+        .clock(Arc::clone(clock))
         .http(http)
         .hosts(settings.messages.hosts.clone())
         .budgets(settings.messages.budgets)
-        .dispatching(Arc::new(ByJobs(handles.jobs.clone())));
+        .dispatching(Arc::new(ByJobs(jobs.clone())));
     let watch = settings.messages.smtp.clone().map(|smtp| Arc::new(MailWatch::new(Arc::new(smtp))));
     let transport = match &watch {
         Some(watch) => Some(Arc::clone(watch) as Arc<dyn MailTransport>),
@@ -158,14 +158,13 @@ pub(crate) fn watch(
     health.register(watch)
 }
 
-/// Has the messages of `notifier` planned and delivered: their jobs are known, and it hears events.
+/// Has the messages of the notifier planned and delivered: their jobs are known, and it hears events.
 pub(crate) fn deliver(
     kinds: Registry,
     mut subscribers: Vec<Arc<dyn Subscriber>>,
-    notifier: &Notifier,
     handles: &Handles<'_>,
 ) -> (Registry, Vec<Arc<dyn Subscriber>>) {
-    let (jobs, db) = (handles.jobs.clone(), handles.db.clone());
+    let (jobs, db, notifier) = (handles.jobs.clone(), handles.db.clone(), handles.notifier);
     subscribers.push(Arc::new(Announcer { notifier: notifier.clone(), jobs: jobs.clone() }));
     let caretakers = Caretakers {
         notifier: notifier.clone(),

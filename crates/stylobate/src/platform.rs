@@ -401,6 +401,11 @@ impl PlatformBuilder {
             Rbac::with_engine(db.clone(), Arc::clone(&clock), engine).with_directory(Arc::new(subjects));
         let jobs = Jobs::new(db.clone(), Arc::clone(&clock));
         let events = Events::new(db.clone(), outbox, Arc::clone(&clock));
+        #[cfg(feature = "notify")]
+        let Messages { notifier, watch } = {
+            let sealer = Arc::clone(&sealer) as Arc<dyn Sealer>;
+            crate::messaging::messages(messages, &settings, &clock, &db, &jobs, sealer)?
+        };
         let handles = Handles {
             settings: &settings,
             clock: &clock,
@@ -411,14 +416,13 @@ impl PlatformBuilder {
             audit_sink: &audit_sink,
             jobs: &jobs,
             events: &events,
+            #[cfg(feature = "notify")]
+            notifier: &notifier,
         };
         let kinds = kinds.fill(&handles);
         let subscribers: Vec<_> = make_subscribers.into_iter().map(|make| make(&handles)).collect();
         #[cfg(feature = "notify")]
-        let Messages { notifier, watch } =
-            crate::messaging::messages(messages, &handles, Arc::clone(&sealer) as Arc<dyn Sealer>)?;
-        #[cfg(feature = "notify")]
-        let (kinds, subscribers) = crate::messaging::deliver(kinds, subscribers, &notifier, &handles);
+        let (kinds, subscribers) = crate::messaging::deliver(kinds, subscribers, &handles);
         #[cfg(feature = "webhooks")]
         let webhooks = crate::hearing::webhooks(&settings, &db, &clock, sealer, &event_types, &jobs)?;
         #[cfg(feature = "webhooks")]

@@ -17,7 +17,7 @@ pub(crate) async fn platform(settings: Settings) -> Result<Platform, StartError>
     let builder = Platform::builder(settings)
         .migrations(&OWN)
         .catalogue(catalogue)
-        .directory(|handles| Arc::new(ProfileDirectory(handles.db.clone())));
+        .directory(|db| Arc::new(ProfileDirectory(db.clone())));
     let builder = builder.jobs(jobs::fill).event_types(events::event_types()).sweeps_by_jobs();
     // All that is put together would lie on the stack of whoever waits.
     Box::pin(builder.start()).await

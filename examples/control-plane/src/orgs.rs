@@ -1,5 +1,6 @@
 //! Organisations: what they are called, who may act on which, and what they have set.
 
+mod deletion;
 mod document_store;
 mod documents;
 mod model;
@@ -12,6 +13,7 @@ mod told;
 
 use stylobate::{Platform, endpoints::Routes};
 
+pub(crate) use deletion::{DeleteOrg, OrgRemoval};
 pub(crate) use documents::forget_person;
 pub(crate) use model::OrgView;
 pub(crate) use service::Orgs;
@@ -19,5 +21,8 @@ pub(crate) use target::{OrgTarget, given_by_platform};
 
 pub(crate) fn routes(platform: &Platform) -> Routes {
     let orgs = Orgs::new(platform);
-    routes::routes(&orgs).and(documents::routes(&orgs)).and(overview::routes(&orgs))
+    routes::routes(&orgs)
+        .and(documents::routes(&orgs))
+        .and(overview::routes(&orgs))
+        .and(deletion::routes(platform))
 }

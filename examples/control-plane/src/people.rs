@@ -9,6 +9,7 @@ mod leaving;
 mod me;
 mod model;
 mod notes;
+mod org_end;
 mod own_account;
 pub(crate) mod routes;
 mod service;

@@ -1,9 +1,9 @@
 use chrono::TimeDelta;
-use stylobate_db::Tx;
+use stylobate_db::{Scope, Tx};
 use stylobate_events::{MIGRATIONS, Outcome, Refused, Types};
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{PLATFORM, Recorder, World, number, until};
+use crate::world::{PLATFORM, Recorder, World, as_tenant, event, number, tenant, until};
 
 async fn old_events_go_when_nobody_is_owed_them(db: TestDb) {
     let world = World::new(db).await;
@@ -61,3 +61,45 @@ async fn a_delivery_whose_event_is_gone_is_forgotten(db: TestDb) {
     relay.stop().await;
 }
 both_engines!(a_delivery_whose_event_is_gone_is_forgotten, &[&MIGRATIONS]);
+
+async fn what_a_tenant_that_is_gone_has_told_goes_when_everybody_has_heard_it(db: TestDb) {
+    let world = World::new(db).await;
+    world.events.subscribe("all", &Types::All).await.unwrap();
+    let (gone, stays) = (tenant(), tenant());
+    for one in [gone, stays] {
+        for n in 1..=4 {
+            let told = event(&as_tenant(one), "a", n);
+            world.try_emit(Scope::Tenant(one), vec![told]).await.unwrap();
+        }
+    }
+    let remove = |most| {
+        let events = world.events.clone();
+        let remove = async move |tx: &mut Tx| events.remove_tenant_rows(tx, gone, most).await;
+        world.db.transact(PLATFORM, remove)
+    };
+    assert_eq!(remove(100).await.unwrap(), 0, "somebody is owed them");
+    let all = Recorder::answering("all", |delivery| match number(&delivery.event) {
+        2 => Outcome::Refused(Refused::never("never")),
+        _ => Outcome::Delivered,
+    });
+    let relay = world.relay(&all);
+    world.drained("all").await;
+    relay.stop().await;
+    // A dead letter, the events in steps, and what they were ordered by.
+    let mut steps = Vec::new();
+    loop {
+        let step = remove(3).await.unwrap();
+        steps.push(step);
+        if step == 0 {
+            break;
+        }
+    }
+    assert_eq!(steps, [1, 3, 1, 1, 0]);
+    for (table, left) in [("events", 4), ("event_aggregates", 1), ("event_dead_letters", 1)] {
+        assert_eq!(world.count(table).await, left, "{table}");
+    }
+    let query = stylobate_events::EventQuery::default();
+    assert!(world.events.list(&as_tenant(gone), &query).await.unwrap().items.is_empty());
+    assert_eq!(world.events.list(&as_tenant(stays), &query).await.unwrap().items.len(), 4);
+}
+both_engines!(what_a_tenant_that_is_gone_has_told_goes_when_everybody_has_heard_it, &[&MIGRATIONS]);

@@ -169,6 +169,15 @@ pub(crate) async fn delete(tx: &mut Tx, id: ScheduleId, version: i64) -> Result<
     Ok(deleted == 1)
 }
 
+/// Deletes up to `most` schedules of a tenant. Returns how many.
+pub(crate) async fn remove_of(tx: &mut Tx, tenant: Uuid, most: i64) -> Result<u64, Error> {
+    tx.q("DELETE FROM schedules WHERE id IN (SELECT id FROM schedules WHERE tenant_id = $1 ORDER BY id LIMIT 0 + $2)")
+        .bind(tenant)
+        .bind(most)
+        .run()
+        .await
+}
+
 /// Notes the job that a schedule asked for last.
 pub(crate) async fn set_last_job(tx: &mut Tx, id: ScheduleId, job: JobId) -> Result<(), Error> {
     tx.q("UPDATE schedules SET last_job_id = $1 WHERE id = $2")

@@ -182,6 +182,23 @@ pub(crate) async fn prune(
     Ok(u64::try_from(gone.len()).unwrap_or_default())
 }
 
+/// Deletes up to `most` jobs of a tenant, whatever has become of them; who works on one finds its lease gone. Returns how many.
+pub(crate) async fn remove_of(tx: &mut Tx, tenant: Uuid, most: i64) -> Result<u64, Error> {
+    let gone: Vec<(String, String)> = tx
+        .q("DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = $1 ORDER BY id LIMIT 0 + $2)
+            RETURNING queue, state")
+        .bind(tenant)
+        .bind(most)
+        .all()
+        .await?;
+    let mut tally = Tally::default();
+    for (queue, state) in &gone {
+        tally.moved(queue, state.parse().ok(), None);
+    }
+    tally.write(tx).await?;
+    Ok(u64::try_from(gone.len()).unwrap_or_default())
+}
+
 /// By queue, since when the oldest waiting job may run, if it may at `now` and does not wait for another one of its key.
 #[cfg(feature = "metrics")]
 pub(crate) async fn oldest(

@@ -4,15 +4,15 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use stylobate_core::{Clock as _, SystemClock, TenantId};
+use stylobate_core::{Clock as _, Principal, RequestContext, SystemClock, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_jobs::{
-    Attempt, Failed, Job, JobsError, MIGRATIONS, Outcome, PAYLOAD_MAX, Registry, Request, State,
-    WorkerOptions,
+    Attempt, Failed, Job, JobsError, MIGRATIONS, NewSchedule, Outcome, PAYLOAD_MAX, Registry, Request,
+    Schedules, State, Timing, WorkerOptions,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{PLATFORM, What, World, chore, enqueue, options};
+use crate::world::{Chore, PLATFORM, What, World, chore, enqueue, options};
 
 fn tenant() -> TenantId {
     TenantId::new(SystemClock.now())
@@ -118,3 +118,49 @@ async fn payloads_of_a_mebibyte_go_through_one_by_one_and_in_batches(db: TestDb)
     assert_eq!(world.jobs.counts().await.unwrap()[&("default".to_owned(), State::Completed)], 41);
 }
 both_engines!(payloads_of_a_mebibyte_go_through_one_by_one_and_in_batches, &[&MIGRATIONS]);
+
+async fn nothing_is_left_of_a_tenant_that_is_gone_and_all_of_others(db: TestDb) {
+    let world = World::new(db);
+    let (gone, stays) = (tenant(), tenant());
+    for one in [gone, stays] {
+        let (jobs, all) = (world.jobs.clone(), vec![chore(What::Succeed); 5]);
+        let add = async move |tx: &mut Tx| jobs.enqueue_many(tx, &all, Request::default()).await;
+        world.db().transact(Scope::Tenant(one), add).await.unwrap();
+        let schedules = Schedules::new(world.jobs.clone(), Registry::new().with::<Chore>(world.ran.clone()));
+        let context = RequestContext::new(Principal::system().in_tenant(one));
+        let new = NewSchedule::of("daily", &chore(What::Succeed), Timing::Interval { seconds: 86_400 });
+        schedules.create(&context, new.unwrap()).await.unwrap();
+    }
+    // One that somebody works on goes too, and what comes of it is written nowhere.
+    let running = world.enqueue_in(Scope::Tenant(gone), chore(What::Obey)).await.id;
+    let worker = world.work(options());
+    world.wait_for(running, State::Leased).await;
+    let remove = |most| {
+        let jobs = world.jobs.clone();
+        let remove = async move |tx: &mut Tx| jobs.remove_tenant_rows(tx, gone, most).await;
+        world.db().transact(PLATFORM, remove)
+    };
+    assert_eq!(remove(3).await.unwrap(), 1, "schedules first");
+    let mut removed = 0;
+    loop {
+        let step = remove(3).await.unwrap();
+        assert!(step <= 3);
+        removed += step;
+        if step == 0 {
+            break;
+        }
+    }
+    assert_eq!(removed, 6);
+    worker.stop().await;
+    for (table, left) in [("jobs", 5), ("schedules", 1)] {
+        for (one, count) in [(gone, 0), (stays, left)] {
+            let mut tx = world.db().begin_read(PLATFORM).await.unwrap();
+            let mut sql = tx.builder("SELECT count(*) FROM ");
+            sql.push(table).push(" WHERE tenant_id = ").value(one.as_uuid());
+            let found: i64 = tx.q_build(sql).scalar().await.unwrap();
+            tx.rollback().await.unwrap();
+            assert_eq!(found, count, "{table}");
+        }
+    }
+}
+both_engines!(nothing_is_left_of_a_tenant_that_is_gone_and_all_of_others, &[&MIGRATIONS]);

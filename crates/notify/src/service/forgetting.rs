@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::Notifier;
 use crate::{
     DeliveryState, Medium, NotifierError,
-    store::{channels, deliveries, messages, notifications, preferences, suppressions, templates},
+    store::{channels, deliveries, messages, notifications, preferences, removal, suppressions, templates},
 };
 
 impl Notifier {
@@ -43,5 +43,20 @@ impl Notifier {
         templates::remove_of(tx, tenant.as_uuid()).await?;
         suppressions::remove_of(tx, tenant.as_uuid()).await?;
         Ok(())
+    }
+    /// Removes up to `most` rows of what a tenant that is gone has left behind beside what it had
+    /// [set up](Self::forget_tenant): what people were told in its name, and the log of what was sent. Returns how many went; 0 says
+    /// that nothing is left but messages that are under way: those are delivered or given up before they go, so ask again later. The
+    /// transaction's scope is [`Scope::Platform`](stylobate_db::Scope).
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn remove_tenant_rows(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        most: u32,
+    ) -> Result<u64, NotifierError> {
+        Ok(removal::remove_of(tx, tenant.as_uuid(), i64::from(most)).await?)
     }
 }

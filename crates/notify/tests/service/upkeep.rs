@@ -192,6 +192,23 @@ async fn whoever_is_gone_leaves_nothing_behind(db: TestDb) {
     // What was said to them is forgotten too.
     world.notifier.keep_up(Notifier::DELIVERIES_KEPT, Notifier::NOTIFICATIONS_KEPT).await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM notify_messages WHERE values_sealed IS NOT NULL").await, 0);
+    // What is under way comes to its end first.
+    let under_way = world.planned(world.alert("cpu")).await;
+    let remove = || {
+        let this = world.notifier.clone();
+        let remove = async move |tx: &mut Tx| this.remove_tenant_rows(tx, tenant, 2).await;
+        world.db.transact(PLATFORM, remove)
+    };
+    while remove().await.unwrap() > 0 {}
+    let left = "SELECT count(*) FROM notify_deliveries";
+    assert_eq!(world.number(left).await, i64::try_from(under_way.len()).unwrap());
+    for one in &under_way {
+        world.deliver(one.id).await;
+    }
+    while remove().await.unwrap() > 0 {}
+    for table in ["SELECT count(*) FROM notify_messages", left, "SELECT count(*) FROM notifications"] {
+        assert_eq!(world.number(table).await, 0, "{table}");
+    }
 }
 both_engines!(whoever_is_gone_leaves_nothing_behind, &[&MIGRATIONS]);
 

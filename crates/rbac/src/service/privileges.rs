@@ -182,6 +182,18 @@ impl Own {
 }
 
 impl Rbac {
+    /// Whether a subject has a role of the platform, whatever it gives: such an account is not an organisation's to end.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn is_of_platform(
+        &self,
+        tx: &mut Tx,
+        assignee: impl Into<Assignee>,
+    ) -> Result<bool, RbacError> {
+        Ok(assignments::is_on_platform(tx, assignee.into()).await?)
+    }
+
     /// Refuses when the platform has given `assignee` a role or made a rule for it and the caller has no role there: whoever
     /// changes the e-mail address of an account, or removes it, has power over everything that it may do. For transactions
     /// of platform scope.

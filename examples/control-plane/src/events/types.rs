@@ -18,6 +18,10 @@ pub(crate) fn event_types() -> Vec<EventType> {
             "Nobody can act in the organisation any more: its sessions and keys have ended.",
         ),
         organization("organization.activated", "People can act in the organisation again."),
+        organization(
+            "organization.deleted",
+            "The organisation is gone, and all that was told of it. An event of the platform.",
+        ),
         document("organization.settings_updated", "The settings of the organisation were replaced."),
         document("organization.privacy_updated", "The privacy settings of the organisation were replaced."),
         person(

@@ -10,6 +10,8 @@ use stylobate::{
     jobs::{Attempt, Failed, Job, Jobs, Registry, Retention, Unique},
 };
 
+use crate::orgs::{DeleteOrg, OrgRemoval};
+
 /// Where work waits that keeps the installation itself in order: nobody waits for it, and it never holds up other work.
 const MAINTENANCE: &str = "maintenance";
 /// A first sweep after days without one takes minutes.
@@ -21,6 +23,7 @@ pub(crate) fn fill(kinds: Registry, handles: &Handles<'_>) -> Registry {
         .with::<SweepAuth>(handles.auth.clone())
         .with::<PruneJobs>(handles.jobs.clone())
         .with::<CheckKeys>(handles.auth.clone())
+        .with::<DeleteOrg>(OrgRemoval::new(handles))
 }
 
 /// Days, 1 to 3650.

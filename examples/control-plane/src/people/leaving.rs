@@ -143,7 +143,7 @@ impl People {
         Ok(self.tenancy.revoke_pending_invitation(tx, context, tenant, email.key()).await?)
     }
 
-    async fn leave(
+    pub(super) async fn leave(
         &self,
         tx: &mut Tx,
         context: &RequestContext,

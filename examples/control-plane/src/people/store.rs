@@ -171,6 +171,21 @@ pub(super) async fn find_member(
     conn.q_build(sql).opt::<PersonRow>().await?.map(PersonView::try_from).transpose()
 }
 
+/// Up to `most` people of the organisation, in no order that matters.
+pub(super) async fn some_members(
+    conn: &mut Conn,
+    tenant: TenantId,
+    most: u32,
+) -> Result<Vec<PersonId>, Error> {
+    let rows: Vec<(Uuid,)> = conn
+        .q("SELECT person_id FROM memberships WHERE tenant_id = $1 ORDER BY person_id LIMIT 0 + $2")
+        .bind(tenant.as_uuid())
+        .bind(i64::from(most))
+        .all()
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| PersonId::from_uuid(id)).collect())
+}
+
 /// The person, with what `tenant` notes; without one nobody's notes are read, and so on a plain connection, which sees none.
 pub(super) async fn find_self(
     conn: &mut Conn,
