@@ -186,7 +186,7 @@ impl Rbac {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn is_of_platform(
+    pub async fn has_platform_role(
         &self,
         tx: &mut Tx,
         assignee: impl Into<Assignee>,

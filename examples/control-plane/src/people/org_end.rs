@@ -38,7 +38,7 @@ impl People {
             self.tenancy.remove_member(tx, context, tenant, id).await?;
             return Ok(false);
         };
-        if self.is_shared(tx, id).await? || self.rbac.is_of_platform(tx, id).await? {
+        if self.is_shared(tx, id).await? || self.rbac.has_platform_role(tx, id).await? {
             self.leave(tx, context, tenant, &before).await?;
             return Ok(false);
         }
