@@ -292,5 +292,5 @@ fn go_on(attempt: &Attempt) -> Result<(), Failed> {
 
 /// What was refused is tried again: the lists of what removes rows know nothing that stays refused.
 fn failed(refused: Refused) -> Failed {
-    Failed::from(ApiError::from(refused))
+    Failed::retry(ApiError::from(refused))
 }
