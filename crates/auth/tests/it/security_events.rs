@@ -28,6 +28,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "Somebody joined an organisation with an invitation. `person_id`.",
     ),
     ("invitation.create", "crates/tenancy", "Somebody invited an address to an organisation."),
+<<<<<<< HEAD
     (
         "invitation.renew",
         "crates/tenancy",
@@ -36,10 +37,27 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
     ("member.add", "crates/tenancy", "Somebody with an account became a member of another organisation."),
     ("member.reinstate", "crates/tenancy", "Somebody who was suspended may act in an organisation again."),
+=======
+    ("invitation.renew", "crates/tenancy", "Somebody let an invitation count for longer, and sent it again."),
+    ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
+    ("member.add", "crates/tenancy", "Somebody with an account became a member of another organisation."),
+    ("member.reinstate", "crates/tenancy", "Somebody let a suspended member act in the organisation again."),
+>>>>>>> p-tenancy
     (
         "member.remove",
         "examples/control-plane",
         "Somebody left an organisation, or was taken out of it; the sessions for it ended.",
+    ),
+    ("member.suspend", "crates/tenancy", "Somebody stopped a member from acting in the organisation."),
+    ("org.activate", "crates/tenancy", "Somebody made an inactive organisation active again."),
+    ("org.create", "crates/tenancy", "Somebody made an organisation, or the first start did."),
+    ("org.deactivate", "crates/tenancy", "Somebody made an organisation inactive: nobody acts in it."),
+    ("org.delete", "crates/tenancy", "The last of an organisation was deleted."),
+    ("org.removal_begun", "crates/tenancy", "Somebody had an organisation deleted; nobody undoes it."),
+    (
+        "org.update",
+        "crates/tenancy",
+        "Somebody changed the code, the name or the licence of an organisation.",
     ),
     (
         "member.suspend",
