@@ -67,6 +67,9 @@ pub enum RbacError {
     /// The platform keeps one super administrator, for good and denied nothing: nobody else can make another.
     #[error("this is the last super administrator")]
     LastSuperAdministrator,
+    /// The tenant keeps one administrator who has the role for good and can sign in: nobody there could make another.
+    #[error("this is the last administrator of the tenant")]
+    LastAdministrator,
     /// Somebody else changed the row since the caller read it.
     #[error("the row has changed since it was read")]
     Stale,
@@ -97,6 +100,7 @@ impl RbacError {
             Self::BeyondOwn => "beyond_own_permissions",
             Self::Declared => "declared",
             Self::LastSuperAdministrator => "last_super_administrator",
+            Self::LastAdministrator => "last_administrator",
             Self::Stale => "stale",
             Self::Db(error) => error.code(),
         }

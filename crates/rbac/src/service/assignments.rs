@@ -105,7 +105,8 @@ impl Rbac {
     ///
     /// # Errors
     /// As [`assign_until`](Self::assign_until) when it is to last longer, as [`unassign`](Self::unassign) when it is to end
-    /// sooner; [`RbacError::Invalid`] when `expires_at` is not in the future; [`RbacError::LastSuperAdministrator`].
+    /// sooner; [`RbacError::Invalid`] when `expires_at` is not in the future; [`RbacError::LastSuperAdministrator`],
+    /// [`RbacError::LastAdministrator`].
     pub async fn update_assignment(
         &self,
         context: &RequestContext,
@@ -147,8 +148,10 @@ impl Rbac {
             } else {
                 own.require_taking_role(before.role_id, before.expires_at)?;
             }
+            let administrators = change.administrators(tx, &[before.role_id]).await?;
             let after = RoleAssignment { expires_at, ..before.clone() };
             assignments::update(tx, &after).await?;
+            change.require_administrator(tx, administrators).await?;
             change.audit(tx, "role.assign.update", ("role_assignment", id), Some(&before), Some(&after));
             Ok(after)
         };
@@ -158,9 +161,9 @@ impl Rbac {
     /// Takes a role from a subject.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`];
-    /// [`RbacError::BeyondOwn`] when the role denies what the caller does not have, because that would be given back, and
-    /// for the platform's roles also when it gives more than the caller has.
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`],
+    /// [`RbacError::LastAdministrator`]; [`RbacError::BeyondOwn`] when the role denies what the caller does not have, because
+    /// that would be given back, and for the platform's roles also when it gives more than the caller has.
     pub async fn unassign(
         &self,
         context: &RequestContext,
@@ -216,7 +219,9 @@ impl Rbac {
                 let own = change.own(tx, &[assignment.role_id]).await?;
                 own.require_taking_role(assignment.role_id, assignment.expires_at)?;
             }
-            change.rbac.delete_in(tx, &change.context, &assignment).await
+            let administrators = change.administrators(tx, &[assignment.role_id]).await?;
+            change.rbac.delete_in(tx, &change.context, &assignment).await?;
+            change.require_administrator(tx, administrators).await
         };
         self.change_of(context, owner, "take a platform role", revoke).await
     }
@@ -238,8 +243,25 @@ impl Rbac {
     /// in the transaction that ends its membership. Returns how many roles it had of its own.
     ///
     /// # Errors
-    /// The database's own.
+    /// [`RbacError::LastAdministrator`]; then nothing has been taken.
     pub async fn remove_subject(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        assignee: impl Into<Assignee>,
+    ) -> Result<usize, RbacError> {
+        let assignee = assignee.into();
+        self.bump(tx, Some(tenant)).await?;
+        self.require_another_administrator(tx, tenant, assignee).await?;
+        self.remove_rules(tx, context, Some(tenant), assignee).await
+    }
+
+    /// As [`remove_subject`](Self::remove_subject), also of the last administrator: for a tenant that is not to go on.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn remove_subject_even_last(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
@@ -255,7 +277,9 @@ impl Rbac {
     /// is a member of: until the transaction ends, nobody gives it a role there. Returns how many roles it had of its own.
     ///
     /// # Errors
-    /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there.
+    /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there;
+    /// [`RbacError::LastAdministrator`] when it is that of a tenant (from one that is not to go on,
+    /// [`remove_subject_even_last`](Self::remove_subject_even_last) takes it before). Then nothing has been taken.
     pub async fn remove_subject_everywhere(
         &self,
         tx: &mut Tx,
@@ -277,6 +301,9 @@ impl Rbac {
         owners.dedup();
         for owner in &owners {
             self.bump(tx, *owner).await?;
+        }
+        for tenant in owners.iter().flatten() {
+            self.require_another_administrator(tx, *tenant, assignee).await?;
         }
         let mut roles = 0;
         for owner in owners {

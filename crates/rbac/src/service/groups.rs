@@ -99,8 +99,8 @@ impl Rbac {
     /// Deletes a group with all that it has: its roles, its rules, and who is in it.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`]; [`RbacError::BeyondOwn`] when it is denied what the caller does not have, because that would be
-    /// given back to its members.
+    /// [`RbacError::NotFound`], [`RbacError::LastAdministrator`]; [`RbacError::BeyondOwn`] when it is denied what the caller does
+    /// not have, because that would be given back to its members.
     pub async fn delete_group(
         &self,
         context: &RequestContext,
@@ -109,9 +109,11 @@ impl Rbac {
         let tenant = tenant_of(context)?;
         let delete = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
             let group = groups::find(tx, tenant, id).await?.ok_or(NOT_FOUND)?;
-            change.require_may_leave(tx, id).await?;
+            let roles = change.require_may_leave(tx, id).await?;
+            let administrators = change.administrators(tx, &roles).await?;
             change.rbac.remove_rules(tx, &change.context, Some(tenant), id.into()).await?;
             groups::delete(tx, &group).await?;
+            change.require_administrator(tx, administrators).await?;
             change.audit(tx, "group.delete", ("group", id), Some(&group), None::<&Group>);
             Ok(())
         };
@@ -149,8 +151,8 @@ impl Rbac {
     /// Takes a person or a service account out of a group.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`]; [`RbacError::BeyondOwn`] when the group is denied what the caller does not have, because that
-    /// would be given back.
+    /// [`RbacError::NotFound`], [`RbacError::LastAdministrator`]; [`RbacError::BeyondOwn`] when the group is denied what the
+    /// caller does not have, because that would be given back.
     pub async fn remove_from_group(
         &self,
         context: &RequestContext,
@@ -161,8 +163,10 @@ impl Rbac {
         let remove = async move |tx: &mut Tx, change: &Change| -> Result<(), RbacError> {
             groups::find(tx, tenant, group).await?.ok_or(NOT_FOUND)?;
             let found = groups::find_member(tx, tenant, group, member).await?.ok_or(NOT_IN_IT)?;
-            change.require_may_leave(tx, group).await?;
-            change.rbac.remove_member_in(tx, &change.context, tenant, &found).await
+            let roles = change.require_may_leave(tx, group).await?;
+            let administrators = change.administrators(tx, &roles).await?;
+            change.rbac.remove_member_in(tx, &change.context, tenant, &found).await?;
+            change.require_administrator(tx, administrators).await
         };
         self.change_of(context, Some(tenant), REASON, remove).await
     }
@@ -276,10 +280,12 @@ impl Change {
         Ok(added)
     }
 
-    /// Refuses to take what the group has from those who are in it.
-    async fn require_may_leave(&self, tx: &mut Tx, group: GroupId) -> Result<(), RbacError> {
+    /// Refuses to take what the group has from those who are in it. Says which roles these are.
+    async fn require_may_leave(&self, tx: &mut Tx, group: GroupId) -> Result<Vec<RoleId>, RbacError> {
         let held = policy::held_by(tx, self.owner, group.into()).await?;
-        self.own(tx, &roles_of(&held)).await?.require_taking(&held, self.rbac.now())
+        let roles = roles_of(&held);
+        self.own(tx, &roles).await?.require_taking(&held, self.rbac.now())?;
+        Ok(roles)
     }
 }
 
