@@ -28,7 +28,6 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "Somebody joined an organisation with an invitation. `person_id`.",
     ),
     ("invitation.create", "crates/tenancy", "Somebody invited an address to an organisation."),
-<<<<<<< HEAD
     (
         "invitation.renew",
         "crates/tenancy",
@@ -37,12 +36,6 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
     ("member.add", "crates/tenancy", "Somebody with an account became a member of another organisation."),
     ("member.reinstate", "crates/tenancy", "Somebody who was suspended may act in an organisation again."),
-=======
-    ("invitation.renew", "crates/tenancy", "Somebody let an invitation count for longer, and sent it again."),
-    ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
-    ("member.add", "crates/tenancy", "Somebody with an account became a member of another organisation."),
-    ("member.reinstate", "crates/tenancy", "Somebody let a suspended member act in the organisation again."),
->>>>>>> p-tenancy
     (
         "member.remove",
         "examples/control-plane",
