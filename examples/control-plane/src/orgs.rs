@@ -1,5 +1,6 @@
 //! Organisations: what they are called, who may act on which, and what they have set.
 
+mod bootstrap;
 mod document_store;
 mod documents;
 mod model;
@@ -19,5 +20,8 @@ pub(crate) use target::{OrgTarget, given_by_platform};
 
 pub(crate) fn routes(platform: &Platform) -> Routes {
     let orgs = Orgs::new(platform);
-    routes::routes(&orgs).and(documents::routes(&orgs)).and(overview::routes(&orgs))
+    routes::routes(&orgs)
+        .and(documents::routes(&orgs))
+        .and(overview::routes(&orgs))
+        .and(bootstrap::routes(platform, &orgs))
 }
