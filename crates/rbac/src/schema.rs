@@ -6,4 +6,5 @@ stylobate_db::migration_set! {
     "20261121000003_casbin_rules",
     "20261121000005_ends_and_epochs",
     "20261121000006_permission_offers",
+    "20261123000201_policies_asked_once",
 }

@@ -49,4 +49,5 @@ mod sessions;
 mod settings;
 mod story;
 mod tokens;
+mod walls;
 mod webhooks;
