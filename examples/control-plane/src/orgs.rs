@@ -1,5 +1,6 @@
 //! Organisations: what they are called, who may act on which, and what they have set.
 
+mod bootstrap;
 mod deletion;
 mod document_store;
 mod documents;
@@ -24,5 +25,6 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
     routes::routes(&orgs)
         .and(documents::routes(&orgs))
         .and(overview::routes(&orgs))
+        .and(bootstrap::routes(platform, &orgs))
         .and(deletion::routes(platform))
 }

@@ -41,7 +41,6 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "examples/control-plane",
         "Somebody left an organisation, or was taken out of it; the sessions for it ended.",
     ),
-    ("member.suspend", "crates/tenancy", "Somebody stopped a member from acting in the organisation."),
     ("org.activate", "crates/tenancy", "Somebody made an inactive organisation active again."),
     ("org.create", "crates/tenancy", "Somebody made an organisation, or the first start did."),
     ("org.deactivate", "crates/tenancy", "Somebody made an organisation inactive: nobody acts in it."),
