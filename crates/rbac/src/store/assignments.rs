@@ -150,6 +150,43 @@ pub(crate) async fn holders_on_platform(
     Ok(all(rows))
 }
 
+/// The people who have this role of the tenant for good, not by a group.
+pub(crate) async fn people_with(
+    conn: &mut Conn,
+    tenant: TenantId,
+    role: RoleId,
+) -> Result<Vec<Assignee>, RbacError> {
+    let rows = conn
+        .q("SELECT subject_id FROM role_assignments
+            WHERE tenant_id = $1 AND role_id = $2 AND expires_at IS NULL AND subject_kind = 'person'")
+        .bind(tenant.as_uuid())
+        .bind(role.as_uuid())
+        .all::<(Id,)>()
+        .await?;
+    let person = |(Id(id),): (Id,)| Some(Assignee { kind: AssigneeKind::Person, id: id? });
+    Ok(rows.into_iter().filter_map(person).collect())
+}
+
+/// The people who have this role of the tenant for good by a group: the group first.
+pub(crate) async fn people_with_by_groups(
+    conn: &mut Conn,
+    tenant: TenantId,
+    role: RoleId,
+) -> Result<Vec<(Assignee, Assignee)>, RbacError> {
+    let rows = conn
+        .q("SELECT m.group_id, m.subject_id FROM role_assignments AS a
+            JOIN group_members AS m ON m.tenant_id = a.tenant_id AND m.group_id = a.subject_id
+            WHERE a.tenant_id = $1 AND a.role_id = $2 AND a.expires_at IS NULL AND a.subject_kind = 'group'
+            AND m.subject_kind = 'person'")
+        .bind(tenant.as_uuid())
+        .bind(role.as_uuid())
+        .all::<(Id, Id)>()
+        .await?;
+    let of = |kind, Id(id): Id| Some(Assignee { kind, id: id? });
+    let pair = |(group, person)| Some((of(AssigneeKind::Group, group)?, of(AssigneeKind::Person, person)?));
+    Ok(rows.into_iter().filter_map(pair).collect())
+}
+
 /// Everything the subject has of exactly this owner, which is at most what people assigned by hand.
 pub(crate) async fn of_assignee(
     conn: &mut Conn,
@@ -166,6 +203,24 @@ pub(crate) async fn of_assignee(
         .await?;
     // SQLite shows the platform's rows as well.
     Ok(all(rows.into_iter().filter(|row| is_of(row.tenant_id, owner)).collect()))
+}
+
+/// What the groups of the tenant have in which the subject is.
+pub(crate) async fn by_groups(
+    conn: &mut Conn,
+    tenant: TenantId,
+    subject: Assignee,
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let rows = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
+            WHERE tenant_id = $1 AND subject_kind = 'group' AND subject_id IN (
+                SELECT group_id FROM group_members WHERE tenant_id = $1 AND subject_id = $2 AND subject_kind = $3)")
+        .bind(tenant.as_uuid())
+        .bind(subject.id)
+        .bind(subject.kind.as_str())
+        .all::<AssignmentRow>()
+        .await?;
+    Ok(all(rows))
 }
 
 /// The subject's assignments of these roles.
