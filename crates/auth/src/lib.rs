@@ -123,7 +123,7 @@ pub use seal::{KeyEncryptionKey, LocalSealer};
 pub use security_event::{SECURITY_EVENTS, SecurityEvent};
 #[cfg(feature = "sql")]
 pub use service::{
-    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, ChangedPassword, LiveToken,
+    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, ChangedPassword, Ended, LiveToken,
     LiveTokenKind, RenewedSession, RevocableToken, SetupToken, Swept, TokenPair, VerifiedPerson,
 };
 #[cfg(feature = "sql")]

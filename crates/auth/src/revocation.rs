@@ -9,6 +9,10 @@
 //!    memory is not trusted any more: the caller reads the session row, and when that fails refuses to decide.
 //! 4. What processes remember of an API key or a service account has a version. A change of either is told in the same way: what
 //!    is remembered of an earlier version is read again, and the row decides.
+//! 5. The end of a *tenant* is one row, however much was issued for it. Everything of it ends at rest in the same transaction:
+//!    sessions, API keys, service accounts. While the row lives, as long as any token that was issued before, memory decides
+//!    nothing for that tenant: the row of the session, key or account does. No clock is asked when something was issued, so what
+//!    begins in the moment in which the tenant is back works at once, and nothing from before does.
 //!
 //! Deployment: rows are found by the time their writer put on them, in a window of 30 s. Clocks of the processes may
 //! disagree by as much, minus the longest transaction.

@@ -148,6 +148,17 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "person",
         "The password that a step-up asks for was wrong. Counts like a failed sign-in, with the same facts.",
     ),
+    event(
+        "auth.tenant_end",
+        "org",
+        "Everything that was issued for an organisation ended with it: `sessions`, `api_keys` and `service_accounts` say how many. Keys \
+         and sessions have the reason `tenant_ended`, and no rows of their own.",
+    ),
+    event(
+        "auth.tenant_resume",
+        "org",
+        "Service accounts that were disabled with their organisation are active again: `service_accounts` says how many.",
+    ),
     event("auth.unlock", "person", "Somebody ended the lock of an account."),
     event("credential.create", "credential", "Somebody gave a person a password who had none."),
     event(

@@ -23,6 +23,7 @@ mod session;
 mod session_admin;
 mod setup;
 mod step_up;
+mod tenant_end;
 mod told;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -46,6 +47,7 @@ pub use password::ChangedPassword;
 pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
 pub use step_up::RenewedSession;
+pub use tenant_end::Ended;
 
 /// These tables are read before any tenant is known.
 const SCOPE: Scope = Scope::Platform("sign-in");
@@ -90,6 +92,8 @@ struct Inner {
     unusable_hashes: Seldom,
     /// How long an access token can still be accepted after it was issued: its lifetime and the clocks' disagreement.
     access_ttl: Duration,
+    /// The same of any token, those of services included.
+    longest_ttl: Duration,
 }
 
 impl Auth {

@@ -3,7 +3,7 @@
 //! 1. A service account belongs to one tenant. Its rights are roles, as those of people are; what it presents are API keys of its
 //!    own.
 //! 2. Disabled, nothing of it works, at once in this process and within a second in others, and its keys rest; deleted, they go
-//!    with it.
+//!    with it. Accounts are disabled with their tenant, and active again with it unless somebody has decided about them since.
 //! 3. The registry says at which audiences an account has which operations. For one audience at a time it gets a token of a few
 //!    minutes ([`ServiceTokenSigner`](crate::ServiceTokenSigner)), for an API key or a signed request and never for another
 //!    token, so that whoever gets hold of one has it for minutes and not for good. A key with scopes gets those operations that the scopes cover.
@@ -34,5 +34,5 @@ pub use error::{ServiceAccountError, ServiceAccountProblem};
 pub use grant::ServiceGrant;
 pub use key::{NewServiceKey, ServiceKey};
 pub use sql_keys::SqlKeys;
-pub(crate) use store::{is_current, lock};
+pub(crate) use store::{disable_with_tenant, enable_with_tenant, is_current, lock};
 pub use token::{IssuedServiceToken, NewServiceToken};

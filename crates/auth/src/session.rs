@@ -27,6 +27,8 @@ mod secret;
 #[cfg(feature = "sql")]
 mod store;
 mod stores;
+#[cfg(feature = "sql")]
+mod tenant_end;
 
 #[cfg(feature = "sql")]
 pub use admin::{SessionQuery, TenantSession};
@@ -53,3 +55,5 @@ pub use stores::RedisSessions;
 #[cfg(feature = "sql")]
 pub use stores::SqlSessions;
 pub use stores::{MemorySessions, SessionRecord, SessionStore, SessionStoreError, StoreFuture};
+#[cfg(feature = "sql")]
+pub(crate) use tenant_end::end_of_tenant;

@@ -46,7 +46,7 @@ pub struct ApiKey {
     pub expires_at: DateTime<Utc>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// Why it was revoked: `revoked`, `owner_disabled` or `membership_ended`.
+    /// Why it was revoked: `revoked`, `owner_disabled`, `membership_ended` or `tenant_ended`.
     pub revoke_reason: Option<String>,
 }
 

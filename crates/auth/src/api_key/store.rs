@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub(super) use list::{count, keyset, list};
 pub(crate) use revoke::RevokeReason;
-pub(super) use revoke::{lock_of_owner, revoked};
+pub(super) use revoke::{lock_of_owner, revoke_of_tenant, revoked};
 
 use super::{AllowedNetworks, ApiKey, ApiKeyEnvironment};
 use crate::{Revocation, Revocations, revocation};

@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
-use stylobate_core::{ApiKeyId, PersonId, ServiceId, SessionId};
+use stylobate_core::{ApiKeyId, PersonId, ServiceId, SessionId, TenantId};
 use uuid::Uuid;
 
 /// What stopped working.
@@ -24,6 +24,8 @@ pub enum Revocation {
     ApiKey(ApiKeyId, i64),
     /// What is remembered of a service account from before this version.
     Service(ServiceId, i64),
+    /// What is remembered of anything that was issued for a tenant.
+    Tenant(TenantId),
 }
 
 /// The live revocations of a process, as [`Auth::revocations`](crate::Auth::revocations) shows them; who writes them is
@@ -34,6 +36,7 @@ pub struct Revocations(Arc<Inner>);
 struct Inner {
     sessions: Shards<()>,
     subjects: Shards<i64>,
+    tenants: Shards<()>,
     /// What the times below count from.
     base: Instant,
     /// When the last successful read of the rows began, in nanoseconds since `base`, plus one; 0 is never.
@@ -50,6 +53,7 @@ impl Revocations {
         let inner = Inner {
             sessions: Shards::new(),
             subjects: Shards::new(),
+            tenants: Shards::new(),
             base: Instant::now(),
             read_at: AtomicU64::new(0),
         };
@@ -77,6 +81,12 @@ impl Revocations {
         }
     }
 
+    /// Whether memory may let a credential of `tenant` in: it is fresh, and the tenant was not ended while tokens live that were
+    /// issued before. Otherwise the row decides.
+    pub(crate) fn may_decide(&self, tenant: Option<TenantId>) -> bool {
+        self.is_fresh() && tenant.is_none_or(|id| self.0.tenants.find(id.as_uuid()).is_none())
+    }
+
     /// Adds a revocation, to be kept until `expires_at`. Adding it again changes nothing; a subject keeps its highest
     /// epoch.
     pub(crate) fn add(&self, revocation: Revocation, expires_at: DateTime<Utc>) {
@@ -88,6 +98,7 @@ impl Revocations {
             Revocation::Subject(id, epoch) => older(id.as_uuid(), epoch),
             Revocation::ApiKey(id, version) => older(id.as_uuid(), version),
             Revocation::Service(id, version) => older(id.as_uuid(), version),
+            Revocation::Tenant(id) => self.0.tenants.add(id.as_uuid(), (), expires_at, |_, ()| ()),
         }
     }
 
@@ -100,12 +111,13 @@ impl Revocations {
     pub(crate) fn forget_expired(&self, now: DateTime<Utc>) {
         self.0.sessions.forget_expired(now);
         self.0.subjects.forget_expired(now);
+        self.0.tenants.forget_expired(now);
     }
 
     /// How many are live.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.sessions.len() + self.0.subjects.len()
+        self.0.sessions.len() + self.0.subjects.len() + self.0.tenants.len()
     }
 
     /// Whether there are none.
@@ -231,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn memory_decides_nothing_for_a_tenant_that_was_ended() {
+        let revocations = Revocations::new();
+        let (ended, other) = (TenantId::new(at(0)), TenantId::new(at(0)));
+        revocations.add(Revocation::Tenant(ended), at(900));
+        assert!(!revocations.may_decide(Some(other)) && !revocations.may_decide(None), "it is stale");
+        revocations.mark_read(Instant::now());
+        assert!(revocations.may_decide(Some(other)) && revocations.may_decide(None));
+        assert!(!revocations.may_decide(Some(ended)));
+        revocations.forget_expired(at(900));
+        assert!(revocations.may_decide(Some(ended)) && revocations.is_empty());
+    }
+
+    #[test]
     fn expired_ones_are_forgotten_and_counted_off() {
         let revocations = Revocations::new();
         let (session, person) = (SessionId::new(at(0)), PersonId::new(at(0)));
@@ -262,6 +287,7 @@ mod tests {
         Inner {
             sessions: Shards::new(),
             subjects: Shards::new(),
+            tenants: Shards::new(),
             base: Instant::now(),
             read_at: AtomicU64::new(0),
         }

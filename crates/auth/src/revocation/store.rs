@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use stylobate_core::{PersonId, SessionId};
+use stylobate_core::{PersonId, SessionId, TenantId};
 use stylobate_db::{Conn, Error, Tx};
 use uuid::Uuid;
 
@@ -25,6 +25,9 @@ pub(crate) async fn insert(
         // subjects of whom it has nothing. Ids of all kinds are different.
         Revocation::ApiKey(id, version) => ("subject", id.as_uuid(), Some(version)),
         Revocation::Service(id, version) => ("subject", id.as_uuid(), Some(version)),
+        // A kind of its own: a process of an older version that knew nothing of it would go on letting sessions in. It stops at the
+        // kind, so that its memory is stale, and reads their rows.
+        Revocation::Tenant(id) => ("tenant", id.as_uuid(), None),
     };
     // `created_at` moves with the row, so that other processes find a subject's second revocation as well.
     tx.q("INSERT INTO revocations (kind, id, epoch, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) \
@@ -89,6 +92,7 @@ fn row((kind, id, epoch, expires_at): Columns) -> Result<Row, Error> {
         ("session", _) => Revocation::Session(SessionId::from_uuid(id)),
         // Of an API key or a service account as well: what counts is the id.
         ("subject", Some(epoch)) => Revocation::Subject(PersonId::from_uuid(id), epoch),
+        ("tenant", _) => Revocation::Tenant(TenantId::from_uuid(id)),
         // A kind of a newer version: its writer's processes know it, this one cannot honour it and must not go on.
         _ => return Err(Error::BadRow { column: "revocations.kind".into(), source: kind.into() }),
     };

@@ -12,7 +12,8 @@ impl Auth {
     /// [`AuthenticateError::Refused`] and [`AuthenticateError::Revoked`] are final.
     pub fn authenticate(&self, bearer: &str) -> Result<Arc<VerifiedToken>, AuthenticateError> {
         let token = self.verify(bearer)?;
-        if self.inner.revocations.is_fresh() { Ok(token) } else { Err(AuthenticateError::Stale) }
+        let is_decided = self.inner.revocations.may_decide(token.claims.tenant);
+        if is_decided { Ok(token) } else { Err(AuthenticateError::Stale) }
     }
 
     /// Checks an access token as [`authenticate`](Self::authenticate) does, and reads the session row when memory
@@ -23,7 +24,7 @@ impl Auth {
     /// cannot be read.
     pub async fn authenticate_slow(&self, bearer: &str) -> Result<Arc<VerifiedToken>, AuthenticateError> {
         let token = self.verify(bearer)?;
-        if self.inner.revocations.is_fresh() {
+        if self.inner.revocations.may_decide(token.claims.tenant) {
             return Ok(token);
         }
         let (session, person) = (token.claims.session, token.claims.person);
@@ -45,7 +46,8 @@ impl Auth {
     /// [`AuthenticateError::Revoked`] are final.
     pub fn authenticate_service(&self, bearer: &str) -> Result<Arc<VerifiedServiceToken>, AuthenticateError> {
         let token = self.verify_service(bearer)?;
-        if self.inner.revocations.is_fresh() { Ok(token) } else { Err(AuthenticateError::Stale) }
+        let is_decided = self.inner.revocations.may_decide(Some(token.claims.tenant));
+        if is_decided { Ok(token) } else { Err(AuthenticateError::Stale) }
     }
 
     /// Checks a service token as [`authenticate_service`](Self::authenticate_service) does, and reads the account's row when
@@ -59,7 +61,7 @@ impl Auth {
         bearer: &str,
     ) -> Result<Arc<VerifiedServiceToken>, AuthenticateError> {
         let token = self.verify_service(bearer)?;
-        if self.inner.revocations.is_fresh() {
+        if self.inner.revocations.may_decide(Some(token.claims.tenant)) {
             return Ok(token);
         }
         let claims = &token.claims;

@@ -171,6 +171,7 @@ impl AuthBuilder {
 
         let revocations = Revocations::new();
         let access_ttl = tokens.lifetime + 2 * tokens.leeway;
+        let longest_ttl = access_ttl.max(service_tokens.lifetime + 2 * service_tokens.leeway);
         let throttle = config.throttle_config();
         let counters = match counters {
             None => Counters::Tables,
@@ -203,7 +204,7 @@ impl AuthBuilder {
             revocations: revocations.clone(),
             signer: service_signer,
             keys: owned_keys,
-            told_for: access_ttl.max(service_tokens.lifetime + 2 * service_tokens.leeway),
+            told_for: longest_ttl,
         });
         let inner = Inner {
             api_keys,
@@ -227,6 +228,7 @@ impl AuthBuilder {
             revocations,
             people,
             access_ttl,
+            longest_ttl,
             db,
             clock,
             audit,

@@ -136,7 +136,8 @@ impl Auth {
         let known = self.inner.known_sessions.find(key).ok_or(AuthenticateError::Stale)?;
         self.refuse_revoked(key, &known)?;
         let now = self.inner.clock.now();
-        if !self.inner.revocations.is_fresh() || !known.is_current(&self.inner.session_limits, now) {
+        let may_decide = self.inner.revocations.may_decide(known.principal.tenant);
+        if !may_decide || !known.is_current(&self.inner.session_limits, now) {
             return Err(AuthenticateError::Stale);
         }
         Ok(known)

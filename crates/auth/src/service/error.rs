@@ -242,9 +242,9 @@ pub enum AuthenticateError {
         /// When the hour ends.
         retry_after: Duration,
     },
-    /// Memory does not know the latest revocations: ask [`Auth::authenticate_slow`](crate::Auth::authenticate_slow).
-    /// Never returned by it.
-    #[error("the revocations in memory are stale")]
+    /// Memory does not know the latest revocations, or the tenant was ended a while ago, so that a row has to decide: ask
+    /// [`Auth::authenticate_slow`](crate::Auth::authenticate_slow). Never returned by it.
+    #[error("the revocations in memory do not decide")]
     Stale,
     /// Whether the session is over could not be found out. Answer 503.
     #[error("the session could not be checked")]

@@ -221,6 +221,10 @@ impl ServiceAccounts {
             ..before.clone()
         };
         check(&after)?;
+        if change.status.is_some() {
+            // Whoever says so has the last word.
+            store::forget_tenant_end(tx, id).await?;
+        }
         if after == before {
             return Ok(before);
         }

@@ -66,7 +66,7 @@ impl SqlKeys {
     fn remembered(&self, id: ServiceKeyId) -> Option<Arc<KnownKey>> {
         let known = self.0.known.get(&id)?;
         let revocations = &self.0.revocations;
-        let is_current = revocations.is_fresh()
+        let is_current = revocations.may_decide(known.held.holder.tenant)
             && known.read_at.elapsed() < KNOWN_FOR
             && !revocations.is_older(known.service.as_uuid(), known.version);
         is_current.then_some(known)

@@ -171,6 +171,66 @@ pub(super) async fn update(tx: &mut Tx, account: &ServiceAccount) -> Result<(), 
     Ok(())
 }
 
+/// Disables the active accounts of a tenant until [`enable_with_tenant`]. Returns how many.
+pub(crate) async fn disable_with_tenant(
+    tx: &mut Tx,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
+    macro_rules! disable {
+        ($end:literal) => {
+            concat!(
+                "UPDATE service_accounts SET status = 'disabled', disabled_with_tenant = $1, version = version + 1, \
+                 updated_at = $2 WHERE id IN \
+                 (SELECT a.id FROM service_accounts a WHERE a.tenant_id = $3 AND a.status = 'active'",
+                $end,
+                ")"
+            )
+        };
+    }
+    tx.q(Sql::Per { pg: disable!(" ORDER BY a.id FOR NO KEY UPDATE"), lite: disable!("") })
+        .bind(true)
+        .bind(now)
+        .bind(tenant.as_uuid())
+        .run()
+        .await
+}
+
+/// Enables the accounts of a tenant that were disabled with it, and that nobody has decided about since. Returns how many.
+pub(crate) async fn enable_with_tenant(
+    tx: &mut Tx,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
+    macro_rules! enable {
+        ($end:literal) => {
+            concat!(
+                "UPDATE service_accounts SET status = 'active', disabled_with_tenant = $1, version = version + 1, \
+                 updated_at = $2 WHERE id IN \
+                 (SELECT a.id FROM service_accounts a WHERE a.tenant_id = $3 AND a.disabled_with_tenant",
+                $end,
+                ")"
+            )
+        };
+    }
+    tx.q(Sql::Per { pg: enable!(" ORDER BY a.id FOR NO KEY UPDATE"), lite: enable!("") })
+        .bind(false)
+        .bind(now)
+        .bind(tenant.as_uuid())
+        .run()
+        .await
+}
+
+/// Has an account that is locked stay as it is when its tenant comes back.
+pub(super) async fn forget_tenant_end(tx: &mut Tx, id: ServiceId) -> Result<(), Error> {
+    tx.q("UPDATE service_accounts SET disabled_with_tenant = $1 WHERE id = $2")
+        .bind(false)
+        .bind(id.as_uuid())
+        .run()
+        .await?;
+    Ok(())
+}
+
 /// Removes an account with its keys.
 pub(super) async fn delete(tx: &mut Tx, id: ServiceId) -> Result<(), Error> {
     tx.q("DELETE FROM service_accounts WHERE id = $1").bind(id.as_uuid()).run().await?;

@@ -49,6 +49,8 @@ pub(crate) enum EndReason {
     PersonDisabled,
     PersonDeleted,
     MembershipEnded,
+    /// With everything of the tenant that it was begun for.
+    TenantEnded,
     /// By a new session of the same sign-in: after a login, a step-up, a change of privileges.
     Replaced,
 }
@@ -65,6 +67,7 @@ impl EndReason {
             Self::PersonDisabled => "person_disabled",
             Self::PersonDeleted => "person_deleted",
             Self::MembershipEnded => "membership_ended",
+            Self::TenantEnded => "tenant_ended",
             Self::Replaced => "replaced",
         }
     }

@@ -9,6 +9,7 @@ mod revoking;
 mod rotating;
 mod service_keys;
 mod service_tokens;
+mod tenant_end;
 
 use std::{net::IpAddr, time::Duration};
 

@@ -48,7 +48,7 @@ pub(super) struct ApiKeyView {
     last_used_at: Option<DateTime<Utc>>,
     expires_at: DateTime<Utc>,
     revoked_at: Option<DateTime<Utc>>,
-    /// `revoked`, `owner_disabled` or `membership_ended`.
+    /// `revoked`, `owner_disabled`, `membership_ended` or `tenant_ended`.
     revoke_reason: Option<String>,
 }
 

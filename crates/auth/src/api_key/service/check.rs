@@ -70,7 +70,7 @@ impl ApiKeys {
     fn remembered(&self, presented: &PresentedKey) -> Result<Arc<KnownKey>, AuthenticateError> {
         let known = self.0.known.find(presented.id).ok_or(AuthenticateError::Stale)?;
         let revocations = &self.0.parts.revocations;
-        let is_decided = revocations.is_fresh()
+        let is_decided = revocations.may_decide(Some(known.tenant))
             && known.is_current(revocations)
             && known.is_secret(&presented.digest, self.0.parts.clock.now());
         if is_decided { Ok(known) } else { Err(AuthenticateError::Stale) }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use stylobate_core::TenantId;
 use stylobate_db::{Error, Tx};
 
 use super::{ApiKeys, SCOPE, store, usage};
@@ -82,6 +83,15 @@ impl ApiKeys {
             unwritten.left.drain(..keys);
         }
         Ok(())
+    }
+
+    /// Revokes the keys of a tenant. Returns how many.
+    pub(crate) async fn end_of_tenant(
+        tx: &mut Tx,
+        tenant: TenantId,
+        now: DateTime<Utc>,
+    ) -> Result<u64, Error> {
+        store::revoke_of_tenant(tx, tenant, now).await
     }
 
     /// Deletes up to `rows_max` keys that ended long ago.

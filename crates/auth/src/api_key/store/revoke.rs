@@ -13,6 +13,8 @@ pub(crate) enum RevokeReason {
     /// Its row goes with the owner's: only the trail says so.
     OwnerDeleted,
     MembershipEnded,
+    /// With everything of the tenant that it is for.
+    TenantEnded,
 }
 
 impl RevokeReason {
@@ -22,6 +24,7 @@ impl RevokeReason {
             Self::OwnerDisabled => "owner_disabled",
             Self::OwnerDeleted => "owner_deleted",
             Self::MembershipEnded => "membership_ended",
+            Self::TenantEnded => "tenant_ended",
         }
     }
 }
@@ -59,6 +62,32 @@ pub(in crate::api_key) async fn lock_of_owner(
     };
     let rows: Vec<KeyRow> = tx.q(sql).bind(id).bind(tenant.map(|tenant| tenant.as_uuid())).all().await?;
     rows.into_iter().map(|row| row.into_key(environment)).collect()
+}
+
+/// Revokes the keys of a tenant, whoever owns them. Returns how many. The caller keeps others from being made, and tells every
+/// process not to rely on what it remembers of them.
+pub(in crate::api_key) async fn revoke_of_tenant(
+    tx: &mut Tx,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
+    macro_rules! revoke {
+        ($end:literal) => {
+            concat!(
+                "UPDATE api_keys SET revoked_at = $1, revoke_reason = $2, version = version + 1, updated_at = $1 \
+                 WHERE id IN (SELECT k.id FROM api_keys k WHERE k.tenant_id = $3 AND k.revoked_at IS NULL",
+                $end,
+                ")"
+            )
+        };
+    }
+    // In the order of their ids, as above.
+    tx.q(Sql::Per { pg: revoke!(" ORDER BY k.id FOR NO KEY UPDATE"), lite: revoke!("") })
+        .bind(now)
+        .bind(RevokeReason::TenantEnded.as_str())
+        .bind(tenant.as_uuid())
+        .run()
+        .await
 }
 
 /// Marks `key` as revoked.

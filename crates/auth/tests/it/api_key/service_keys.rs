@@ -15,12 +15,12 @@ fn public(algorithm: SigningAlgorithm) -> VerifyingKey {
     crate::key::key_for(algorithm).verifying_key().clone()
 }
 
-fn new(algorithm: SigningAlgorithm) -> NewServiceKey {
+pub(super) fn new(algorithm: SigningAlgorithm) -> NewServiceKey {
     NewServiceKey { label: "first".to_owned(), key: public(algorithm), not_before: None, expires_at: None }
 }
 
 impl House {
-    async fn register(
+    pub(super) async fn register(
         &self,
         account: &ServiceAccount,
         new: NewServiceKey,
@@ -45,7 +45,7 @@ impl House {
     }
 }
 
-async fn held(auth: &Auth, name: &str, now: DateTime<Utc>) -> Option<Arc<HeldKey>> {
+pub(super) async fn held(auth: &Auth, name: &str, now: DateTime<Utc>) -> Option<Arc<HeldKey>> {
     auth.service_keys().find(name, now).await.unwrap()
 }
 

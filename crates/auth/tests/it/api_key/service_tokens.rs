@@ -13,16 +13,16 @@ use super::{Background, House, SCOPE, eventually, grants::grant, of_person, pres
 const BILLING: &str = "https://billing.example.test";
 
 /// The audience of an installation that says nothing else.
-const HERE: &str = "stylobate";
+pub(super) const HERE: &str = "stylobate";
 
-fn wanted(audience: &str, operations: Option<&[&str]>) -> NewServiceToken {
+pub(super) fn wanted(audience: &str, operations: Option<&[&str]>) -> NewServiceToken {
     let operations = operations.map(|some| some.iter().map(|one| (*one).to_owned()).collect());
     NewServiceToken { audience: audience.to_owned(), operations }
 }
 
 impl House {
     /// The request of a program with a key of `account`.
-    async fn keyed(&self, account: &ServiceAccount, scopes: Option<&[&str]>) -> RequestContext {
+    pub(super) async fn keyed(&self, account: &ServiceAccount, scopes: Option<&[&str]>) -> RequestContext {
         let nobody = PersonId::new(self.clock.now());
         let scopes = scopes.map(|some| some.iter().map(|one| (*one).to_owned()).collect());
         let owner = KeyOwner::Service { id: account.id };
@@ -31,7 +31,7 @@ impl House {
         RequestContext::new(present(&self.auth, issued.secret.expose_secret()).await.unwrap())
     }
 
-    async fn token(
+    pub(super) async fn token(
         &self,
         ctx: &RequestContext,
         wanted: NewServiceToken,
@@ -52,7 +52,7 @@ async fn check(auth: &Auth, token: &str) -> Result<Arc<VerifiedServiceToken>, Au
     }
 }
 
-async fn is_over(auth: &Auth, token: &IssuedServiceToken) -> bool {
+pub(super) async fn is_over(auth: &Auth, token: &IssuedServiceToken) -> bool {
     match check(auth, &token.access_token).await {
         Ok(_) => false,
         Err(AuthenticateError::Revoked) => true,
