@@ -16,6 +16,10 @@ mod service;
 mod store;
 mod told;
 
+pub(crate) use accounts::in_contact;
 pub(crate) use directory::ProfileDirectory;
-pub(crate) use model::{PersonInput, PersonView, invalid};
-pub(crate) use service::{Draft, People, Refused, field, first_password, password_of, tenant_of};
+pub(crate) use leaving::require_other;
+pub(crate) use model::{Gender, PersonInput, PersonView, Status, country_of, invalid};
+pub(crate) use service::{
+    Draft, ListRequest, People, Refused, field, first_password, password_of, tenant_of,
+};

@@ -10,7 +10,7 @@ use stylobate::{
 };
 
 use super::{
-    model::{Gender, PersonInput, Profile, invalid, is_country_code},
+    model::{Gender, PersonInput, Profile, country_of, invalid},
     service::{Draft, People, Refused},
     store,
     told::tell_person,
@@ -101,9 +101,7 @@ fn kept(said: &NewProfile) -> Result<Profile, Refused> {
             Gender::Unknown
         }),
     };
-    let is_code = |country: &&String| is_country_code(country);
-    let country_code = said.country.as_ref().filter(is_code).cloned();
-    let country = said.country.clone().filter(|_| country_code.is_none());
+    let (country_code, country) = country_of(said.country.clone());
     let input = PersonInput {
         middle_name: said.middle_name.clone(),
         date_of_birth: born,
@@ -128,24 +126,29 @@ fn kept(said: &NewProfile) -> Result<Profile, Refused> {
     match input.profile() {
         Ok(profile) if problems.is_empty() => return Ok(profile),
         Ok(_) => {}
-        Err(Refused::Problem(refused)) => problems
-            .extend(refused.errors.into_iter().map(|problem| in_contact("contact_information.", problem))),
-        Err(failed) => return Err(failed),
+        Err(refused) => match in_contact("contact_information.", refused) {
+            Refused::Problem(refused) => problems.extend(refused.errors),
+            failed => return Err(failed),
+        },
     }
     Err(invalid(problems).into())
 }
 
-/// Names a field as bodies do that hold what of a profile is about reaching somebody, below `prefix`.
-pub(crate) fn in_contact(prefix: &str, problem: FieldProblem) -> FieldProblem {
-    let field = match problem.field.as_str() {
-        "phone" => "phone_number",
-        "emergency_number" => "emergency_number",
-        "address_line1" => "street_address",
-        "city" => "city",
-        "region" => "state",
-        "postal_code" => "zip_code",
-        "country_code" | "country" => "country",
-        _ => return problem,
-    };
-    FieldProblem { field: format!("{prefix}{field}"), ..problem }
+/// Names fields as bodies do that hold what of a profile is about reaching somebody below `prefix`.
+pub(crate) fn in_contact(prefix: &str, refused: Refused) -> Refused {
+    let Refused::Problem(mut problem) = refused else { return refused };
+    for error in &mut problem.errors {
+        let name = match error.field.as_str() {
+            "phone" => "phone_number",
+            "emergency_number" => "emergency_number",
+            "address_line1" => "street_address",
+            "city" => "city",
+            "region" => "state",
+            "postal_code" => "zip_code",
+            "country_code" | "country" => "country",
+            _ => continue,
+        };
+        error.field = format!("{prefix}{name}");
+    }
+    Refused::Problem(problem)
 }

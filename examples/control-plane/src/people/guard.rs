@@ -41,7 +41,7 @@ impl People {
 
     /// Whether the person belongs to several organisations. One of them then decides about the membership, and not about
     /// who the person is: whoever may change an address could take over the account in the others.
-    pub(super) async fn is_shared(&self, tx: &mut Tx, id: PersonId) -> Result<bool, Refused> {
+    pub(crate) async fn is_shared(&self, tx: &mut Tx, id: PersonId) -> Result<bool, Refused> {
         Ok(self.tenancy.memberships_of(tx, id).await?.len() > 1)
     }
 

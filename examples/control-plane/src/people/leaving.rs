@@ -165,7 +165,8 @@ impl People {
     }
 }
 
-fn require_other(context: &RequestContext, id: PersonId) -> Result<(), Refused> {
+/// Refuses what nobody does to the account that they are signed in with.
+pub(crate) fn require_other(context: &RequestContext, id: PersonId) -> Result<(), Refused> {
     if context.principal.on_behalf_of() != Some(id) {
         return Ok(());
     }

@@ -425,8 +425,16 @@ impl From<&PersonView> for PersonInput {
     }
 }
 
+/// A country as code and text: it is kept as one of them.
+pub(crate) fn country_of(typed: Option<String>) -> (Option<String>, Option<String>) {
+    match typed {
+        Some(code) if is_country_code(&code) => (Some(code), None),
+        other => (None, other),
+    }
+}
+
 /// Whether a country is spelt as ISO 3166-1 alpha-2 does.
-pub(crate) fn is_country_code(country: &str) -> bool {
+fn is_country_code(country: &str) -> bool {
     country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
