@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, sync::Mutex};
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -93,7 +93,8 @@ pub(super) const NEEDED: [(&str, &str); 12] = [
 ];
 
 /// The key of the row that a place is of.
-pub(super) fn row_of<'a>(operation: &Operation, place: &'a IdPlace) -> &'a str {
+#[must_use]
+pub fn row_of<'a>(operation: &Operation, place: &'a IdPlace) -> &'a str {
     let is_it = |(path, name, kind, _): &&(&str, Option<&str>, &str, &'static str)| {
         operation.canonical.starts_with(path)
             && *kind == place.kind
@@ -121,7 +122,7 @@ impl<'a> Maker<'a> {
     }
 
     /// The row of `key`, made unless it is there.
-    pub(super) fn get<'b>(&'b mut self, key: &'b str) -> BoxFuture<'b, String> {
+    pub(super) fn get<'b>(&'b mut self, key: &'b str) -> LocalBoxFuture<'b, String> {
         async move {
             if let Some(id) = self.rows.get(key) {
                 return id.clone();
@@ -130,7 +131,7 @@ impl<'a> Maker<'a> {
             self.rows.insert(key.to_owned(), id.clone());
             id
         }
-        .boxed()
+        .boxed_local()
     }
 
     async fn make(&mut self, key: &str) -> String {

@@ -17,6 +17,9 @@ use crate::{Answer, Client, Engine, Receiver, TestApp};
 /// How often two answers are asked for again that differ: the program moves some things by itself.
 const TRIES: u32 = 3;
 
+/// What lets programs of the operator make organisations.
+pub const BOOTSTRAP_SECRET: &str = "3f9a1c5d7e2b4860a9c8d7e6f5b4a392";
+
 /// An installation with two organisations besides its default one.
 pub struct World {
     pub(super) site: Site,
@@ -70,6 +73,7 @@ impl World {
     pub async fn start(engine: Engine, seed: u64) -> Self {
         let builder = TestApp::builder(engine)
             .env("TENANCY_MODE", "multi")
+            .env("BOOTSTRAP_SECRET", BOOTSTRAP_SECRET)
             .env("REGISTRATION", "open")
             .env("LOG_LEVEL", "warn")
             .env("JWT_ACCESS_TTL_MINUTES", "60")
