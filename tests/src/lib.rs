@@ -9,6 +9,8 @@
 //! [`job_chaos`], [`schedule_chaos`] and [`event_chaos`] stand apart: they know queue and outbox from inside, kill worker processes of
 //! their own, and let schedulers disagree about the time. A [`BrokerHost`] is a place of one's own on RabbitMQ.
 //!
+//! [`matrix`] asks every route with ids of another organisation, and [`tenancy_chaos`] does so at random.
+//!
 //! The program is found through `STYLOBATE_BIN_CONTROL_PLANE`, else beside the test's own executable; PostgreSQL through
 //! `STYLOBATE_TEST_POSTGRES_URL`, RabbitMQ through `STYLOBATE_TEST_AMQP_URL` and `STYLOBATE_TEST_AMQP_API_URL`, mail servers through
 //! `STYLOBATE_TEST_SMTP_…`. All are set by `cargo xtask test`. A test without them fails; it never skips.
@@ -30,6 +32,7 @@ pub mod job_chaos;
 mod ledger;
 mod load;
 mod mail_server;
+pub mod matrix;
 mod patience;
 mod place;
 mod program;
@@ -39,6 +42,7 @@ mod refresh_race;
 pub mod schedule_chaos;
 mod server;
 mod strike;
+pub mod tenancy_chaos;
 mod wire;
 
 pub use answer::{Answer, csv_rows, text};
@@ -50,7 +54,7 @@ pub use ledger::{Ledger, Verdict};
 pub use load::Load;
 pub use mail_server::{MailServer, ReceivedMail};
 pub use patience::{PATIENCE, eventually};
-pub use place::Place;
+pub use place::{Place, Row};
 pub use program::{Program, Run};
 pub use proxy::Proxy;
 pub use receiver::{Received, Receiver};

@@ -1,3 +1,5 @@
+mod tables;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -6,6 +8,8 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
+
+pub use tables::Row;
 
 use crate::Engine;
 
@@ -85,7 +89,7 @@ impl Place {
         self.database.as_ref().map(|database| split(&database.server).1.to_owned())
     }
 
-    fn data(&self) -> std::path::PathBuf {
+    pub(crate) fn data(&self) -> std::path::PathBuf {
         self.folder.path().join("data")
     }
 

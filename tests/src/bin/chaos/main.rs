@@ -1,4 +1,4 @@
-//! `cargo xtask chaos auth db jobs events`: the promises about races and kills at full count. One verdict line per promise.
+//! `cargo xtask chaos auth db tenancy jobs events`: the promises about races and kills at full count. One verdict line per promise.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,9 +17,10 @@ mod login;
 mod postgres;
 mod rabbitmq;
 mod revocation;
+mod tenancy;
 
 /// Every area, in the order in which they run.
-const AREAS: [&str; 4] = ["auth", "db", "jobs", "events"];
+const AREAS: [&str; 5] = ["auth", "db", "tenancy", "jobs", "events"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -39,6 +40,7 @@ async fn main() -> ExitCode {
                 login::run(&mut verdicts).await;
             }
             "db" => db::run(&mut verdicts, seed).await,
+            "tenancy" => Box::pin(tenancy::run(&mut verdicts, seed)).await,
             "jobs" => jobs::run(&mut verdicts, seed).await,
             "events" => events::run(&mut verdicts, seed).await,
             unknown => {

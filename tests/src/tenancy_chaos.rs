@@ -1,0 +1,62 @@
+//! Foreign ids at random against the running program: whatever route, place and asker, an id of another organisation is as one
+//! that nothing has.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    Engine,
+    matrix::{RandomTries, World},
+};
+
+/// How much is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct TenancyChaos {
+    /// On which engine.
+    pub engine: Engine,
+    /// How many pairs of a foreign id and one that nothing has.
+    pub pairs: u32,
+    /// Repeats the run.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct TenancyReport {
+    /// What was tried.
+    pub tries: RandomTries,
+    /// How many operations there are, and how many places for ids in them.
+    pub places: (usize, usize),
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl std::fmt::Display for TenancyReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let RandomTries { pairs, rows, findings, changes } = &self.tries;
+        let (operations, places) = self.places;
+        write!(
+            f,
+            "{pairs} pairs of a foreign id and one that nothing has, of {rows} rows in {places} places of {operations} operations, \
+             {} leaks, {} changes in {:.0} s",
+            findings.len(),
+            changes.len(),
+            self.took.as_secs_f64()
+        )?;
+        findings.iter().take(5).try_for_each(|finding| write!(f, "\n  {finding}"))?;
+        changes.iter().take(5).try_for_each(|change| write!(f, "\n  {change}"))
+    }
+}
+
+impl TenancyChaos {
+    /// Runs it.
+    ///
+    /// # Panics
+    /// When the organisations cannot be made.
+    pub async fn run(self) -> TenancyReport {
+        let world = World::start(self.engine, self.seed).await;
+        let begun = Instant::now();
+        let tries = world.try_at_random(self.pairs).await;
+        let places = world.operations.iter().map(|operation| operation.ids.len()).sum();
+        TenancyReport { tries, places: (world.operations.len(), places), took: begun.elapsed() }
+    }
+}
