@@ -22,6 +22,7 @@ mod exceptions;
 mod forced_change;
 mod guessing;
 mod hidden;
+mod hints;
 mod house;
 mod import;
 mod invitations;
