@@ -13,9 +13,9 @@ mod lookup;
 #[cfg(feature = "sql")]
 mod store;
 
-pub use identifier::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]
-pub(crate) use identifier::{fold, is_invisible};
+pub(crate) use identifier::fold;
+pub use identifier::{Email, IdentifierError, Username};
 #[cfg(feature = "sql")]
 pub use lookup::Identifier;
 #[cfg(feature = "sql")]

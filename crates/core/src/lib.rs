@@ -29,6 +29,7 @@ mod principal;
 mod problem;
 mod redaction;
 mod seal;
+mod text;
 mod trace;
 
 pub use audit::{Actor, ActorKind, AuditError, AuditEvent, AuditSink, Outcome, Target};
@@ -49,4 +50,5 @@ pub use principal::{Assurance, AuthenticatorAssurance, Credential, KeyOwner, Pri
 pub use problem::{FieldProblem, Problem};
 pub use redaction::Redaction;
 pub use seal::{SealError, Sealer};
+pub use text::is_invisible;
 pub use trace::{TraceParent, TraceParentInvalid};

@@ -160,6 +160,12 @@ impl Platform {
         &self.parts.tenancy
     }
 
+    /// Whether there is one organisation or any number (`TENANCY_MODE`).
+    #[must_use]
+    pub fn tenancy_mode(&self) -> TenancyMode {
+        tenancy_mode(self.settings())
+    }
+
     /// The organisation that every installation has.
     #[must_use]
     pub fn default_org(&self) -> TenantId {
@@ -573,13 +579,17 @@ async fn make_defaults(
     Ok(org.id)
 }
 
+fn tenancy_mode(settings: &Settings) -> TenancyMode {
+    if settings.multi_tenant { TenancyMode::Multi } else { TenancyMode::Single }
+}
+
 fn default_org(settings: &Settings) -> Result<DefaultOrg, StartError> {
     let code =
         settings.default_org_code.parse().map_err(|error| weak("DEFAULT_ORG_SLUG", format!("{error}")))?;
     let name =
         settings.default_org_name.parse().map_err(|error| weak("DEFAULT_ORG_NAME", format!("{error}")))?;
     let config = TenancyConfig {
-        mode: if settings.multi_tenant { TenancyMode::Multi } else { TenancyMode::Single },
+        mode: tenancy_mode(settings),
         default_org: DefaultOrg { id: settings.default_org_id.map(TenantId::from_uuid), code, name },
     };
     config.validate().map_err(|problems| {

@@ -21,6 +21,24 @@ pub enum Error {
     /// There is no such organisation.
     #[error("there is no such organisation")]
     OrgNotFound,
+    /// Nobody may act in the organisation.
+    #[error("the organisation is not active")]
+    OrgInactive,
+    /// The removal of the organisation has begun.
+    #[error("the organisation is being deleted")]
+    OrgBeingDeleted,
+    /// Only an organisation whose removal has begun loses its rows.
+    #[error("the organisation is not being deleted")]
+    OrgNotBeingDeleted,
+    /// The organisation that every installation has stays active, and stays.
+    #[error("the default organisation is neither deactivated nor deleted")]
+    DefaultOrg,
+    /// The organisation has changed since the version that was named.
+    #[error("the organisation has changed since it was read")]
+    VersionConflict,
+    /// The person does not belong to the organisation.
+    #[error("the person is not a member")]
+    MemberNotFound,
     /// The address has an open invitation already.
     #[error("the address has an open invitation")]
     InvitationPending,
@@ -28,7 +46,7 @@ pub enum Error {
     #[error("the invitation is not open")]
     InvitationClosed,
     /// The transaction works on the rows of another tenant.
-    #[error("a membership of another tenant than the transaction's")]
+    #[error("a row of another tenant than the transaction's")]
     ForeignTenant,
     /// A stored row does not have the form this version writes.
     #[error("{table} row {id}: bad value in `{column}`")]
@@ -51,6 +69,12 @@ impl Error {
             Self::DefaultOrgMismatch { .. } => "default_org_mismatch",
             Self::CodeTaken => "org_code_taken",
             Self::OrgNotFound => "org_not_found",
+            Self::OrgInactive => "org_inactive",
+            Self::OrgBeingDeleted => "org_being_deleted",
+            Self::OrgNotBeingDeleted => "org_not_being_deleted",
+            Self::DefaultOrg => "default_organisation",
+            Self::VersionConflict => "version_conflict",
+            Self::MemberNotFound => "member_not_found",
             Self::InvitationPending => "invitation_pending",
             Self::InvitationClosed => "invitation_closed",
             Self::ForeignTenant => "foreign_tenant",

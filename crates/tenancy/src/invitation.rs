@@ -1,9 +1,9 @@
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stylobate_core::{InvitationId, PersonId, RoleId, TenantId};
 
 /// What has become of an invitation. One whose time has passed stays [`Pending`](Self::Pending); nobody can accept it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InvitationStatus {
     /// Nobody has used it yet.
@@ -25,7 +25,9 @@ impl InvitationStatus {
         }
     }
 
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
+    /// The status that is spelt `word`.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
         [Self::Pending, Self::Accepted, Self::Revoked].into_iter().find(|status| status.as_str() == word)
     }
 }
@@ -74,4 +76,15 @@ pub struct NewInvitation {
     pub role_id: Option<RoleId>,
     /// Until when it can be accepted.
     pub expires_at: DateTime<Utc>,
+}
+
+/// Which invitations a list holds; what is `None` matters not.
+#[derive(Debug, Clone, Default)]
+pub struct InvitationFilter {
+    /// Those that this has become of. One whose time has passed is still pending.
+    pub status: Option<InvitationStatus>,
+    /// Those that can be accepted now, or those that cannot.
+    pub is_open: Option<bool>,
+    /// Those whose address contains this, in whatever case.
+    pub search: Option<String>,
 }

@@ -1,11 +1,14 @@
 //! Every statement on `invitations`.
 
 use chrono::{DateTime, Utc};
-use stylobate_core::{InvitationId, PersonId, TenantId};
-use stylobate_db::{Conn, Tx};
+use stylobate_core::{InvitationId, Page, PersonId, TenantId};
+use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 use uuid::Uuid;
 
-use crate::{Error, Invitation, InvitationStatus, NewInvitation};
+use crate::{
+    Error, Invitation, InvitationFilter, InvitationStatus, NewInvitation, org_store::COUNT_MAX,
+    search::contains,
+};
 
 #[derive(sqlx::FromRow)]
 struct InvitationRow {
@@ -68,7 +71,7 @@ pub(crate) async fn insert(
     invited_by: Option<PersonId>,
     new: &NewInvitation,
     now: DateTime<Utc>,
-) -> Result<bool, stylobate_db::Error> {
+) -> Result<bool, Error> {
     let rows = tx
         .q("INSERT INTO invitations (id, tenant_id, email, email_key, role_id, invited_by, status, created_at, expires_at) \
             VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8) \
@@ -118,6 +121,75 @@ pub(crate) async fn find_pending(
     row.map(Invitation::try_from).transpose()
 }
 
+pub(crate) async fn list(
+    conn: &mut Conn,
+    tenant: TenantId,
+    filter: &InvitationFilter,
+    keyset: &Keyset,
+    now: DateTime<Utc>,
+) -> Result<Page<Invitation>, Error> {
+    let mut sql = conn.builder(
+        "SELECT id, tenant_id, email, role_id, invited_by, status, created_at, expires_at, accepted_at, accepted_by \
+         FROM invitations WHERE tenant_id = ",
+    );
+    sql.value(tenant.as_uuid());
+    push_filter(&mut sql, filter, now);
+    keyset.push(&mut sql);
+    let rows: Vec<InvitationRow> = conn.q_build(sql).all().await?;
+    let page = keyset.page(rows, |row| (KeysetKey::Time(row.created_at), row.id));
+    let items = page.items.into_iter().map(Invitation::try_from).collect::<Result<_, _>>()?;
+    Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
+}
+
+pub(crate) async fn count(
+    conn: &mut Conn,
+    tenant: TenantId,
+    filter: &InvitationFilter,
+    now: DateTime<Utc>,
+) -> Result<u64, Error> {
+    let mut sql = conn.builder("SELECT count(*) FROM (SELECT id FROM invitations WHERE tenant_id = ");
+    sql.value(tenant.as_uuid());
+    push_filter(&mut sql, filter, now);
+    sql.limit(COUNT_MAX).push(") AS counted");
+    let count: i64 = conn.q_build(sql).scalar().await?;
+    Ok(count.unsigned_abs())
+}
+
+fn push_filter(sql: &mut SqlBuilder, filter: &InvitationFilter, now: DateTime<Utc>) {
+    if let Some(status) = filter.status {
+        sql.push(" AND status = ").value(status.as_str());
+    }
+    match filter.is_open {
+        Some(true) => {
+            sql.push(" AND status = 'pending' AND expires_at > ").value(now);
+        }
+        Some(false) => {
+            sql.push(" AND (status <> 'pending' OR expires_at <= ").value(now).push(")");
+        }
+        None => {}
+    }
+    if let Some(search) = &filter.search {
+        sql.push(" AND email_key LIKE ").value(contains(search)).push(r" ESCAPE '\'");
+    }
+}
+
+/// Lets a pending invitation count until `expires_at`; tells whether it was pending.
+pub(crate) async fn renew(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: InvitationId,
+    expires_at: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let rows = tx
+        .q("UPDATE invitations SET expires_at = $3 WHERE tenant_id = $1 AND id = $2 AND status = 'pending'")
+        .bind(tenant.as_uuid())
+        .bind(id.as_uuid())
+        .bind(expires_at)
+        .run()
+        .await?;
+    Ok(rows == 1)
+}
+
 /// Marks an open invitation accepted; of many at once one does.
 pub(crate) async fn accept(
     tx: &mut Tx,
@@ -157,4 +229,15 @@ pub(crate) async fn forget_person(tx: &mut Tx, person: PersonId) -> Result<(), E
         .run()
         .await?;
     Ok(())
+}
+
+/// Removes invitations of `tenant`, at most `limit`; tells how many.
+pub(crate) async fn delete_some(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<u64, Error> {
+    Ok(tx
+        .q("DELETE FROM invitations WHERE tenant_id = $1 AND id IN \
+            (SELECT id FROM invitations WHERE tenant_id = $1 ORDER BY created_at, id LIMIT 0 + $2)")
+        .bind(tenant.as_uuid())
+        .bind(limit)
+        .run()
+        .await?)
 }

@@ -1,9 +1,13 @@
+use chrono::{DateTime, Utc};
 use serde_json::json;
-use stylobate_core::{AuditEvent, InvitationId, PersonId, RequestContext, TenantId};
-use stylobate_db::Tx;
+use stylobate_core::{
+    AuditEvent, CursorInvalid, Direction, InvitationId, Page, PageLimit, PersonId, RequestContext, TenantId,
+};
+use stylobate_db::{Keyset, Tx};
 
 use crate::{
-    Error, Invitation, InvitationStatus, NewInvitation, Tenancy, invitation_store as store, tenancy::own,
+    Error, Invitation, InvitationFilter, InvitationStatus, NewInvitation, Tenancy, invitation_store as store,
+    tenancy::own,
 };
 
 /// Invitations. Whether the caller may invite, and give the role, is the caller's question, and so is the secret in the link.
@@ -12,7 +16,7 @@ impl Tenancy {
     ///
     /// # Errors
     /// [`Error::InvitationPending`] when the address has an open invitation already; [`Error::OrgNotFound`];
-    /// [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
+    /// [`Error::OrgBeingDeleted`]; [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
     pub async fn invite(
         &self,
         tx: &mut Tx,
@@ -20,15 +24,11 @@ impl Tenancy {
         tenant: TenantId,
         new: &NewInvitation,
     ) -> Result<Invitation, Error> {
-        own(tx.scope(), tenant)?;
+        self.lock_org_to_write(tx, tenant).await?;
         let now = self.clock().now();
         store::retire(tx, tenant, &new.email_key, now).await?;
         let (id, by) = (InvitationId::new(now), context.principal.on_behalf_of());
-        let added = match store::insert(tx, id, tenant, by, new, now).await {
-            Err(error) if error.is_foreign_key_violation() => return Err(Error::OrgNotFound),
-            added => added?,
-        };
-        if !added {
+        if !store::insert(tx, id, tenant, by, new, now).await? {
             return Err(Error::InvitationPending);
         }
         let invitation = Invitation {
@@ -75,11 +75,79 @@ impl Tenancy {
         store::find_pending(tx, tenant, email_key, self.clock().now()).await
     }
 
+    /// A page of the invitations of `tenant` that `filter` holds.
+    ///
+    /// # Errors
+    /// [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
+    pub async fn list_invitations(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        filter: &InvitationFilter,
+        keyset: &Keyset,
+    ) -> Result<Page<Invitation>, Error> {
+        own(tx.scope(), tenant)?;
+        store::list(tx, tenant, filter, keyset, self.clock().now()).await
+    }
+
+    /// Where a page of [`list_invitations`](Self::list_invitations) begins: they are listed by when they were made.
+    ///
+    /// # Errors
+    /// [`CursorInvalid`] when the cursor is of another list.
+    pub fn invitations_keyset(
+        direction: Direction,
+        limit: PageLimit,
+        cursor: Option<&str>,
+    ) -> Result<Keyset, CursorInvalid> {
+        Keyset::new("created_at", "created_at", "id", true, direction, limit, cursor)
+    }
+
+    /// How many invitations of `tenant` `filter` holds; counting stops at 10,000.
+    ///
+    /// # Errors
+    /// [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
+    pub async fn count_invitations(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        filter: &InvitationFilter,
+    ) -> Result<u64, Error> {
+        own(tx.scope(), tenant)?;
+        store::count(tx, tenant, filter, self.clock().now()).await
+    }
+
+    /// Lets a pending invitation count until `expires_at`, also one whose time has passed; never for a shorter time than it does
+    /// already. The link that goes out with it is the caller's.
+    ///
+    /// # Errors
+    /// [`Error::InvitationClosed`] when it was used or taken back, or there is none; [`Error::OrgNotFound`];
+    /// [`Error::OrgBeingDeleted`]; [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
+    pub async fn renew_invitation(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        id: InvitationId,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Invitation, Error> {
+        self.lock_org_to_write(tx, tenant).await?;
+        let before = store::find(tx, tenant, id).await?.ok_or(Error::InvitationClosed)?;
+        let expires_at = expires_at.max(before.expires_at);
+        if !store::renew(tx, tenant, id, expires_at).await? {
+            return Err(Error::InvitationClosed);
+        }
+        let change = (json!({ "expires_at": before.expires_at }), json!({ "expires_at": expires_at }));
+        let renewed = event(context, "invitation.renew", tenant, id);
+        tx.audit(renewed.change(Some(change.0), Some(change.1)));
+        Ok(Invitation { expires_at, ..before })
+    }
+
     /// Makes `person` a member of `tenant` with an open invitation. Of many at once one succeeds. `false` when they are a member
     /// already; the invitation is used up all the same.
     ///
     /// # Errors
-    /// [`Error::InvitationClosed`] when it was used, taken back or its time has passed; [`Error::ForeignTenant`]; [`Error::Db`].
+    /// [`Error::InvitationClosed`] when it was used, taken back or its time has passed; [`Error::OrgNotFound`];
+    /// [`Error::OrgBeingDeleted`]; [`Error::ForeignTenant`]; [`Error::Db`].
     pub async fn accept_invitation(
         &self,
         tx: &mut Tx,
@@ -88,7 +156,8 @@ impl Tenancy {
         id: InvitationId,
         person: PersonId,
     ) -> Result<bool, Error> {
-        own(tx.scope(), tenant)?;
+        // Before the invitation: whoever changes an organisation holds it first.
+        self.lock_org_to_write(tx, tenant).await?;
         if !store::accept(tx, tenant, id, person, self.clock().now()).await? {
             return Err(Error::InvitationClosed);
         }

@@ -13,6 +13,23 @@ pub enum MembershipStatus {
     Suspended,
 }
 
+impl MembershipStatus {
+    /// The status as rows and bodies spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    /// The status that is spelt `word`.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Active, Self::Suspended].into_iter().find(|status| status.as_str() == word)
+    }
+}
+
 /// One organisation a person belongs to, with what sign-in must know of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {

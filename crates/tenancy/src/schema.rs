@@ -3,4 +3,5 @@ stylobate_db::migration_set! {
     pub MIGRATIONS = "tenancy";
     "20261121000001_orgs",
     "20261122000002_invitations",
+    "20261123000101_org_states",
 }

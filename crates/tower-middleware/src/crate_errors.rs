@@ -72,6 +72,7 @@ mod with_stores {
         fn into_problem(self) -> Problem {
             match self {
                 Self::Db(error) => error.into_problem(),
+                Self::CodeTaken => problem_of(self.code(), &self).field("code", "taken", "is taken"),
                 error => problem_of(error.code(), &error),
             }
         }
@@ -255,6 +256,21 @@ mod tests {
         let problem = stylobate_rbac::RbacError::Db(error).into_problem();
         assert_eq!((problem.status, &*problem.code, problem.retry_after_s), (503, "unavailable", Some(1)));
         assert!(!format!("{problem:?}").contains("10.0.0.7")); // A24, A32
+    }
+
+    #[cfg(feature = "sql")]
+    #[test]
+    fn members_and_organisations_that_are_not_there_look_alike() {
+        use stylobate_tenancy::Error;
+
+        let missing = [Error::MemberNotFound, Error::OrgNotFound, Error::ForeignTenant];
+        let [first, others @ ..] = missing.map(IntoProblem::into_problem);
+        assert_eq!((first.status, &*first.code), (404, "not_found")); // A12
+        assert!(others.iter().all(|other| *other == first));
+        let taken = Error::CodeTaken.into_problem();
+        assert_eq!((taken.status, taken.errors[0].field.as_str()), (409, "code"));
+        let stale = Error::VersionConflict.into_problem();
+        assert_eq!((stale.status, &*stale.code), (409, "stale"));
     }
 
     #[cfg(feature = "sql")]

@@ -252,7 +252,7 @@ fn check(key: &ApiKey) -> Result<(), ApiKeyError> {
 fn check_name(field: &'static str, text: &str, max: usize) -> Result<(), ApiKeyError> {
     refuse_if(text.trim().is_empty(), field, ApiKeyProblem::Empty)?;
     refuse_if(text.chars().count() > max, field, ApiKeyProblem::TooLong(max))?;
-    refuse_if(text.chars().any(crate::people::is_invisible), field, ApiKeyProblem::Invisible)
+    refuse_if(text.chars().any(stylobate_core::is_invisible), field, ApiKeyProblem::Invisible)
 }
 
 fn check_expiry(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), ApiKeyError> {

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use stylobate_core::is_invisible;
 use unicode_normalization::UnicodeNormalization as _;
 use url::Host;
 
@@ -64,18 +65,6 @@ pub(crate) fn fold(text: &str) -> String {
     }
     let lowered: String = text.nfkc().flat_map(char::to_lowercase).collect();
     lowered.nfkc().collect()
-}
-
-/// Characters without a look of their own: soft hyphen, zero-width ones, direction marks, the byte order mark. Two
-/// names that differ in them alone would be read as one.
-pub(crate) fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
-                | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
-                | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}'
-        )
 }
 
 /// What usernames and addresses have in common. Checked on what was typed and on its folded form, because folding turns

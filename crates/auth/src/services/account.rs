@@ -12,7 +12,7 @@ use super::{ServiceAccountError, ServiceAccountProblem, grant::refuse_if, store}
 use crate::{
     Revocation, Revocations, ServiceTokenSigner,
     api_key::{OwnedKeys, RevokeReason},
-    people, revocation,
+    revocation,
 };
 
 /// Whether a service account may act.
@@ -285,7 +285,7 @@ pub(super) fn check_name(field: &'static str, text: &str, max: usize) -> Result<
 
 fn check_text(field: &'static str, text: &str, max: usize) -> Result<(), ServiceAccountError> {
     refuse_if(text.chars().count() > max, field, ServiceAccountProblem::TooLong(max))?;
-    refuse_if(text.chars().any(people::is_invisible), field, ServiceAccountProblem::Invisible)
+    refuse_if(text.chars().any(stylobate_core::is_invisible), field, ServiceAccountProblem::Invisible)
 }
 
 /// Tells that `kind` happened to an account.
