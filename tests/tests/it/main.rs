@@ -48,5 +48,6 @@ mod service_accounts;
 mod sessions;
 mod settings;
 mod story;
+mod switch_org;
 mod tokens;
 mod webhooks;
