@@ -29,6 +29,8 @@ pub(crate) enum FlowKind {
     RegistrationByAddress,
     /// Requests of one client that invite somebody.
     InvitationByAddress,
+    /// Bootstrap secrets that one client presents.
+    BootstrapByAddress,
 }
 
 impl FlowKind {
@@ -50,6 +52,7 @@ impl FlowKind {
             Self::RegistrationOfAccount => "registration_account",
             Self::RegistrationByAddress => "registration_address",
             Self::InvitationByAddress => "invitation_address",
+            Self::BootstrapByAddress => "bootstrap_address",
         }
     }
 }

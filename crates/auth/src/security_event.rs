@@ -45,6 +45,11 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "Somebody changed what an API key may do, from where, how often or how long, or switched it on or off.",
     ),
     event(
+        "auth.bootstrap_failed",
+        "installation",
+        "Somebody presented a wrong bootstrap secret. What comes beyond the limit is refused and not recorded.",
+    ),
+    event(
         "auth.email_change",
         "person",
         "A mailed link gave an account another e-mail address. Links that were mailed to the old one are void.",

@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod background;
+mod bootstrap;
 mod builder;
 mod cookie;
 mod credentials;

@@ -1,4 +1,7 @@
 crate::migration_set! {
-    /// What the other sets stand on: `stylobate_may_see`, the rule of row-level security on PostgreSQL.
-    pub MIGRATIONS = "db"; "20261121000000_scope",
+    /// What the other sets stand on, the questions of row-level security on PostgreSQL: `stylobate_tenant` and
+    /// `stylobate_is_platform`, and `stylobate_may_see`, which older policies call.
+    pub MIGRATIONS = "db";
+    "20261121000000_scope",
+    "20261123000002_policy_questions",
 }

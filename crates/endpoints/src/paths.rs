@@ -24,7 +24,9 @@ pub struct Alias {
 ///
 /// Rules, in this order; the first that finds a known template wins:
 /// 1. the path as it is;
-/// 2. the path without one of the prefixes, longest first.
+/// 2. the path without one of the prefixes, longest first, where that is a route;
+/// 3. the same, where it is an alias: with the prefixes `/api` and `/api/v1`, `/api/v1/orgs` is the route `/v1/orgs` and not the alias
+///    `/orgs`.
 ///
 /// Whoever needs the path as it was sent finds it as axum's `OriginalUri`.
 ///
@@ -80,15 +82,16 @@ impl PathTable {
         if let Some(found) = self.lookup(path) {
             return found.map(|canonical| (canonical, true));
         }
+        let mut successor = None;
         for prefix in &self.inner.prefixes {
             let Some(rest) = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')) else { continue };
             match self.lookup(rest) {
-                Some(Some(canonical)) => return Some((canonical, true)),
                 Some(None) => return Some((rest.to_owned(), false)),
+                Some(canonical) => successor = successor.or(canonical),
                 None => {}
             }
         }
-        None
+        successor.map(|canonical| (canonical, true))
     }
 
     /// `None` when the path is unknown, `Some(None)` when it is canonical.
@@ -234,6 +237,19 @@ mod tests {
         }
         for path in ["/v1/audit/logs", "/api/v1/audit/logs"] {
             assert_eq!(table().canonical(path), Some(("/audit-events".to_owned(), true)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_whose_name_holds_a_prefix_wins_over_an_alias_without() {
+        let aliases = [Alias { path: "/orgs/{id}", canonical: "/v1/orgs/{id}" }];
+        let table = PathTable::new(&["/v1/orgs/{id}"], &["/api", "/api/v1"], &aliases).unwrap();
+        assert_eq!(table.canonical("/v1/orgs/7"), None);
+        for path in ["/api/v1/orgs/7", "/api/v1/v1/orgs/7"] {
+            assert_eq!(table.canonical(path), Some(("/v1/orgs/7".to_owned(), false)), "{path}");
+        }
+        for path in ["/orgs/7", "/api/orgs/7"] {
+            assert_eq!(table.canonical(path), Some(("/v1/orgs/7".to_owned(), true)), "{path}");
         }
     }
 

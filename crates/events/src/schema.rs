@@ -5,4 +5,5 @@ stylobate_db::migration_set! {
     "20261122000001_outbox",
     "20261122000002_webhooks",
     "20261122000003_inbox",
+    "20261123000201_policies_asked_once",
 }

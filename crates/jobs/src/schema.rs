@@ -3,4 +3,5 @@ stylobate_db::migration_set! {
     pub MIGRATIONS = "jobs";
     "20261121000001_jobs",
     "20261121000002_schedules",
+    "20261123000201_policies_asked_once",
 }

@@ -217,6 +217,8 @@ pub struct Settings {
     pub metrics_token: Option<SecretString>,
     /// What programs of the operator present instead of signing in, on the routes that take it.
     pub internal_secret: Option<SecretString>,
+    /// What lets whoever presents it make organisations, each with an administrator.
+    pub bootstrap_secret: Option<SecretString>,
     /// What decides about permissions.
     pub rbac_engine: RbacEngine,
     /// Whether the server works on background jobs itself.

@@ -4,4 +4,5 @@ stylobate_db::migration_set! {
     "20261121000001_orgs",
     "20261122000002_invitations",
     "20261123000101_org_states",
+    "20261123000201_policies_asked_once",
 }

@@ -32,6 +32,12 @@ impl InternalSecret {
         Ok(Self(secret))
     }
 
+    /// Whether `presented` is the secret: for routes that take one of their own in a header of their own.
+    #[must_use]
+    pub fn is(&self, presented: &[u8]) -> bool {
+        equal(presented, self.0.expose_secret().as_bytes())
+    }
+
     /// Who the platform is on a route that asks `permission`, when the request presents the secret; `None` when it presents
     /// none.
     pub(crate) fn judge<B>(
@@ -45,7 +51,7 @@ impl InternalSecret {
             && asking.is_none_or(|context| !context.principal.is_authenticated());
         Some(match presented {
             Some(presented) if is_alone => {
-                if equal(presented, self.0.expose_secret().as_bytes()) {
+                if self.is(presented) {
                     Ok(platform(asking, permission))
                 } else {
                     tracing::warn!(code = "unauthenticated", "a wrong internal secret was presented");
@@ -94,5 +100,9 @@ mod tests {
         }
         let secret = InternalSecret::new(SecretString::from("canary".repeat(6))).unwrap();
         assert!(!format!("{secret:?}").contains("canary"));
+        assert!(secret.is("canary".repeat(6).as_bytes()));
+        for other in ["", "canary", &"canary".repeat(7), &"Canary".repeat(6)] {
+            assert!(!secret.is(other.as_bytes()), "{other}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! In whose name somebody asks.
 
 use stylobate::{
-    core::{Principal, Problem, RequestContext},
+    core::{Principal, Problem, RequestContext, TenantId},
     middleware::ApiResult,
 };
 
@@ -18,5 +18,11 @@ pub(crate) fn of_tenant(context: &RequestContext) -> ApiResult<&RequestContext> 
 /// The same caller, acting for no organisation, and so for all. For routes whose permission is of the platform.
 pub(crate) fn of_platform(context: &RequestContext) -> RequestContext {
     let principal = Principal { tenant: None, ..context.principal.clone() };
+    RequestContext { principal, ..context.clone() }
+}
+
+/// The same caller, acting in `tenant`.
+pub(crate) fn in_tenant(context: &RequestContext, tenant: TenantId) -> RequestContext {
+    let principal = Principal { tenant: Some(tenant), ..context.principal.clone() };
     RequestContext { principal, ..context.clone() }
 }

@@ -9,8 +9,8 @@ use stylobate::{
 };
 
 use crate::{
-    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, people, service_accounts,
-    sessions, setup, webhooks,
+    access, admin, api_keys, audit, credentials, events, jobs, links, members, notify, ops, orgs, people,
+    service_accounts, sessions, setup, webhooks,
 };
 
 /// Every route answers at the root and under these; paths spelled `/v1/…` answer under `/api` with that.
@@ -44,6 +44,12 @@ pub(crate) const ALIASES: &[Alias] = &[
     },
     Alias { path: "/v1/rbac/users/{id}/roles", canonical: "/people/{id}/roles" },
     Alias { path: "/v1/rbac/users/{id}/roles/{role_id}", canonical: "/people/{id}/roles/{role_id}" },
+    Alias { path: "/orgs", canonical: "/v1/orgs" },
+    Alias { path: "/orgs/{id}", canonical: "/v1/orgs/{id}" },
+    Alias { path: "/orgs/{id}/members", canonical: "/v1/orgs/{id}/members" },
+    Alias { path: "/orgs/{id}/members/{person_id}", canonical: "/v1/orgs/{id}/members/{person_id}" },
+    Alias { path: "/settings/organization/{id}", canonical: "/v1/orgs/{id}/settings" },
+    Alias { path: "/settings/organization/{id}/privacy", canonical: "/v1/orgs/{id}/privacy" },
     Alias { path: "/audit/export", canonical: "/audit-events/export" },
     Alias { path: "/v1/audit/logs", canonical: "/audit-events" },
     Alias { path: "/instances/webhooks", canonical: "/webhooks" },
@@ -77,6 +83,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         None => MetricsAccess::Loopback,
     };
     let people = admin::people(platform);
+    let newcomers = links::newcomers(platform, &people);
     let credentials = credentials::Credentials::new(
         platform.db().clone(),
         platform.auth().clone(),
@@ -104,13 +111,15 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(introspection_routes(platform.auth()))
         .and(revocation_routes(platform.auth()))
         .and(forward_auth_routes())
-        .and(links::routes(platform, &people))
+        .and(links::routes(platform, &newcomers))
         .and(people::routes::routes(&people))
+        .and(members::routes(&members::Members::new(platform, &people, &newcomers)))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))
         .and(api_keys::own_routes(&api_keys))
         .and(api_keys::routes(&api_keys))
         .and(service_accounts::routes(&service_accounts))
+        .and(orgs::routes(platform))
         .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
         .and(jobs::routes(platform))

@@ -4,6 +4,8 @@ migration_set! {
     /// The control plane's own tables.
     pub(crate) OWN = "control_plane";
     "20261121000001_person_profiles",
+    "20261123000401_org_documents",
+    "20261123000501_member_notes",
 }
 
 /// Every set of the product, in the order they apply.

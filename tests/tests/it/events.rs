@@ -295,6 +295,8 @@ fn every_emitter_is_in_the_catalogue_and_every_type_has_one() {
                 "tell_person(",
                 "tell_key(",
                 "tell_account(",
+                "tell_org(",
+                "tell_document(",
             ] {
                 for after in text.split(call).skip(1) {
                     let arguments = after.split(");").next().unwrap_or_default();

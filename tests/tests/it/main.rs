@@ -50,4 +50,5 @@ mod settings;
 mod story;
 mod switch_org;
 mod tokens;
+mod walls;
 mod webhooks;

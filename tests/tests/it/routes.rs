@@ -257,6 +257,30 @@ const OWED: &[(Method, &str)] = &[
     (GET, "/admin/rbac/snapshot/{id}"),
     (POST, "/admin/bootstrap/seed"),
     (POST, "/internal/cache/invalidate"),
+    (GET, "/v1/orgs"),
+    (POST, "/v1/orgs"),
+    (GET, "/v1/orgs/{id}"),
+    (PATCH, "/v1/orgs/{id}"),
+    (DELETE, "/v1/orgs/{id}"),
+    (POST, "/v1/orgs/{id}/activate"),
+    (GET, "/v1/orgs/{id}/settings"),
+    (PUT, "/v1/orgs/{id}/settings"),
+    (GET, "/v1/orgs/{id}/privacy"),
+    (PUT, "/v1/orgs/{id}/privacy"),
+    (GET, "/v1/orgs/{id}/members"),
+    (POST, "/v1/orgs/{id}/members"),
+    (PATCH, "/v1/orgs/{id}/members/{person_id}"),
+    (DELETE, "/v1/orgs/{id}/members/{person_id}"),
+    (POST, "/v1/orgs/{id}/admins"),
+    (GET, "/v1/orgs/{id}/users"),
+    (POST, "/v1/orgs/{id}/users"),
+    (GET, "/v1/users/{id}"),
+    (PATCH, "/v1/users/{id}"),
+    (DELETE, "/v1/users/{id}"),
+    (GET, "/v1/users/{id}/contact"),
+    (PATCH, "/v1/users/{id}/contact"),
+    (POST, "/v1/bootstrap/organization"),
+    (GET, "/admin/orgs/{id}/overview"),
     (GET, "/scheduler/tasks"),
     (POST, "/scheduler/tasks"),
     (GET, "/scheduler/status"),
@@ -328,6 +352,15 @@ const ALIASES: &[(Method, &str, &str)] = &[
     (DELETE, "/v1/rbac/roles/{id}/permissions/{permission_id}", "/roles/{id}/permissions/{permission_id}"),
     (POST, "/v1/rbac/users/{id}/roles", "/people/{id}/roles"),
     (DELETE, "/v1/rbac/users/{id}/roles/{role_id}", "/people/{id}/roles/{role_id}"),
+    (GET, "/orgs", "/v1/orgs"),
+    (POST, "/orgs", "/v1/orgs"),
+    (GET, "/orgs/{id}", "/v1/orgs/{id}"),
+    (PATCH, "/orgs/{id}", "/v1/orgs/{id}"),
+    (GET, "/orgs/{id}/members", "/v1/orgs/{id}/members"),
+    (POST, "/orgs/{id}/members", "/v1/orgs/{id}/members"),
+    (DELETE, "/orgs/{id}/members/{person_id}", "/v1/orgs/{id}/members/{person_id}"),
+    (GET, "/settings/organization/{id}", "/v1/orgs/{id}/settings"),
+    (GET, "/settings/organization/{id}/privacy", "/v1/orgs/{id}/privacy"),
     (GET, "/audit/export", "/audit-events/export"),
     (GET, "/v1/audit/logs", "/audit-events"),
     (GET, "/notifications/me", "/notifications"),
@@ -358,7 +391,9 @@ const DEPRECATED: &[(Method, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_owed_path_answers_under_every_prefix() {
-    let app = TestApp::builder(Engine::Sqlite).without_administrator().start().await;
+    // Without the secret there is no route for it.
+    let app = TestApp::builder(Engine::Sqlite).env("BOOTSTRAP_SECRET", &"x".repeat(32));
+    let app = app.without_administrator().start().await;
     let anonymous = app.anonymous();
     let documented = anonymous.get("/openapi.json").await.expect(200);
     for prefix in ["", "/api", "/api/v1"] {
@@ -371,8 +406,11 @@ async fn every_owed_path_answers_under_every_prefix() {
             let (is_there, text, marks) = ask(&anonymous, method, &format!("{prefix}{}", filled(path))).await;
             assert!(is_there, "{method} {prefix}{path} does not answer: {text}");
             let (deprecation, link) = marks;
-            if prefix == "/api" && path.strip_prefix("/v1") == Some(*successor) {
-                // `/api/v1` is a prefix of its own, under which the successor is called by its proper name.
+            // `/api/v1` is a prefix of its own: with it, the same text may be the proper name of the successor.
+            if ["/api", "/api/v1"]
+                .iter()
+                .any(|other| format!("{other}{successor}") == format!("{prefix}{path}"))
+            {
                 assert_eq!((deprecation, link), (None, None), "{method} {prefix}{path} is deprecated");
                 continue;
             }

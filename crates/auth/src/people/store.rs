@@ -327,6 +327,23 @@ impl People {
         Ok(find_by_identifier(conn, identifier).await?)
     }
 
+    /// Reads a person and keeps everybody else from changing, disabling or deleting them until the transaction ends: for who is about
+    /// to write something elsewhere that must not outlive them, such as a membership.
+    ///
+    /// # Errors
+    /// What the database reports.
+    pub async fn lock(tx: &mut Tx, id: PersonId) -> Result<Option<Person>, PeopleError> {
+        Ok(lock(tx, id).await?)
+    }
+
+    /// Whether there is nobody at all, as on an installation that nobody has set up.
+    ///
+    /// # Errors
+    /// What the database reports.
+    pub async fn is_empty(conn: &mut Conn) -> Result<bool, PeopleError> {
+        Ok(is_empty(conn).await?)
+    }
+
     /// Changes a person whose present version is `version`. A duty to change the password that was not there before ends
     /// all sessions and voids everything issued: nothing else can be done before.
     ///

@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod background;
+mod bootstrap;
 mod cookies;
 mod credentials;
 mod email;

@@ -62,10 +62,10 @@ async fn every_migration_can_be_undone_and_applied_again(db: TestDb) {
         migration_states(&db, &[&NOTES]).await.unwrap().iter().map(|state| state.is_applied).collect()
     };
     migrate_to(&db, &[&NOTES], 0).await.unwrap();
-    assert_eq!(applied().await, [false, false]);
+    assert!(applied().await.iter().all(|is_applied| !is_applied));
     migrate(&db, &[&NOTES]).await.unwrap();
     migrate(&db, &[&NOTES]).await.unwrap();
-    assert_eq!(applied().await, [true, true]);
+    assert!(applied().await.iter().all(|is_applied| *is_applied));
 }
 
 // A29

@@ -47,6 +47,33 @@ async fn writing_a_row_of_another_tenant_is_refused() {
     assert!(matches!(result, Err(Error::Forbidden)), "{result:?}");
 }
 
+// A12
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_learn_whose_rows_from_what_the_transaction_said() {
+    let db = TestDb::postgres(&[]).await;
+    let ask = "SELECT stylobate_tenant()::text, stylobate_is_platform()";
+    let asked = async |scope| -> (Option<String>, bool) {
+        db.begin_read(scope).await.unwrap().q(ask).one().await.unwrap()
+    };
+    let tenant = TenantId::new(ManualClock::new().now());
+    let unset: (Option<String>, bool) = db.read().await.unwrap().q(ask).one().await.unwrap();
+    assert_eq!(unset, (None, false));
+    assert_eq!(asked(Scope::Tenant(tenant)).await, (Some(tenant.as_uuid().to_string()), false));
+    assert_eq!(asked(Scope::Platform("test")).await, (None, true));
+
+    // A setting is empty, and no longer unset, once its connection has had one.
+    for scope in ["", "tenant"] {
+        let mut tx = db.begin_read(Scope::Platform("test")).await.unwrap();
+        let set = "SELECT set_config('stylobate.tenant', '', true), set_config('stylobate.scope', $1, true)";
+        tx.q(set).bind(scope).run().await.unwrap();
+        assert_eq!(tx.q(ask).one::<(Option<String>, bool)>().await.unwrap(), (None, false));
+    }
+    // What is no id is an error, and not a tenant whose rows nobody has.
+    let mut tx = db.begin_read(Scope::Platform("test")).await.unwrap();
+    tx.q("SELECT set_config('stylobate.tenant', 'all', true)").run().await.unwrap();
+    assert!(tx.q(ask).one::<(Option<String>, bool)>().await.is_err());
+}
+
 // A23
 #[tokio::test(flavor = "multi_thread")]
 async fn the_role_may_not_change_append_only_tables() {

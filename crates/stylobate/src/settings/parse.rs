@@ -116,7 +116,8 @@ pub(super) fn parse(mut values: Values) -> Result<Settings, SettingsInvalid> {
         proxies_max: optional_number(&mut values, table::PROXIES_COUNT, 0..=16),
         hsts: flag(&mut values, table::HSTS, is_production),
         metrics_token: metrics_token(&mut values),
-        internal_secret: internal_secret(&mut values),
+        internal_secret: shared_secret(&mut values, table::INTERNAL_SECRET),
+        bootstrap_secret: shared_secret(&mut values, table::BOOTSTRAP_SECRET),
         rbac_engine: rbac_engine(&mut values),
         worker_in_server: flag(&mut values, table::WORKER_ENABLED, true),
         scheduler_in_server: flag(&mut values, table::SCHEDULER_ENABLED, true),
@@ -364,10 +365,11 @@ fn metrics_token(values: &mut Values) -> Option<SecretString> {
     Some(token)
 }
 
-fn internal_secret(values: &mut Values) -> Option<SecretString> {
-    let secret = secret(values, table::INTERNAL_SECRET)?;
+/// A secret that callers present in a header.
+fn shared_secret(values: &mut Values, key: &'static str) -> Option<SecretString> {
+    let secret = secret(values, key)?;
     if let Err(error) = InternalSecret::new(secret.clone()) {
-        let name = values.name(table::INTERNAL_SECRET);
+        let name = values.name(key);
         values.problem(name, error.to_string());
     }
     Some(secret)
@@ -494,6 +496,19 @@ mod tests {
         assert_eq!(settings(&[("RBAC_ENGINE", "native")]).unwrap().rbac_engine, RbacEngine::Native);
         let casbin = settings(&[("RBAC_ENGINE", "Casbin")]);
         assert_eq!(casbin.is_ok(), cfg!(feature = "casbin"));
+    }
+
+    #[test]
+    fn the_bootstrap_secret_is_as_long_as_the_internal_one_under_either_name() {
+        assert_eq!(problems(&[("BOOTSTRAP_SECRET", "change-me")]), ["BOOTSTRAP_SECRET"]);
+        assert!(settings(&[]).unwrap().bootstrap_secret.is_none());
+        for name in ["BOOTSTRAP_SECRET", "AUTH_MICROSERVICE_BOOTSTRAP_SECRET"] {
+            let sound = settings(&[(name, &"canary".repeat(8))]).unwrap();
+            assert!(sound.bootstrap_secret.is_some() && !format!("{sound:?}").contains("canary"), "{name}");
+        }
+        let followed =
+            settings(&[("BOOTSTRAP_SECRET", "env://OTHER"), ("OTHER", &"canary".repeat(8))]).unwrap();
+        assert_eq!(followed.bootstrap_secret.unwrap().expose_secret(), "canary".repeat(8));
     }
 
     #[test]

@@ -106,6 +106,7 @@ table! {
     HSTS = "HTTP__HSTS" ["ENABLE_HSTS"] ("true in production") "Whether `Strict-Transport-Security` is sent.";
     #[secret] METRICS_TOKEN = "OBSERVABILITY__METRICS_TOKEN" ["METRICS_TOKEN"] ("none: loopback only") "The bearer token that scrapers of `/metrics` present, at least 16 characters. Production wants one.";
     #[secret] INTERNAL_SECRET = "ACCESS__INTERNAL_SECRET" ["INTERNAL_API_SECRET"] ("none: nobody") "What programs of the operator present in `X-Internal-Secret` on the routes that take it, instead of signing in: at least 32 visible ASCII characters.";
+    #[secret] BOOTSTRAP_SECRET = "ACCESS__BOOTSTRAP_SECRET" ["BOOTSTRAP_SECRET"] ("none: the route is not there") "What `POST /v1/bootstrap/organization` takes in `X-Bootstrap-Secret`: whoever knows it makes organisations with an administrator, and on an empty installation the first super administrator. At least 32 visible ASCII characters. Take it away when nobody needs it any more.";
     RBAC_ENGINE = "ACCESS__RBAC_ENGINE" ["RBAC_ENGINE"] ("native") "What decides about permissions: `native`, or `casbin` on the same rows.";
     WORKER_ENABLED = "JOBS__WORKER_IN_SERVER" ["WORKER_ENABLED"] ("true") "Whether `serve` works on background jobs itself. `false` leaves them to `worker` processes, which PostgreSQL allows any number of.";
     SCHEDULER_ENABLED = "JOBS__SCHEDULER_IN_SERVER" ["SCHEDULER_ENABLED"] ("true") "Whether `serve` follows the schedules itself. `false` leaves them to `scheduler` processes, of which one must run; each slot fires once with any number.";

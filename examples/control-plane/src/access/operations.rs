@@ -14,7 +14,8 @@ use stylobate::{
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Access, target::within};
+use super::Access;
+use crate::caller;
 
 const TAG: &str = "operations";
 const MANAGE: Permission = Permission::Key("platform.rbac.manage");
@@ -179,7 +180,7 @@ async fn snapshot(
     let tenant = access.organisation(&context, Some(organisation.as_uuid())).await?;
     // Damaged rows are met by loading.
     access.rbac.ensure(Some(tenant)).await?;
-    let context = within(&context, tenant);
+    let context = caller::in_tenant(&context, tenant);
     let policy = access.rbac.policy(Some(tenant)).await?;
     let query =
         RoleQuery { limit: PageLimit::new(PageLimit::MAX).unwrap_or_default(), ..RoleQuery::default() };

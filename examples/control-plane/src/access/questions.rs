@@ -19,10 +19,8 @@ use stylobate::{
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{
-    Access,
-    target::{QuestionInput, within},
-};
+use super::{Access, target::QuestionInput};
+use crate::caller;
 
 const TAG: &str = "decisions";
 /// Who may do what follows from roles and who has them.
@@ -246,7 +244,7 @@ async fn explain(
         rules.retain(|rule| !rule.is_platform);
         platform_role_ids.clear();
     }
-    let context = within(&context, tenant);
+    let context = caller::in_tenant(&context, tenant);
     let mut roles = Vec::new();
     // A few lead the way; hundreds would be read by nobody.
     for id in role_ids.iter().chain(&platform_role_ids).take(ROLES_NAMED_MAX) {
@@ -372,7 +370,7 @@ impl Access {
         person: PersonId,
     ) -> ApiResult<(TenantId, Vec<EffectivePermission>)> {
         let tenant = self.organisation_of(context, named, person).await?;
-        let found = self.rbac.effective_permissions(&within(context, tenant), person).await?;
+        let found = self.rbac.effective_permissions(&caller::in_tenant(context, tenant), person).await?;
         Ok((tenant, found))
     }
 }

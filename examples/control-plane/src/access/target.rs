@@ -201,9 +201,3 @@ impl Access {
         Ok(members)
     }
 }
-
-/// The same caller, acting in `tenant`.
-pub(super) fn within(context: &RequestContext, tenant: TenantId) -> RequestContext {
-    let principal = Principal { tenant: Some(tenant), ..context.principal.clone() };
-    RequestContext { principal, ..context.clone() }
-}

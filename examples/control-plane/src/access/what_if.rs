@@ -15,11 +15,8 @@ use stylobate::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    Access,
-    questions::DecisionView,
-    target::{QuestionInput, within},
-};
+use super::{Access, questions::DecisionView, target::QuestionInput};
+use crate::caller;
 
 pub(super) fn routes(access: &Access) -> Routes {
     Routes::new().add(
@@ -109,7 +106,7 @@ async fn what_if(
     }
     let tenant = access.prepared(&context, &question).await?;
     let mut policy = access.rbac.policy(Some(tenant)).await?;
-    let asked = within(&context, tenant);
+    let asked = caller::in_tenant(&context, tenant);
     for (index, change) in changes.into_iter().enumerate() {
         // What only platform roles can have no rule of the organisation is about, tried or made.
         if let Change::AttachPermission { permission_id, .. } | Change::SetOverride { permission_id, .. } =

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use stylobate::{
     auth::{AllowedNetworks, ApiKey, ApiKeyChange, ApiKeyUsage, IssuedApiKey, NewApiKey},
     core::{FieldProblem, KeyOwner, PersonId, ServiceId, TenantId},
@@ -9,7 +9,10 @@ use stylobate::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::people::{Refused, invalid};
+use crate::{
+    given::given,
+    people::{Refused, invalid},
+};
 
 /// What a key is called whose maker did not say.
 const UNNAMED: &str = "API key";
@@ -257,11 +260,6 @@ impl RotateInput {
     pub(super) fn overlap(&self) -> Duration {
         self.overlap_seconds.map_or(OVERLAP, Duration::from_secs)
     }
-}
-
-/// Tells `null` from nothing.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 fn networks(texts: Vec<String>) -> Result<AllowedNetworks, Refused> {

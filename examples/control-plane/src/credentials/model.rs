@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use stylobate::{
     auth::{CredentialRecord, Username},
     core::{FieldProblem, PersonId},
@@ -7,7 +7,10 @@ use stylobate::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::people::{Refused, invalid};
+use crate::{
+    given::given,
+    people::{Refused, invalid},
+};
 
 /// Where a credential is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -116,11 +119,6 @@ pub(super) struct CredentialPatch {
     /// Off, nobody signs in with it. All sessions end.
     #[serde(default)]
     is_active: Option<bool>,
-}
-
-/// Tells `null` from nothing.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// A credential to be made, read.

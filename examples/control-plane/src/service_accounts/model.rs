@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use stylobate::{
     auth::{
         Jwk, NewServiceAccount, NewServiceKey, ServiceAccount, ServiceAccountChange, ServiceAccountStatus,
@@ -10,7 +10,10 @@ use stylobate::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::people::{Refused, invalid};
+use crate::{
+    given::given,
+    people::{Refused, invalid},
+};
 
 /// A program that acts for itself.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -198,9 +201,4 @@ impl ServiceKeyInput {
         };
         Ok(NewServiceKey { label: self.label, key, not_before: self.not_before, expires_at: self.expires_at })
     }
-}
-
-/// Tells `null` from nothing.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }

@@ -1,0 +1,2 @@
+-- Undoes: whose rows a statement may see is asked once by the statement.
+ALTER POLICY tenant_isolation ON audit_events USING (stylobate_may_see(tenant_id)) WITH CHECK (stylobate_may_see(tenant_id));

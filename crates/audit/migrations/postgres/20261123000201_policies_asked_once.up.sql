@@ -1,0 +1,4 @@
+-- Whose rows a statement may see is asked once by the statement, as a subquery is, and not once by each row.
+ALTER POLICY tenant_isolation ON audit_events
+    USING (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()::int) <> 0)
+    WITH CHECK (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()::int) <> 0);

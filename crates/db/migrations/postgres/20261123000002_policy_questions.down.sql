@@ -1,0 +1,2 @@
+DROP FUNCTION stylobate_is_platform();
+DROP FUNCTION stylobate_tenant();

@@ -1,0 +1,3 @@
+-- Undoes: whose rows a statement may see is asked once by the statement.
+ALTER POLICY tenant_isolation ON memberships USING (stylobate_may_see(tenant_id)) WITH CHECK (stylobate_may_see(tenant_id));
+ALTER POLICY tenant_isolation ON invitations USING (stylobate_may_see(tenant_id)) WITH CHECK (stylobate_may_see(tenant_id));
