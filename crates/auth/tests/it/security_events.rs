@@ -52,11 +52,6 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "Somebody changed the code, the name or the licence of an organisation.",
     ),
     (
-        "member.suspend",
-        "crates/tenancy",
-        "Somebody may act in an organisation no longer; sessions and API keys for it ended.",
-    ),
-    (
         "override.remove",
         "crates/rbac",
         "Somebody took back what a person was allowed or denied beside all roles.",

@@ -9,7 +9,7 @@ use stylobate::{
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::people::{Gender, PersonInput, PersonView, Refused, Status, country_of, field, invalid};
+use crate::people::{Gender, PersonInput, PersonView, Refused, country_of, field, invalid};
 
 /// Whether a user takes part in an organisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -102,7 +102,7 @@ pub(super) struct UserFilter {
 
 /// How somebody is reached.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ContactInput {
     /// Older spelling: `email_id`.
     #[serde(alias = "email_id")]
@@ -139,8 +139,8 @@ impl ContactInput {
 }
 
 /// Somebody who is to be a user.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AccountInput {
     /// A name to sign in with beside the e-mail address.
     username: Option<String>,
@@ -153,6 +153,7 @@ pub(crate) struct AccountInput {
     middle_name: Option<String>,
     last_name: Option<String>,
     date_of_birth: Option<NaiveDate>,
+    #[serde(default)]
     #[schema(inline)]
     gender: Gender,
     nationality: Option<String>,

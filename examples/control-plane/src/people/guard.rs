@@ -54,25 +54,24 @@ impl People {
         Err(Problem::new(403, "shared_person").detail(detail).into())
     }
 
-    /// Refuses to take the last administrator who can act away from `tenant`: nobody there could make another. One that the
-    /// platform has closed is not held to it. Until the transaction ends, no other answers this question.
+    /// Refuses to take the last administrator who can act away from `tenant`: nobody there could make another.
     pub(crate) async fn require_another_administrator_of(
         &self,
         tx: &mut Tx,
         tenant: TenantId,
         id: PersonId,
     ) -> Result<(), Refused> {
+        if self.keeps_administrator(tx, tenant).await? {
+            self.rbac.require_another_administrator(tx, tenant, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `tenant` has to keep an administrator: not when the platform has closed it. Nobody else changes its policy until the
+    /// transaction ends.
+    pub(super) async fn keeps_administrator(&self, tx: &mut Tx, tenant: TenantId) -> Result<bool, Refused> {
         self.rbac.lock_policy(tx, Some(tenant)).await?;
-        if !self.tenancy.find_org(tx, tenant).await?.is_some_and(|org| org.is_active) {
-            return Ok(());
-        }
-        match self.rbac.require_another_administrator(tx, tenant, id).await {
-            Err(RbacError::LastAdministrator) => {
-                let detail = "The organisation keeps one administrator who can sign in.";
-                Err(Problem::new(409, "last_administrator").detail(detail).into())
-            }
-            answer => Ok(answer?),
-        }
+        Ok(self.tenancy.find_org(tx, tenant).await?.is_some_and(|org| org.is_active))
     }
 
     /// Refuses to take the last super administrator who can sign in away from the platform: nobody could make another.

@@ -77,9 +77,7 @@ impl People {
         self.rbac.lock_policy(tx, Some(tenant)).await?;
         if status == MembershipStatus::Suspended {
             self.require_another_administrator_of(tx, tenant, id).await?;
-        }
-        self.tenancy.lock_org_to_write(tx, tenant).await?;
-        if status == MembershipStatus::Suspended {
+            self.tenancy.lock_org_to_write(tx, tenant).await?;
             self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
         }
         let has_changed = self.tenancy.set_member_status(tx, context, tenant, id, status).await?;
@@ -106,12 +104,14 @@ impl People {
         // In one order for everybody, so that two such deletions cannot wait for each other.
         let mut tenants = tenants.to_vec();
         tenants.sort_unstable();
-        for tenant in &tenants {
-            self.require_another_administrator_of(tx, *tenant, id).await?;
-        }
         // Nobody needs a permission to take away from themselves what others gave them.
         let system = RequestContext { principal: Principal::system(), ..context.clone() };
         let judged = if context.principal.person_id() == Some(id) { &system } else { context };
+        for tenant in &tenants {
+            if !self.keeps_administrator(tx, *tenant).await? {
+                self.rbac.remove_subject_even_last(tx, judged, *tenant, id).await?;
+            }
+        }
         // Rules, memberships, the person: in the order in which everybody locks them.
         self.rbac.remove_subject_everywhere(tx, judged, id, &tenants).await?;
         for tenant in &tenants {
@@ -151,9 +151,12 @@ impl People {
         before: &PersonView,
     ) -> Result<(), Refused> {
         let id = PersonId::from_uuid(before.id);
-        self.require_another_administrator_of(tx, tenant, id).await?;
         // In the order in which a deletion takes them.
-        self.rbac.remove_subject(tx, context, tenant, id).await?;
+        if self.keeps_administrator(tx, tenant).await? {
+            self.rbac.remove_subject(tx, context, tenant, id).await?;
+        } else {
+            self.rbac.remove_subject_even_last(tx, context, tenant, id).await?;
+        }
         let ended = self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
         self.uninvite(tx, context, tenant, &before.email).await?;
         notes::delete(tx, tenant, id).await?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use stylobate::{
     core::{PersonId, TenantId},
-    db::{Error, Sql, Tx},
+    db::{Error, Tx},
 };
 
 use super::model::Noted;
