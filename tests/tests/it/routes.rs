@@ -148,7 +148,7 @@ async fn every_id_of_every_route_has_a_kind() {
             for id in told {
                 assert!(id["kind"].as_str().is_some_and(|kind| !kind.is_empty()), "{method} {path}: {id}");
             }
-            for (position, name) in uuids(&document, operation) {
+            for (position, name) in ids(&document, operation) {
                 if !told.iter().any(|id| id["in"] == position && id["name"] == name.as_str()) {
                     missing.push(format!("{method} {path}: {position} {name}"));
                 }
@@ -167,8 +167,8 @@ async fn every_id_of_every_route_has_a_kind() {
     assert_eq!(told("/auth/sessions", "get"), json!([]));
 }
 
-/// Where the schemas of an operation say that a UUID stands.
-fn uuids(document: &Value, operation: &Value) -> Vec<(&'static str, String)> {
+/// Where an operation takes what is, by its schema or its name, an id.
+fn ids(document: &Value, operation: &Value) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let position = match parameter["in"].as_str() {
@@ -177,37 +177,39 @@ fn uuids(document: &Value, operation: &Value) -> Vec<(&'static str, String)> {
             _ => continue,
         };
         let name = parameter["name"].as_str().unwrap();
-        uuids_within(document, &parameter["schema"], name, 0, &mut |name| all.push((position, name)));
+        ids_within(document, &parameter["schema"], name, 0, &mut |name| all.push((position, name)));
     }
     for content in operation["requestBody"]["content"].as_object().into_iter().flat_map(|all| all.values()) {
-        uuids_within(document, &content["schema"], "", 0, &mut |name| all.push(("body", name)));
+        ids_within(document, &content["schema"], "", 0, &mut |name| all.push(("body", name)));
     }
     all
 }
 
-fn uuids_within(document: &Value, schema: &Value, name: &str, depth: usize, found: &mut dyn FnMut(String)) {
+fn ids_within(document: &Value, schema: &Value, name: &str, depth: usize, found: &mut dyn FnMut(String)) {
     // Schemas may hold themselves.
     if depth > 12 {
         return;
     }
     if let Some(reference) = schema["$ref"].as_str() {
         let referred = document.pointer(reference.trim_start_matches('#')).unwrap();
-        return uuids_within(document, referred, name, depth + 1, found);
+        return ids_within(document, referred, name, depth + 1, found);
     }
-    if schema["format"] == "uuid" {
+    let last = name.trim_end_matches("[]").rsplit('.').next().unwrap();
+    let is_called_id = last == "id" || last.ends_with("_id") || last.ends_with("_ids");
+    if schema["format"] == "uuid" || (is_called_id && !schema["items"].is_object()) {
         found(name.to_owned());
     }
     for key in ["oneOf", "anyOf", "allOf"] {
         for one in schema[key].as_array().into_iter().flatten() {
-            uuids_within(document, one, name, depth + 1, found);
+            ids_within(document, one, name, depth + 1, found);
         }
     }
     for (key, property) in schema["properties"].as_object().into_iter().flatten() {
         let inner = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-        uuids_within(document, property, &inner, depth + 1, found);
+        ids_within(document, property, &inner, depth + 1, found);
     }
     if schema["items"].is_object() {
-        uuids_within(document, &schema["items"], &format!("{name}[]"), depth + 1, found);
+        ids_within(document, &schema["items"], &format!("{name}[]"), depth + 1, found);
     }
 }
 
