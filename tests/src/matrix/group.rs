@@ -125,7 +125,7 @@ impl World {
         let request = self.home_request(operation, &[]);
         let asked = askers.iter().map(async |asker| {
             let answer = request.send(&asker.client).await;
-            let leak = self.leak(&answer, std::iter::empty())?;
+            let leak = self.leak(operation, &answer, std::iter::empty())?;
             Some(Finding {
                 operation: operation.to_string(),
                 asker: asker.name,

@@ -118,7 +118,7 @@ async fn two_organisations(world: &World, operation: &Operation) -> Vec<Finding>
             [told, other] if told.status != other.status => {
                 Some("foreign and missing are told apart".to_owned())
             }
-            [told, _] => world.leak(told, [id.as_str()].into_iter()),
+            [told, _] => world.leak(operation, told, [id.as_str()].into_iter()),
             _ => None,
         };
         findings.extend(what.map(|what| Finding {
