@@ -76,7 +76,8 @@ pub(super) fn routes(platform: &Platform, orgs: &Orgs) -> Routes {
         // The settings have refused a weak one.
         secret: settings.bootstrap_secret.clone().and_then(|secret| InternalSecret::new(secret).ok()),
     };
-    let reason = Permission::Public("the operator's bootstrap secret is the credential; without one it is not there");
+    let reason =
+        Permission::Public("the operator's bootstrap secret is the credential; without one it is not there");
     Routes::new().add(
         Route::post("/v1/bootstrap/organization", reason)
             .tag(TAG)
@@ -153,11 +154,8 @@ impl Bootstrap {
     ) -> Result<(Org, UserView), Refused> {
         let (draft, admin) = input.read()?;
         let admin = self.people.prepare(admin.into_person().map_err(of_admin)?).await.map_err(of_admin)?;
-        let context = RequestContext {
-            principal: Principal::system(),
-            process: Some("bootstrap"),
-            ..context.clone()
-        };
+        let context =
+            RequestContext { principal: Principal::system(), process: Some("bootstrap"), ..context.clone() };
         let this = self.clone();
         let make = async move |tx: &mut Tx| this.make_in(tx, &context, &draft, &admin).await;
         let made = self.orgs.db.transact(Scope::Platform("bootstrap an organisation"), make).await;
@@ -237,7 +235,9 @@ impl Bootstrap {
 fn of_admin(refused: Refused) -> Refused {
     let problem = match refused {
         Refused::Problem(problem) => *problem,
-        Refused::People(error @ (PeopleError::UsernameTaken | PeopleError::EmailTaken)) => error.into_problem(),
+        Refused::People(error @ (PeopleError::UsernameTaken | PeopleError::EmailTaken)) => {
+            error.into_problem()
+        }
         other => return other,
     };
     let nested =
