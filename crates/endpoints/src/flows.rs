@@ -31,7 +31,8 @@ pub use login::{login_routes, logout_routes, refresh_routes};
 pub use mailed_links::MailedLinks;
 pub use me::{me_routes, whoami_routes};
 pub use newcomers::{
-    AccountRequest, Joined, NewInvitee, Newcomers, Registered, Registration, ShownInvitation, newcomer_routes,
+    AccountRequest, InvitationQuery, InvitationView, Joined, NewInvitee, Newcomers, Registered, Registration,
+    ShownInvitation, newcomer_routes,
 };
 pub use password::password_routes;
 pub use recovery::recovery_routes;

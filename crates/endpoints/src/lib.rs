@@ -8,11 +8,11 @@ mod paths;
 mod routes;
 
 pub use flows::{
-    AccountError, AccountRequest, Accounts, FORWARD_AUTH_HEADERS, Flows, Joined, MailedLinks, NewAccount,
-    NewInvitee, NewProfile, Newcomers, PlainAccounts, Registered, Registration, ShownInvitation,
-    email_routes, forward_auth_routes, identity_routes, introspection_routes, jwks_routes, login_routes,
-    logout_routes, me_routes, newcomer_routes, password_routes, recovery_routes, refresh_routes,
-    revocation_routes, service_token_routes, session_routes, whoami_routes,
+    AccountError, AccountRequest, Accounts, FORWARD_AUTH_HEADERS, Flows, InvitationQuery, InvitationView,
+    Joined, MailedLinks, NewAccount, NewInvitee, NewProfile, Newcomers, PlainAccounts, Registered,
+    Registration, ShownInvitation, email_routes, forward_auth_routes, identity_routes, introspection_routes,
+    jwks_routes, login_routes, logout_routes, me_routes, newcomer_routes, password_routes, recovery_routes,
+    refresh_routes, revocation_routes, service_token_routes, session_routes, whoami_routes,
 };
 #[cfg(feature = "live")]
 pub use live::{Feed, LIVE_BATCH, LiveItem, LiveQuery, LiveRoutes};

@@ -5,13 +5,16 @@ use stylobate_db::{Error, Tx};
 
 use crate::Assignee;
 
-/// What the program knows about subjects and this crate does not: who is a member of which tenant, and who can sign in.
+/// What the program knows about people and services and this crate does not: who is a member of which tenant, and who can sign
+/// in. About groups it is not asked: they are rows of this crate.
 ///
 /// `Rbac` asks inside the transaction that decides by the answer, under the lock of the policy that is being changed. For
 /// that to be enough, the program takes the same lock before it changes what is answered here:
 /// [`Rbac::remove_subject`](crate::Rbac::remove_subject) before it ends a membership,
-/// [`Rbac::require_another_super_administrator`](crate::Rbac::require_another_super_administrator) before somebody can sign
-/// in no longer, [`Rbac::remove_subject_everywhere`](crate::Rbac::remove_subject_everywhere) before it deletes somebody.
+/// [`Rbac::require_another_administrator`](crate::Rbac::require_another_administrator) before it suspends one,
+/// [`Rbac::require_another_super_administrator`](crate::Rbac::require_another_super_administrator), and then the same of each
+/// tenant that somebody is a member of, before they can sign in no longer,
+/// [`Rbac::remove_subject_everywhere`](crate::Rbac::remove_subject_everywhere) before it deletes somebody.
 pub trait SubjectDirectory: Debug + Send + Sync {
     /// Whether `subject` belongs to `tenant`, as far as being given rules there is concerned. The transaction's scope is
     /// that tenant or the platform.
@@ -25,8 +28,8 @@ pub trait SubjectDirectory: Debug + Send + Sync {
         subject: Assignee,
     ) -> BoxFuture<'a, Result<bool, Error>>;
 
-    /// Whether `subject` can sign in now: a super administrator who cannot is of no help to anybody. The transaction has
-    /// platform scope.
+    /// Whether `subject` can sign in now: an administrator who cannot is of no help to anybody. The transaction's scope is the
+    /// platform, or a tenant in which the subject is an administrator.
     ///
     /// # Errors
     /// The database's own.

@@ -20,6 +20,18 @@ pub enum RbacError {
     /// The role has this parent already.
     #[error("the role inherits from this role")]
     AlreadyInherited,
+    /// The tenant has a group of that name already.
+    #[error("a group of this name exists")]
+    GroupNameTaken,
+    /// The subject is in the group already.
+    #[error("the subject is in this group")]
+    AlreadyInGroup,
+    /// The group has as many members as any may have.
+    #[error("the group is full")]
+    GroupFull,
+    /// The tenant has as many groups as any may have.
+    #[error("the tenant has as many groups as it may")]
+    GroupLimit,
     /// The parent inherits from the role, or is the role itself.
     #[error("a role cannot inherit from itself")]
     RoleCycle,
@@ -27,7 +39,7 @@ pub enum RbacError {
     #[error("there is no such {entity}")]
     NotFound {
         /// What was asked for: `role`, `permission`, `role_permission`, `role_assignment`, `role_parent`, `override`,
-        /// `acl_entry` or `subject`.
+        /// `acl_entry`, `group`, `group_member`, `subject` or `tenant`.
         entity: &'static str,
     },
     /// A field breaks the rules.
@@ -55,6 +67,9 @@ pub enum RbacError {
     /// The platform keeps one super administrator, for good and denied nothing: nobody else can make another.
     #[error("this is the last super administrator")]
     LastSuperAdministrator,
+    /// The tenant keeps one administrator who has the role for good and can sign in: nobody there could make another.
+    #[error("this is the last administrator of the tenant")]
+    LastAdministrator,
     /// Somebody else changed the row since the caller read it.
     #[error("the row has changed since it was read")]
     Stale,
@@ -73,6 +88,10 @@ impl RbacError {
             Self::AlreadyAttached => "already_attached",
             Self::AlreadyAssigned => "already_assigned",
             Self::AlreadyInherited => "already_inherited",
+            Self::GroupNameTaken => "group_name_taken",
+            Self::AlreadyInGroup => "already_in_group",
+            Self::GroupFull => "group_full",
+            Self::GroupLimit => "group_limit",
             Self::RoleCycle => "role_cycle",
             Self::NotFound { .. } => "not_found",
             Self::Invalid { .. } => "validation",
@@ -81,6 +100,7 @@ impl RbacError {
             Self::BeyondOwn => "beyond_own_permissions",
             Self::Declared => "declared",
             Self::LastSuperAdministrator => "last_super_administrator",
+            Self::LastAdministrator => "last_administrator",
             Self::Stale => "stale",
             Self::Db(error) => error.code(),
         }

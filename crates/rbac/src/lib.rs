@@ -57,10 +57,11 @@ pub use filter::{FilterExpr, ListFilter};
 pub use key::{KeyInvalid, PermissionKey};
 #[cfg(feature = "sql")]
 pub use model::{
-    AclEntry, AclQuery, AssignedRole, AssignmentQuery, GrantRule, GrantedPermission, NewAclEntry,
-    NewOverride, NewPermission, NewRole, Override, OverrideQuery, Permission, PermissionOrder,
-    PermissionQuery, PermissionUpdate, Role, RoleAssignment, RoleOrder, RoleParent, RolePermission,
-    RolePermissionQuery, RoleQuery, RoleUpdate, Swept, Written,
+    AclEntry, AclQuery, AssignedRole, AssignmentQuery, GrantRule, GrantedPermission, Group, GroupMember,
+    GroupMemberQuery, GroupOrder, GroupQuery, GroupUpdate, NewAclEntry, NewGroup, NewOverride, NewPermission,
+    NewRole, Override, OverrideQuery, Permission, PermissionOrder, PermissionQuery, PermissionUpdate, Role,
+    RoleAssignment, RoleOrder, RoleParent, RolePermission, RolePermissionQuery, RoleQuery, RoleUpdate, Swept,
+    Written,
 };
 pub use named_roles::{NamedRoles, NamedRolesInvalid};
 pub use policy::{

@@ -6,8 +6,10 @@ use stylobate_core::{
 
 use crate::{Assignee, Condition, Effect, PermissionKey, RbacError};
 
+mod groups;
 mod rules;
 
+pub use groups::{Group, GroupMember, GroupMemberQuery, GroupOrder, GroupQuery, GroupUpdate, NewGroup};
 pub use rules::{
     AclEntry, AclQuery, GrantRule, NewAclEntry, NewOverride, Override, OverrideQuery, RoleParent, Swept,
     Written,
@@ -267,9 +269,9 @@ pub struct AssignmentQuery {
     pub with_total: bool,
 }
 
-/// Names go into logs, tokens of other systems and mails, and people tell roles apart by them: printable ASCII has no
-/// look-alikes, no direction marks and no line breaks.
-pub(crate) fn role_name(name: &str) -> Result<(), RbacError> {
+/// Names of roles and groups go into logs, tokens of other systems and mails, and people tell them apart by those: printable
+/// ASCII has no look-alikes, no direction marks and no line breaks.
+pub(crate) fn name(name: &str) -> Result<(), RbacError> {
     let invalid = |code, message| Err(RbacError::Invalid { field: "name", code, message });
     if name.is_empty() {
         return invalid("required", "is missing");
@@ -316,9 +318,9 @@ mod tests {
     fn names_that_could_mislead_are_refused() {
         let huge = "a".repeat(1 << 20);
         for name in ["", " admin", "admin ", "аdmin", "ad\u{202e}min", "ad\nmin", "a\0", huge.as_str()] {
-            assert!(matches!(role_name(name), Err(RbacError::Invalid { field: "name", .. })), "{name:.20}");
+            assert!(matches!(super::name(name), Err(RbacError::Invalid { field: "name", .. })), "{name:.20}");
         }
-        assert!(role_name("Night shift (2nd)").is_ok());
+        assert!(super::name("Night shift (2nd)").is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! The closures of transactions own what they use: ones that borrow give futures that are not provably `Send`.
 
 mod acls;
+mod administrators;
 mod assignments;
 #[cfg(feature = "casbin")]
 mod casbin;
@@ -14,6 +15,7 @@ mod change;
 mod expired;
 mod freshness;
 mod grants;
+mod groups;
 mod inheritance;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -74,7 +76,7 @@ impl Rbac {
     }
 
     /// Asks `directory` who is a member of a tenant before a subject gets a rule there, and who can sign in before the
-    /// platform loses a super administrator. Without one, everybody is a member and can sign in.
+    /// platform or a tenant loses an administrator. Without one, everybody is a member and can sign in.
     #[must_use]
     pub fn with_directory(self, directory: Arc<dyn SubjectDirectory>) -> Self {
         Self { directory: Some(directory), ..self }

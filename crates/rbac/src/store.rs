@@ -8,6 +8,7 @@ mod columns;
 pub(crate) mod epochs;
 pub(crate) mod expired;
 pub(crate) mod grants;
+pub(crate) mod groups;
 pub(crate) mod offers;
 pub(crate) mod overrides;
 pub(crate) mod parents;

@@ -20,6 +20,7 @@ pub fn default_event_types() -> Vec<EventType> {
         ),
         password("password.reset", "A mailed link set a person's password."),
         invitation("invitation.created", "An address was invited to the organisation."),
+        invitation("invitation.revoked", "An invitation was taken back before anybody joined with it."),
         invitation("invitation.accepted", "Somebody joined the organisation with an invitation."),
         role("role.created", "A role was made."),
         role("role.updated", "A role was renamed, described anew, or switched on or off."),

@@ -14,7 +14,6 @@ pub(crate) struct Subjects {
 }
 
 impl SubjectDirectory for Subjects {
-    // Nobody keeps groups yet: they are of the organisation that names them.
     fn is_member<'a>(
         &'a self,
         tx: &'a mut Tx,
@@ -31,7 +30,7 @@ impl SubjectDirectory for Subjects {
                     Err(error) => Err(engine(error)),
                 };
             }
-            let Some(person) = person(subject) else { return Ok(true) };
+            let Some(person) = person(subject) else { return Ok(false) };
             self.tenancy.is_member(tx, tenant, person).await.map_err(|error| match error {
                 stylobate_tenancy::Error::Db(error) => error,
                 error => engine(error),

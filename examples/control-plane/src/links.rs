@@ -28,31 +28,36 @@ struct Pages {
     base: Arc<str>,
 }
 
-pub(crate) fn routes(platform: &Platform, people: &People) -> Routes {
-    let links = MailedLinks {
-        auth: platform.auth().clone(),
-        db: platform.db().clone(),
-        messages: Arc::new(platform.notifier().clone()),
-        accounts: Arc::new(people.clone()),
-    };
+/// What people come in by.
+pub(crate) fn newcomers(platform: &Platform, people: &People) -> Newcomers {
     let settings = platform.settings();
-    let newcomers = Newcomers {
+    Newcomers {
         auth: platform.auth().clone(),
         tenancy: platform.tenancy().clone(),
         rbac: platform.rbac().clone(),
         db: platform.db().clone(),
-        accounts: Arc::clone(&links.accounts),
-        messages: Arc::clone(&links.messages),
+        accounts: Arc::new(people.clone()),
+        messages: Arc::new(platform.notifier().clone()),
         registration: settings.registration,
         default_org: platform.default_org(),
         role: settings.registration_role.as_str().into(),
+    }
+}
+
+pub(crate) fn routes(platform: &Platform, newcomers: &Newcomers) -> Routes {
+    let links = MailedLinks {
+        auth: platform.auth().clone(),
+        db: platform.db().clone(),
+        messages: Arc::clone(&newcomers.messages),
+        accounts: Arc::clone(&newcomers.accounts),
     };
+    let settings = platform.settings();
     let public = settings.public_url.as_ref();
     let base = public.map_or("", |url| url.path().trim_end_matches('/'));
     let pages = Pages { links: links.clone(), newcomers: newcomers.clone(), base: base.into() };
     recovery_routes(&links)
         .and(email_routes(&links))
-        .and(newcomer_routes(&newcomers))
+        .and(newcomer_routes(newcomers))
         .and(password_reset::routes(&pages))
         .and(email::routes(&pages))
         .and(newcomers::routes(&pages))

@@ -17,6 +17,7 @@ mod jobs;
 mod keys;
 mod links;
 mod lock;
+mod members;
 mod notify;
 mod ops;
 mod order;

@@ -9,7 +9,7 @@ use stylobate::{
 };
 
 use crate::{
-    access, admin, api_keys, audit, credentials, events, jobs, links, notify, ops, orgs, people,
+    access, admin, api_keys, audit, credentials, events, jobs, links, members, notify, ops, orgs, people,
     service_accounts, sessions, setup, webhooks,
 };
 
@@ -83,6 +83,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         None => MetricsAccess::Loopback,
     };
     let people = admin::people(platform);
+    let newcomers = links::newcomers(platform, &people);
     let credentials = credentials::Credentials::new(
         platform.db().clone(),
         platform.auth().clone(),
@@ -110,8 +111,9 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(introspection_routes(platform.auth()))
         .and(revocation_routes(platform.auth()))
         .and(forward_auth_routes())
-        .and(links::routes(platform, &people))
+        .and(links::routes(platform, &newcomers))
         .and(people::routes::routes(&people))
+        .and(members::routes(&members::Members::new(platform, &people, &newcomers)))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))
         .and(api_keys::own_routes(&api_keys))

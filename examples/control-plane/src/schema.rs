@@ -5,6 +5,7 @@ migration_set! {
     pub(crate) OWN = "control_plane";
     "20261121000001_person_profiles",
     "20261123000401_org_documents",
+    "20261123000501_member_notes",
 }
 
 /// Every set of the product, in the order they apply.

@@ -233,7 +233,7 @@ async fn nobody_promises_or_chooses_more_than_is_theirs(engine: Engine) {
     let made = anybody.post(REGISTER, account(json!({ "role_id": below }))).await.expect(201);
     let dan = admin.get(&format!("/people/{}", made["user_id"].as_str().unwrap())).await.expect(200);
     assert_eq!(
-        (&dan["city"], &dan["country_code"], &dan["metadata"]["middle_name"]),
+        (&dan["city"], &dan["country_code"], &dan["middle_name"]),
         (&json!("Oslo"), &json!("NO"), &json!("M"))
     );
     app.login("dan").await.get("/people").await.expect(200);

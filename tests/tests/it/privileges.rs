@@ -193,8 +193,9 @@ async fn damaged_profiles_are_not_read_as_defaults(engine: Engine) {
     let root = app.administrator().await;
     let person = app.person(&root, "damaged").await;
     let id = app.place.id(person.id.parse().unwrap());
-    app.place.sql(&format!("UPDATE person_profiles SET metadata = 'torn' WHERE person_id = {id}")).await;
     let path = format!("/people/{}", person.id);
+    root.patch(&path, json!({ "notes": "x" })).await.expect(200);
+    app.place.sql(&format!("UPDATE member_notes SET metadata = 'torn' WHERE person_id = {id}")).await;
     root.get(&path).await.problem(500, "internal");
     root.send(Method::PATCH, &path, Some(&json!({ "first_name": "x" }))).await.problem(500, "internal");
 }

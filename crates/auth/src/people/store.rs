@@ -327,6 +327,15 @@ impl People {
         Ok(find_by_identifier(conn, identifier).await?)
     }
 
+    /// Reads a person and keeps everybody else from changing, disabling or deleting them until the transaction ends: for who is about
+    /// to write something elsewhere that must not outlive them, such as a membership.
+    ///
+    /// # Errors
+    /// What the database reports.
+    pub async fn lock(tx: &mut Tx, id: PersonId) -> Result<Option<Person>, PeopleError> {
+        Ok(lock(tx, id).await?)
+    }
+
     /// Whether there is nobody at all, as on an installation that nobody has set up.
     ///
     /// # Errors

@@ -28,12 +28,23 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "Somebody joined an organisation with an invitation. `person_id`.",
     ),
     ("invitation.create", "crates/tenancy", "Somebody invited an address to an organisation."),
+    (
+        "invitation.renew",
+        "crates/tenancy",
+        "Somebody had an invitation mailed again: with another link, good for longer.",
+    ),
     ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back."),
     ("member.add", "crates/tenancy", "Somebody with an account became a member of another organisation."),
+    ("member.reinstate", "crates/tenancy", "Somebody who was suspended may act in an organisation again."),
     (
         "member.remove",
         "examples/control-plane",
         "Somebody left an organisation, or was taken out of it; the sessions for it ended.",
+    ),
+    (
+        "member.suspend",
+        "crates/tenancy",
+        "Somebody may act in an organisation no longer; sessions and API keys for it ended.",
     ),
     (
         "override.remove",

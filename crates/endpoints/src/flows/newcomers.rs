@@ -1,35 +1,40 @@
 //! How people come to an account and into an organisation: invited, or by themselves where everybody may.
 //!
 //! 1. No account is made before its address is proven: the link of an invitation, or of a registration, was mailed there.
-//! 2. An invitation counts as long as whoever made it could make it again: is not disabled or gone, may invite, and may give the
-//!    role. It is asked when the link is shown and, under the lock of the policy, when it is used. A role that is no more counts as one
-//!    that cannot be given.
+//! 2. An invitation counts as long as whoever made it could make it again: is an active member, or acts for the platform; is not
+//!    disabled or gone, may invite, and may give the role. It is asked when the link is shown and, under the lock of the policy, when it
+//!    is used. A role that is no more counts as one that cannot be given.
 //! 3. Account, membership and role come to be in one transaction, with the end of the link.
 //! 4. Who asks for an account is answered alike whether the address has one or not.
+//! 5. Whoever comes in holds the organisation: one that is closed takes nobody.
 
 mod invitation;
 mod joining;
+mod managing;
 mod registration;
 mod routes;
 
 use std::sync::Arc;
 
 use serde_json::json;
-use stylobate_auth::Auth;
+use stylobate_auth::{Auth, AuthError};
 use stylobate_core::{DomainEvent, PersonId, Principal, RequestContext, RoleId, TenantId};
 use stylobate_db::{Db, MessageOutbox, Tx};
 use stylobate_rbac::{Rbac, RbacError};
-use stylobate_tenancy::{Invitation, Tenancy};
+use stylobate_tenancy::{Error, Invitation, Tenancy};
 
 use super::{AccountError, Accounts, NewAccount};
 
 pub use invitation::NewInvitee;
 pub use joining::{Joined, ShownInvitation};
+pub use managing::InvitationQuery;
 pub use registration::{AccountRequest, Registered};
-pub use routes::newcomer_routes;
+pub use routes::{InvitationView, newcomer_routes};
 
 /// What lets somebody invite people.
 const INVITE: &str = "user.invite";
+/// What lets somebody invite people to an organisation that is not theirs, besides.
+const INVITE_ANYWHERE: &str = "platform.users.manage";
 
 /// Who may ask for an account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,16 +81,71 @@ impl Newcomers {
         }
         let tenant = invitation.tenant_id;
         let inviter = RequestContext::new(Principal::person(inviter).in_tenant(tenant));
-        let may = match self.rbac.require_held(tx, &inviter, tenant, INVITE).await {
-            Ok(()) => match invitation.role_id {
-                Some(role) => self.rbac.require_may_give(tx, &inviter, Some(tenant), role).await,
-                None => Ok(()),
-            },
-            refused => refused,
-        };
-        match may {
+        match self.require_may_invite(tx, &inviter, tenant, invitation.role_id).await {
             Ok(()) => Ok(true),
-            Err(RbacError::BeyondOwn | RbacError::PlatformOwned | RbacError::NotFound { .. }) => Ok(false),
+            Err(AccountError::Rbac(
+                RbacError::BeyondOwn | RbacError::PlatformOwned | RbacError::NotFound { .. },
+            )) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses whoever may not invite to `tenant`, or may not give the role.
+    async fn require_may_invite(
+        &self,
+        tx: &mut Tx,
+        inviter: &RequestContext,
+        tenant: TenantId,
+        role: Option<RoleId>,
+    ) -> Result<(), AccountError> {
+        if self.is_active_member(tx, inviter, tenant).await? {
+            self.rbac.require_held(tx, inviter, tenant, INVITE).await?;
+        } else {
+            self.rbac.require_held_from_platform(tx, inviter, INVITE).await?;
+            self.rbac.require_held_from_platform(tx, inviter, INVITE_ANYWHERE).await?;
+        }
+        match role {
+            Some(role) => self.require_may_promise(tx, inviter, tenant, role).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a role that the caller may not give: members by all that they have, and who acts in `tenant` for the platform by what the
+    /// platform gives them.
+    async fn require_may_promise(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        role: RoleId,
+    ) -> Result<(), AccountError> {
+        if self.is_active_member(tx, context, tenant).await? {
+            self.rbac.require_may_give(tx, context, Some(tenant), role).await?;
+        } else {
+            self.rbac.require_may_give_from_platform(tx, context, tenant, role).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_active_member(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+    ) -> Result<bool, AccountError> {
+        match context.principal.on_behalf_of() {
+            Some(person) => Ok(self.tenancy.is_member(tx, tenant, person).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Keeps an organisation from being closed until whoever comes in is in.
+    async fn hold(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), AccountError> {
+        match self.tenancy.hold_active(tx, tenant).await {
+            Ok(_) => Ok(()),
+            Err(Error::OrgInactive | Error::OrgBeingDeleted | Error::OrgNotFound) => {
+                Err(AuthError::LinkInvalid.into())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -104,8 +164,12 @@ impl Newcomers {
         Ok(person)
     }
 
-    /// Gives a member the role that was promised, or the one that everybody gets, if the organisation has it.
-    async fn give_role(
+    /// Gives a member the role that was promised, or the one that everybody gets, if the organisation has it. In a transaction of
+    /// platform scope that holds the [policy](Rbac::lock_policy); the platform gives it, whoever asks.
+    ///
+    /// # Errors
+    /// 404 for a role that the organisation does not have, and for who is no active member.
+    pub async fn give_role(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
@@ -130,8 +194,9 @@ impl Newcomers {
         }
     }
 
-    /// Has the next request of whoever came in see their role. Where it cannot be, it is seen within a second.
-    async fn settle(&self, tenant: TenantId) {
+    /// Has the next request of whoever came in see their role. Where it cannot be, it is seen within a second. Not to be asked inside a
+    /// transaction.
+    pub async fn settle(&self, tenant: TenantId) {
         if let Err(error) = self.rbac.ensure(Some(tenant)).await {
             tracing::warn!(%error, "a role counts later, because the policy could not be read");
         }

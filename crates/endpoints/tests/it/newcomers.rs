@@ -1,6 +1,7 @@
 //! How people come in, with what stands behind the routes: both engines, without a network.
 
 mod house;
+mod managing;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Assignee, Catalogue, Effect, Policy, key::is_pattern};
 
-/// The rules of one policy about one subject that count at a time.
+/// The rules of one policy about one subject, itself or by its groups, that count at a time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
     pub(super) allow: RuleSet,
@@ -53,9 +53,11 @@ impl Rules {
     pub(crate) fn of(catalogue: &Catalogue, policy: &Policy, assignee: Assignee, now: DateTime<Utc>) -> Self {
         let keys = Keys::new(policy);
         let counts = |until: &Option<DateTime<Utc>>| until.is_none_or(|until| until > now);
+        let groups = policy.members.iter().filter(|(_, member)| *member == assignee).map(|(group, _)| *group);
+        let named: HashSet<Assignee> = groups.chain([assignee]).collect();
         let mut rules = Self::default();
         for held in &policy.assignments {
-            if held.assignee != assignee || !counts(&held.expires_at) {
+            if !named.contains(&held.assignee) || !counts(&held.expires_at) {
                 continue;
             }
             let roles = above(policy, held.role, true);
@@ -66,7 +68,7 @@ impl Rules {
             }
         }
         for rule in &policy.overrides {
-            if rule.assignee == assignee
+            if named.contains(&rule.assignee)
                 && counts(&rule.expires_at)
                 && let Some(key) = keys.of_rule(catalogue, rule.permission, rule.effect)
             {
@@ -75,7 +77,7 @@ impl Rules {
             }
         }
         for entry in &policy.acls {
-            if entry.assignee == assignee
+            if named.contains(&entry.assignee)
                 && counts(&entry.expires_at)
                 && let Some(key) = keys.of_rule(catalogue, entry.permission, entry.effect)
             {

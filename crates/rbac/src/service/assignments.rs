@@ -5,7 +5,7 @@ use stylobate_db::Tx;
 use super::{Rbac, audit, change::Change, scope_of, told::tell_assignment};
 use crate::{
     Assignee, AssignmentQuery, RbacError, RoleAssignment, Written, model,
-    store::{acls, assignments, epochs, overrides},
+    store::{acls, assignments, epochs, groups, overrides},
 };
 
 const NOT_FOUND: RbacError = RbacError::NotFound { entity: "role_assignment" };
@@ -32,7 +32,7 @@ impl Rbac {
     /// role.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], also for a subject that is no member of the tenant; [`RbacError::AlreadyAssigned`];
+    /// [`RbacError::NotFound`], also for a subject that is no member or group of the tenant; [`RbacError::AlreadyAssigned`];
     /// [`RbacError::PlatformOwned`] when the role is the platform's and the caller has none there;
     /// [`RbacError::BeyondOwn`] when the role gives more than the caller has; [`RbacError::Invalid`] for a group and a role of
     /// the platform: who is of the platform does not depend on who is in a group.
@@ -105,7 +105,8 @@ impl Rbac {
     ///
     /// # Errors
     /// As [`assign_until`](Self::assign_until) when it is to last longer, as [`unassign`](Self::unassign) when it is to end
-    /// sooner; [`RbacError::Invalid`] when `expires_at` is not in the future; [`RbacError::LastSuperAdministrator`].
+    /// sooner; [`RbacError::Invalid`] when `expires_at` is not in the future; [`RbacError::LastSuperAdministrator`],
+    /// [`RbacError::LastAdministrator`].
     pub async fn update_assignment(
         &self,
         context: &RequestContext,
@@ -147,8 +148,10 @@ impl Rbac {
             } else {
                 own.require_taking_role(before.role_id, before.expires_at)?;
             }
+            let administrators = change.administrators(tx, &[before.role_id]).await?;
             let after = RoleAssignment { expires_at, ..before.clone() };
             assignments::update(tx, &after).await?;
+            change.require_administrator(tx, administrators).await?;
             change.audit(tx, "role.assign.update", ("role_assignment", id), Some(&before), Some(&after));
             Ok(after)
         };
@@ -158,9 +161,9 @@ impl Rbac {
     /// Takes a role from a subject.
     ///
     /// # Errors
-    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`];
-    /// [`RbacError::BeyondOwn`] when the role denies what the caller does not have, because that would be given back, and
-    /// for the platform's roles also when it gives more than the caller has.
+    /// [`RbacError::NotFound`], [`RbacError::PlatformOwned`], [`RbacError::LastSuperAdministrator`],
+    /// [`RbacError::LastAdministrator`]; [`RbacError::BeyondOwn`] when the role denies what the caller does not have, because
+    /// that would be given back, and for the platform's roles also when it gives more than the caller has.
     pub async fn unassign(
         &self,
         context: &RequestContext,
@@ -216,7 +219,9 @@ impl Rbac {
                 let own = change.own(tx, &[assignment.role_id]).await?;
                 own.require_taking_role(assignment.role_id, assignment.expires_at)?;
             }
-            change.rbac.delete_in(tx, &change.context, &assignment).await
+            let administrators = change.administrators(tx, &[assignment.role_id]).await?;
+            change.rbac.delete_in(tx, &change.context, &assignment).await?;
+            change.require_administrator(tx, administrators).await
         };
         self.change_of(context, owner, "take a platform role", revoke).await
     }
@@ -234,12 +239,29 @@ impl Rbac {
         Ok(())
     }
 
-    /// Takes every role, override and access control list entry of `tenant` from a subject, in the transaction that ends
-    /// its membership. Returns how many roles it had.
+    /// Takes every role, override and access control list entry of `tenant` from a subject, and takes it out of the groups there,
+    /// in the transaction that ends its membership. Returns how many roles it had of its own.
+    ///
+    /// # Errors
+    /// [`RbacError::LastAdministrator`]; then nothing has been taken.
+    pub async fn remove_subject(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        assignee: impl Into<Assignee>,
+    ) -> Result<usize, RbacError> {
+        let assignee = assignee.into();
+        self.bump(tx, Some(tenant)).await?;
+        self.require_another_administrator(tx, tenant, assignee).await?;
+        self.remove_rules(tx, context, Some(tenant), assignee).await
+    }
+
+    /// As [`remove_subject`](Self::remove_subject), also of the last administrator: for a tenant that is not to go on.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn remove_subject(
+    pub async fn remove_subject_even_last(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
@@ -250,12 +272,14 @@ impl Rbac {
         self.remove_rules(tx, context, Some(tenant), assignee.into()).await
     }
 
-    /// Takes every role, override and access control list entry in every tenant and on the platform from a subject, in the
-    /// transaction that deletes it; that transaction has platform scope. `tenants` are those that it is a member of: until
-    /// the transaction ends, nobody gives it a role there. Returns how many roles it had.
+    /// Takes every role, override and access control list entry in every tenant and on the platform from a subject, and takes it
+    /// out of all groups, in the transaction that deletes it; that transaction has platform scope. `tenants` are those that it
+    /// is a member of: until the transaction ends, nobody gives it a role there. Returns how many roles it had of its own.
     ///
     /// # Errors
-    /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there.
+    /// [`RbacError::PlatformOwned`] when the subject has a role on the platform and the caller has none there;
+    /// [`RbacError::LastAdministrator`] when it is that of a tenant (from one that is not to go on,
+    /// [`remove_subject_even_last`](Self::remove_subject_even_last) takes it before). Then nothing has been taken.
     pub async fn remove_subject_everywhere(
         &self,
         tx: &mut Tx,
@@ -272,10 +296,14 @@ impl Rbac {
         owners.extend(found.iter().map(|assignment| assignment.tenant_id));
         owners.extend(overrides::owners_of(tx, assignee).await?);
         owners.extend(acls::owners_of(tx, assignee).await?);
+        owners.extend(groups::owners_of(tx, assignee).await?);
         owners.sort_unstable();
         owners.dedup();
         for owner in &owners {
             self.bump(tx, *owner).await?;
+        }
+        for tenant in owners.iter().flatten() {
+            self.require_another_administrator(tx, *tenant, assignee).await?;
         }
         let mut roles = 0;
         for owner in owners {
@@ -284,7 +312,8 @@ impl Rbac {
         Ok(roles)
     }
 
-    async fn remove_rules(
+    /// Takes from a subject what it has in the policy of `owner`, and takes it out of the groups there.
+    pub(super) async fn remove_rules(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
@@ -299,6 +328,11 @@ impl Rbac {
             // There may be thousands, and they say no more than this one.
             let event = AuditEvent::new(context, "acl.clear", assignee.kind.as_str()).on(assignee.id);
             tx.audit(event.in_tenant(owner).with("removed", entries));
+        }
+        if let Some(tenant) = owner {
+            for member in groups::of_subject(tx, tenant, assignee).await? {
+                self.remove_member_in(tx, context, tenant, &member).await?;
+            }
         }
         let found = assignments::of_assignee(tx, owner, assignee).await?;
         for assignment in &found {

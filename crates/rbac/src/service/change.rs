@@ -10,7 +10,7 @@ use super::{
     privileges::{Own, Standing},
     require_platform_role, scope_of,
 };
-use crate::{Assignee, AssigneeKind, RbacError, Written};
+use crate::{Assignee, AssigneeKind, RbacError, Written, store::groups};
 
 /// A change of a policy that has begun: its epoch is taken, and the lock of the epoch keeps other writers of the policy
 /// out until the transaction ends.
@@ -106,7 +106,7 @@ impl Change {
 
     /// Refuses to make a rule for who does not belong to the tenant: to the one whose rule it is, and for a rule of the
     /// platform to the one in which the caller acts. Whoever ends a membership takes the lock of the epoch before, so that
-    /// nobody gets a rule while they leave.
+    /// nobody gets a rule while they leave. A group that is not there is refused likewise.
     ///
     /// Groups get no rules of the platform: whether an account is the platform's to manage is asked of its own rules.
     pub(super) async fn require_subject(&self, tx: &mut Tx, assignee: Assignee) -> Result<(), RbacError> {
@@ -118,13 +118,13 @@ impl Change {
             let message = "cannot be a group: the platform makes rules for single subjects";
             return Err(RbacError::Invalid { field: "assignee", code: "invalid", message });
         }
-        let (Some(directory), Some(tenant)) =
-            (&self.rbac.directory, self.owner.or(self.context.principal.tenant))
-        else {
-            return Ok(());
+        let Some(tenant) = self.owner.or(self.context.principal.tenant) else { return Ok(()) };
+        let is_there = match (assignee.kind, &self.rbac.directory) {
+            (AssigneeKind::Group, _) => groups::find(tx, tenant, assignee.id.into()).await?.is_some(),
+            (_, Some(directory)) => directory.is_member(tx, tenant, assignee).await?,
+            (_, None) => true,
         };
-        let is_member = directory.is_member(tx, tenant, assignee).await?;
-        if is_member { Ok(()) } else { Err(RbacError::NotFound { entity: "subject" }) }
+        if is_there { Ok(()) } else { Err(RbacError::NotFound { entity: "subject" }) }
     }
 
     pub(super) fn audit(

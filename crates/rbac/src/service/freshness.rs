@@ -224,7 +224,8 @@ impl Rbac {
             + rows.grants.len()
             + rows.assignments.len()
             + rows.overrides.len()
-            + rows.acls.len();
+            + rows.acls.len()
+            + rows.members.len();
         let (snapshot, problems) = if size > COMPILE_INLINE_MAX || self.engine.is_slow_to_compile() {
             let engine = self.engine.clone();
             let compiled = tokio::task::spawn_blocking(move || engine.compile(owner, &rows)).await;

@@ -8,11 +8,11 @@ use stylobate_db::{Scope, Tx};
 
 use super::{Rbac, require_platform_role};
 use crate::{
-    Assignee, Catalogue, Condition, Effect, Policy, RbacError, SUPER_ADMIN,
+    Assignee, Catalogue, Condition, Effect, Policy, RbacError,
     holdings::{Bundle, Claim, Holdings, RoleRows, Rules},
     meaning::{Gives, Meaning},
     snapshot::Reach,
-    store::{assignments, epochs, policy, roles},
+    store::{assignments, epochs, policy},
 };
 
 /// What the platform gives a caller, as its rows said just before the transaction: one of a tenant's scope does not see
@@ -65,6 +65,11 @@ impl Own {
         }
     }
 
+    /// What the platform alone gives of it.
+    fn of_platform(self) -> Self {
+        Self { tenant: self.tenant.map(|_| Rules::default()), ..self }
+    }
+
     /// Refuses when a role gives more until `until`, or denies what is not theirs to deny.
     pub(super) fn require_role(&self, role: RoleId, until: Option<DateTime<Utc>>) -> Result<(), RbacError> {
         if self.is_unlimited {
@@ -108,6 +113,39 @@ impl Own {
         }
         let rows = RoleRows::new(&self.policy);
         self.require(&Bundle::denied_by_role(&self.catalogue, &rows, role, until))
+    }
+
+    /// Refuses to hand out all that `held` says of one subject.
+    pub(super) fn require_giving(&self, held: &Policy, now: DateTime<Utc>) -> Result<(), RbacError> {
+        let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|until| until > now);
+        for assignment in held.assignments.iter().filter(|one| counts(one.expires_at)) {
+            self.require_role(assignment.role, assignment.expires_at)?;
+        }
+        let rules = held.overrides.iter().filter(|rule| counts(rule.expires_at)).map(|rule| {
+            let claim = self.claim(rule.permission, rule.effect, rule.condition.clone());
+            claim.map(|claim| claim.until(rule.expires_at))
+        });
+        let entries = held.acls.iter().filter(|entry| counts(entry.expires_at)).map(|entry| {
+            let claim = self.claim(entry.permission, entry.effect, None);
+            claim.map(|claim| claim.on(&entry.resource_kind, &entry.resource_id).until(entry.expires_at))
+        });
+        self.require_claims(rules.chain(entries))
+    }
+
+    /// Refuses to take all that `held` says of one subject: what it denies would be given back.
+    pub(super) fn require_taking(&self, held: &Policy, now: DateTime<Utc>) -> Result<(), RbacError> {
+        let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|until| until > now);
+        for assignment in held.assignments.iter().filter(|one| counts(one.expires_at)) {
+            self.require_taking_role(assignment.role, assignment.expires_at)?;
+        }
+        let denies = |effect: Effect, until| effect == Effect::Deny && counts(until);
+        let rules = held.overrides.iter().filter(|rule| denies(rule.effect, rule.expires_at));
+        let rules = rules.map(|rule| self.denied(rule.permission).map(|claim| claim.until(rule.expires_at)));
+        let entries = held.acls.iter().filter(|entry| denies(entry.effect, entry.expires_at)).map(|entry| {
+            let claim = self.denied(entry.permission);
+            claim.map(|claim| claim.on(&entry.resource_kind, &entry.resource_id).until(entry.expires_at))
+        });
+        self.require_claims(rules.chain(entries))
     }
 
     /// The key of a permission that the owner's policy knows.
@@ -231,6 +269,38 @@ impl Rbac {
         self.own(tx, &context.principal, None, Some(tenant), &[]).await?.require(&Bundle::of([claim]))
     }
 
+    /// Refuses unless the platform itself gives the caller `permission`, as [`require_held`](Self::require_held) asks it: for who
+    /// acts in an organisation by what the platform gives them. For transactions of platform scope.
+    ///
+    /// # Errors
+    /// [`RbacError::BeyondOwn`].
+    pub async fn require_held_from_platform(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        permission: &str,
+    ) -> Result<(), RbacError> {
+        let claim = Claim::new(self.catalogue(), permission, None).until(Some(self.now()));
+        self.own(tx, &context.principal, None, None, &[]).await?.require(&Bundle::of([claim]))
+    }
+
+    /// As [`require_may_give`](Self::require_may_give), when the caller acts in `tenant` for the platform: what they have in the
+    /// tenant does not count. For transactions of platform scope.
+    ///
+    /// # Errors
+    /// As [`require_may_give`](Self::require_may_give).
+    pub async fn require_may_give_from_platform(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        tenant: TenantId,
+        role: RoleId,
+    ) -> Result<(), RbacError> {
+        self.owned_role(tx, Some(tenant), role).await?;
+        let own = self.own(tx, &context.principal, None, Some(tenant), &[role]).await?;
+        own.of_platform().require_role(role, None)
+    }
+
     /// Keeps other writers of the policy of `owner` out until the transaction ends: for one that locks rows of its own, such as
     /// people, before it [assigns](Self::assign_in) a role. Whoever removes people takes this lock first, too.
     ///
@@ -238,71 +308,6 @@ impl Rbac {
     /// The database's own.
     pub async fn lock_policy(&self, tx: &mut Tx, owner: Option<TenantId>) -> Result<(), RbacError> {
         epochs::lock(tx, owner, self.now()).await
-    }
-
-    /// Who has the role [`SUPER_ADMIN`] on the platform for good: whose assignment ends, or who has it by a group only, is
-    /// not counted. Until the transaction, which has platform scope, ends, nobody else assigns or takes a platform role or
-    /// gets an answer to this question.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub async fn super_administrators(&self, tx: &mut Tx) -> Result<Vec<Assignee>, RbacError> {
-        epochs::lock(tx, None, self.now()).await?;
-        let Some(role) = roles::find_by_name(tx, None, SUPER_ADMIN).await? else { return Ok(Vec::new()) };
-        let holders = assignments::holders_on_platform(tx, role.id).await?;
-        Ok(holders.into_iter().map(|holder| holder.assignee).collect())
-    }
-
-    /// Refuses when the platform would have no super administrator without `assignee`: for a transaction of platform scope
-    /// that is about to disable or delete it or to take its credential. Only who has the role [`SUPER_ADMIN`] for good, is
-    /// denied nothing and can sign in is one. Until the transaction ends, no other answers this question.
-    ///
-    /// # Errors
-    /// [`RbacError::LastSuperAdministrator`].
-    pub async fn require_another_super_administrator(
-        &self,
-        tx: &mut Tx,
-        assignee: impl Into<Assignee>,
-    ) -> Result<(), RbacError> {
-        let assignee = assignee.into();
-        let holders = self.super_administrators(tx).await?;
-        if !holders.contains(&assignee) {
-            return Ok(());
-        }
-        let others = holders.into_iter().filter(|holder| *holder != assignee);
-        if self.has_acting(tx, others).await? || !self.has_acting(tx, [assignee]).await? {
-            return Ok(());
-        }
-        Err(RbacError::LastSuperAdministrator)
-    }
-
-    /// Whether the platform has a super administrator who can act.
-    pub(super) async fn has_super_administrator(&self, tx: &mut Tx) -> Result<bool, RbacError> {
-        let holders = self.super_administrators(tx).await?;
-        self.has_acting(tx, holders).await
-    }
-
-    /// Whether one of `holders` of the role is denied nothing on the platform and can sign in.
-    async fn has_acting(
-        &self,
-        tx: &mut Tx,
-        holders: impl IntoIterator<Item = Assignee>,
-    ) -> Result<bool, RbacError> {
-        for holder in holders {
-            let policy = policy::load_of(tx, None, Some(holder), &[]).await?;
-            let is_whole = Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything();
-            if is_whole && self.can_sign_in(tx, holder).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    async fn can_sign_in(&self, tx: &mut Tx, subject: Assignee) -> Result<bool, RbacError> {
-        match &self.directory {
-            Some(directory) => Ok(directory.can_sign_in(tx, subject).await?),
-            None => Ok(true),
-        }
     }
 
     /// What the caller has on the platform, for a transaction of a tenant's scope. Not to be asked inside one.

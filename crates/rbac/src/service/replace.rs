@@ -79,8 +79,10 @@ impl Rbac {
             let own = change.own(tx, &roles).await?;
             own.require_taking_role(before.role_id, before.expires_at)?;
             own.require_role(after.role_id, after.expires_at)?;
+            let administrators = change.administrators(tx, &[before.role_id]).await?;
             assignments::delete(tx, &before).await?;
             assignments::insert(tx, &after).await?;
+            change.require_administrator(tx, administrators).await?;
             let target = ("role_assignment", id);
             change.audit(tx, "role.assign.update", target, Some(&before), Some(&after));
             Ok(after)

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use stylobate_core::{Page, RequestContext, RoleId, TenantId};
+use stylobate_core::{Page, PersonId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Conn, Tx};
 
 use super::{
@@ -113,13 +113,27 @@ impl Rbac {
         Ok(Page { items: items.collect(), next_cursor: page.next_cursor, total: page.total })
     }
 
+    /// Which roles of `tenant` itself each of `people`, at most a few thousand, is assigned now, in the order of the roles' ids. What
+    /// they have by a group or from the platform is not among them.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn role_ids_of(
+        &self,
+        conn: &mut Conn,
+        tenant: TenantId,
+        people: &[PersonId],
+    ) -> Result<Vec<(PersonId, RoleId)>, RbacError> {
+        assignments::held_by_people(conn, tenant, people, self.now()).await
+    }
+
     /// Changes a role.
     ///
     /// # Errors
     /// [`RbacError::NotFound`], [`RbacError::Invalid`], [`RbacError::RoleNameTaken`], [`RbacError::Stale`],
     /// [`RbacError::PlatformOwned`], [`RbacError::Declared`] for the name of a declared role, for switching off the platform's, and
     /// for switching off a tenant's role of all permissions by who does not have them from the platform;
-    /// [`RbacError::BeyondOwn`] for switching it on when it gives more than the caller has, and for switching it off as
+    /// [`RbacError::LastAdministrator`] for switching that off while somebody has it; [`RbacError::BeyondOwn`] for switching it on when it gives more than the caller has, and for switching it off as
     /// [`unassign`](Self::unassign).
     pub async fn update_role(
         &self,
@@ -128,7 +142,7 @@ impl Rbac {
         update: RoleUpdate,
     ) -> Result<Written<Role>, RbacError> {
         if let Some(name) = &update.name {
-            model::role_name(name)?;
+            model::name(name)?;
         }
         model::description(update.description.as_ref().and_then(Option::as_deref))?;
         let change = async move |tx: &mut Tx, change: &Change| change.update_role(tx, id, &update).await;
@@ -206,9 +220,12 @@ impl Change {
         }
         after.version += 1;
         after.updated_at = rbac.now();
+        let switched_off = (before.is_active && !after.is_active).then_some(id);
+        let administrators = self.administrators(tx, switched_off.as_slice()).await?;
         if !roles::update(tx, &after, before.version).await? {
             return Err(RbacError::Stale);
         }
+        self.require_administrator(tx, administrators).await?;
         self.audit(tx, "role.update", ("role", id), Some(&before), Some(&after));
         tell_role(tx, &self.context, "role.updated", &after);
         Ok(after)
@@ -229,7 +246,7 @@ impl Change {
 impl Change {
     /// Makes a role.
     pub(super) async fn insert_role(&self, tx: &mut Tx, new: &NewRole) -> Result<Role, RbacError> {
-        model::role_name(&new.name)?;
+        model::name(&new.name)?;
         model::description(new.description.as_deref())?;
         self.rbac.require_free_name(tx, self.owner, &new.name).await?;
         let now = self.rbac.now();

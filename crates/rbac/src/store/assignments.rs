@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use stylobate_core::{Page, RoleAssignmentId, RoleId, TenantId};
+use stylobate_core::{Page, PersonId, RoleAssignmentId, RoleId, TenantId};
 use stylobate_db::{Conn, Keyset, KeysetKey, SqlBuilder, Tx};
 
 use super::{
@@ -150,6 +150,43 @@ pub(crate) async fn holders_on_platform(
     Ok(all(rows))
 }
 
+/// The people who have this role of the tenant for good, not by a group.
+pub(crate) async fn people_with(
+    conn: &mut Conn,
+    tenant: TenantId,
+    role: RoleId,
+) -> Result<Vec<Assignee>, RbacError> {
+    let rows = conn
+        .q("SELECT subject_id FROM role_assignments
+            WHERE tenant_id = $1 AND role_id = $2 AND expires_at IS NULL AND subject_kind = 'person'")
+        .bind(tenant.as_uuid())
+        .bind(role.as_uuid())
+        .all::<(Id,)>()
+        .await?;
+    let person = |(Id(id),): (Id,)| Some(Assignee { kind: AssigneeKind::Person, id: id? });
+    Ok(rows.into_iter().filter_map(person).collect())
+}
+
+/// The people who have this role of the tenant for good by a group: the group first.
+pub(crate) async fn people_with_by_groups(
+    conn: &mut Conn,
+    tenant: TenantId,
+    role: RoleId,
+) -> Result<Vec<(Assignee, Assignee)>, RbacError> {
+    let rows = conn
+        .q("SELECT m.group_id, m.subject_id FROM role_assignments AS a
+            JOIN group_members AS m ON m.tenant_id = a.tenant_id AND m.group_id = a.subject_id
+            WHERE a.tenant_id = $1 AND a.role_id = $2 AND a.expires_at IS NULL AND a.subject_kind = 'group'
+            AND m.subject_kind = 'person'")
+        .bind(tenant.as_uuid())
+        .bind(role.as_uuid())
+        .all::<(Id, Id)>()
+        .await?;
+    let of = |kind, Id(id): Id| Some(Assignee { kind, id: id? });
+    let pair = |(group, person)| Some((of(AssigneeKind::Group, group)?, of(AssigneeKind::Person, person)?));
+    Ok(rows.into_iter().filter_map(pair).collect())
+}
+
 /// Everything the subject has of exactly this owner, which is at most what people assigned by hand.
 pub(crate) async fn of_assignee(
     conn: &mut Conn,
@@ -168,6 +205,24 @@ pub(crate) async fn of_assignee(
     Ok(all(rows.into_iter().filter(|row| is_of(row.tenant_id, owner)).collect()))
 }
 
+/// What the groups of the tenant have in which the subject is.
+pub(crate) async fn by_groups(
+    conn: &mut Conn,
+    tenant: TenantId,
+    subject: Assignee,
+) -> Result<Vec<RoleAssignment>, RbacError> {
+    let rows = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, role_id, assigned_at, expires_at FROM role_assignments
+            WHERE tenant_id = $1 AND subject_kind = 'group' AND subject_id IN (
+                SELECT group_id FROM group_members WHERE tenant_id = $1 AND subject_id = $2 AND subject_kind = $3)")
+        .bind(tenant.as_uuid())
+        .bind(subject.id)
+        .bind(subject.kind.as_str())
+        .all::<AssignmentRow>()
+        .await?;
+    Ok(all(rows))
+}
+
 /// The subject's assignments of these roles.
 pub(crate) async fn of_roles(
     conn: &mut Conn,
@@ -183,6 +238,24 @@ pub(crate) async fn of_roles(
     sql.push(" AND subject_id = ").value(assignee.id);
     sql.push(" AND role_id IN ").list(roles.iter().map(|role| role.as_uuid()));
     Ok(all(conn.q_build(sql).all::<AssignmentRow>().await?))
+}
+
+/// Which roles of exactly this tenant people have at `now`, by assignments of their own.
+pub(crate) async fn held_by_people(
+    conn: &mut Conn,
+    tenant: TenantId,
+    people: &[PersonId],
+    now: DateTime<Utc>,
+) -> Result<Vec<(PersonId, RoleId)>, RbacError> {
+    if people.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = conn.builder("SELECT subject_id, role_id FROM role_assignments WHERE tenant_id = ");
+    sql.value(tenant.as_uuid()).push(" AND subject_kind = 'person' AND subject_id IN ");
+    sql.list(people.iter().map(|person| person.as_uuid()));
+    sql.push(" AND (expires_at IS NULL OR expires_at > ").value(now).push(") ORDER BY role_id");
+    let rows = conn.q_build(sql).all::<(Id, Id)>().await?;
+    Ok(rows.into_iter().map(|(person, role)| (person.or_nil().into(), role.or_nil().into())).collect())
 }
 
 /// Everything the subject has anywhere; needs platform scope.

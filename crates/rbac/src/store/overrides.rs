@@ -123,6 +123,25 @@ pub(crate) async fn of_assignee(
     Ok(own.map(Override::from).collect())
 }
 
+/// The rules for the groups of the tenant in which the subject is.
+pub(crate) async fn by_groups(
+    conn: &mut Conn,
+    tenant: TenantId,
+    subject: Assignee,
+) -> Result<Vec<Override>, RbacError> {
+    let rows = conn
+        .q("SELECT id, tenant_id, subject_kind, subject_id, permission_id, effect, condition, expires_at, created_at,
+                   updated_at
+            FROM permission_overrides WHERE tenant_id = $1 AND subject_kind = 'group' AND subject_id IN (
+                SELECT group_id FROM group_members WHERE tenant_id = $1 AND subject_id = $2 AND subject_kind = $3)")
+        .bind(tenant.as_uuid())
+        .bind(subject.id)
+        .bind(subject.kind.as_str())
+        .all::<OverrideRow>()
+        .await?;
+    Ok(rows.into_iter().map(Override::from).collect())
+}
+
 pub(crate) async fn delete(tx: &mut Tx, rule: &Override) -> Result<(), RbacError> {
     // Named by what is unique of it too: either may be what is damaged.
     tx.q("DELETE FROM permission_overrides WHERE tenant_id IS NOT DISTINCT FROM $1

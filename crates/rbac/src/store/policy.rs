@@ -6,7 +6,7 @@ use stylobate_db::Conn;
 use super::{
     acls, assignments,
     columns::{self, End, Id, Said, assignee, read_end},
-    epochs, overrides,
+    epochs, groups, overrides,
 };
 use crate::{
     Assignee, AssigneeKind, Condition, Effect, Policy, PolicyAcl, PolicyAssignment, PolicyGrant,
@@ -28,6 +28,7 @@ pub(crate) async fn load(conn: &mut Conn, owner: Option<TenantId>) -> Result<Row
     let endless = load_assignments(conn, owner, &mut rows).await?;
     load_overrides(conn, owner, &mut rows).await?;
     load_acls(conn, owner, &mut rows).await?;
+    load_members(conn, owner, &mut rows).await?;
     rows.keep_denials(endless);
     Ok(rows)
 }
@@ -39,8 +40,8 @@ struct Endless {
     role: RoleId,
 }
 
-/// The part of it that says what one subject has, and what `roles` give: short, however many rules there are. Rules that no
-/// longer count are among them.
+/// The part of it that says what one subject has, itself and by its groups, and what `roles` give: short, however many rules
+/// there are. Rules that no longer count are among them.
 pub(crate) async fn load_of(
     conn: &mut Conn,
     owner: Option<TenantId>,
@@ -68,6 +69,17 @@ pub(crate) async fn load_of(
     Ok(rows.policy)
 }
 
+/// Which roles one subject has and which rules there are about it, by its groups too, and nothing else of the policy.
+pub(crate) async fn held_by(
+    conn: &mut Conn,
+    owner: Option<TenantId>,
+    assignee: Assignee,
+) -> Result<Policy, RbacError> {
+    let mut policy = Policy::default();
+    load_subject(conn, owner, assignee, &mut policy).await?;
+    Ok(policy)
+}
+
 /// How many roles one statement names; SQLite takes some thousand parameters.
 const ROLES_AT_ONCE: usize = 500;
 
@@ -77,31 +89,45 @@ async fn load_subject(
     assignee: Assignee,
     policy: &mut Policy,
 ) -> Result<(), RbacError> {
-    let held = assignments::of_assignee(conn, owner, assignee).await?;
+    let mut held = assignments::of_assignee(conn, owner, assignee).await?;
+    let mut rules = overrides::of_assignee(conn, owner, assignee).await?;
+    let mut entries = acls::of_assignee(conn, owner, assignee).await?;
+    // The platform has no groups.
+    if let Some(tenant) = owner {
+        let memberships = groups::of_subject(conn, tenant, assignee).await?;
+        policy.members = memberships.iter().map(|one| (one.group_id.into(), assignee)).collect();
+        if !memberships.is_empty() {
+            held.extend(assignments::by_groups(conn, tenant, assignee).await?);
+            rules.extend(overrides::by_groups(conn, tenant, assignee).await?);
+            entries.extend(acls::by_groups(conn, tenant, assignee).await?);
+        }
+    }
     policy.assignments = held
         .into_iter()
-        .map(|held| PolicyAssignment { assignee, role: held.role_id, expires_at: held.expires_at })
+        .map(|held| PolicyAssignment {
+            assignee: held.assignee,
+            role: held.role_id,
+            expires_at: held.expires_at,
+        })
         .collect();
-    let rules = overrides::of_assignee(conn, owner, assignee).await?;
     policy.overrides = rules
         .into_iter()
         .map(|rule| PolicyOverride {
             id: rule.id,
-            assignee,
+            assignee: rule.assignee,
             permission: rule.permission_id,
             effect: rule.effect,
             condition: rule.condition,
             expires_at: rule.expires_at,
         })
         .collect();
-    let entries = acls::of_assignee(conn, owner, assignee).await?;
     policy.acls = entries
         .into_iter()
         .map(|entry| PolicyAcl {
             id: entry.id,
             resource_kind: entry.resource_kind,
             resource_id: entry.resource_id,
-            assignee,
+            assignee: entry.assignee,
             permission: entry.permission_id,
             effect: entry.effect,
             expires_at: entry.expires_at,
@@ -342,6 +368,23 @@ async fn load_acls(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) ->
                 effect,
                 expires_at: columns::end(effect, end),
             });
+        }
+    }
+    Ok(())
+}
+
+async fn load_members(conn: &mut Conn, owner: Option<TenantId>, rows: &mut Rows) -> Result<(), RbacError> {
+    let Some(tenant) = owner else { return Ok(()) };
+    let found = groups::all_members(conn, tenant).await?;
+    rows.policy.members.reserve(found.len());
+    for (group, kind, subject) in found {
+        let mut damage = Damage { problems: &mut rows.problems, table: "group_members", row: group };
+        damage.unless(group.0.is_some(), "group_id");
+        damage.unless(kind.0.is_some(), "subject_kind");
+        damage.unless(subject.0.is_some(), "subject_id");
+        if let (Id(Some(group)), Some(member)) = (group, assignee(&kind, subject)) {
+            let group = Assignee { kind: AssigneeKind::Group, id: group };
+            rows.policy.members.push((group, member));
         }
     }
     Ok(())

@@ -161,7 +161,11 @@ impl ApiKeys {
     /// Whoever is foreign is so before anything is said about their rights.
     async fn require_owner(&self, tx: &mut Tx, tenant: TenantId, owner: KeyOwner) -> Result<(), Refused> {
         match owner {
-            KeyOwner::Person { id } => self.people.member(tx, tenant, id).await.map(drop),
+            KeyOwner::Person { id } => {
+                let member = self.people.member(tx, tenant, id).await?;
+                let may_act = !member.seen_by.is_suspended;
+                may_act.then_some(()).ok_or_else(|| ApiKeyError::OwnerUnknown(owner).into())
+            }
             KeyOwner::Service { id } => match ServiceAccounts::find_in(tx, tenant, id).await {
                 Ok(_) => Ok(()),
                 Err(ServiceAccountError::NotFound) => Err(ApiKeyError::OwnerUnknown(owner).into()),

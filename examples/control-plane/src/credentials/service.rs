@@ -166,6 +166,7 @@ impl Credentials {
         let id = PersonId::from_uuid(member.id);
         if change.is_active == Some(false) {
             self.people.require_another_administrator(tx, id).await?;
+            self.people.require_another_administrator_of(tx, tenant_of(context)?, id).await?;
         }
         let must_change = change.must_change_password;
         if change.username.is_some() || must_change.is_some() {
@@ -200,6 +201,7 @@ impl Credentials {
                 this.rbac.require_may_become(tx, context, id).await?;
                 let before = this.view(tx, id).await?;
                 this.people.require_another_administrator(tx, id).await?;
+                this.people.require_another_administrator_of(tx, tenant, id).await?;
                 this.auth.delete_credential(tx, context, id).await?;
                 let event = event(context, "credential.delete", tenant, id);
                 tx.audit_instead(event.change(Some(&before), None::<()>));

@@ -28,6 +28,11 @@ pub(crate) fn event_types() -> Vec<EventType> {
         person("user.deactivated", "Somebody can no longer sign in."),
         person(USER_DELETED, "Somebody's account was removed. Forget what was told of them."),
         person("member.added", "Somebody who has an account already joined the organisation."),
+        person(
+            "member.suspended",
+            "Somebody may act in the organisation no longer; their account goes on elsewhere.",
+        ),
+        person("member.reinstated", "Somebody who was suspended may act in the organisation again."),
         person("member.removed", "Somebody left the organisation; their account goes on elsewhere."),
     ]
 }

@@ -11,6 +11,7 @@ use stylobate::{
 use crate::caller;
 
 /// An organisation that a path names, and in which the caller may act.
+#[derive(Clone)]
 pub(crate) struct OrgTarget {
     pub(crate) tenant: TenantId,
     /// The caller, acting in it.

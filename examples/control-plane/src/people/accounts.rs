@@ -1,7 +1,6 @@
 //! The accounts that flows make and change by mailed links.
 
 use chrono::NaiveDate;
-use serde_json::{Map, Value};
 use stylobate::{
     auth::{ApiKeyError, Person, ServiceAccountError},
     core::{BoxFuture, FieldProblem, PersonId, RequestContext, TenantId},
@@ -11,7 +10,7 @@ use stylobate::{
 };
 
 use super::{
-    model::{Gender, PersonInput, Profile, TEXT_CHARS_MAX, check_text, invalid},
+    model::{Gender, PersonInput, Profile, country_of, invalid},
     service::{Draft, People, Refused},
     store,
     told::tell_person,
@@ -58,7 +57,7 @@ impl Accounts for People {
         person: &'a Person,
     ) -> BoxFuture<'a, Result<(), AccountError>> {
         Box::pin(async move {
-            let Some(view) = store::find_self(tx, person.id).await? else { return Ok(()) };
+            let Some(view) = store::find_self(tx, person.id, None).await? else { return Ok(()) };
             let key = store::search_key(&view.profile, view.username.as_deref(), &view.email);
             store::put_search_key(tx, person.id, key).await?;
             for membership in self.tenancy.memberships_of(tx, person.id).await? {
@@ -86,7 +85,7 @@ impl From<Refused> for AccountError {
     }
 }
 
-/// What of a profile is kept, held to the rules of all profiles. What has no column of its own is kept as `metadata`.
+/// What of a profile is kept, held to the rules of all profiles.
 fn kept(said: &NewProfile) -> Result<Profile, Refused> {
     let mut problems = Vec::new();
     let born = said.date_of_birth.as_deref().map(str::parse::<NaiveDate>).transpose();
@@ -102,33 +101,20 @@ fn kept(said: &NewProfile) -> Result<Profile, Refused> {
             Gender::Unknown
         }),
     };
-    let is_code =
-        |country: &&String| country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
-    let country_code = said.country.as_ref().filter(is_code).cloned();
-    let other_country = said.country.clone().filter(|_| country_code.is_none());
-    let beside = [
-        ("middle_name", "middle_name", &said.middle_name),
-        ("nationality", "nationality", &said.nationality),
-        ("emergency_number", "contact_information.emergency_number", &said.emergency_number),
-        ("country", "contact_information.country", &other_country),
-    ];
-    let mut metadata = Map::new();
-    for (name, field, text) in beside {
-        if let Some(text) = text {
-            check_text(field, text, TEXT_CHARS_MAX, &mut problems);
-            metadata.insert(name.to_owned(), Value::String(text.clone()));
-        }
-    }
+    let (country_code, country) = country_of(said.country.clone());
     let input = PersonInput {
+        middle_name: said.middle_name.clone(),
         date_of_birth: born,
         gender,
+        nationality: said.nationality.clone(),
         phone: said.phone.clone(),
+        emergency_number: said.emergency_number.clone(),
         address_line1: said.address.clone(),
         city: said.city.clone(),
         region: said.region.clone(),
         postal_code: said.postal_code.clone(),
         country_code,
-        metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
+        country,
         ..PersonInput::named(
             said.first_name.clone(),
             said.last_name.clone(),
@@ -140,22 +126,29 @@ fn kept(said: &NewProfile) -> Result<Profile, Refused> {
     match input.profile() {
         Ok(profile) if problems.is_empty() => return Ok(profile),
         Ok(_) => {}
-        Err(Refused::Problem(refused)) => problems.extend(refused.errors.into_iter().map(as_newcomers_say)),
-        Err(failed) => return Err(failed),
+        Err(refused) => match in_contact("contact_information.", refused) {
+            Refused::Problem(refused) => problems.extend(refused.errors),
+            failed => return Err(failed),
+        },
     }
     Err(invalid(problems).into())
 }
 
-/// Names a field as the bodies of newcomers do.
-fn as_newcomers_say(problem: FieldProblem) -> FieldProblem {
-    let field = match problem.field.as_str() {
-        "phone" => "contact_information.phone_number",
-        "address_line1" => "contact_information.street_address",
-        "city" => "contact_information.city",
-        "region" => "contact_information.state",
-        "postal_code" => "contact_information.zip_code",
-        "country_code" => "contact_information.country",
-        _ => return problem,
-    };
-    FieldProblem { field: field.to_owned(), ..problem }
+/// Names fields as bodies do that hold what of a profile is about reaching somebody below `prefix`.
+pub(crate) fn in_contact(prefix: &str, refused: Refused) -> Refused {
+    let Refused::Problem(mut problem) = refused else { return refused };
+    for error in &mut problem.errors {
+        let name = match error.field.as_str() {
+            "phone" => "phone_number",
+            "emergency_number" => "emergency_number",
+            "address_line1" => "street_address",
+            "city" => "city",
+            "region" => "state",
+            "postal_code" => "zip_code",
+            "country_code" | "country" => "country",
+            _ => continue,
+        };
+        error.field = format!("{prefix}{name}");
+    }
+    Refused::Problem(problem)
 }

@@ -13,7 +13,7 @@ impl Directory for ProfileDirectory {
     fn contact(&self, person: PersonId) -> BoxFuture<'_, Result<Option<Contact>, DirectoryError>> {
         Box::pin(async move {
             let mut conn = self.0.read().await.map_err(|error| DirectoryError(Box::new(error)))?;
-            let found = store::find_self(&mut conn, person).await;
+            let found = store::find_self(&mut conn, person, None).await;
             let found = found.map_err(|error| DirectoryError(Box::new(error)))?;
             Ok(found.filter(|person| person.is_active).map(contact))
         })

@@ -41,7 +41,7 @@ impl People {
 
     /// Whether the person belongs to several organisations. One of them then decides about the membership, and not about
     /// who the person is: whoever may change an address could take over the account in the others.
-    pub(super) async fn is_shared(&self, tx: &mut Tx, id: PersonId) -> Result<bool, Refused> {
+    pub(crate) async fn is_shared(&self, tx: &mut Tx, id: PersonId) -> Result<bool, Refused> {
         Ok(self.tenancy.memberships_of(tx, id).await?.len() > 1)
     }
 
@@ -52,6 +52,26 @@ impl People {
         let detail = "The person belongs to other organisations as well: only the person changes name, address, \
                       credentials and status.";
         Err(Problem::new(403, "shared_person").detail(detail).into())
+    }
+
+    /// Refuses to take the last administrator who can act away from `tenant`: nobody there could make another.
+    pub(crate) async fn require_another_administrator_of(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        id: PersonId,
+    ) -> Result<(), Refused> {
+        if self.keeps_administrator(tx, tenant).await? {
+            self.rbac.require_another_administrator(tx, tenant, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `tenant` has to keep an administrator: not when the platform has closed it. Nobody else changes its policy until the
+    /// transaction ends.
+    pub(super) async fn keeps_administrator(&self, tx: &mut Tx, tenant: TenantId) -> Result<bool, Refused> {
+        self.rbac.lock_policy(tx, Some(tenant)).await?;
+        Ok(self.tenancy.find_org(tx, tenant).await?.is_some_and(|org| org.is_active))
     }
 
     /// Refuses to take the last super administrator who can sign in away from the platform: nobody could make another.

@@ -35,14 +35,17 @@ pub(super) fn routes(people: &People) -> Routes {
 }
 
 /// What people may change about themselves; everything else is an administrator's, or has a flow of its own.
-const OWN_FIELDS: [&str; 17] = [
+const OWN_FIELDS: [&str; 21] = [
     "first_name",
+    "middle_name",
     "last_name",
     "display_name",
     "bio",
     "phone",
+    "emergency_number",
     "date_of_birth",
     "gender",
+    "nationality",
     "preferred_contact_method",
     "locale",
     "timezone",
@@ -52,6 +55,7 @@ const OWN_FIELDS: [&str; 17] = [
     "region",
     "postal_code",
     "country_code",
+    "country",
     "marketing_opt_in",
 ];
 

@@ -64,13 +64,18 @@ impl Gender {
 #[serde(default)]
 pub(crate) struct Profile {
     pub(crate) first_name: String,
+    pub(crate) middle_name: Option<String>,
     pub(crate) last_name: String,
     pub(crate) display_name: Option<String>,
     pub(crate) avatar_url: Option<String>,
     pub(crate) bio: Option<String>,
     pub(crate) phone: Option<String>,
+    /// Whom to call in an emergency.
+    pub(crate) emergency_number: Option<String>,
     pub(crate) date_of_birth: Option<NaiveDate>,
     pub(crate) gender: Gender,
+    /// As it was typed.
+    pub(crate) nationality: Option<String>,
     pub(crate) preferred_contact_method: Option<String>,
     pub(crate) locale: Option<String>,
     pub(crate) timezone: Option<String>,
@@ -80,9 +85,24 @@ pub(crate) struct Profile {
     pub(crate) region: Option<String>,
     pub(crate) postal_code: Option<String>,
     pub(crate) country_code: Option<String>,
+    /// The country as it was typed, where that was no code.
+    pub(crate) country: Option<String>,
     pub(crate) marketing_opt_in: bool,
+}
+
+/// What an organisation notes about somebody: its own, and of no other that they belong to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub(crate) struct Noted {
     pub(crate) notes: Option<String>,
     pub(crate) metadata: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The membership by which an organisation sees somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeenBy {
+    pub(crate) joined_at: DateTime<Utc>,
+    pub(crate) is_suspended: bool,
 }
 
 /// A person as callers see it.
@@ -94,12 +114,23 @@ pub(crate) struct PersonView {
     pub(crate) email_verified: bool,
     #[serde(flatten)]
     pub(crate) profile: Profile,
+    #[serde(flatten)]
+    pub(crate) noted: Noted,
     pub(crate) status: Status,
     pub(crate) is_active: bool,
     pub(crate) must_change_password: bool,
     pub(crate) version: i64,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
+    #[serde(skip)]
+    pub(crate) seen_by: SeenBy,
+}
+
+impl PersonView {
+    /// Whether the person takes part in the organisation that sees them.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.is_active && !self.seen_by.is_suspended
+    }
 }
 
 /// A person to be made, or all of what a person shall be.
@@ -109,6 +140,8 @@ pub(crate) struct PersonView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PersonInput {
     pub(crate) first_name: String,
+    #[serde(default)]
+    pub(crate) middle_name: Option<String>,
     pub(crate) last_name: String,
     pub(crate) email: String,
     /// A name to sign in with beside the e-mail address.
@@ -130,10 +163,15 @@ pub(crate) struct PersonInput {
     pub(crate) bio: Option<String>,
     #[serde(default)]
     pub(crate) phone: Option<String>,
+    /// Whom to call in an emergency.
+    #[serde(default)]
+    pub(crate) emergency_number: Option<String>,
     #[serde(default)]
     pub(crate) date_of_birth: Option<NaiveDate>,
     #[serde(default)]
     pub(crate) gender: Gender,
+    #[serde(default)]
+    pub(crate) nationality: Option<String>,
     #[serde(default)]
     pub(crate) preferred_contact_method: Option<String>,
     #[serde(default)]
@@ -152,14 +190,19 @@ pub(crate) struct PersonInput {
     pub(crate) postal_code: Option<String>,
     #[serde(default)]
     pub(crate) country_code: Option<String>,
+    /// The country as it was typed, where that is no code.
+    #[serde(default)]
+    pub(crate) country: Option<String>,
     #[serde(default)]
     pub(crate) status: Option<Status>,
     #[serde(default)]
     pub(crate) is_active: Option<bool>,
     #[serde(default)]
     pub(crate) marketing_opt_in: bool,
+    /// What the organisation notes about the person; no other sees it.
     #[serde(default)]
     pub(crate) notes: Option<String>,
+    /// The same for programs of the organisation.
     #[serde(default, alias = "metadata_")]
     pub(crate) metadata: Option<serde_json::Map<String, serde_json::Value>>,
     /// The version that was read; another one in the database refuses the change.
@@ -168,7 +211,7 @@ pub(crate) struct PersonInput {
 }
 
 /// Longest text of an ordinary field, in characters; names and addresses of real people stay far below.
-pub(super) const TEXT_CHARS_MAX: usize = 255;
+const TEXT_CHARS_MAX: usize = 255;
 const LONG_TEXT_CHARS_MAX: usize = 4_000;
 /// Largest `metadata`, as JSON.
 const METADATA_BYTES_MAX: usize = 16 * 1024;
@@ -185,6 +228,7 @@ impl PersonInput {
     ) -> Self {
         Self {
             first_name,
+            middle_name: None,
             last_name,
             email,
             username: Some(username),
@@ -195,8 +239,10 @@ impl PersonInput {
             avatar_url: None,
             bio: None,
             phone: None,
+            emergency_number: None,
             date_of_birth: None,
             gender: Gender::Unknown,
+            nationality: None,
             preferred_contact_method: None,
             locale: None,
             timezone: None,
@@ -206,6 +252,7 @@ impl PersonInput {
             region: None,
             postal_code: None,
             country_code: None,
+            country: None,
             status: None,
             is_active: None,
             marketing_opt_in: false,
@@ -245,14 +292,19 @@ impl PersonInput {
             check_text(field, value, TEXT_CHARS_MAX, &mut problems);
             check_name(field, value, &mut problems);
         }
-        if let Some(name) = &self.display_name {
-            check_name("display_name", name, &mut problems);
+        for (field, name) in [("middle_name", &self.middle_name), ("display_name", &self.display_name)] {
+            if let Some(name) = name {
+                check_name(field, name, &mut problems);
+            }
         }
         for (field, value, chars_max) in [
+            ("middle_name", &self.middle_name, TEXT_CHARS_MAX),
             ("display_name", &self.display_name, TEXT_CHARS_MAX),
             ("avatar_url", &self.avatar_url, 2_048),
             ("bio", &self.bio, LONG_TEXT_CHARS_MAX),
             ("phone", &self.phone, 40),
+            ("emergency_number", &self.emergency_number, TEXT_CHARS_MAX),
+            ("nationality", &self.nationality, TEXT_CHARS_MAX),
             ("preferred_contact_method", &self.preferred_contact_method, 20),
             ("locale", &self.locale, 35),
             ("timezone", &self.timezone, 64),
@@ -261,6 +313,7 @@ impl PersonInput {
             ("city", &self.city, TEXT_CHARS_MAX),
             ("region", &self.region, TEXT_CHARS_MAX),
             ("postal_code", &self.postal_code, 20),
+            ("country", &self.country, TEXT_CHARS_MAX),
             ("notes", &self.notes, LONG_TEXT_CHARS_MAX),
         ] {
             if let Some(value) = value {
@@ -280,11 +333,7 @@ impl PersonInput {
         {
             wrong("phone", "has characters other than digits and + - ( ) . x");
         }
-        if self
-            .country_code
-            .as_ref()
-            .is_some_and(|code| code.len() != 2 || !code.bytes().all(|b| b.is_ascii_uppercase()))
-        {
+        if self.country_code.as_ref().is_some_and(|code| !is_country_code(code)) {
             wrong("country_code", "is not two capital letters (ISO 3166-1 alpha-2)");
         }
         if self.preferred_contact_method.as_deref().is_some_and(|method| !CONTACT_METHODS.contains(&method)) {
@@ -305,13 +354,16 @@ impl PersonInput {
     fn to_profile(&self) -> Profile {
         Profile {
             first_name: self.first_name.clone(),
+            middle_name: self.middle_name.clone(),
             last_name: self.last_name.clone(),
             display_name: self.display_name.clone(),
             avatar_url: self.avatar_url.clone(),
             bio: self.bio.clone(),
             phone: self.phone.clone(),
+            emergency_number: self.emergency_number.clone(),
             date_of_birth: self.date_of_birth,
             gender: self.gender,
+            nationality: self.nationality.clone(),
             preferred_contact_method: self.preferred_contact_method.clone(),
             locale: self.locale.clone(),
             timezone: self.timezone.clone(),
@@ -321,18 +373,24 @@ impl PersonInput {
             region: self.region.clone(),
             postal_code: self.postal_code.clone(),
             country_code: self.country_code.clone(),
+            country: self.country.clone(),
             marketing_opt_in: self.marketing_opt_in,
-            notes: self.notes.clone(),
-            metadata: self.metadata.clone(),
         }
+    }
+
+    /// The part that is the organisation's, held to its rules by [`profile`](Self::profile).
+    pub(super) fn noted(&self) -> Noted {
+        Noted { notes: self.notes.clone(), metadata: self.metadata.clone() }
     }
 }
 
 impl From<&PersonView> for PersonInput {
     fn from(view: &PersonView) -> Self {
         let profile = view.profile.clone();
+        let noted = view.noted.clone();
         Self {
             first_name: profile.first_name,
+            middle_name: profile.middle_name,
             last_name: profile.last_name,
             email: view.email.clone(),
             username: view.username.clone(),
@@ -343,8 +401,10 @@ impl From<&PersonView> for PersonInput {
             avatar_url: profile.avatar_url,
             bio: profile.bio,
             phone: profile.phone,
+            emergency_number: profile.emergency_number,
             date_of_birth: profile.date_of_birth,
             gender: profile.gender,
+            nationality: profile.nationality,
             preferred_contact_method: profile.preferred_contact_method,
             locale: profile.locale,
             timezone: profile.timezone,
@@ -354,14 +414,28 @@ impl From<&PersonView> for PersonInput {
             region: profile.region,
             postal_code: profile.postal_code,
             country_code: profile.country_code,
+            country: profile.country,
             status: None,
             is_active: None,
             marketing_opt_in: profile.marketing_opt_in,
-            notes: profile.notes,
-            metadata: profile.metadata,
+            notes: noted.notes,
+            metadata: noted.metadata,
             version: None,
         }
     }
+}
+
+/// A country as code and text: it is kept as one of them.
+pub(crate) fn country_of(typed: Option<String>) -> (Option<String>, Option<String>) {
+    match typed {
+        Some(code) if is_country_code(&code) => (Some(code), None),
+        other => (None, other),
+    }
+}
+
+/// Whether a country is spelt as ISO 3166-1 alpha-2 does.
+fn is_country_code(country: &str) -> bool {
+    country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// A path on this site: `//host` and `/\\host` are other sites to a browser.
@@ -381,12 +455,7 @@ fn check_name(field: &'static str, name: &str, problems: &mut Vec<FieldProblem>)
     }
 }
 
-pub(super) fn check_text(
-    field: &'static str,
-    value: &str,
-    chars_max: usize,
-    problems: &mut Vec<FieldProblem>,
-) {
+fn check_text(field: &'static str, value: &str, chars_max: usize, problems: &mut Vec<FieldProblem>) {
     if value.chars().count() > chars_max {
         problems.push(FieldProblem::new(field, "too_long", format!("has more than {chars_max} characters")));
     }

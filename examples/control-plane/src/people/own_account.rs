@@ -73,7 +73,8 @@ impl People {
             present.is_active() && present.credential_epoch == proven.credential_epoch
         };
         present.filter(is_same).ok_or(AuthError::InvalidCredentials)?;
-        let before = store::find_self(tx, id).await?.ok_or_else(Problem::not_found)?;
+        let before =
+            store::find_self(tx, id, context.principal.tenant).await?.ok_or_else(Problem::not_found)?;
         let memberships = self.tenancy.memberships_of(tx, id).await?;
         let tenants: Vec<_> = memberships.iter().map(|membership| membership.tenant_id).collect();
         self.remove(tx, context, &tenants, &before).await?;

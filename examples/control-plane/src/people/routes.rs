@@ -112,6 +112,7 @@ async fn list(
         limit: query.page.limit,
         cursor: query.page.cursor,
         with_total: query.page.include_total,
+        ..ListRequest::default()
     };
     Ok(Json(people.list(&context, request).await?))
 }

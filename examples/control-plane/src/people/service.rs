@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use stylobate::{
-    USER_DELETED,
     auth::{
         ApiKeyError, Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError,
-        PersonChange, PersonStatus, ServiceAccountError, Username,
+        PersonStatus, ServiceAccountError, Username,
     },
     core::{
         AuditEvent, Direction, FieldProblem, Page, PageLimit, PersonId, Principal, Problem, RequestContext,
@@ -16,15 +15,15 @@ use stylobate::{
     endpoints::NewAccount,
     middleware::{ApiError, IntoProblem},
     rbac::{Rbac, RbacError},
-    tenancy::{self, Tenancy},
+    tenancy::{self, MembershipStatus, Tenancy},
 };
 
 use super::{
-    model::{PersonInput, PersonView, Profile, Status, invalid},
+    model::{Noted, PersonInput, PersonView, Profile, Status, invalid},
+    notes,
     store::{self, Filter},
     told::tell_person,
 };
-use crate::orgs;
 
 /// People of the caller's organisation.
 #[derive(Clone)]
@@ -33,7 +32,7 @@ pub(crate) struct People {
     pub(super) auth: Auth,
     pub(super) rbac: Rbac,
     pub(super) tenancy: Arc<Tenancy>,
-    messages: Arc<dyn db::MessageOutbox>,
+    pub(super) messages: Arc<dyn db::MessageOutbox>,
 }
 
 /// Why something about people was refused.
@@ -106,21 +105,26 @@ impl From<Refused> for ApiError {
 }
 
 /// What a list of people asks for.
-pub(super) struct ListRequest {
-    pub(super) email: Option<String>,
-    pub(super) status: Option<Status>,
-    pub(super) is_active: Option<bool>,
-    pub(super) search: Option<String>,
-    pub(super) direction: Direction,
-    pub(super) limit: PageLimit,
-    pub(super) cursor: Option<String>,
-    pub(super) with_total: bool,
+#[derive(Default)]
+pub(crate) struct ListRequest {
+    pub(crate) email: Option<String>,
+    pub(crate) status: Option<Status>,
+    pub(crate) is_active: Option<bool>,
+    pub(crate) membership: Option<MembershipStatus>,
+    /// Those whose account and membership are active, or the others.
+    pub(crate) takes_part: Option<bool>,
+    pub(crate) search: Option<String>,
+    pub(crate) direction: Direction,
+    pub(crate) limit: PageLimit,
+    pub(crate) cursor: Option<String>,
+    pub(crate) with_total: bool,
 }
 
 /// A person to be made, checked and hashed.
 pub(crate) struct Draft {
     identity: Identity,
     profile: Profile,
+    noted: Noted,
     status: Status,
     email_verified: bool,
     must_change_password: bool,
@@ -133,6 +137,7 @@ impl Draft {
         Self {
             identity: Identity { username: new.username.clone(), email: new.email.clone() },
             profile,
+            noted: Noted::default(),
             status: Status::Active,
             email_verified: true,
             must_change_password: false,
@@ -142,13 +147,13 @@ impl Draft {
 }
 
 /// The identifiers of a person, parsed.
-struct Identity {
-    username: Option<Username>,
-    email: Email,
+pub(super) struct Identity {
+    pub(super) username: Option<Username>,
+    pub(super) email: Email,
 }
 
 impl Identity {
-    fn parse(input: &PersonInput) -> Result<Self, Refused> {
+    pub(super) fn parse(input: &PersonInput) -> Result<Self, Refused> {
         let mut problems = Vec::new();
         let mut wrong = |field: &'static str, error: stylobate::auth::IdentifierError| {
             problems.push(FieldProblem::new(field, error.code(), error.to_string()));
@@ -221,6 +226,7 @@ impl People {
         let identity = Identity::parse(&input)?;
         let profile = input.profile()?;
         let status = input.wanted_status()?.unwrap_or_default();
+        let noted = input.noted();
         let hash = match input.password {
             Some(password) => {
                 let about = identity.context_words(&profile.first_name, &profile.last_name);
@@ -236,6 +242,7 @@ impl People {
         Ok(Draft {
             identity,
             profile,
+            noted,
             status,
             email_verified: input.email_verified,
             must_change_password: input.must_change_password.unwrap_or(false),
@@ -264,6 +271,7 @@ impl People {
         let search_key = store::search_key(&draft.profile, person.username.as_deref(), &person.email);
         store::put_profile(tx, person.id, &draft.profile, draft.status, search_key).await?;
         self.tenancy.add_member(tx, context, tenant, person.id).await?;
+        notes::put(tx, tenant, person.id, &draft.noted, self.tenancy.clock().now()).await?;
         if draft.status != Status::Active {
             self.auth.people().set_status(tx, context, person.id, PersonStatus::Disabled).await?;
         }
@@ -279,6 +287,19 @@ impl People {
         request: ListRequest,
     ) -> Result<Page<PersonView>, Refused> {
         let tenant = tenant_of(context)?;
+        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
+        let page = self.list_in(&mut tx, tenant, request).await?;
+        tx.rollback().await?;
+        Ok(page)
+    }
+
+    /// The members of `tenant`, in the caller's transaction.
+    pub(crate) async fn list_in(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        request: ListRequest,
+    ) -> Result<Page<PersonView>, Refused> {
         let keyset = store::keyset(request.direction, request.limit, request.cursor.as_deref())
             .map_err(|_| field("cursor", "does not belong to this list"))?;
         let filter = Filter {
@@ -288,120 +309,38 @@ impl People {
             }),
             status: request.status,
             is_active: request.is_active,
+            membership: request.membership,
+            takes_part: request.takes_part,
             search: request.search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
         };
-        let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
-        let mut page = store::list_members(&mut tx, tenant, &filter, &keyset).await?;
+        let mut page = store::list_members(tx, tenant, &filter, &keyset).await?;
         if request.with_total {
-            page.total = Some(store::count_members(&mut tx, tenant, &filter).await?);
+            page.total = Some(store::count_members(tx, tenant, &filter).await?);
         }
-        tx.rollback().await?;
         Ok(page)
     }
 
     pub(super) async fn find(&self, context: &RequestContext, id: PersonId) -> Result<PersonView, Refused> {
         let tenant = tenant_of(context)?;
         let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
-        let found = store::find_member(&mut tx, tenant, id).await?;
+        let found = self.member(&mut tx, tenant, id).await;
         tx.rollback().await?;
-        found.ok_or_else(|| Problem::not_found().into())
+        found
     }
 
+    /// The caller, with what the organisation that they act for notes.
     pub(super) async fn find_self(&self, principal: &Principal) -> Result<PersonView, Refused> {
         let id = principal.person_id().ok_or_else(Problem::not_found)?;
-        let mut reader = self.db.read().await?;
-        store::find_self(&mut reader, id).await?.ok_or_else(|| Problem::not_found().into())
-    }
-
-    /// Changes a member of the caller's organisation into what `change` makes of it. When the row changed since it was
-    /// read, the caller has to look again.
-    pub(super) async fn change(
-        &self,
-        context: &RequestContext,
-        id: PersonId,
-        change: impl Fn(&PersonView) -> Result<PersonInput, Refused> + Send + Sync,
-    ) -> Result<PersonView, Refused> {
-        let tenant = tenant_of(context)?;
-        let (this, context) = (self.clone(), context.clone());
-        self.db
-            .transact(Scope::Platform("change a person"), async move |tx: &mut Tx| {
-                let (this, context) = (&this, &context);
-                let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
-                let is_own = context.principal.on_behalf_of() == Some(id);
-                if !is_own {
-                    this.rbac.require_may_manage(tx, context, id).await?;
-                }
-                let input = change(&before)?;
-                if is_own
-                    && input.must_change_password.is_some_and(|wanted| wanted != before.must_change_password)
-                {
-                    return Err(field("must_change_password", "is for somebody else to decide").into());
-                }
-                if input.password.is_some() {
-                    return Err(field("password", "is changed by its owner, at /auth/password-change").into());
-                }
-                let identity = Identity::parse(&input)?;
-                let changes_email = identity.email.as_str() != before.email;
-                if is_own && changes_email {
-                    // Whoever holds a session of somebody else's must not get the account that way.
-                    return Err(field("email", "is changed by its owner at /auth/email-change").into());
-                }
-                // That mail arrives is proven by a link.
-                let email_verified = if is_own { before.email_verified } else { input.email_verified };
-                let profile = input.profile()?;
-                let status = input.wanted_status()?.unwrap_or(before.status);
-                let version = input.version.unwrap_or(before.version);
-                let decides = touches_identity(&before, &identity, &input) || status != before.status;
-                if decides && !is_own {
-                    // Who decides under which name and address an account signs in, and whether, holds it.
-                    this.rbac.require_may_become(tx, context, id).await?;
-                }
-                if status != Status::Active {
-                    this.require_another_administrator(tx, id).await?;
-                }
-                let identifiers = PersonChange {
-                    username: Some(identity.username),
-                    email: Some(identity.email),
-                    email_verified: Some(email_verified),
-                    must_change_password: input.must_change_password,
-                };
-                let person = this.auth.people().update(tx, context, id, version, identifiers).await?;
-                if changes_email {
-                    this.auth.tell_email_changed(tx, context, id, &before.email, &*this.messages).await?;
-                }
-                let person = if person.version == version {
-                    // Only the profile changes: whoever read the same version has to look again all the same.
-                    this.auth.people().touch(tx, id, version).await?
-                } else {
-                    person
-                };
-                // The row of the person is locked by now.
-                if decides {
-                    this.require_not_shared(tx, id).await?;
-                }
-                if (status == Status::Active) != (before.status == Status::Active) {
-                    let wanted =
-                        if status == Status::Active { PersonStatus::Active } else { PersonStatus::Disabled };
-                    this.auth.people().set_status(tx, context, id, wanted).await?;
-                    if wanted == PersonStatus::Disabled {
-                        this.auth
-                            .tell_account_disabled(tx, context, id, &before.email, &*this.messages)
-                            .await?;
-                    }
-                }
-                let search_key = store::search_key(&profile, person.username.as_deref(), &person.email);
-                store::put_profile(tx, id, &profile, status, search_key).await?;
-                let after = read(tx, tenant, id).await?;
-                tx.audit_instead(
-                    event(context, "person.update", tenant, id).change(Some(&before), Some(&after)),
-                );
-                tell_person(tx, context, "user.updated", tenant, &after);
-                if before.status == Status::Active && after.status != Status::Active {
-                    tell_person(tx, context, "user.deactivated", tenant, &after);
-                }
-                Ok(after)
-            })
-            .await
+        let found = match principal.tenant {
+            Some(tenant) => {
+                let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
+                let found = store::find_self(&mut tx, id, Some(tenant)).await?;
+                tx.rollback().await?;
+                found
+            }
+            None => store::find_self(&mut *self.db.read().await?, id, None).await?,
+        };
+        found.ok_or_else(|| Problem::not_found().into())
     }
 
     /// Lets a member of the caller's organisation sign in again whom wrong passwords have locked out.
@@ -416,107 +355,19 @@ impl People {
             })
             .await
     }
-
-    /// Removes a member of the caller's organisation with everything that is kept about the person; somebody who belongs
-    /// to others as well only leaves this one.
-    pub(super) async fn delete(&self, context: &RequestContext, id: PersonId) -> Result<(), Refused> {
-        let tenant = tenant_of(context)?;
-        if context.principal.on_behalf_of() == Some(id) {
-            return Err(Problem::new(409, "own_account")
-                .detail("Nobody removes the account that is signed in.")
-                .into());
-        }
-        let (this, context) = (self.clone(), context.clone());
-        self.db
-            .transact(Scope::Platform("remove a person"), async move |tx: &mut Tx| {
-                let (this, context) = (&this, &context);
-                let before = store::find_member(tx, tenant, id).await?.ok_or_else(Problem::not_found)?;
-                this.rbac.require_may_become(tx, context, id).await?;
-                if this.is_shared(tx, id).await? {
-                    return this.leave(tx, context, tenant, id, &before).await;
-                }
-                this.remove(tx, context, &[tenant], &before).await?;
-                tx.audit_instead(
-                    event(context, "person.delete", tenant, id).change(Some(&before), None::<()>),
-                );
-                tell_person(tx, context, USER_DELETED, tenant, &before);
-                Ok(())
-            })
-            .await
-    }
 }
 
-impl People {
-    /// Removes everything that is kept about a person, with the memberships in `tenants`, and tells the address they had. What
-    /// messages keep of them goes when the event is heard.
-    pub(super) async fn remove(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        tenants: &[TenantId],
-        before: &PersonView,
-    ) -> Result<(), Refused> {
-        let id = PersonId::from_uuid(before.id);
-        self.require_another_administrator(tx, id).await?;
-        // Nobody needs a permission to take away from themselves what others gave them.
-        let system = RequestContext { principal: Principal::system(), ..context.clone() };
-        let judged = if context.principal.person_id() == Some(id) { &system } else { context };
-        // Rules, memberships, the person: in the order in which everybody locks them.
-        self.rbac.remove_subject_everywhere(tx, judged, id, tenants).await?;
-        for tenant in tenants {
-            self.uninvite(tx, context, *tenant, &before.email).await?;
-        }
-        self.tenancy.remove_person(tx, context, id).await?;
-        store::delete_profile(tx, id).await?;
-        orgs::forget_person(tx, id).await?;
-        self.auth.people().delete(tx, context, id).await?;
-        Ok(self.auth.tell_account_deleted(tx, context, id, &before.email, &*self.messages).await?)
-    }
-
-    /// Takes an invitation back that nobody answered: it would let somebody in again who was sent away.
-    async fn uninvite(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        tenant: TenantId,
-        email: &str,
-    ) -> Result<(), Refused> {
-        let Ok(email) = Email::parse(email) else { return Ok(()) };
-        Ok(self.tenancy.revoke_pending_invitation(tx, context, tenant, email.key()).await?)
-    }
-
-    async fn leave(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        tenant: TenantId,
-        id: PersonId,
-        before: &PersonView,
-    ) -> Result<(), Refused> {
-        // In the order in which a deletion takes them.
-        self.rbac.remove_subject(tx, context, tenant, id).await?;
-        let ended = self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
-        self.uninvite(tx, context, tenant, &before.email).await?;
-        self.tenancy.remove_member(tx, context, tenant, id).await?;
-        let event = event(context, "member.remove", tenant, id).with("sessions_ended", ended);
-        tx.audit_instead(event.change(Some(before), None::<()>));
-        tell_person(tx, context, "member.removed", tenant, before);
-        Ok(())
-    }
-}
-
-fn touches_identity(before: &PersonView, identity: &Identity, input: &PersonInput) -> bool {
-    identity.email.as_str() != before.email
-        || identity.username.as_ref().map(Username::as_str) != before.username.as_deref()
-        || input.email_verified != before.email_verified
-        || input.must_change_password.is_some_and(|wanted| wanted != before.must_change_password)
-}
-
-async fn read(tx: &mut Tx, tenant: TenantId, id: PersonId) -> Result<PersonView, Refused> {
+/// A member that must be there.
+pub(super) async fn read(tx: &mut Tx, tenant: TenantId, id: PersonId) -> Result<PersonView, Refused> {
     Ok(store::find_member(tx, tenant, id).await?.ok_or(db::Error::NotFound)?)
 }
 
-fn event(context: &RequestContext, action: &'static str, tenant: TenantId, id: PersonId) -> AuditEvent {
+pub(super) fn event(
+    context: &RequestContext,
+    action: &'static str,
+    tenant: TenantId,
+    id: PersonId,
+) -> AuditEvent {
     AuditEvent::new(context, action, "person").on(id).in_tenant(Some(tenant))
 }
 

@@ -1,13 +1,14 @@
-//! Reads join what three owners keep about a person; writes touch only the profile, which is ours.
+//! Reads join what three owners keep about a person; writes touch only the profile and the notes, which are ours.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use stylobate::{
     core::{Direction, Page, PageLimit, PersonId, TenantId},
     db::{Conn, Error, Keyset, KeysetKey, SqlBuilder, Tx},
+    tenancy::MembershipStatus,
 };
 use uuid::Uuid;
 
-use super::model::{Gender, PersonView, Profile, Status};
+use super::model::{Gender, Noted, PersonView, Profile, SeenBy, Status};
 
 /// What a list of people is narrowed to.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,9 @@ pub(super) struct Filter {
     pub(super) email_key: Option<String>,
     pub(super) status: Option<Status>,
     pub(super) is_active: Option<bool>,
+    pub(super) membership: Option<MembershipStatus>,
+    /// Those whose account and membership are active, or the others.
+    pub(super) takes_part: Option<bool>,
     /// Folded text to find in names and addresses.
     pub(super) search: Option<String>,
 }
@@ -31,14 +35,18 @@ struct PersonRow {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     joined_at: DateTime<Utc>,
+    membership: String,
     first_name: String,
+    middle_name: Option<String>,
     last_name: String,
     display_name: Option<String>,
     avatar_url: Option<String>,
     bio: Option<String>,
     phone: Option<String>,
+    emergency_number: Option<String>,
     date_of_birth: Option<String>,
     gender: String,
+    nationality: Option<String>,
     preferred_contact_method: Option<String>,
     locale: Option<String>,
     timezone: Option<String>,
@@ -48,6 +56,7 @@ struct PersonRow {
     region: Option<String>,
     postal_code: Option<String>,
     country_code: Option<String>,
+    country: Option<String>,
     status: String,
     marketing_opt_in: bool,
     notes: Option<String>,
@@ -56,15 +65,17 @@ struct PersonRow {
 
 /// The columns of [`PersonRow`], with what the list is ordered by.
 macro_rules! select_person {
-    ($joined_at:literal, $from:literal) => {
+    ($joined_at:literal, $membership:literal, $from:literal) => {
         concat!(
             "SELECT p.id, p.username, p.email, p.email_verified, p.must_change_password, p.version, p.created_at, \
              p.updated_at, ",
             $joined_at,
-            " AS joined_at, f.first_name, f.last_name, f.display_name, f.avatar_url, f.bio, f.phone, \
-             f.date_of_birth, f.gender, f.preferred_contact_method, f.locale, f.timezone, f.address_line1, \
-             f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.status, f.marketing_opt_in, f.notes, \
-             f.metadata ",
+            " AS joined_at, ",
+            $membership,
+            " AS membership, f.first_name, f.middle_name, f.last_name, f.display_name, f.avatar_url, f.bio, f.phone, \
+             f.emergency_number, f.date_of_birth, f.gender, f.nationality, f.preferred_contact_method, f.locale, \
+             f.timezone, f.address_line1, f.address_line2, f.city, f.region, f.postal_code, f.country_code, f.country, \
+             f.status, f.marketing_opt_in, n.notes, n.metadata ",
             $from
         )
     };
@@ -73,14 +84,17 @@ macro_rules! select_person {
 /// Members of a tenant; the membership is what row-level security guards.
 const SELECT_MEMBERS: &str = select_person!(
     "m.created_at",
+    "m.status",
     "FROM memberships m JOIN people p ON p.id = m.person_id JOIN person_profiles f ON f.person_id = p.id \
-     WHERE m.tenant_id = "
+     LEFT JOIN member_notes n ON n.tenant_id = m.tenant_id AND n.person_id = m.person_id WHERE m.tenant_id = "
 );
 
-/// One's own row, whatever the tenant.
+/// One's own row, whatever the tenant, with what that one notes.
 const SELECT_SELF: &str = select_person!(
     "p.created_at",
-    "FROM people p JOIN person_profiles f ON f.person_id = p.id WHERE p.id = $1"
+    "'active'",
+    "FROM people p JOIN person_profiles f ON f.person_id = p.id \
+     LEFT JOIN member_notes n ON n.tenant_id = $2 AND n.person_id = p.id WHERE p.id = $1"
 );
 
 impl TryFrom<PersonRow> for PersonView {
@@ -93,6 +107,7 @@ impl TryFrom<PersonRow> for PersonView {
         let gender = Gender::parse(&row.gender).ok_or_else(|| bad("gender", "is no gender"))?;
         let date_of_birth = row.date_of_birth.map(|date| date.parse::<NaiveDate>()).transpose();
         let metadata = row.metadata.map(|json| serde_json::from_str(&json)).transpose();
+        let metadata = metadata.map_err(|error| bad_in("member_notes.metadata", error))?;
         Ok(Self {
             id: row.id,
             username: row.username,
@@ -104,15 +119,24 @@ impl TryFrom<PersonRow> for PersonView {
             updated_at: row.updated_at,
             status,
             is_active: status == Status::Active,
+            // What no version of this program wrote lets nobody act.
+            seen_by: SeenBy {
+                joined_at: row.joined_at,
+                is_suspended: row.membership != MembershipStatus::Active.as_str(),
+            },
+            noted: Noted { notes: row.notes, metadata },
             profile: Profile {
                 first_name: row.first_name,
+                middle_name: row.middle_name,
                 last_name: row.last_name,
                 display_name: row.display_name,
                 avatar_url: row.avatar_url,
                 bio: row.bio,
                 phone: row.phone,
+                emergency_number: row.emergency_number,
                 date_of_birth: date_of_birth.map_err(|error| bad("date_of_birth", error))?,
                 gender,
+                nationality: row.nationality,
                 preferred_contact_method: row.preferred_contact_method,
                 locale: row.locale,
                 timezone: row.timezone,
@@ -122,16 +146,19 @@ impl TryFrom<PersonRow> for PersonView {
                 region: row.region,
                 postal_code: row.postal_code,
                 country_code: row.country_code,
+                country: row.country,
                 marketing_opt_in: row.marketing_opt_in,
-                notes: row.notes,
-                metadata: metadata.map_err(|error| bad("metadata", error))?,
             },
         })
     }
 }
 
 fn bad(column: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::BadRow { column: format!("person_profiles.{column}"), source: source.into() }
+    bad_in(&format!("person_profiles.{column}"), source)
+}
+
+fn bad_in(column: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::BadRow { column: column.to_owned(), source: source.into() }
 }
 
 pub(super) async fn find_member(
@@ -144,8 +171,16 @@ pub(super) async fn find_member(
     conn.q_build(sql).opt::<PersonRow>().await?.map(PersonView::try_from).transpose()
 }
 
-pub(super) async fn find_self(conn: &mut Conn, person: PersonId) -> Result<Option<PersonView>, Error> {
-    conn.q(SELECT_SELF).bind(person.as_uuid()).opt::<PersonRow>().await?.map(PersonView::try_from).transpose()
+/// The person, with what `tenant` notes; without one nobody's notes are read, and so on a plain connection, which sees none.
+pub(super) async fn find_self(
+    conn: &mut Conn,
+    person: PersonId,
+    tenant: Option<TenantId>,
+) -> Result<Option<PersonView>, Error> {
+    // Nil is no organisation's id.
+    let tenant = tenant.map_or(Uuid::nil(), |tenant| tenant.as_uuid());
+    let row = conn.q(SELECT_SELF).bind(person.as_uuid()).bind(tenant).opt::<PersonRow>().await?;
+    row.map(PersonView::try_from).transpose()
 }
 
 pub(super) async fn list_members(
@@ -191,6 +226,14 @@ fn push_filter(sql: &mut SqlBuilder, filter: &Filter) {
         Some(false) => drop(sql.push(" AND f.status <> 'active'")),
         None => {}
     }
+    if let Some(membership) = filter.membership {
+        sql.push(" AND m.status = ").value(membership.as_str());
+    }
+    match filter.takes_part {
+        Some(true) => drop(sql.push(" AND m.status = 'active' AND f.status = 'active'")),
+        Some(false) => drop(sql.push(" AND (m.status <> 'active' OR f.status <> 'active')")),
+        None => {}
+    }
     if let Some(search) = &filter.search {
         let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         sql.push(" AND f.search_key LIKE ").value(format!("%{escaped}%")).push(" ESCAPE '\\'");
@@ -230,29 +273,35 @@ pub(super) async fn put_profile(
     status: Status,
     search_key: String,
 ) -> Result<(), Error> {
-    let metadata = profile.metadata.as_ref().and_then(|metadata| serde_json::to_string(metadata).ok());
-    tx.q("INSERT INTO person_profiles (person_id, first_name, last_name, display_name, avatar_url, bio, phone, \
-          date_of_birth, gender, preferred_contact_method, locale, timezone, address_line1, address_line2, city, \
-          region, postal_code, country_code, status, marketing_opt_in, notes, metadata, search_key) \
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) \
-          ON CONFLICT (person_id) DO UPDATE SET first_name = excluded.first_name, last_name = excluded.last_name, \
-          display_name = excluded.display_name, avatar_url = excluded.avatar_url, bio = excluded.bio, \
-          phone = excluded.phone, date_of_birth = excluded.date_of_birth, gender = excluded.gender, \
+    tx.q("INSERT INTO person_profiles (person_id, first_name, middle_name, last_name, display_name, avatar_url, bio, \
+          phone, emergency_number, date_of_birth, gender, nationality, preferred_contact_method, locale, timezone, \
+          address_line1, address_line2, city, region, postal_code, country_code, country, status, marketing_opt_in, \
+          search_key) \
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+          $23, $24, $25) \
+          ON CONFLICT (person_id) DO UPDATE SET first_name = excluded.first_name, \
+          middle_name = excluded.middle_name, last_name = excluded.last_name, display_name = excluded.display_name, \
+          avatar_url = excluded.avatar_url, bio = excluded.bio, phone = excluded.phone, \
+          emergency_number = excluded.emergency_number, date_of_birth = excluded.date_of_birth, \
+          gender = excluded.gender, nationality = excluded.nationality, \
           preferred_contact_method = excluded.preferred_contact_method, locale = excluded.locale, \
           timezone = excluded.timezone, address_line1 = excluded.address_line1, \
           address_line2 = excluded.address_line2, city = excluded.city, region = excluded.region, \
-          postal_code = excluded.postal_code, country_code = excluded.country_code, status = excluded.status, \
-          marketing_opt_in = excluded.marketing_opt_in, notes = excluded.notes, metadata = excluded.metadata, \
+          postal_code = excluded.postal_code, country_code = excluded.country_code, country = excluded.country, \
+          status = excluded.status, marketing_opt_in = excluded.marketing_opt_in, \
           search_key = excluded.search_key")
         .bind(person.as_uuid())
         .bind(profile.first_name.clone())
+        .bind(profile.middle_name.clone())
         .bind(profile.last_name.clone())
         .bind(profile.display_name.clone())
         .bind(profile.avatar_url.clone())
         .bind(profile.bio.clone())
         .bind(profile.phone.clone())
+        .bind(profile.emergency_number.clone())
         .bind(profile.date_of_birth.map(|date| date.to_string()))
         .bind(profile.gender.as_str())
+        .bind(profile.nationality.clone())
         .bind(profile.preferred_contact_method.clone())
         .bind(profile.locale.clone())
         .bind(profile.timezone.clone())
@@ -262,10 +311,9 @@ pub(super) async fn put_profile(
         .bind(profile.region.clone())
         .bind(profile.postal_code.clone())
         .bind(profile.country_code.clone())
+        .bind(profile.country.clone())
         .bind(status.as_str())
         .bind(profile.marketing_opt_in)
-        .bind(profile.notes.clone())
-        .bind(metadata)
         .bind(search_key)
         .run()
         .await?;

@@ -1,14 +1,13 @@
 use std::sync::Arc;
 
-use serde_json::json;
-use stylobate_auth::{Email, Identifier, Invitation as Inviting};
-use stylobate_core::{BoxFuture, DomainEvent, Message, PersonId, RequestContext, RoleId, TenantId};
+use stylobate_auth::{Email, Identifier};
+use stylobate_core::{BoxFuture, DomainEvent, PersonId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_tenancy::{Error, Invitation, NewInvitation};
 use stylobate_tower_middleware::{ApiError, ApiResult, problem_for};
 use uuid::Uuid;
 
-use super::{AccountError, Newcomers, of, told};
+use super::{AccountError, Newcomers, managing::tenant_of, of, told};
 
 /// Whom somebody invites.
 #[derive(Debug, Clone)]
@@ -32,9 +31,9 @@ impl Newcomers {
     ///
     /// # Errors
     /// 403 `tenant_required`, `not_a_person`, `beyond_own_permissions`; 404 for a role that the organisation does not have;
-    /// 409 `already_member`, `invitation_pending`; 429 `flow_throttled`.
+    /// 409 `already_member`, `invitation_pending`, `org_being_deleted`; 429 `flow_throttled`.
     pub async fn invite(&self, context: &RequestContext, invitee: NewInvitee) -> ApiResult<Invitation> {
-        let tenant = context.principal.tenant.ok_or_else(|| problem_for("tenant_required"))?;
+        let tenant = tenant_of(context)?;
         // Whether it counts is asked of them later.
         context.principal.on_behalf_of().ok_or_else(|| problem_for("not_a_person"))?;
         self.auth.admit_invitation(context).await?;
@@ -52,29 +51,21 @@ impl Newcomers {
         Box::pin(async move {
             let Inviter { context, tenant, invitee: NewInvitee { email, role } } = &*inviter;
             if let Some(role) = role {
-                self.rbac.require_may_give(tx, context, Some(*tenant), *role).await?;
+                self.require_may_promise(tx, context, *tenant, *role).await?;
             }
-            let org = self.tenancy.find_org(tx, *tenant).await?.ok_or(Error::OrgNotFound)?;
+            let org = self.tenancy.lock_org_to_write(tx, *tenant).await?;
             if self.is_member(tx, *tenant, email).await? {
                 return Err(problem_for("already_member").into());
             }
             self.make_room(tx, context, *tenant, email).await?;
-            let ttl = self.auth.config().invitation_ttl();
             let new = NewInvitation {
                 email: email.as_str().to_owned(),
                 email_key: email.key().to_owned(),
                 role_id: *role,
-                expires_at: self.tenancy.clock().now() + ttl,
+                expires_at: self.tenancy.clock().now() + self.auth.config().invitation_ttl(),
             };
             let invitation = self.tenancy.invite(tx, context, *tenant, &new).await?;
-            let binding = self.auth.invitation_binding(*tenant, invitation.id, email);
-            let token = self.auth.issue_one_time::<Inviting>(tx, binding, ttl).await?;
-            let message = Message::to_email("invitation", email.as_str()).in_tenant(*tenant).with(json!({
-                "token": token.expose_secret(),
-                "organization": org.name.as_str(),
-                "expires_days": self.auth.config().invitation_ttl_days,
-            }));
-            self.messages.hand_over(tx, message).await?;
+            self.mail(tx, &org, &invitation).await?;
             let event = DomainEvent::new(context, "invitation.created", invitation.id, told(&invitation));
             tx.emit(of(&invitation, event));
             Ok(invitation)

@@ -195,8 +195,9 @@ impl Newcomers {
         Box::pin(async move {
             let Accepting { context, token, newcomer } = &*accepting;
             let tenant = self.auth.peek_one_time(tx, token).await?.tenant.ok_or(AuthError::LinkInvalid)?;
-            // In the order in which a deletion takes them: the policy, then the person.
+            // In the order in which a deletion takes them: the policy, the organisation, then the person.
             self.rbac.lock_policy(tx, Some(tenant)).await?;
+            self.hold(tx, tenant).await?;
             let open = self.find_open(tx, token).await?;
             let invitation = &open.invitation;
             let acting = match newcomer {

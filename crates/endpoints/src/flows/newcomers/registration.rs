@@ -159,11 +159,10 @@ impl Newcomers {
         Box::pin(async move {
             let Confirming { context, token, username } = &*confirming;
             self.rbac.lock_policy(tx, Some(self.default_org)).await?;
+            self.hold(tx, self.default_org).await?;
             let binding = self.auth.redeem_one_time(tx, token).await?;
             let tenant = binding.tenant.filter(|tenant| *tenant == self.default_org);
             let tenant = tenant.ok_or(AuthError::LinkInvalid)?;
-            let org = self.tenancy.find_org(tx, tenant).await?;
-            org.filter(|org| org.is_active).ok_or(AuthError::LinkInvalid)?;
             let draft: Draft =
                 serde_json::from_slice(&binding.payload).map_err(|_| AuthError::LinkInvalid)?;
             let new = draft.into_account(username.clone())?;

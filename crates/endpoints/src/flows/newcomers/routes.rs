@@ -71,17 +71,20 @@ struct InvitationInput {
 }
 
 /// An invitation. Its link is in the mail alone.
-#[derive(Serialize, ToSchema)]
-struct InvitationView {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InvitationView {
     id: Uuid,
     organization_id: Uuid,
     email: String,
+    /// The role that whoever accepts is given.
     role_id: Option<Uuid>,
     invited_by: Option<Uuid>,
-    /// `pending`
+    /// `pending`, `accepted` or `revoked`. One whose time has passed stays `pending`, and opens nothing.
     status: &'static str,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    accepted_at: Option<DateTime<Utc>>,
+    accepted_by: Option<Uuid>,
 }
 
 impl From<Invitation> for InvitationView {
@@ -95,6 +98,8 @@ impl From<Invitation> for InvitationView {
             status: invitation.status.as_str(),
             created_at: invitation.created_at,
             expires_at: invitation.expires_at,
+            accepted_at: invitation.accepted_at,
+            accepted_by: invitation.accepted_by.map(|id| id.as_uuid()),
         }
     }
 }

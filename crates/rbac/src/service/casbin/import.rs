@@ -6,13 +6,15 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use stylobate_core::{
-    AclId, OverrideId, PermissionId, RequestContext, RoleAssignmentId, RoleId, RolePermissionId, TenantId,
+    AclId, GroupId, OverrideId, PermissionId, RequestContext, RoleAssignmentId, RoleId, RolePermissionId,
+    TenantId,
 };
 use stylobate_db::Tx;
 
 use crate::service::{
     Rbac,
     change::Change,
+    groups::roles_of,
     inheritance::{PARENTS_MAX, too_many_parents},
     privileges::Own,
 };
@@ -23,7 +25,7 @@ use crate::{
     holdings::Claim,
     model,
     snapshot::heirs_and_parents,
-    store::{acls, assignments, grants, overrides, parents, policy, roles},
+    store::{acls, assignments, grants, groups, overrides, parents, policy, roles},
 };
 
 /// What an import made, and what it left out.
@@ -33,10 +35,11 @@ pub struct CasbinImported {
     pub roles: usize,
     /// Permissions that neither the tenant nor the catalogue had.
     pub permissions: usize,
-    /// Grants, overrides, list entries, parents and assignments that were not there, or allowed what the import denies.
+    /// Grants, overrides, list entries, parents, assignments and memberships in groups that were not there, or allowed what the
+    /// import denies.
     pub rules: usize,
-    /// Rules of the import that give nothing here. Those that are not about a rule of the text but about its kind have the
-    /// rule 0: who is in which group is not kept with the roles.
+    /// Rules of the import that give nothing here. Those that are not about a rule of the text have the rule 0: that somebody
+    /// is in a group which the tenant does not have.
     pub problems: Vec<CasbinProblem>,
     /// The epoch of the policy after the import.
     pub epoch: i64,
@@ -44,7 +47,7 @@ pub struct CasbinImported {
 
 impl Rbac {
     /// Takes the rows of an import over into the caller's tenant (or the platform), all of them or none: roles by their
-    /// names, permissions by their keys.
+    /// names, permissions by their keys, groups by their ids.
     ///
     /// What is there already stays, also where it has a condition or an end, with one exception: what the import denies and
     /// a rule that is there allows is denied afterwards, always. So nothing that denies is lifted, and where the import
@@ -67,19 +70,18 @@ impl Rbac {
         let take_over = async move |tx: &mut Tx, change: &Change| -> Result<CasbinImported, RbacError> {
             let mut importing = Importing::new(change, tx).await?;
             importing.names(tx, &rows).await?;
-            let roles: Vec<RoleId> = importing.roles.values().copied().collect();
+            let mut roles: Vec<RoleId> = importing.roles.values().copied().collect();
+            roles.extend(importing.groups(tx, &rows.policy).await?);
             let own = change.own(tx, &roles).await?;
             importing.rules(tx, &rows.policy).await?;
             importing.links(tx, &rows.policy).await?;
-            importing.changed.require(own)?;
+            importing.members(tx, &rows.policy).await?;
+            importing.changed.require(own, importing.now)?;
             Ok(importing.done)
         };
-        let Written { value, epoch } =
+        let Written { mut value, epoch } =
             self.change(context, "import rules of the platform", take_over).await?;
-        let mut problems = import.problems.clone();
-        if !import.policy.members.is_empty() {
-            problems.push(CasbinProblem { rule: 0, kind: CasbinProblemKind::Meaning });
-        }
+        let problems = import.problems.iter().cloned().chain(value.problems.drain(..)).collect();
         Ok(CasbinImported { problems, epoch, ..value })
     }
 }
@@ -94,12 +96,14 @@ struct Changed {
     links: Vec<(RoleId, RoleId)>,
     /// The roles that somebody, or another role, now has.
     given: HashSet<RoleId>,
+    /// What the groups had before into which somebody has come.
+    joined: HashMap<GroupId, Policy>,
 }
 
 impl Changed {
     /// Refuses what goes beyond the caller's rights from before. Asked at last, about everything together: a refusal takes
     /// everything back.
-    fn require(self, mut own: Own) -> Result<(), RbacError> {
+    fn require(self, mut own: Own, now: DateTime<Utc>) -> Result<(), RbacError> {
         own.require_claims(self.claims.into_iter().map(Some))?;
         // What the roles give, they give with the rules of this import.
         let grants = &mut own.policy.grants;
@@ -109,6 +113,7 @@ impl Changed {
             ..PolicyGrant::allow(role, permission)
         }));
         own.policy.inheritance.extend(self.links);
+        self.joined.values().try_for_each(|held| own.require_giving(held, now))?;
         own.require_roles(self.given)
     }
 }
@@ -125,6 +130,8 @@ struct Importing<'a> {
     keys: HashMap<PermissionId, String>,
     /// Who was asked about already: they may have rules here.
     subjects: HashSet<Assignee>,
+    /// The groups of the import that are here, and what they had before.
+    groups: HashMap<GroupId, Policy>,
     changed: Changed,
     done: CasbinImported,
 }
@@ -141,6 +148,7 @@ impl<'a> Importing<'a> {
             permissions: HashMap::new(),
             keys: HashMap::new(),
             subjects: HashSet::new(),
+            groups: HashMap::new(),
             changed: Changed::default(),
             done: CasbinImported::default(),
         })
@@ -184,6 +192,18 @@ impl<'a> Importing<'a> {
             self.change.rbac.bump_tenants_if_platform(tx, self.owner).await?;
         }
         Ok(())
+    }
+
+    /// Finds the groups that somebody is to be in, and says which roles they have.
+    async fn groups(&mut self, tx: &mut Tx, policy: &Policy) -> Result<Vec<RoleId>, RbacError> {
+        let Some(tenant) = self.owner else { return Ok(Vec::new()) };
+        let named: HashSet<GroupId> = policy.members.iter().map(|(group, _)| group.id.into()).collect();
+        for group in named {
+            if groups::find(tx, tenant, group).await?.is_some() {
+                self.groups.insert(group, policy::held_by(tx, self.owner, group.into()).await?);
+            }
+        }
+        Ok(self.groups.values().flat_map(roles_of).collect())
     }
 
     async fn make_role(&mut self, tx: &mut Tx, name: &str) -> Result<RoleId, RbacError> {
@@ -397,6 +417,26 @@ impl<'a> Importing<'a> {
             if let Some(role) = self.roles.get(&assignment.role).copied() {
                 self.assign(tx, assignment.assignee, role).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Who is in which group, of those that are here.
+    async fn members(&mut self, tx: &mut Tx, policy: &Policy) -> Result<(), RbacError> {
+        for (group, member) in &policy.members {
+            let id = GroupId::from_uuid(group.id);
+            let (Some(tenant), Some(held)) = (self.owner, self.groups.get(&id).cloned()) else {
+                // Said once, however many there are.
+                self.done.problems = vec![CasbinProblem { rule: 0, kind: CasbinProblemKind::Meaning }];
+                continue;
+            };
+            self.require_subject(tx, *member).await?;
+            match self.change.insert_member(tx, tenant, id, *member).await {
+                Ok(_) => self.done.rules += 1,
+                Err(RbacError::AlreadyInGroup) => continue,
+                Err(error) => return Err(error),
+            }
+            self.changed.joined.insert(id, held);
         }
         Ok(())
     }
