@@ -15,3 +15,4 @@ mod told;
 pub(crate) use directory::ProfileDirectory;
 pub(crate) use model::{PersonInput, PersonView, invalid};
 pub(crate) use service::{Draft, People, Refused, field, first_password, password_of, tenant_of};
+pub(crate) use store::usernames;

@@ -1,5 +1,7 @@
 //! Reads join what three owners keep about a person; writes touch only the profile, which is ours.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use stylobate::{
     core::{Direction, Page, PageLimit, PersonId, TenantId},
@@ -146,6 +148,13 @@ pub(super) async fn find_member(
 
 pub(super) async fn find_self(conn: &mut Conn, person: PersonId) -> Result<Option<PersonView>, Error> {
     conn.q(SELECT_SELF).bind(person.as_uuid()).opt::<PersonRow>().await?.map(PersonView::try_from).transpose()
+}
+
+/// The usernames of those of `people` who have one: of a page at a time.
+pub(crate) async fn usernames(conn: &mut Conn, people: &[PersonId]) -> Result<HashMap<Uuid, String>, Error> {
+    let mut sql = conn.builder("SELECT id, username FROM people WHERE username IS NOT NULL AND id IN ");
+    sql.list(people.iter().map(|person| person.as_uuid()));
+    Ok(conn.q_build(sql).all::<(Uuid, String)>().await?.into_iter().collect())
 }
 
 pub(super) async fn list_members(
