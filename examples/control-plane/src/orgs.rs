@@ -27,6 +27,5 @@ pub(crate) fn routes(platform: &Platform, members: &Members) -> Routes {
         .and(documents::routes(&orgs))
         .and(overview::routes(&orgs))
         .and(bootstrap::routes(platform, &orgs, members))
-        .and(bootstrap::routes(platform, &orgs, members))
         .and(deletion::routes(platform))
 }

@@ -18,14 +18,9 @@ mod told;
 
 pub(crate) use accounts::in_contact;
 pub(crate) use directory::ProfileDirectory;
-<<<<<<< HEAD
 pub(crate) use leaving::require_other;
 pub(crate) use model::{Gender, PersonInput, PersonView, Status, country_of, invalid};
 pub(crate) use service::{
     Draft, ListRequest, People, Refused, field, first_password, password_of, tenant_of,
 };
-=======
-pub(crate) use model::{PersonInput, PersonView, invalid};
-pub(crate) use service::{Draft, People, Refused, field, first_password, password_of, tenant_of};
 pub(crate) use store::usernames;
->>>>>>> p-groups
