@@ -8,8 +8,9 @@ use crate::{
 
 impl Jobs {
     /// Removes up to `most` schedules and jobs of a tenant that is gone, whatever has become of them, and returns how many; 0 says
-    /// that nothing is left. Who works on one of them finds its lease gone and writes nothing. The transaction's scope is the
-    /// tenant's or the platform's.
+    /// that nothing is left but what waits in the queues `kept`: for jobs without which something else would not come to its end.
+    /// Who works on one of them finds its lease gone and writes nothing. The transaction's scope is the tenant's or the
+    /// platform's.
     ///
     /// # Errors
     /// The database's own.
@@ -17,6 +18,7 @@ impl Jobs {
         &self,
         tx: &mut Tx,
         tenant: TenantId,
+        kept: &[&str],
         most: u32,
     ) -> Result<u64, JobsError> {
         // First: they ask for further jobs.
@@ -24,6 +26,6 @@ impl Jobs {
         if removed > 0 {
             return Ok(removed);
         }
-        Ok(upkeep::remove_of(tx, tenant.as_uuid(), i64::from(most)).await?)
+        Ok(upkeep::remove_of(tx, tenant.as_uuid(), kept, i64::from(most)).await?)
     }
 }

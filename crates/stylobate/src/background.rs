@@ -191,7 +191,7 @@ impl Platform {
 /// way, the more they ask the database together.
 fn places_of(queue: &str, concurrency: usize) -> (String, usize) {
     #[cfg(feature = "notify")]
-    if queue == crate::messaging::QUEUE {
+    if queue == crate::messaging::MESSAGE_QUEUE {
         return (queue.to_owned(), 8 * concurrency);
     }
     (queue.to_owned(), concurrency)

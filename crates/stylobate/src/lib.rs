@@ -21,7 +21,7 @@ pub use error::StartError;
 pub use event_types::{default_event_types, object_schema};
 pub use extensions::Extensions;
 #[cfg(feature = "notify")]
-pub use messaging::{USER_DELETED, default_message_kinds};
+pub use messaging::{MESSAGE_QUEUE, USER_DELETED, default_message_kinds};
 pub use platform::{Platform, PlatformBuilder, migration_sets};
 pub use router::Paths;
 #[cfg(feature = "server")]

@@ -21,11 +21,11 @@ use stylobate_notify::{
 use stylobate_observability::{HealthRegistry, Shutdown};
 use stylobate_tower_middleware::{LiveConnections, LiveLimits};
 
+pub use by_jobs::MESSAGE_QUEUE;
 pub use hearing::USER_DELETED;
 pub use kinds::default_message_kinds;
 pub(crate) use upkeep::keep_up;
 
-pub(crate) use self::by_jobs::QUEUE;
 use self::{
     by_jobs::{ByJobs, Deliver, Deliverer, ForgetPerson, PlanMessage},
     contacts::Contacts,

@@ -182,15 +182,16 @@ pub(crate) async fn prune(
     Ok(u64::try_from(gone.len()).unwrap_or_default())
 }
 
-/// Deletes up to `most` jobs of a tenant, whatever has become of them; who works on one finds its lease gone. Returns how many.
-pub(crate) async fn remove_of(tx: &mut Tx, tenant: Uuid, most: i64) -> Result<u64, Error> {
-    let gone: Vec<(String, String)> = tx
-        .q("DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = $1 ORDER BY id LIMIT 0 + $2)
-            RETURNING queue, state")
-        .bind(tenant)
-        .bind(most)
-        .all()
-        .await?;
+/// Deletes up to `most` jobs of a tenant, whatever has become of them, but those in the queues `kept`; who works on one finds its
+/// lease gone. Returns how many.
+pub(crate) async fn remove_of(tx: &mut Tx, tenant: Uuid, kept: &[&str], most: i64) -> Result<u64, Error> {
+    let mut sql = tx.builder("DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = ");
+    sql.value(tenant);
+    for queue in kept {
+        sql.push(" AND queue <> ").value((*queue).to_owned());
+    }
+    sql.push(" ORDER BY id").limit(most).push(") RETURNING queue, state");
+    let gone: Vec<(String, String)> = tx.q_build(sql).all().await?;
     let mut tally = Tally::default();
     for (queue, state) in &gone {
         tally.moved(queue, state.parse().ok(), None);

@@ -135,15 +135,16 @@ async fn nothing_is_left_of_a_tenant_that_is_gone_and_all_of_others(db: TestDb) 
     let running = world.enqueue_in(Scope::Tenant(gone), chore(What::Obey)).await.id;
     let worker = world.work(options());
     world.wait_for(running, State::Leased).await;
-    let remove = |most| {
+    let remove = |kept: &'static [&'static str], most| {
         let jobs = world.jobs.clone();
-        let remove = async move |tx: &mut Tx| jobs.remove_tenant_rows(tx, gone, most).await;
+        let remove = async move |tx: &mut Tx| jobs.remove_tenant_rows(tx, gone, kept, most).await;
         world.db().transact(PLATFORM, remove)
     };
-    assert_eq!(remove(3).await.unwrap(), 1, "schedules first");
+    assert_eq!(remove(&[], 3).await.unwrap(), 1, "schedules first");
+    assert_eq!(remove(&["other", Chore::QUEUE], 3).await.unwrap(), 0, "what something waits for stays");
     let mut removed = 0;
     loop {
-        let step = remove(3).await.unwrap();
+        let step = remove(&["other"], 3).await.unwrap();
         assert!(step <= 3);
         removed += step;
         if step == 0 {

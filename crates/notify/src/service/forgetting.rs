@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use stylobate_core::{PersonId, TenantId};
 use stylobate_db::Tx;
 use uuid::Uuid;
@@ -5,7 +6,11 @@ use uuid::Uuid;
 use super::Notifier;
 use crate::{
     DeliveryState, Medium, NotifierError,
-    store::{channels, deliveries, messages, notifications, preferences, removal, suppressions, templates},
+    store::{
+        channels,
+        deliveries::{self, Dropped},
+        messages, notifications, preferences, removal, suppressions, templates,
+    },
 };
 
 impl Notifier {
@@ -20,30 +25,26 @@ impl Notifier {
         preferences::remove_of(tx, person).await?;
         let now = self.now();
         let ended = deliveries::end_of_person(tx, person.as_uuid(), now).await?;
-        for (_, medium, created_at) in &ended {
-            if let Some(medium) = Medium::of(medium) {
-                self.note_on_commit(tx, medium, DeliveryState::Dropped, now - *created_at);
-            }
-        }
-        let messages: Vec<Uuid> = ended.into_iter().map(|(message, ..)| message).collect();
-        if !messages.is_empty() {
-            messages::finish(tx, messages, now).await?;
-        }
-        Ok(())
+        self.finish_dropped(tx, ended, now).await
     }
 
     /// Removes what a tenant that is gone has set up, with whatever removes it, in a transaction of
-    /// [`Scope::Platform`](stylobate_db::Scope) or the tenant's own. Messages that were accepted still go to the people they are for, and
-    /// what people were told stays with them until it is old.
+    /// [`Scope::Platform`](stylobate_db::Scope) or the tenant's own. What was to go through its channels is dropped. Messages that were
+    /// accepted still go to the people they are for, and what people were told stays with them until it is old. Returns how many
+    /// rows went.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn forget_tenant(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), NotifierError> {
-        channels::remove_of_tenant(tx, tenant).await?;
-        templates::remove_of(tx, tenant.as_uuid()).await?;
-        suppressions::remove_of(tx, tenant.as_uuid()).await?;
-        Ok(())
+    pub async fn forget_tenant(&self, tx: &mut Tx, tenant: TenantId) -> Result<u64, NotifierError> {
+        let now = self.now();
+        let mut removed = channels::remove_of_tenant(tx, tenant).await?;
+        let ended = deliveries::end_of_channels(tx, tenant.as_uuid(), now).await?;
+        self.finish_dropped(tx, ended, now).await?;
+        removed += templates::remove_of(tx, tenant.as_uuid()).await?;
+        removed += suppressions::remove_of(tx, tenant.as_uuid()).await?;
+        Ok(removed)
     }
+
     /// Removes up to `most` rows of what a tenant that is gone has left behind beside what it had
     /// [set up](Self::forget_tenant): what people were told in its name, and the log of what was sent. Returns how many went; 0 says
     /// that nothing is left but messages that are under way: those are delivered or given up before they go, so ask again later. The
@@ -58,5 +59,34 @@ impl Notifier {
         most: u32,
     ) -> Result<u64, NotifierError> {
         Ok(removal::remove_of(tx, tenant.as_uuid(), i64::from(most)).await?)
+    }
+
+    /// Whether messages of a tenant are under way or in the log, for who has removed
+    /// [everything that can go](Self::remove_tenant_rows). The transaction's scope is
+    /// [`Scope::Platform`](stylobate_db::Scope).
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn has_messages(&self, tx: &mut Tx, tenant: TenantId) -> Result<bool, NotifierError> {
+        Ok(removal::has_messages(tx, tenant.as_uuid()).await?)
+    }
+
+    /// Finishes the messages of which nothing is pending since these deliveries were dropped.
+    async fn finish_dropped(
+        &self,
+        tx: &mut Tx,
+        dropped: Vec<Dropped>,
+        now: DateTime<Utc>,
+    ) -> Result<(), NotifierError> {
+        for (_, medium, created_at) in &dropped {
+            if let Some(medium) = Medium::of(medium) {
+                self.note_on_commit(tx, medium, DeliveryState::Dropped, now - *created_at);
+            }
+        }
+        let messages: Vec<Uuid> = dropped.into_iter().map(|(message, ..)| message).collect();
+        if !messages.is_empty() {
+            messages::finish(tx, messages, now).await?;
+        }
+        Ok(())
     }
 }

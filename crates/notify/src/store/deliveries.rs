@@ -387,16 +387,35 @@ pub(crate) async fn given_up(
         .await
 }
 
-/// Ends what is pending for a person who is gone. Returns the messages, what would have carried them and when they were accepted.
+/// The message of a delivery that was dropped, what would have carried it and when it was made.
+pub(crate) type Dropped = (Uuid, String, DateTime<Utc>);
+
+/// Ends what is pending for a person who is gone.
 pub(crate) async fn end_of_person(
     tx: &mut Tx,
     person: Uuid,
     now: DateTime<Utc>,
-) -> Result<Vec<(Uuid, String, DateTime<Utc>)>, Error> {
+) -> Result<Vec<Dropped>, Error> {
     tx.q("UPDATE notify_deliveries SET state = 'dropped', reason = 'no_address', finished_at = $2, destination_sealed = NULL,
             lease_until = NULL, outage_since = NULL, claims = claims + 1 WHERE person_id = $1 AND state = 'pending'
           RETURNING message_id, medium, created_at")
         .bind(person)
+        .bind(now)
+        .all()
+        .await
+}
+
+/// Ends what is pending to the channels of a lane that has none any more.
+pub(crate) async fn end_of_channels(
+    tx: &mut Tx,
+    lane: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<Dropped>, Error> {
+    tx.q("UPDATE notify_deliveries SET state = 'dropped', reason = 'channel_gone', finished_at = $2, destination_sealed = NULL,
+            lease_until = NULL, outage_since = NULL, claims = claims + 1
+          WHERE lane = $1 AND channel_id IS NOT NULL AND person_id IS NULL AND state = 'pending'
+          RETURNING message_id, medium, created_at")
+        .bind(lane)
         .bind(now)
         .all()
         .await

@@ -58,7 +58,8 @@ impl TryFrom<NotificationRow> for Notification {
     }
 }
 
-/// Whose notifications somebody sees: their own, and of these, acting for a tenant, that tenant's and nobody's.
+/// Whose notifications somebody sees: their own, and of these, acting for a tenant, that tenant's and nobody's. One without a kind is
+/// what is left where a tenant is gone, a position that is not given again, and is shown to nobody.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View {
     pub(crate) person: PersonId,
@@ -67,7 +68,7 @@ pub(crate) struct View {
 
 impl View {
     fn push(self, sql: &mut SqlBuilder) {
-        sql.push(" person_id = ").value(self.person.as_uuid());
+        sql.push(" kind <> '' AND person_id = ").value(self.person.as_uuid());
         if let Some(tenant) = self.tenant {
             sql.push(" AND lane IN (").value(tenant.as_uuid()).push(", ").value(Uuid::nil()).push(")");
         }

@@ -8,8 +8,8 @@ use stylobate_jobs::{Attempt, Failed, Job, Jobs, JobsError, Request, Unique};
 use stylobate_notify::{DeliveryRef, Dispatch, MessageRef, Next, Notifier};
 use tokio::task::JoinSet;
 
-/// The queue of all jobs about messages.
-pub(crate) const QUEUE: &str = "notify";
+/// The queue of all jobs about messages: one that was accepted goes out as long as its job is there.
+pub const MESSAGE_QUEUE: &str = "notify";
 
 /// Makes a job of each message, and of the deliveries that wait for the same other side. Jobs are shown to administrators, so they hold ids and nothing of what is said.
 pub(super) struct ByJobs(pub(super) Jobs);
@@ -109,7 +109,7 @@ pub(super) struct PlanMessage {
 
 impl Job for PlanMessage {
     const NAME: &'static str = "notify.plan";
-    const QUEUE: &'static str = QUEUE;
+    const QUEUE: &'static str = MESSAGE_QUEUE;
 
     type State = Deliverer;
     type Output = ();
@@ -137,7 +137,7 @@ pub(super) struct Deliver {
 
 impl Job for Deliver {
     const NAME: &'static str = "notify.deliver";
-    const QUEUE: &'static str = QUEUE;
+    const QUEUE: &'static str = MESSAGE_QUEUE;
     const KEY_LIMIT: u16 = 2;
     // What came of attempts that took as long as they may is written down before the job is cut off, also by a slow database.
     const TIMEOUT: Duration = Notifier::ATTEMPT_MAX.saturating_add(Duration::from_secs(300));
@@ -185,7 +185,7 @@ pub(super) struct ForgetPerson {
 
 impl Job for ForgetPerson {
     const NAME: &'static str = "notify.forget";
-    const QUEUE: &'static str = QUEUE;
+    const QUEUE: &'static str = MESSAGE_QUEUE;
 
     type State = Deliverer;
     type Output = ();

@@ -55,7 +55,7 @@ pub(super) struct Caretakers {
 
 impl Job for TellOfSwitchedOff {
     const NAME: &'static str = "notify.tell_of_switched_off";
-    const QUEUE: &'static str = super::QUEUE;
+    const QUEUE: &'static str = super::MESSAGE_QUEUE;
 
     type State = Caretakers;
     type Output = ();
