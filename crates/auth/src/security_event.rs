@@ -149,6 +149,12 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "The password that a step-up asks for was wrong. Counts like a failed sign-in, with the same facts.",
     ),
     event(
+        "auth.switch_org",
+        "session",
+        "Somebody went on in another of their organisations. `session`: `began` in the trail of that one, `ended` in the trail of the \
+         one that was left.",
+    ),
+    event(
         "auth.tenant_end",
         "org",
         "Everything that was issued for an organisation ended with it: `sessions`, `api_keys` and `service_accounts` say how many. Keys \

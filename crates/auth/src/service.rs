@@ -23,6 +23,7 @@ mod session;
 mod session_admin;
 mod setup;
 mod step_up;
+mod switch;
 mod tenant_end;
 mod told;
 

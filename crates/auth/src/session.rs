@@ -2,8 +2,8 @@
 //!
 //! 1. A session has an absolute limit that nothing extends. One that a cookie carries also ends by idling; one that
 //!    refresh tokens carry lives by its absolute limit alone (its family rotates, see [`crate::RefreshStep`]).
-//! 2. Every login begins a new session; a session id from before a login is never carried over it. A step-up and a change
-//!    of privileges begin a new one as well, which takes over the old one's limit and ends it.
+//! 2. Every login begins a new session; a session id from before a login is never carried over it. A step-up, a change of
+//!    privileges and going on in another tenant begin a new one as well, which takes over the old one's limit and ends it.
 //! 3. Ending a session removes its refresh tokens and revokes its access tokens in the same transaction.
 //! 4. A person has at most so many sessions at once; the oldest makes room for the next.
 //! 5. A cookie carries 256 random bits ([`SessionSecret`]), of which only the digest is stored ([`SessionKey`]). What a

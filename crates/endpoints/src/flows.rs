@@ -14,6 +14,7 @@ mod password;
 mod recovery;
 mod service_tokens;
 mod sessions;
+mod switch;
 mod tokens;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use password::password_routes;
 pub use recovery::recovery_routes;
 pub use service_tokens::service_token_routes;
 pub use sessions::session_routes;
+pub use switch::switch_routes;
 pub use tokens::{introspection_routes, revocation_routes};
 
 /// What the flows work with.
@@ -64,6 +66,7 @@ pub fn identity_routes(flows: &Flows) -> crate::Routes {
         .and(whoami_routes())
         .and(password_routes(flows))
         .and(session_routes(flows))
+        .and(switch_routes(flows))
         .and(service_token_routes(flows))
         .and(jwks_routes(&flows.auth))
 }

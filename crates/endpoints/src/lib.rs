@@ -12,7 +12,7 @@ pub use flows::{
     Joined, MailedLinks, NewAccount, NewInvitee, NewProfile, Newcomers, PlainAccounts, Registered,
     Registration, ShownInvitation, email_routes, forward_auth_routes, identity_routes, introspection_routes,
     jwks_routes, login_routes, logout_routes, me_routes, newcomer_routes, password_routes, recovery_routes,
-    refresh_routes, revocation_routes, service_token_routes, session_routes, whoami_routes,
+    refresh_routes, revocation_routes, service_token_routes, session_routes, switch_routes, whoami_routes,
 };
 #[cfg(feature = "live")]
 pub use live::{Feed, LIVE_BATCH, LiveItem, LiveQuery, LiveRoutes};

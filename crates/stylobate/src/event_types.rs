@@ -11,6 +11,10 @@ pub fn default_event_types() -> Vec<EventType> {
         session("auth.login", "Somebody signed in: a session has begun."),
         session("auth.logout", "Somebody signed out: a session has ended."),
         session(
+            "auth.switch_org",
+            "Somebody who was signed in went on in this organisation: a session has begun.",
+        ),
+        session(
             "session.reuse_detected",
             "A refresh token was used a second time, so it may have been stolen: its session has been ended.",
         ),

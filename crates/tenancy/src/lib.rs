@@ -6,12 +6,23 @@
 //! from a body or query. Every installation has one *default organisation* ([`DefaultOrg`]).
 //!
 //! With the feature `postgres` or `sqlite`, `Tenancy` keeps both in a `stylobate_db::Db`:
-//! 1. `orgs` is read before a tenant is known and is not under row-level security; `memberships` is.
+//! 1. `orgs` is read before a tenant is known and is not under row-level security; `memberships` and `invitations` are.
 //! 2. Sign-in reads the memberships of a person under `Scope::Platform`; everything else runs in the tenant's scope,
-//!    and a transaction of one tenant cannot touch another's memberships on either engine.
-//! 3. An *invitation* is of whoever reads the mail to an address. It is the organisation's row and holds no secret: what its link carries is
+//!    and a transaction of one tenant cannot touch another's rows on either engine.
+//! 3. An organisation is *active*, *inactive* or *being deleted*, and the last nobody undoes:
+//!    ```text
+//!    active ⇄ inactive → being deleted → gone
+//!       └────────────────────↑
+//!    ```
+//!    The default organisation stays active.
+//! 4. What begins in an organisation, as a session or a key, takes `Tenancy::hold_active` first in its transaction, and what adds
+//!    rows to it `Tenancy::lock_org_to_write`: whoever deactivates or deletes it waits for them, and who comes later is refused.
+//!    Locks are taken in one order everywhere: access policy, organisation, person, the rest.
+//! 5. An *invitation* is of whoever reads the mail to an address. It is the organisation's row and holds no secret: what its link carries is
 //!    a single-use token of `stylobate-auth`.
-//! 4. Every change buffers its audit record (`org.create`, `member.add`, `member.remove`, `invitation.create` …).
+//! 6. Every change buffers its audit record, filed under the organisation: `org.create`, `org.update`, `org.deactivate`,
+//!    `org.activate`, `org.removal_begun`, `org.delete`, `member.add`, `member.suspend`, `member.reinstate`, `member.remove`,
+//!    `invitation.create`, `invitation.renew`, `invitation.revoke`, `invitation.accept`.
 //!
 //! ```
 //! use stylobate_core::TenantId;

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What has become of the licence that an organisation bought. It is on record for the operator; whether anybody may act in
-/// the organisation is its own [`is_active`](crate::Membership::org_is_active).
+/// the organisation is said elsewhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LicenseStatus {

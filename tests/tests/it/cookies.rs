@@ -12,7 +12,7 @@ stylobate_tests::both_engines!(
 );
 
 /// What `Set-Cookie` gives for `name`: the value, and the whole line.
-fn set_cookie(answer: &Answer, name: &str) -> (String, String) {
+pub(crate) fn set_cookie(answer: &Answer, name: &str) -> (String, String) {
     let lines = answer.headers.get_all("set-cookie").iter().filter_map(|line| line.to_str().ok());
     let mut ours = lines.filter(|line| line.starts_with(&format!("{name}=")));
     let line =

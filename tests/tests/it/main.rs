@@ -50,6 +50,7 @@ mod service_accounts;
 mod sessions;
 mod settings;
 mod story;
+mod switch_org;
 mod tokens;
 mod users;
 mod walls;

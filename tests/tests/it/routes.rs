@@ -195,6 +195,8 @@ const OWED: &[(Method, &str)] = &[
     (GET, "/auth/sessions"),
     (DELETE, "/auth/sessions"),
     (DELETE, "/auth/sessions/{id}"),
+    (GET, "/auth/switch-org"),
+    (POST, "/auth/switch-org"),
     (GET, "/webhooks"),
     (POST, "/webhooks"),
     (DELETE, "/webhooks/{id}"),

@@ -4,6 +4,7 @@ use stylobate_db::Tx;
 use super::{
     Auth, AuthError, RenewedSession, SCOPE, VerifiedPerson,
     session::caller,
+    step_up::GoesOn,
     told::{PasswordChangedBy, tell_password_changed},
 };
 use crate::{
@@ -241,7 +242,7 @@ impl Auth {
             let ended = auth.end_sessions(tx, person.id, keep, EndReason::PasswordChange, now).await?;
             let renewed = match keep {
                 // The password was the right one a moment ago.
-                Some(_) => auth.replace_session(tx, &ctx, &present, epoch, Some(now)).await,
+                Some(_) => auth.replace_session(tx, &ctx, &present, epoch, GoesOn::Proved(now)).await,
                 None => Err(AuthError::SessionNotFound),
             };
             let renewed = match renewed {

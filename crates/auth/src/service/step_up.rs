@@ -55,8 +55,8 @@ impl Auth {
             if present.is_none_or(|present| present.credential_epoch != person.credential_epoch) {
                 return Err(AuthError::InvalidCredentials);
             }
-            let epoch = person.credential_epoch;
-            let renewed = auth.replace_session(tx, &ctx, &person, epoch, Some(proved_at)).await?;
+            let (epoch, proved) = (person.credential_epoch, GoesOn::Proved(proved_at));
+            let renewed = auth.replace_session(tx, &ctx, &person, epoch, proved).await?;
             record_replaced(tx, &ctx, &renewed, "auth.step_up");
             Ok(renewed.session)
         };
@@ -76,7 +76,8 @@ impl Auth {
     ) -> Result<RenewedSession, AuthError> {
         let person = people::lock(tx, caller(ctx)?).await?.filter(Person::is_active);
         let person = person.ok_or(AuthError::SessionNotFound)?;
-        let renewed = self.replace_session(tx, ctx, &person, person.credential_epoch, None).await?;
+        let epoch = person.credential_epoch;
+        let renewed = self.replace_session(tx, ctx, &person, epoch, GoesOn::AsItWas).await?;
         record_replaced(tx, ctx, &renewed, "session.rotate");
         Ok(renewed.session)
     }
@@ -88,7 +89,7 @@ impl Auth {
         ctx: &RequestContext,
         person: &Person,
         epoch: i64,
-        proved_at: Option<DateTime<Utc>>,
+        goes_on: GoesOn,
     ) -> Result<Replaced, AuthError> {
         let now = self.inner.clock.now();
         let old = ctx.principal.session.ok_or(AuthError::SessionNotFound)?;
@@ -98,7 +99,13 @@ impl Auth {
             return Err(AuthError::SessionNotFound);
         }
         let mut amr = session::methods(&live.amr);
-        if proved_at.is_some() && !amr.iter().any(|method| method == "pwd") {
+        let was_in = live.tenant_id.map(TenantId::from_uuid);
+        let (tenant, auth_time) = match goes_on {
+            GoesOn::AsItWas => (was_in, live.auth_time),
+            GoesOn::Proved(at) => (was_in, at),
+            GoesOn::In(tenant) => (Some(tenant), live.auth_time),
+        };
+        if matches!(goes_on, GoesOn::Proved(_)) && !amr.iter().any(|method| method == "pwd") {
             amr.push("pwd".to_owned());
         }
         let secret = SessionSecret::generate()?;
@@ -107,10 +114,10 @@ impl Auth {
         let new = NewSession {
             id: SessionId::new(now),
             person: person.id,
-            tenant: live.tenant_id.map(TenantId::from_uuid),
+            tenant,
             epoch,
             amr: &amr,
-            auth_time: proved_at.unwrap_or(live.auth_time),
+            auth_time,
             address: ctx.address,
             user_agent: ctx.user_agent.as_deref(),
             created_at: live.created_at,
@@ -119,7 +126,7 @@ impl Auth {
             expires_at: live.expires_at,
         };
         session::insert(tx, &new).await?;
-        let replaced = |session| Replaced { session, old, tenant: new.tenant };
+        let replaced = |session| Replaced { session, old, was_in, tenant };
         if is_cookie {
             let left = live.expires_at.signed_duration_since(now).num_seconds();
             let expires_in = std::time::Duration::from_secs(u64::try_from(left).unwrap_or(0));
@@ -133,10 +140,22 @@ impl Auth {
     }
 }
 
+/// What differs when a session goes on as another one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum GoesOn {
+    /// Nothing but its id.
+    AsItWas,
+    /// Its person has proved anew who they are, by the password.
+    Proved(DateTime<Utc>),
+    /// It acts for this tenant.
+    In(TenantId),
+}
+
 /// A session that took the place of another one.
 pub(super) struct Replaced {
     pub(super) session: RenewedSession,
-    old: SessionId,
+    pub(super) old: SessionId,
+    pub(super) was_in: Option<TenantId>,
     tenant: Option<TenantId>,
 }
 

@@ -16,6 +16,7 @@ mod refresh;
 mod session_admin;
 mod sessions;
 mod setup;
+mod switch;
 
 use std::{
     sync::{Arc, OnceLock},

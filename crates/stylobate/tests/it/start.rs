@@ -7,6 +7,7 @@ use stylobate::{
     core::BoxFuture,
     db::{Db, DbOptions, Scope, Tx},
     events::{Envelope, Refused, Subscriber, Types},
+    tenancy::TenancyMode,
 };
 
 /// Cannot be registered.
@@ -46,6 +47,22 @@ async fn nothing_is_made_before_everybody_who_hears_is_known() {
     }
     tx.rollback().await.unwrap();
     db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_says_how_many_organisations_there_may_be() {
+    for (mode, expected) in [
+        (None, TenancyMode::Single),
+        (Some("single"), TenancyMode::Single),
+        (Some("multi"), TenancyMode::Multi),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pairs = vec![("DATA_DIR".to_owned(), folder.path().to_str().unwrap().to_owned())];
+        pairs.extend(mode.map(|mode| ("TENANCY_MODE".to_owned(), mode.to_owned())));
+        let platform = Platform::builder(Settings::from_pairs("", pairs).unwrap()).start().await.unwrap();
+        assert_eq!(platform.tenancy_mode(), expected);
+        platform.end().await;
+    }
 }
 
 /// One count for all routes of a process, or nobody's limit holds.

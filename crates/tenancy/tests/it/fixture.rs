@@ -1,9 +1,11 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use recording::Records;
 use stylobate_core::{AuditEvent, Clock as _, PersonId, RequestContext, TenantId};
-use stylobate_db::{Db, Participant, Scope};
-use stylobate_tenancy::{DefaultOrg, Org, Tenancy};
+use stylobate_db::{Db, Engine, Participant, Scope};
+use stylobate_tenancy::{
+    DefaultOrg, Error, LicenseStatus, MembershipStatus, NewOrg, Org, OrgChange, Tenancy,
+};
 use stylobate_testkit::{ManualClock, TestDb};
 
 /// A database whose committed audit events can be read back.
@@ -41,23 +43,62 @@ impl Fixture {
         org
     }
 
-    /// Another organisation; the service that makes them comes later.
+    /// Another organisation, whose making is not among what was audited.
     pub(crate) async fn org(&self, code: &str) -> TenantId {
-        let id = TenantId::new(self.clock.now());
+        let made = self.create(&new_org(code, code)).await.unwrap();
+        self.audited();
+        made.id
+    }
+
+    pub(crate) async fn create(&self, new: &NewOrg) -> Result<Org, Error> {
         let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
-        tx.q("INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version) \
-              VALUES ($1, $2, $3, $2, $4, $5, $6, $6, 1)")
-            .bind(id.as_uuid())
-            .bind(code.to_owned())
-            .bind(code.to_ascii_lowercase())
-            .bind(true)
-            .bind(false)
-            .bind(self.clock.now())
-            .run()
-            .await
-            .unwrap();
+        let org = self.tenancy.create_org(&mut tx, &self.system, new).await?;
         tx.commit().await.unwrap();
-        id
+        Ok(org)
+    }
+
+    pub(crate) async fn update(&self, id: TenantId, change: &OrgChange) -> Result<Org, Error> {
+        let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
+        let org = self.tenancy.update_org(&mut tx, &self.system, id, change).await?;
+        tx.commit().await.unwrap();
+        Ok(org)
+    }
+
+    pub(crate) async fn deactivate(&self, id: TenantId) -> Result<(Org, bool), Error> {
+        let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
+        let done = self.tenancy.deactivate_org(&mut tx, &self.system, id).await?;
+        tx.commit().await.unwrap();
+        Ok(done)
+    }
+
+    pub(crate) async fn activate(&self, id: TenantId) -> Result<(Org, bool), Error> {
+        let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
+        let done = self.tenancy.activate_org(&mut tx, &self.system, id).await?;
+        tx.commit().await.unwrap();
+        Ok(done)
+    }
+
+    pub(crate) async fn begin_removal(&self, id: TenantId) -> Result<(Org, bool), Error> {
+        let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
+        let done = self.tenancy.begin_org_removal(&mut tx, &self.system, id).await?;
+        tx.commit().await.unwrap();
+        Ok(done)
+    }
+
+    pub(crate) async fn find(&self, id: TenantId) -> Option<Org> {
+        self.tenancy.find_org(&mut self.db.read().await.unwrap(), id).await.unwrap()
+    }
+
+    pub(crate) async fn set_status(
+        &self,
+        tenant: TenantId,
+        person: PersonId,
+        status: MembershipStatus,
+    ) -> Result<bool, Error> {
+        let mut tx = self.db.begin(Scope::Tenant(tenant)).await.unwrap();
+        let changed = self.tenancy.set_member_status(&mut tx, &self.system, tenant, person, status).await?;
+        tx.commit().await.unwrap();
+        Ok(changed)
     }
 
     pub(crate) async fn add(&self, tenant: TenantId, person: PersonId) -> bool {
@@ -76,6 +117,36 @@ impl Fixture {
     pub(crate) fn audited(&self) -> Vec<AuditEvent> {
         self.records.take()
     }
+
+    /// The actions that were audited since the last call.
+    pub(crate) fn actions(&self) -> Vec<&'static str> {
+        self.records.take().iter().map(|event| event.action).collect()
+    }
+}
+
+pub(crate) fn new_org(code: &str, name: &str) -> NewOrg {
+    NewOrg {
+        code: code.parse().unwrap(),
+        name: name.parse().unwrap(),
+        license_status: LicenseStatus::Active,
+        purchase_date: None,
+    }
+}
+
+/// Returns when a transaction waits for a lock of another. SQLite does not tell: there one writer at a time waits in the
+/// pool.
+pub(crate) async fn somebody_waits(db: &Db) {
+    if db.engine() == Engine::Sqlite {
+        return tokio::task::yield_now().await;
+    }
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN \
+                   (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+    let seen = async {
+        while db.read().await.unwrap().q(waiting).scalar::<i64>().await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), seen).await.expect("somebody who waits");
 }
 
 mod recording {

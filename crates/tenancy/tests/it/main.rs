@@ -10,6 +10,11 @@
 
 mod default_org;
 mod fixture;
+mod holding;
+mod invitation_lists;
 mod invitations;
 mod members;
+mod org_lists;
+mod orgs;
+mod removal;
 mod schema;

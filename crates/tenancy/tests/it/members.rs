@@ -1,6 +1,7 @@
+use chrono::TimeDelta;
 use stylobate_core::{Clock as _, PersonId, TenantId};
 use stylobate_db::{Error as DbError, Scope, Tx};
-use stylobate_tenancy::{ChooseError, Error, MIGRATIONS, MembershipStatus, choose};
+use stylobate_tenancy::{ChooseError, Error, MIGRATIONS, Member, MemberCounts, MembershipStatus, choose};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::fixture::Fixture;
@@ -36,13 +37,8 @@ async fn of_many_people_the_active_members_of_one_tenant_are_found(test_db: Test
     for (tenant, person) in [(acme, ada), (acme, eve), (zeta, bob), (zeta, ada)] {
         fixture.add(tenant, person).await;
     }
-    let mut tx = fixture.db.begin(Scope::Tenant(acme)).await.unwrap();
-    tx.q("UPDATE memberships SET status = 'suspended' WHERE tenant_id = $1 AND person_id = $2")
-        .bind(acme.as_uuid())
-        .bind(eve.as_uuid())
-        .run()
-        .await
-        .unwrap();
+    fixture.set_status(acme, eve, MembershipStatus::Suspended).await.unwrap();
+    let mut tx = fixture.db.begin_read(Scope::Tenant(acme)).await.unwrap();
     let among = async |tx: &mut Tx, tenant, people: &[PersonId]| {
         fixture.tenancy.members_among(tx, tenant, people).await
     };
@@ -54,6 +50,58 @@ async fn of_many_people_the_active_members_of_one_tenant_are_found(test_db: Test
     assert_eq!(among(&mut tx, acme, &many).await.unwrap(), [ada]);
 }
 both_engines!(of_many_people_the_active_members_of_one_tenant_are_found, &[&MIGRATIONS]);
+
+async fn members_are_suspended_and_reinstated(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let (acme, zeta) = (fixture.org("acme").await, fixture.org("zeta").await);
+    let (ada, bob) = (fixture.person(), fixture.person());
+    for (tenant, person) in [(acme, ada), (acme, bob), (zeta, ada)] {
+        fixture.add(tenant, person).await;
+    }
+    let joined_at = fixture.clock.now();
+    fixture.clock.advance(TimeDelta::hours(1));
+    fixture.audited();
+
+    assert!(fixture.set_status(acme, ada, MembershipStatus::Suspended).await.unwrap());
+    assert!(!fixture.set_status(acme, ada, MembershipStatus::Suspended).await.unwrap());
+    assert!(!fixture.is_member(acme, ada).await && fixture.is_member(zeta, ada).await);
+    let mut tx = fixture.db.begin_read(Scope::Tenant(acme)).await.unwrap();
+    let member = fixture.tenancy.find_member(&mut tx, acme, ada).await.unwrap().unwrap();
+    let expected = Member {
+        person_id: ada,
+        status: MembershipStatus::Suspended,
+        created_at: joined_at,
+        updated_at: fixture.clock.now(),
+    };
+    assert_eq!(member, expected);
+    let counts = fixture.tenancy.count_members(&mut tx, acme).await.unwrap();
+    assert_eq!(counts, MemberCounts { active: 1, suspended: 1 });
+    tx.rollback().await.unwrap();
+
+    assert!(fixture.set_status(acme, ada, MembershipStatus::Active).await.unwrap());
+    assert!(!fixture.set_status(acme, ada, MembershipStatus::Active).await.unwrap());
+    assert!(fixture.is_member(acme, ada).await);
+    let audited = fixture.audited();
+    let actions: Vec<_> = audited.iter().map(|event| event.action).collect();
+    assert_eq!(actions, ["member.suspend", "member.reinstate"]);
+    assert_eq!((audited[0].tenant, &audited[0].target.id), (Some(acme), &Some(ada.to_string())));
+    assert_eq!(audited[0].before.as_ref().unwrap()["status"], "active");
+    assert_eq!(audited[0].after.as_ref().unwrap()["status"], "suspended");
+    assert_eq!(audited[1].after.as_ref().unwrap()["status"], "active");
+
+    // A12: who is a member elsewhere alone is as unknown as who is nowhere.
+    for (tenant, person) in [(zeta, bob), (zeta, fixture.person())] {
+        let refused = fixture.set_status(tenant, person, MembershipStatus::Suspended).await;
+        assert!(matches!(refused, Err(Error::MemberNotFound)), "{refused:?}");
+        let mut tx = fixture.db.begin_read(Scope::Tenant(tenant)).await.unwrap();
+        assert_eq!(fixture.tenancy.find_member(&mut tx, tenant, person).await.unwrap(), None);
+    }
+    let missing = TenantId::new(fixture.clock.now());
+    let refused = fixture.set_status(missing, ada, MembershipStatus::Suspended).await;
+    assert!(matches!(refused, Err(Error::OrgNotFound)), "{refused:?}");
+    assert_eq!(fixture.actions(), [""; 0]);
+}
+both_engines!(members_are_suspended_and_reinstated, &[&MIGRATIONS]);
 
 async fn sign_in_reads_all_memberships_of_a_person(test_db: TestDb) {
     let fixture = Fixture::new(&test_db).await;
@@ -72,22 +120,12 @@ async fn sign_in_reads_all_memberships_of_a_person(test_db: TestDb) {
     assert_eq!(choose(&memberships, None), Err(ChooseError::OrgCodeRequired));
     assert_eq!(choose(&memberships, Some("zeta")), Ok(zeta));
 
+    fixture.set_status(acme, ada, MembershipStatus::Suspended).await.unwrap();
     let mut tx = fixture.db.begin(Scope::Platform("test")).await.unwrap();
-    tx.q("UPDATE memberships SET status = 'suspended' WHERE tenant_id = $1 AND person_id = $2")
-        .bind(acme.as_uuid())
-        .bind(ada.as_uuid())
-        .run()
-        .await
-        .unwrap();
     let memberships = fixture.tenancy.memberships_of(&mut tx, ada).await.unwrap();
     assert_eq!(memberships[0].status, MembershipStatus::Suspended);
     assert_eq!(choose(&memberships, None), Ok(zeta));
-    tx.q("UPDATE orgs SET is_active = $1 WHERE id = $2")
-        .bind(false)
-        .bind(zeta.as_uuid())
-        .run()
-        .await
-        .unwrap();
+    fixture.tenancy.deactivate_org(&mut tx, &fixture.system, zeta).await.unwrap();
     let memberships = fixture.tenancy.memberships_of(&mut tx, ada).await.unwrap();
     assert_eq!(choose(&memberships, Some("zeta")), Err(ChooseError::NoMembership));
     tx.commit().await.unwrap();
@@ -135,6 +173,11 @@ async fn a_transaction_of_one_tenant_cannot_touch_another(test_db: TestDb) {
     assert!(matches!(tenancy.add_member(&mut tx, system, zeta, ada).await, Err(Error::ForeignTenant)));
     assert!(matches!(tenancy.remove_member(&mut tx, system, zeta, ada).await, Err(Error::ForeignTenant)));
     assert!(matches!(tenancy.is_member(&mut tx, zeta, ada).await, Err(Error::ForeignTenant)));
+    assert!(matches!(tenancy.find_member(&mut tx, zeta, ada).await, Err(Error::ForeignTenant)));
+    assert!(matches!(tenancy.count_members(&mut tx, zeta).await, Err(Error::ForeignTenant)));
+    let suspended = MembershipStatus::Suspended;
+    let refused = tenancy.set_member_status(&mut tx, system, zeta, ada, suspended).await;
+    assert!(matches!(refused, Err(Error::ForeignTenant)));
     tx.commit().await.unwrap();
     assert!(fixture.is_member(zeta, ada).await);
 }

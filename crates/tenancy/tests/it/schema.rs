@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
+use stylobate_core::{Clock as _, Direction, PageLimit, TenantId};
 use stylobate_db::{Db, DbOptions, Engine, Scope, migrate, migrate_to};
-use stylobate_tenancy::MIGRATIONS;
-use stylobate_testkit::{POSTGRES_URL, TestDb, both_engines};
+use stylobate_tenancy::{LicenseStatus, MIGRATIONS, OrgFilter, Tenancy};
+use stylobate_testkit::{ManualClock, POSTGRES_URL, TestDb, both_engines};
 
 /// The database as the role that owns the tables. On SQLite there is no other.
 async fn owner(test_db: &TestDb) -> Db {
@@ -26,3 +29,35 @@ async fn the_schema_can_be_undone_and_made_again(test_db: TestDb) {
     owner.close().await;
 }
 both_engines!(the_schema_can_be_undone_and_made_again, &[&MIGRATIONS]);
+
+async fn organisations_from_before_are_read_and_found(test_db: TestDb) {
+    let owner = owner(&test_db).await;
+    migrate_to(&owner, &[&MIGRATIONS], 20_261_122_000_002).await.unwrap();
+    let clock = Arc::new(ManualClock::new());
+    // Such codes and names are not taken any more.
+    let (code, name) = ("0192d3a0000070008000000000000001", "Ac\u{200b}me Ltd");
+    let mut tx = owner.begin(Scope::Platform("test")).await.unwrap();
+    tx.q("INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version) \
+          VALUES ($1, $2, $2, $3, $4, $5, $6, $6, 1)")
+        .bind(TenantId::new(clock.now()).as_uuid())
+        .bind(code)
+        .bind(name)
+        .bind(true)
+        .bind(false)
+        .bind(clock.now())
+        .run()
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    migrate(&owner, &[&MIGRATIONS]).await.unwrap();
+    let tenancy = Tenancy::new(clock);
+    let keyset = Tenancy::orgs_keyset(Direction::Asc, PageLimit::default(), None).unwrap();
+    let filter = OrgFilter { search: Some("ME LTD".to_owned()), ..OrgFilter::default() };
+    let mut reader = owner.read().await.unwrap();
+    let found = tenancy.list_orgs(&mut reader, &filter, &keyset).await.unwrap().items;
+    drop(reader);
+    assert_eq!((found.len(), found[0].code.as_str(), found[0].name.as_str()), (1, code, name));
+    assert_eq!((found[0].license_status, found[0].purchase_date), (LicenseStatus::Active, None));
+    owner.close().await;
+}
+both_engines!(organisations_from_before_are_read_and_found, &[&MIGRATIONS]);

@@ -23,8 +23,9 @@ async fn only(house: &House, by: &RequestContext, filter: InvitationFilter) -> O
 
 async fn set_membership(house: &House, person: PersonId, status: MembershipStatus) {
     let (tenancy, org) = (house.newcomers.tenancy.clone(), house.org);
-    let set =
-        async move |tx: &mut Tx| tenancy.set_member_status(tx, &system(), org, person, status).await.map(drop);
+    let set = async move |tx: &mut Tx| {
+        tenancy.set_member_status(tx, &system(), org, person, status).await.map(drop)
+    };
     house.db.transact(SCOPE, set).await.unwrap();
 }
 
