@@ -34,6 +34,7 @@ mod rounds;
 mod server;
 mod site;
 mod sweep;
+mod tenancy;
 mod whoami;
 
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Every bench, in the order in which they run.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "auth",
     "whoami",
     "me",
@@ -56,6 +57,7 @@ const NAMES: [&str; 14] = [
     "sweep",
     "people",
     "rbac",
+    "tenancy",
     "jobs",
     "events",
     "notify",
@@ -109,6 +111,7 @@ async fn run(names: &[String]) -> Result<bool> {
             "sweep" => sweep::run(&mut report).await,
             "people" => people::run(&mut report).await,
             "rbac" => rbac::run(&mut report).await,
+            "tenancy" => tenancy::run(&mut report).await,
             "jobs" => jobs::run(&mut report),
             "events" => events::run(&mut report),
             "notify" => notify::run(&mut report),

@@ -69,7 +69,8 @@ async fn starts(report: &mut Report, name: &str, one: &Site, many: &Site) -> Res
         few.push(start(one).await?);
         lots.push(start(many).await?);
     }
-    let values = |starts: &[Start], pick: fn(&Start) -> f64| -> Vec<f64> { starts.iter().map(pick).collect() };
+    let values =
+        |starts: &[Start], pick: fn(&Start) -> f64| -> Vec<f64> { starts.iter().map(pick).collect() };
     let row = |what: &str, starts: &[Start]| {
         let middle = |pick| median(values(starts, pick).into_iter());
         let (ms, mb) = (middle(|start| start.ready_ms), middle(|start| start.ready_mb));

@@ -26,6 +26,8 @@ use stylobate::{
     tenancy::Tenancy,
 };
 
+use crate::people::Refused;
+
 /// What the handlers of this room work with.
 #[derive(Clone)]
 struct Access {
@@ -37,15 +39,26 @@ struct Access {
     is_production: bool,
 }
 
+impl Access {
+    fn new(platform: &Platform) -> Self {
+        Self {
+            rbac: platform.rbac().clone(),
+            auth: platform.auth().clone(),
+            tenancy: Arc::clone(platform.tenancy()),
+            db: platform.db().clone(),
+            clock: Arc::clone(platform.clock()),
+            is_production: platform.settings().is_production(),
+        }
+    }
+}
+
+/// Brings what is missing of permissions and default roles into the database, for every organisation.
+pub(crate) async fn seed(platform: &Platform) -> Result<(), Refused> {
+    Access::new(platform).seed_all(&RequestContext::system("seed-rbac")).await.map(drop)
+}
+
 pub(crate) fn routes(platform: &Platform) -> Routes {
-    let access = Access {
-        rbac: platform.rbac().clone(),
-        auth: platform.auth().clone(),
-        tenancy: Arc::clone(platform.tenancy()),
-        db: platform.db().clone(),
-        clock: Arc::clone(platform.clock()),
-        is_production: platform.settings().is_production(),
-    };
+    let access = Access::new(platform);
     roles::routes(&access)
         .and(permissions::routes(&access))
         .and(service_roles::routes(&access))

@@ -12,6 +12,9 @@ use stylobate::{
 
 use crate::people::{Draft, People, PersonInput, Refused, first_password, password_of};
 
+/// The role of an organisation that may do everything there.
+pub(crate) const ADMIN: &str = "admin";
+
 /// Who the administrator shall be.
 pub(crate) struct NewAdmin {
     pub(crate) username: String,
@@ -160,13 +163,13 @@ async fn require_meant(
 }
 
 /// The platform's own role, and the one of the default organisation that its members see.
-async fn give_roles(
+pub(crate) async fn give_roles(
     platform: &Platform,
     tx: &mut Tx,
     context: &RequestContext,
     person: PersonId,
 ) -> Result<(), Refused> {
-    for (owner, name) in [(None, SUPER_ADMIN), (Some(platform.default_org()), "admin")] {
+    for (owner, name) in [(None, SUPER_ADMIN), (Some(platform.default_org()), ADMIN)] {
         let rbac = platform.rbac();
         let Some(role) = rbac.role_named(tx, owner, name).await? else { continue };
         let (rbac, context) = (rbac.clone(), context.clone());

@@ -1,5 +1,6 @@
 //! Organisations: what they are called, who may act on which, and what they have set.
 
+mod bootstrap;
 mod document_store;
 mod documents;
 mod model;
@@ -12,12 +13,16 @@ mod told;
 
 use stylobate::{Platform, endpoints::Routes};
 
+use crate::members::Members;
+
 pub(crate) use documents::forget_person;
-pub(crate) use model::OrgView;
 pub(crate) use service::Orgs;
 pub(crate) use target::{OrgTarget, given_by_platform};
 
-pub(crate) fn routes(platform: &Platform) -> Routes {
+pub(crate) fn routes(platform: &Platform, members: &Members) -> Routes {
     let orgs = Orgs::new(platform);
-    routes::routes(&orgs).and(documents::routes(&orgs)).and(overview::routes(&orgs))
+    routes::routes(&orgs)
+        .and(documents::routes(&orgs))
+        .and(overview::routes(&orgs))
+        .and(bootstrap::routes(platform, &orgs, members))
 }

@@ -84,6 +84,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
     };
     let people = admin::people(platform);
     let newcomers = links::newcomers(platform, &people);
+    let members = members::Members::new(platform, &people, &newcomers);
     let credentials = credentials::Credentials::new(
         platform.db().clone(),
         platform.auth().clone(),
@@ -113,13 +114,13 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(forward_auth_routes())
         .and(links::routes(platform, &newcomers))
         .and(people::routes::routes(&people))
-        .and(members::routes(&members::Members::new(platform, &people, &newcomers)))
+        .and(members::routes(&members))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))
         .and(api_keys::own_routes(&api_keys))
         .and(api_keys::routes(&api_keys))
         .and(service_accounts::routes(&service_accounts))
-        .and(orgs::routes(platform))
+        .and(orgs::routes(platform, &members))
         .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
         .and(jobs::routes(platform))

@@ -11,6 +11,7 @@
 mod api_keys;
 mod audit;
 mod auth;
+mod bootstrap;
 mod checker;
 mod cookies;
 mod credentials;
@@ -34,6 +35,7 @@ mod members;
 mod message_texts;
 mod notify;
 mod org_invitations;
+mod orgs;
 mod own_account;
 mod password_reset;
 mod passwords;

@@ -19,5 +19,5 @@ CREATE INDEX org_documents_updated_by ON org_documents (updated_by) WHERE update
 ALTER TABLE org_documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE org_documents FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON org_documents
-    USING (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()))
-    WITH CHECK (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()));
+    USING (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()::int) <> 0)
+    WITH CHECK (tenant_id = (SELECT stylobate_tenant()) OR (SELECT stylobate_is_platform()::int) <> 0);

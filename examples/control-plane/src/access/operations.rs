@@ -6,7 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
-    core::{Page, PageLimit, PermissionId, Problem, RoleId, TenantId},
+    core::{Page, PageLimit, PermissionId, Problem, RequestContext, RoleId, TenantId},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery},
     rbac::{Effect, Policy, PolicyProblem, PolicyRole, RoleQuery},
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Access;
-use crate::caller;
+use crate::{caller, people::Refused};
 
 const TAG: &str = "operations";
 const MANAGE: Permission = Permission::Key("platform.rbac.manage");
@@ -224,20 +224,27 @@ async fn seed(State(access): State<Access>, context: Context) -> ApiResult<(Stat
         let detail = "In production, `control-plane seed-rbac` and the start itself bring defaults in place.";
         return Err(Problem::new(403, "reseed_in_production").detail(detail).into());
     }
-    access.rbac.seed(&context, None).await?;
-    let (mut organizations, mut last) = (0, None);
-    loop {
-        let mut reader = access.db.read().await?;
-        let page = access.tenancy.org_ids(&mut reader, last, ORGANISATIONS_AT_ONCE).await?;
-        drop(reader);
-        let Some(end) = page.last().copied() else { break };
-        organizations += page.len();
-        for tenant in page {
-            access.rbac.seed(&context, Some(tenant)).await?;
-        }
-        last = Some(end);
-    }
+    let organizations = access.seed_all(&context).await?;
     Ok((StatusCode::ACCEPTED, Json(Seeded { organizations })))
+}
+
+impl Access {
+    /// Brings what is missing of permissions and default roles into the database, for every organisation. Returns how many there are.
+    pub(super) async fn seed_all(&self, context: &RequestContext) -> Result<usize, Refused> {
+        self.rbac.seed(context, None).await?;
+        let (mut organizations, mut last) = (0, None);
+        loop {
+            let mut reader = self.db.read().await?;
+            let page = self.tenancy.org_ids(&mut reader, last, ORGANISATIONS_AT_ONCE).await?;
+            drop(reader);
+            let Some(end) = page.last().copied() else { return Ok(organizations) };
+            organizations += page.len();
+            for tenant in page {
+                self.rbac.seed(context, Some(tenant)).await?;
+            }
+            last = Some(end);
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
