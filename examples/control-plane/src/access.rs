@@ -1,7 +1,9 @@
-//! Who may do what: roles, permissions, the links between them and people, exceptions beside them, and the questions that
-//! they answer.
+//! Who may do what: roles, permissions, the links between them and people, groups of people, exceptions beside them, and the
+//! questions that they answer.
 
 mod exceptions;
+mod group_roles;
+mod groups;
 mod links;
 mod model;
 mod operations;
@@ -10,6 +12,7 @@ mod permissions;
 mod questions;
 mod roles;
 mod service_roles;
+mod subject_roles;
 mod target;
 mod what_if;
 
@@ -62,6 +65,8 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
     roles::routes(&access)
         .and(permissions::routes(&access))
         .and(service_roles::routes(&access))
+        .and(groups::routes(&access))
+        .and(group_roles::routes(&access))
         .and(links::routes(&access))
         .and(exceptions::routes(&access))
         .and(parents::routes(&access))

@@ -586,5 +586,9 @@ fn the_futures_can_move_between_threads() {
         is_send(rbac.sweep_expired(context, chrono::TimeDelta::days(30)));
         is_send(rbac.run(std::future::pending()));
         is_send(rbac.list_roles(context, &stylobate_rbac::RoleQuery::default()));
+        let group = stylobate_core::GroupId::from_uuid(uuid::Uuid::nil());
+        is_send(rbac.create_group(context, stylobate_rbac::NewGroup::new("x")));
+        is_send(rbac.delete_group(context, group));
+        is_send(rbac.add_to_group(context, group, stylobate_core::PersonId::from_uuid(uuid::Uuid::nil())));
     }
 }

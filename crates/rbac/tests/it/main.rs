@@ -35,7 +35,11 @@ mod freshness;
 #[cfg(feature = "sql")]
 mod grants;
 #[cfg(feature = "sql")]
+mod groups;
+#[cfg(feature = "sql")]
 mod isolation;
+#[cfg(feature = "sql")]
+mod last_administrator;
 #[cfg(feature = "sql")]
 mod permissions;
 #[cfg(feature = "sql")]

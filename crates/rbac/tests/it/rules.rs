@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use stylobate_core::{Clock as _, GroupId, Principal, RequestContext, RoleId};
 use stylobate_db::{Scope, Tx};
 use stylobate_rbac::{
-    AclQuery, AssignmentQuery, Authorizer as _, Condition, Effect, GrantRule, NewAclEntry, NewOverride,
-    OverrideQuery, RbacError, Resource, RolePermissionQuery, RoleQuery, RoleUpdate,
+    AclQuery, AssignmentQuery, Authorizer as _, Condition, Effect, GrantRule, NewAclEntry, NewGroup,
+    NewOverride, OverrideQuery, RbacError, Resource, RolePermissionQuery, RoleQuery, RoleUpdate,
 };
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -434,7 +434,7 @@ both_engines!(the_last_super_administrator_has_the_role_for_good_and_whole, SETS
 async fn groups_are_assigned_to_and_listed(db: TestDb) {
     let world = World::new(db).await;
     let (context, role) = (world.in_a(), world.role_with("team", "user.read").await.id);
-    let group = GroupId::from_uuid(uuid::Uuid::from_u128(9));
+    let group = world.rbac.create_group(&context, NewGroup::new("team")).await.unwrap().value.id;
     let made = world.rbac.assign(&context, group, role).await.unwrap().value;
     let query = AssignmentQuery { assignee: Some(group.into()), ..AssignmentQuery::default() };
     assert_eq!(world.rbac.list_assignments(&context, &query).await.unwrap().items, [made]);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use stylobate_core::{PageLimit, Principal, RequestContext, RoleId};
+use stylobate_core::{Clock as _, PageLimit, Principal, RequestContext, RoleId};
 use stylobate_db::{Db, Engine, Scope};
 use stylobate_rbac::{
     Authorizer, Catalogue, MIGRATIONS, NewRole, PermissionDef, PermissionQuery, Rbac, RoleQuery, RoleUpdate,
@@ -9,7 +9,7 @@ use stylobate_rbac::{
 };
 use stylobate_testkit::{TestDb, both_engines};
 
-use crate::world::{SETS, World, may};
+use crate::world::{SETS, World};
 
 async fn the_defaults_are_seeded_once(db: TestDb) {
     let world = World::new(db).await;
@@ -175,12 +175,22 @@ async fn the_role_of_all_permissions_is_switched_off_by_the_platform_only(db: Te
     let support = seeded_role(&world, "support").await;
     world.rbac.update_role(&world.in_a(), support, switch(false)).await.unwrap();
 
-    let root = world.person_in(world.super_admin().await, world.a);
-    world.rbac.update_role(&root, admin, switch(false)).await.unwrap();
-    world.rbac.ensure(Some(world.a)).await.unwrap();
-    assert!(!may(&world, world.in_a().principal.person_id().unwrap(), "user.read"));
-    world.rbac.update_role(&root, admin, switch(true)).await.unwrap();
-    assert!(may(&world, world.in_a().principal.person_id().unwrap(), "user.read"));
+    // Nor by the platform while somebody administers the tenant.
+    let root = world.super_admin().await;
+    let refused = world.rbac.update_role(&world.person_in(root, world.a), admin, switch(false)).await;
+    assert_eq!(refused.unwrap_err().code(), "last_administrator");
+    // In the other one somebody has the role for a time only.
+    let theirs = world.rbac.list_roles(&world.in_b(), &RoleQuery::default()).await.unwrap().items;
+    let theirs = theirs.iter().find(|role| role.name == "admin").unwrap().id;
+    let (temp, soon) = (world.person(), Some(world.clock.now() + TimeDelta::days(1)));
+    let root = world.person_in(root, world.b);
+    world.rbac.assign_until(&root, temp, theirs, soon).await.unwrap();
+    world.rbac.ensure(Some(world.b)).await.unwrap();
+    let temp = Principal::person(temp).in_tenant(world.b);
+    for is_active in [false, true] {
+        world.rbac.update_role(&root, theirs, switch(is_active)).await.unwrap();
+        assert_eq!(world.rbac.check(&temp, "user.read").is_allowed(), is_active);
+    }
 }
 both_engines!(the_role_of_all_permissions_is_switched_off_by_the_platform_only, SETS);
 

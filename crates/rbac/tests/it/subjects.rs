@@ -29,7 +29,7 @@ static PEOPLE: MigrationSet = MigrationSet {
     }],
 };
 
-const SETS: &[&MigrationSet] = &[&MIGRATIONS, &PEOPLE];
+pub(crate) const SETS: &[&MigrationSet] = &[&MIGRATIONS, &PEOPLE];
 
 /// People in a table, as a program keeps them. Who is not in it is a stranger.
 #[derive(Debug)]
@@ -57,14 +57,14 @@ impl SubjectDirectory for Directory {
 }
 
 /// A world that knows its people.
-async fn world(db: TestDb) -> (World, Rbac) {
+pub(crate) async fn world(db: TestDb) -> (World, Rbac) {
     let world = World::new(db).await;
     let rbac = world.rbac.clone().with_directory(Arc::new(Directory));
     (world, rbac)
 }
 
 /// A member of the first tenant who can sign in.
-async fn member(world: &World) -> PersonId {
+pub(crate) async fn member(world: &World) -> PersonId {
     let person = world.person();
     let mut tx = world.db.begin(Scope::Platform("test")).await.unwrap();
     let insert = tx.q("INSERT INTO people (id, tenant_id, is_active) VALUES ($1, $2, $3)");
@@ -93,7 +93,7 @@ async fn leave(rbac: &Rbac, tx: &mut Tx, tenant: TenantId, person: PersonId) -> 
     Ok(())
 }
 
-fn code<T>(answer: Result<Written<T>, RbacError>) -> Result<(), &'static str> {
+pub(crate) fn code<T>(answer: Result<Written<T>, RbacError>) -> Result<(), &'static str> {
     answer.map(drop).map_err(|error| error.code())
 }
 
