@@ -65,6 +65,7 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
     let roles = admin.all("/roles").await;
     let role = roles.iter().find(|role| role["name"] == "admin").unwrap()["id"].clone();
     admin.post(&format!("/people/{id}/roles"), json!({ "role_id": role })).await.expect(201);
+    admin.patch(&format!("/people/{id}"), json!({ "notes": "often late" })).await.expect(200);
     ada.put("/notification-preferences", json!({ "muted": ["deploy"] })).await.expect(200);
     let made = ada.post("/auth/api-keys", json!({ "label": "export" })).await.expect(201);
     let program = ada.presenting(made["key"].as_str().unwrap());
@@ -82,6 +83,7 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
         "role_assignments.subject_id",
         "notify_preferences.person_id",
         "person_profiles.person_id",
+        "member_notes.person_id",
     ] {
         assert!(before.iter().any(|one| one == place), "{place} is not tried: {before:?}");
     }
