@@ -21,6 +21,7 @@ mod event_chaos;
 mod events;
 mod exceptions;
 mod forced_change;
+mod groups;
 mod guessing;
 mod hidden;
 mod hints;
