@@ -9,6 +9,7 @@ stylobate_tests::both_engines!(
     a_membership_ends_and_the_account_stays,
     nobody_learns_who_else_exists,
     an_organisation_keeps_an_administrator,
+    an_organisation_that_is_being_deleted_takes_nobody,
     people_of_several_organisations_are_each_ones_members_alone,
     who_is_suspended_speaks_for_nobody
 );
@@ -268,6 +269,41 @@ async fn an_organisation_keeps_an_administrator(engine: Engine) {
     root.delete(&format!("/v1/orgs/{other}")).await.expect(204);
     root.delete(&member(&cora)).await.expect(204);
     assert_eq!(root.all(&format!("/v1/orgs/{other}/members")).await.len(), 0);
+}
+
+async fn an_organisation_that_is_being_deleted_takes_nobody(engine: Engine) {
+    let app = multi(engine).await;
+    let root = app.administrator().await;
+    let other = other_org(&root, "other").await;
+    let org = format!("/v1/orgs/{other}");
+    let guest = json!({ "contact_information": { "email": "guest@example.org" } });
+    let invited = root.post(&format!("{org}/users"), guest).await.expect(201);
+    let bea = administrator(&app, &root, &other, "bea").await;
+    let bob = app.person(&root, "bob").await;
+    let (now, no) = match engine {
+        Engine::Sqlite => ("'2026-01-01T00:00:00.000000+00:00'", "0"),
+        Engine::Postgres => ("'2026-01-01T00:00:00Z'", "false"),
+    };
+    let begin = format!("UPDATE orgs SET is_active = {no}, removal_began_at = {now} WHERE code = 'other'");
+    app.place.sql(&begin).await;
+    let resend = format!("{org}/invitations/{}/resend", text(&invited, "id"));
+    for (method, path, body) in [
+        (Method::POST, format!("{org}/members"), json!({ "person_id": bob.id })),
+        (Method::POST, format!("{org}/users"), account("eve")),
+        (Method::POST, format!("{org}/admins"), account("eve")),
+        (
+            Method::POST,
+            format!("{org}/users"),
+            json!({ "contact_information": { "email": "x@example.org" } }),
+        ),
+        (Method::POST, resend, Value::Null),
+        (Method::PATCH, format!("{org}/members/{}", bea.id), json!({ "status": "suspended" })),
+    ] {
+        root.send(method, &path, Some(&body)).await.problem(409, "org_being_deleted");
+    }
+    assert_eq!(app.place.count("SELECT count(*) FROM people WHERE username = 'eve'").await, 0);
+    // Whoever is there still leaves it.
+    root.delete(&format!("{org}/members/{}", bea.id)).await.expect(204);
 }
 
 async fn people_of_several_organisations_are_each_ones_members_alone(engine: Engine) {

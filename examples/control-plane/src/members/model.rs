@@ -47,7 +47,7 @@ pub(super) struct MemberFilter {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct MemberInput {
+pub(super) struct NewMemberInput {
     /// Somebody who has an account. Only the platform adds people by their ids; everybody else invites an address.
     pub(super) person_id: Uuid,
 }

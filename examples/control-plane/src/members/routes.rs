@@ -6,7 +6,7 @@ use stylobate::{
 };
 
 use super::{
-    model::{MemberFilter, MemberInput, MemberPatch, MemberView},
+    model::{MemberFilter, MemberPatch, MemberView, NewMemberInput},
     service::{DELETE, INVITE, Members, READ, UPDATE},
 };
 use crate::{order::ByCreation, people::ListRequest};
@@ -28,7 +28,7 @@ pub(super) fn routes(members: &Members) -> Routes {
         )
         .add(
             about(Route::post(all, key(INVITE)), "Adds somebody who has an account, for the platform")
-                .body::<MemberInput>()
+                .body::<NewMemberInput>()
                 .returns::<MemberView>(201),
             members,
             add,
@@ -71,7 +71,7 @@ async fn add(
     State(members): State<Members>,
     context: Context,
     PathId(id): PathId<TenantId>,
-    StrictJson(input): StrictJson<MemberInput>,
+    StrictJson(input): StrictJson<NewMemberInput>,
 ) -> ApiResult<(StatusCode, Json<MemberView>)> {
     let target = members.target(&context, id, INVITE).await?;
     let added = members.add(&target, PersonId::from_uuid(input.person_id)).await?;
