@@ -101,12 +101,14 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         platform.db().clone(),
         platform.auth().clone(),
         platform.rbac().clone(),
+        platform.tenancy().clone(),
         people.clone(),
     );
     let service_accounts = service_accounts::ServiceAccounts::new(
         platform.db().clone(),
         platform.auth().clone(),
         platform.rbac().clone(),
+        platform.tenancy().clone(),
     );
     let routes = identity_routes(&flows)
         .and(introspection_routes(platform.auth()))
