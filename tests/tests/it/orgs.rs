@@ -16,6 +16,7 @@ stylobate_tests::both_engines!(
     licences_and_states_are_the_platforms_to_change,
     a_deactivated_organisation_has_no_sessions_and_no_keys,
     the_default_organisation_and_one_that_is_being_deleted_stay_as_they_are,
+    the_last_administrator_of_the_platform_keeps_an_organisation,
     one_organisation_is_enough_where_there_is_one,
     documents_are_replaced_by_version,
     the_operator_sees_an_organisation_at_a_glance
@@ -395,6 +396,34 @@ async fn the_default_organisation_and_one_that_is_being_deleted_stay_as_they_are
         root.send(method, &path, body.as_ref()).await.problem(409, "org_being_deleted");
     }
     assert_eq!(root.get(&format!("{path}/settings")).await.expect(200)["version"], 0);
+}
+
+async fn the_last_administrator_of_the_platform_keeps_an_organisation(engine: Engine) {
+    let app = several(engine).await;
+    let root = app.administrator().await;
+    let acme = root.post("/v1/orgs", json!({ "name": "Acme" })).await.expect(201);
+    let me = text(&root.get("/auth/me").await.expect(200), "id").to_owned();
+    let id = |text: &str| app.place.id(text.parse().unwrap());
+    let moved =
+        format!("UPDATE memberships SET tenant_id = {} WHERE person_id = {}", id(text(&acme, "id")), id(&me));
+    app.place.sql(&moved).await;
+    let root = app.login("admin").await;
+    let path = path_of(&acme);
+    root.delete(&path).await.problem(409, "last_administrator");
+    root.patch(&path, json!({ "is_active": false })).await.problem(409, "last_administrator");
+    assert_eq!(root.get(&path).await.expect(200), acme);
+    // With another one who belongs elsewhere it goes.
+    app.create_superuser("grace").await;
+    root.delete(&path).await.expect(204);
+    root.get(&path).await.problem(401, "unauthenticated");
+    let grace = app.login("grace").await;
+    // The command wrote beside the server, which may take a moment to see the role.
+    let off = eventually("the role of the other one", async || {
+        let answer = grace.get(&path).await;
+        (answer.status == 200).then(|| answer.json())
+    })
+    .await;
+    assert_eq!(off["is_active"], false);
 }
 
 async fn one_organisation_is_enough_where_there_is_one(engine: Engine) {
