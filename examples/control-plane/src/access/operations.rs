@@ -6,16 +6,18 @@ use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
-    core::{Page, PageLimit, PermissionId, Problem, RoleId, TenantId},
+    core::{Page, PageLimit, PermissionId, Problem, RequestContext, RoleId, TenantId},
+    db::{Scope, Tx},
     endpoints::{IdKind, IdPosition, Permission, Route, Routes},
     middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery},
     rbac::{Effect, Policy, PolicyProblem, PolicyRole, RoleQuery},
+    tenancy,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Access;
-use crate::caller;
+use crate::{caller, people::Refused};
 
 const TAG: &str = "operations";
 const MANAGE: Permission = Permission::Key("platform.rbac.manage");
@@ -232,13 +234,29 @@ async fn seed(State(access): State<Access>, context: Context) -> ApiResult<(Stat
         let page = access.tenancy.org_ids(&mut reader, last, ORGANISATIONS_AT_ONCE).await?;
         drop(reader);
         let Some(end) = page.last().copied() else { break };
-        organizations += page.len();
         for tenant in page {
-            access.rbac.seed(&context, Some(tenant)).await?;
+            organizations += usize::from(seed_one(&access, &context, tenant).await?);
         }
         last = Some(end);
     }
     Ok((StatusCode::ACCEPTED, Json(Seeded { organizations })))
+}
+
+/// Adds the default roles of an organisation that are missing, unless it is being deleted or has gone since it was found. Tells whether
+/// it is there.
+async fn seed_one(access: &Access, context: &RequestContext, tenant: TenantId) -> Result<bool, Refused> {
+    let (this, context) = (access.clone(), context.clone());
+    let seed = async move |tx: &mut Tx| {
+        // The policy, then the organisation: in the order in which everybody locks them.
+        this.rbac.lock_policy(tx, Some(tenant)).await?;
+        this.tenancy.lock_org_to_write(tx, tenant).await?;
+        Ok::<_, Refused>(this.rbac.seed_in(tx, &context, Some(tenant)).await?)
+    };
+    match access.db.transact(Scope::Platform("seed the roles of an organisation"), seed).await {
+        Ok(()) => Ok(true),
+        Err(Refused::Tenancy(tenancy::Error::OrgBeingDeleted | tenancy::Error::OrgNotFound)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
