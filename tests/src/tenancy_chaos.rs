@@ -32,18 +32,16 @@ pub struct TenancyReport {
 
 impl std::fmt::Display for TenancyReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let RandomTries { pairs, rows, findings, changes } = &self.tries;
+        let RandomTries { pairs, rows, findings } = &self.tries;
         let (operations, places) = self.places;
         write!(
             f,
             "{pairs} pairs of a foreign id and one that nothing has, of {rows} rows in {places} places of {operations} operations, \
-             {} leaks, {} changes in {:.0} s",
+             {} leaks in {:.0} s",
             findings.len(),
-            changes.len(),
             self.took.as_secs_f64()
         )?;
-        findings.iter().take(5).try_for_each(|finding| write!(f, "\n  {finding}"))?;
-        changes.iter().take(5).try_for_each(|change| write!(f, "\n  {change}"))
+        findings.iter().take(10).try_for_each(|finding| write!(f, "\n  {finding}"))
     }
 }
 

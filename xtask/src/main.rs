@@ -44,7 +44,7 @@ enum Command {
     },
     /// Kills and cuts at full count against the release build (`STYLOBATE_ROUNDS` changes the count)
     Chaos {
-        /// auth, db, jobs; all when none is named
+        /// auth, db, tenancy, jobs, events; all when none is named
         areas: Vec<String>,
     },
     /// Measures the release build beside its peers; results in target/bench/NAME.json

@@ -20,7 +20,8 @@ mod tokens;
 use std::sync::Arc;
 
 use stylobate_auth::Auth;
-use stylobate_db::Db;
+use stylobate_core::TenantId;
+use stylobate_db::{Db, Tx};
 use stylobate_tenancy::Tenancy;
 use stylobate_tower_middleware::Cookies;
 
@@ -56,6 +57,19 @@ pub struct Flows {
 }
 
 const TAG: &str = "auth";
+
+impl Flows {
+    /// Keeps an organisation from being deactivated until what begins in it has begun. `false` when nobody may act in it, or it is gone.
+    async fn hold(&self, tx: &mut Tx, tenant: TenantId) -> Result<bool, stylobate_tenancy::Error> {
+        use stylobate_tenancy::Error;
+
+        match self.tenancy.hold_active(tx, tenant).await {
+            Ok(_) => Ok(true),
+            Err(Error::OrgInactive | Error::OrgNotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 /// Every flow of this crate.
 #[must_use]

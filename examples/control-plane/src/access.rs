@@ -1,7 +1,9 @@
-//! Who may do what: roles, permissions, the links between them and people, exceptions beside them, and the questions that
-//! they answer.
+//! Who may do what: roles, permissions, the links between them and people, groups of people, exceptions beside them, and the
+//! questions that they answer.
 
 mod exceptions;
+mod group_roles;
+mod groups;
 mod links;
 mod model;
 mod operations;
@@ -10,6 +12,7 @@ mod permissions;
 mod questions;
 mod roles;
 mod service_roles;
+mod subject_roles;
 mod target;
 mod what_if;
 
@@ -26,6 +29,8 @@ use stylobate::{
     tenancy::Tenancy,
 };
 
+use crate::people::Refused;
+
 /// What the handlers of this room work with.
 #[derive(Clone)]
 struct Access {
@@ -37,18 +42,31 @@ struct Access {
     is_production: bool,
 }
 
+impl Access {
+    fn new(platform: &Platform) -> Self {
+        Self {
+            rbac: platform.rbac().clone(),
+            auth: platform.auth().clone(),
+            tenancy: Arc::clone(platform.tenancy()),
+            db: platform.db().clone(),
+            clock: Arc::clone(platform.clock()),
+            is_production: platform.settings().is_production(),
+        }
+    }
+}
+
+/// Brings what is missing of permissions and default roles into the database, for every organisation.
+pub(crate) async fn seed(platform: &Platform) -> Result<(), Refused> {
+    Access::new(platform).seed_all(&RequestContext::system("seed-rbac")).await.map(drop)
+}
+
 pub(crate) fn routes(platform: &Platform) -> Routes {
-    let access = Access {
-        rbac: platform.rbac().clone(),
-        auth: platform.auth().clone(),
-        tenancy: Arc::clone(platform.tenancy()),
-        db: platform.db().clone(),
-        clock: Arc::clone(platform.clock()),
-        is_production: platform.settings().is_production(),
-    };
+    let access = Access::new(platform);
     roles::routes(&access)
         .and(permissions::routes(&access))
         .and(service_roles::routes(&access))
+        .and(groups::routes(&access))
+        .and(group_roles::routes(&access))
         .and(links::routes(&access))
         .and(exceptions::routes(&access))
         .and(parents::routes(&access))

@@ -163,7 +163,7 @@ async fn require_meant(
 }
 
 /// The platform's own role, and the one of the default organisation that its members see.
-async fn give_roles(
+pub(crate) async fn give_roles(
     platform: &Platform,
     tx: &mut Tx,
     context: &RequestContext,

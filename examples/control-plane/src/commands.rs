@@ -16,6 +16,7 @@ use stylobate::{
 };
 
 use crate::{
+    access,
     admin::{self, NewAdmin},
     app, keys, lock,
     passwords::{self, BreachIndexCommand, Calibration},
@@ -46,7 +47,7 @@ enum Command {
     Createsuperuser(CreateSuperuser),
     /// Makes the administrator `--username` as `createsuperuser` does, or with `--force-reset` gives it a new password.
     SeedAdmin(SeedAdmin),
-    /// Brings the catalogue's permissions and the default roles into the database.
+    /// Brings the catalogue's permissions and the default roles of every organisation into the database.
     SeedRbac,
     /// Lets somebody sign in again whom wrong passwords have locked out.
     Unlock(Unlock),
@@ -232,7 +233,11 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<(), 
         Command::Createsuperuser(arguments) => create_superuser(settings, arguments).await,
         Command::SeedAdmin(arguments) => seed_admin(settings, arguments).await,
         Command::SeedRbac => {
-            with_platform(settings, async |_| Ok("permissions and default roles are there".to_owned())).await
+            with_platform(settings, async |platform| {
+                access::seed(platform).await?;
+                Ok("permissions and default roles are there".to_owned())
+            })
+            .await
         }
         Command::Unlock(arguments) => {
             with_platform(settings, async |platform| unlock::unlock(platform, &arguments.username).await)

@@ -15,6 +15,7 @@ mod users;
 use stylobate::endpoints::Routes;
 
 pub(crate) use service::Members;
+pub(crate) use user_model::{AccountInput, UserView};
 
 pub(crate) fn routes(members: &Members) -> Routes {
     routes::routes(members)

@@ -14,17 +14,18 @@ mod told;
 
 use stylobate::{Platform, endpoints::Routes};
 
+use crate::members::Members;
+
 pub(crate) use deletion::{DeleteOrg, OrgRemoval};
 pub(crate) use documents::forget_person;
-pub(crate) use model::OrgView;
 pub(crate) use service::Orgs;
 pub(crate) use target::{OrgTarget, given_by_platform};
 
-pub(crate) fn routes(platform: &Platform) -> Routes {
+pub(crate) fn routes(platform: &Platform, members: &Members) -> Routes {
     let orgs = Orgs::new(platform);
     routes::routes(&orgs)
         .and(documents::routes(&orgs))
         .and(overview::routes(&orgs))
-        .and(bootstrap::routes(platform, &orgs))
+        .and(bootstrap::routes(platform, &orgs, members))
         .and(deletion::routes(platform))
 }

@@ -23,3 +23,4 @@ pub(crate) use model::{Gender, PersonInput, PersonView, Status, country_of, inva
 pub(crate) use service::{
     Draft, ListRequest, People, Refused, field, first_password, password_of, tenant_of,
 };
+pub(crate) use store::usernames;

@@ -84,6 +84,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
     };
     let people = admin::people(platform);
     let newcomers = links::newcomers(platform, &people);
+    let members = members::Members::new(platform, &people, &newcomers);
     let credentials = credentials::Credentials::new(
         platform.db().clone(),
         platform.auth().clone(),
@@ -100,12 +101,14 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         platform.db().clone(),
         platform.auth().clone(),
         platform.rbac().clone(),
+        platform.tenancy().clone(),
         people.clone(),
     );
     let service_accounts = service_accounts::ServiceAccounts::new(
         platform.db().clone(),
         platform.auth().clone(),
         platform.rbac().clone(),
+        platform.tenancy().clone(),
     );
     let routes = identity_routes(&flows)
         .and(introspection_routes(platform.auth()))
@@ -113,13 +116,13 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(forward_auth_routes())
         .and(links::routes(platform, &newcomers))
         .and(people::routes::routes(&people))
-        .and(members::routes(&members::Members::new(platform, &people, &newcomers)))
+        .and(members::routes(&members))
         .and(credentials::routes(&credentials))
         .and(sessions::routes(&sessions))
         .and(api_keys::own_routes(&api_keys))
         .and(api_keys::routes(&api_keys))
         .and(service_accounts::routes(&service_accounts))
-        .and(orgs::routes(platform))
+        .and(orgs::routes(platform, &members))
         .and(access::routes(platform))
         .and(audit::routes(platform.audit_log()))
         .and(jobs::routes(platform))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::World;
+use super::{Finding, World};
 use crate::{Row, eventually};
 
 /// Columns that say whose a row is. A lane of nil is nobody's by itself.
@@ -104,6 +104,19 @@ impl World {
         };
         let kept = rows.iter().filter(|(table, _)| !is_moved(table, "*"));
         Fingerprint(kept.flat_map(|(table, rows)| rows.iter().map(|row| told(table, row))).collect())
+    }
+
+    /// What of the foreign organisation is not as it was.
+    pub async fn changed_since(&self, before: &Fingerprint) -> Vec<Finding> {
+        let changes = before.changes(&self.fingerprint().await);
+        let finding = |what| Finding {
+            operation: "the foreign organisation".to_owned(),
+            asker: "somebody",
+            place: "its rows".to_owned(),
+            what,
+            answers: Vec::new(),
+        };
+        changes.into_iter().map(finding).collect()
     }
 
     /// Waits until what was begun has come to its end.

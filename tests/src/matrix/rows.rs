@@ -13,7 +13,7 @@ use crate::{Client, Engine, PASSWORD, eventually, text};
 pub type Rows = BTreeMap<String, String>;
 
 /// All that an organisation has. Behind `#2` is another row of the same kind.
-pub(super) const KEYS: [&str; 44] = [
+pub(super) const KEYS: [&str; 45] = [
     "org",
     "person",
     "role",
@@ -47,6 +47,7 @@ pub(super) const KEYS: [&str; 44] = [
     "cursor",
     // What a place is of that its kind alone does not tell; see `OF_PLACES`.
     "administrator",
+    "admin_role",
     "own_api_key",
     "own_session",
     "own_channel",
@@ -64,7 +65,7 @@ pub(super) const KEYS: [&str; 44] = [
 ];
 
 /// Places that are of another row than their kind says: by what the path begins with, the name and the kind.
-const OF_PLACES: [(&str, Option<&str>, &str, &str); 9] = [
+const OF_PLACES: [(&str, Option<&str>, &str, &str); 10] = [
     ("/auth/api-keys/", None, "api_key", "own_api_key"),
     ("/auth/sessions/", None, "session", "own_session"),
     ("/notification-channels/me/", None, "notification_channel", "own_channel"),
@@ -74,6 +75,7 @@ const OF_PLACES: [(&str, Option<&str>, &str, &str); 9] = [
     ("/roles/", Some("parent_id"), "role", "role#2"),
     ("/v1/rbac/what-if", Some("changes[].parent_id"), "role", "role#2"),
     ("/rbac/role-permissions/", Some("permission_id"), "permission", "permission#2"),
+    ("/v1/orgs/{id}/admins", Some("role_id"), "role", "admin_role"),
 ];
 
 /// What an operation needs to be there before it works, besides the rows that it names.
@@ -143,6 +145,7 @@ impl<'a> Maker<'a> {
         match key.split('#').next().unwrap_or(key) {
             "org" => of.id.clone(),
             "administrator" | "actor" => of.administrator.id.clone(),
+            "admin_role" => of.admin_role.clone(),
             "resource" => self.get("role").await,
             "subject" | "cursor" => self.get("person").await,
             "receiver" => self.site.receiver.url("/"),
@@ -190,8 +193,9 @@ impl<'a> Maker<'a> {
             }
             "acl_entry" => {
                 let (person, permission) = (self.get("person").await, self.get("permission").await);
+                let resource = self.get("resource").await;
                 let body = json!({
-                    "resource_kind": "document", "resource_id": word, "user_id": person,
+                    "resource_kind": "document", "resource_id": resource, "user_id": person,
                     "permission_id": permission, "effect": "allow",
                 });
                 made(admin, "/acl-entries", body).await

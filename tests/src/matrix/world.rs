@@ -31,6 +31,8 @@ pub struct World {
     pub foreign: Organisation,
     /// The ids of everything that the foreign organisation has.
     pub(super) secrets: HashSet<String>,
+    /// What of the foreign organisation home has asked for: its own trail may say so.
+    tried: Mutex<HashSet<String>>,
 }
 
 /// What organisations are made with.
@@ -98,7 +100,8 @@ impl World {
         };
         let home = Organisation::make(&site, "marble").await;
         let foreign = Organisation::make(&site, "obsidian").await;
-        let mut world = Self { site, operations, home, foreign, secrets: HashSet::new() };
+        let (secrets, tried) = (HashSet::new(), Mutex::default());
+        let mut world = Self { site, operations, home, foreign, secrets, tried };
         world.settled().await;
         world.secrets = world.ids_of(&world.foreign.id).await;
         world
@@ -192,6 +195,7 @@ impl World {
         (foreign, missing): (&Request, &Request),
         sent: &Trial,
     ) -> Option<Finding> {
+        self.tried.lock().expect("no panic holds it").extend(Trial::sent(&sent.foreign).map(str::to_owned));
         let mut last = None;
         for _ in 0..TRIES {
             let told = foreign.send(&asker.client).await;
@@ -204,7 +208,7 @@ impl World {
                 answers: vec![told.clone(), other.clone()],
             };
             for (answer, values) in [(&told, &sent.foreign), (&other, &sent.missing)] {
-                if let Some(leak) = self.leak(answer, Trial::sent(values)) {
+                if let Some(leak) = self.leak(operation, answer, Trial::sent(values)) {
                     return Some(finding(leak));
                 }
                 if answer.status >= 500 && answer.status != 503 {
@@ -218,8 +222,20 @@ impl World {
         last
     }
 
-    /// What of the foreign organisation is in an answer, beside what was sent.
-    pub fn leak<'a>(&self, answer: &Answer, sent: impl Iterator<Item = &'a str>) -> Option<String> {
-        leaks(answer, sent, &self.foreign.word, &self.secrets)
+    /// What of the foreign organisation is in an answer, beside what was sent; in the trail, beside what was ever asked for.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn leak<'a>(
+        &self,
+        operation: &Operation,
+        answer: &Answer,
+        sent: impl Iterator<Item = &'a str>,
+    ) -> Option<String> {
+        let mut sent: Vec<String> = sent.map(str::to_owned).collect();
+        if operation.tag == "audit" {
+            sent.extend(self.tried.lock().expect("no panic holds it").iter().cloned());
+        }
+        leaks(answer, sent.iter().map(String::as_str), &self.foreign.word, &self.secrets)
     }
 }

@@ -307,6 +307,7 @@ async fn the_internal_secret_opens_its_routes_only(engine: Engine) {
     assert_eq!(names["permissions"], json!(["user.read"]));
     for (method, path, status) in [
         (Method::GET, format!("/admin/rbac/snapshot/{own}"), 200),
+        (Method::GET, format!("/admin/orgs/{own}/overview"), 200),
         (Method::POST, "/admin/bootstrap/seed".to_owned(), 202),
         (Method::POST, "/internal/cache/invalidate".to_owned(), 200),
     ] {

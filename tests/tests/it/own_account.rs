@@ -65,6 +65,10 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
     let roles = admin.all("/roles").await;
     let role = roles.iter().find(|role| role["name"] == "admin").unwrap()["id"].clone();
     admin.post(&format!("/people/{id}/roles"), json!({ "role_id": role })).await.expect(201);
+    admin.patch(&format!("/people/{id}"), json!({ "notes": "often late" })).await.expect(200);
+    let group = admin.post("/groups", json!({ "name": "crew" })).await.expect(201)["id"].clone();
+    let members = format!("/groups/{}/members", group.as_str().unwrap());
+    admin.post(&members, json!({ "person_id": id })).await.expect(201);
     ada.put("/notification-preferences", json!({ "muted": ["deploy"] })).await.expect(200);
     let made = ada.post("/auth/api-keys", json!({ "label": "export" })).await.expect(201);
     let program = ada.presenting(made["key"].as_str().unwrap());
@@ -80,8 +84,10 @@ async fn nothing_is_left_of_an_account_that_its_owner_deletes(engine: Engine) {
         "memberships.person_id",
         "invitations.accepted_by",
         "role_assignments.subject_id",
+        "group_members.subject_id",
         "notify_preferences.person_id",
         "person_profiles.person_id",
+        "member_notes.person_id",
     ] {
         assert!(before.iter().any(|one| one == place), "{place} is not tried: {before:?}");
     }

@@ -10,12 +10,26 @@ stylobate_tests::both_engines!(
     a_person_goes_on_in_another_of_their_organisations,
     organisations_that_one_may_not_act_in_are_all_missing,
     a_cookie_goes_on_as_a_cookie,
-    everything_ends_with_an_organisation_and_begins_anew
+    everything_ends_with_an_organisation_and_begins_anew,
+    nothing_begins_in_an_organisation_that_is_being_deactivated
 );
 
 const SWITCH: &str = "/auth/switch-org";
 /// What [`Place::join_other_org`](stylobate_tests::Place::join_other_org) makes.
 const OTHER: &str = "0191e000-0000-7000-8000-0000000000f0";
+
+/// Makes an organisation with the code `second`, to which `member` belongs as well, and says its path.
+async fn second_org(admin: &Client, member: &str) -> String {
+    let org = admin.post("/v1/orgs", json!({ "name": "Second", "code": "second" })).await.expect(201);
+    let path = format!("/v1/orgs/{}", text(&org, "id"));
+    admin.post(&format!("{path}/members"), json!({ "person_id": member })).await.expect(201);
+    path
+}
+
+async fn login_in(app: &TestApp, org_code: &str) -> Answer {
+    let body = json!({ "username": "sam", "password": PASSWORD, "org_code": org_code });
+    app.anonymous().post("/auth/login", body).await
+}
 
 async fn whoami(client: &Client) -> Value {
     client.get("/auth/whoami").await.expect(200)
@@ -167,13 +181,8 @@ async fn everything_ends_with_an_organisation_and_begins_anew(engine: Engine) {
     let app = TestApp::builder(engine).env("TENANCY_MODE", "multi").start().await;
     let admin = app.administrator().await;
     let sam = app.person(&admin, "sam").await;
-    let org = admin.post("/v1/orgs", json!({ "name": "Second", "code": "second" })).await.expect(201);
-    let path = format!("/v1/orgs/{}", text(&org, "id"));
-    admin.post(&format!("{path}/members"), json!({ "person_id": sam.id })).await.expect(201);
-    let login = async || {
-        let body = json!({ "username": "sam", "password": PASSWORD, "org_code": "second" });
-        app.anonymous().post("/auth/login", body).await
-    };
+    let path = second_org(&admin, &sam.id).await;
+    let login = async || login_in(&app, "second").await;
     let bearer = app.anonymous().with_tokens(&login().await.expect(200));
     let key = bearer.post("/auth/api-keys", json!({})).await.expect(201);
     let program = app.anonymous().presenting(text(&key, "key"));
@@ -206,5 +215,38 @@ async fn everything_ends_with_an_organisation_and_begins_anew(engine: Engine) {
         whoami(&app.anonymous().with_tokens(&login().await.expect(200))).await;
         program.get("/auth/whoami").await.problem(401, "unauthenticated");
         admin.delete(&path).await.expect(204);
+    }
+}
+
+/// A5, A8: each comes before the end, and ends with the organisation, or after it, and is refused.
+async fn nothing_begins_in_an_organisation_that_is_being_deactivated(engine: Engine) {
+    let app = TestApp::builder(engine).env("TENANCY_MODE", "multi").start().await;
+    let admin = app.administrator().await;
+    let sam = app.person(&admin, "sam").await;
+    let home = own_codes(&sam.client).await.remove(0);
+    let path = second_org(&admin, &sam.id).await;
+    let tenant = app.place.id(path.trim_start_matches("/v1/orgs/").parse().unwrap());
+    for _ in 0..3 {
+        let there = app.anonymous().with_tokens(&login_in(&app, "second").await.expect(200));
+        let here = app.anonymous().with_tokens(&login_in(&app, &home).await.expect(200));
+        let (first, second, third, fourth, gone, fifth, sixth) = tokio::join!(
+            login_in(&app, "second"),
+            there.post("/auth/api-keys", json!({})),
+            here.post(SWITCH, json!({ "org_code": "second" })),
+            login_in(&app, "second"),
+            admin.delete(&path),
+            there.post("/auth/api-keys", json!({})),
+            login_in(&app, "second"),
+        );
+        gone.expect(204);
+        for begun in [first, second, third, fourth, fifth, sixth] {
+            assert!([200, 201, 401, 403, 404, 409].contains(&begun.status), "{begun}");
+        }
+        for live in ["sessions WHERE ended_at IS NULL", "api_keys WHERE revoked_at IS NULL"] {
+            let count = format!("SELECT count(*) FROM {live} AND tenant_id = {tenant}");
+            assert_eq!(app.place.count(&count).await, 0, "{live}");
+        }
+        there.get("/auth/whoami").await.problem(401, "unauthenticated");
+        admin.post(&format!("{path}/activate"), json!({})).await.expect(200);
     }
 }

@@ -22,6 +22,15 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "crates/audit",
         "Somebody took a copy of the trail. The filters and the number of rows.",
     ),
+    ("group.create", "crates/rbac", "Somebody made a group."),
+    ("group.delete", "crates/rbac", "Somebody removed a group with its roles, its rules and its members."),
+    ("group.member.add", "crates/rbac", "Somebody put a person or a service account into a group."),
+    (
+        "group.member.remove",
+        "crates/rbac",
+        "Somebody took a person or a service account out of a group, or it left the organisation.",
+    ),
+    ("group.update", "crates/rbac", "Somebody renamed a group or described it anew."),
     (
         "invitation.accept",
         "crates/tenancy",

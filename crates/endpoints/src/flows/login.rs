@@ -159,14 +159,26 @@ async fn login(
     // The session that the browser had before: its cookie is about to be written over.
     let carried = flows.refresh_cookie(&headers).ok().flatten().map(str::to_owned);
     let begin = async move |tx: &mut Tx| {
-        // Admitted before the memberships are read: whoever is taken out of the organisation meanwhile waits, and then
+        // Everybody locks organisations before people: the one that will be chosen is held first, so that it ends before this or
+        // with the session.
+        let memberships = own.tenancy.memberships_of(tx, person.id()).await?;
+        let held = choose(&memberships, org_code.as_deref());
+        if let Ok(tenant) = held {
+            own.hold(tx, tenant).await?;
+        }
+        // Admitted before the memberships count: whoever is taken out of the organisation meanwhile waits, and then
         // finds the session among those to end.
         let admitted = own.auth.admit(tx, &person).await?;
         if is_outgrown {
             return Err(AuthError::MustChangePassword.into());
         }
         let memberships = own.tenancy.memberships_of(tx, person.id()).await?;
-        let tenant = Some(choose(&memberships, org_code.as_deref())?);
+        let tenant = choose(&memberships, org_code.as_deref())?;
+        if held != Ok(tenant) {
+            // Something changed in between, so that it is another one by now.
+            return Err(stylobate_db::Error::Serialization.into());
+        }
+        let tenant = Some(tenant);
         let device = own.auth.remember_device(&admitted)?;
         if let Some(carried) = &carried {
             own.auth.end_carried(tx, carried).await?;

@@ -130,6 +130,9 @@ async fn switch_org(
     let go_on = async move |tx: &mut Tx| {
         let memberships = own.tenancy.memberships_of(tx, person).await?;
         let tenant = wanted.among(&memberships).ok_or_else(Problem::not_found)?;
+        if !own.hold(tx, tenant).await? {
+            return Err(Problem::not_found().into());
+        }
         let renewed = own.auth.switch_tenant(tx, &context, tenant).await?;
         // Asked again now that the person is locked: whoever is taken out of the organisation meanwhile does not get in.
         let memberships = own.tenancy.memberships_of(tx, person).await?;

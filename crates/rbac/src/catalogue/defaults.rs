@@ -74,6 +74,10 @@ const DEFAULT_PERMISSIONS: &[PermissionDef] = &[
         .also(&["rbac:manage", "role.manage"]),
     PermissionDef::new("role.perm.revoke", "Detach permissions and parent roles from roles")
         .also(&["rbac:manage", "role.manage"]),
+    PermissionDef::new("group.create", "Create groups"),
+    PermissionDef::new("group.read", "See groups, and who is in them"),
+    PermissionDef::new("group.update", "Change groups, and say who is in them"),
+    PermissionDef::new("group.delete", "Delete groups"),
     PermissionDef::new("perm.create", "Create permissions").also(&["rbac:manage"]),
     PermissionDef::new("perm.read", "See permissions").also(&[
         "permission_catalog.view",

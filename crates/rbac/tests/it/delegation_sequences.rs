@@ -4,12 +4,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use stylobate_core::{
-    AuthenticatorAssurance, Clock as _, PermissionId, PersonId, Principal, RequestContext, RoleId,
+    AuthenticatorAssurance, Clock as _, GroupId, PermissionId, PersonId, Principal, RequestContext, RoleId,
 };
 use stylobate_rbac::{
-    AclQuery, AssignmentQuery, Authorizer as _, Condition, Effect, Engine, GrantRule, NewAclEntry,
-    NewOverride, NewPermission, NewRole, OverrideQuery, PermissionKey, PermissionUpdate, RbacError, Resource,
-    RolePermissionQuery, RoleUpdate, default_catalogue,
+    AclQuery, Assignee, AssignmentQuery, Authorizer as _, Condition, Effect, Engine, GrantRule, NewAclEntry,
+    NewGroup, NewOverride, NewPermission, NewRole, OverrideQuery, PermissionKey, PermissionUpdate, RbacError,
+    Resource, RolePermissionQuery, RoleUpdate, default_catalogue,
 };
 use stylobate_testkit::{ManualClock, TestDb};
 
@@ -47,6 +47,7 @@ const NAMES: &[&str] = &[
 /// What credentials are narrowed to.
 const SCOPES: &[&str] = &["user.*", "user.read", "desk.*", "*"];
 const PEOPLE: usize = 4;
+const GROUPS: usize = 2;
 const ROLES: usize = 5;
 
 /// A small generator of its own: a failing case is found again by its seed.
@@ -120,6 +121,7 @@ enum Call {
 struct Case {
     world: World,
     people: Vec<PersonId>,
+    groups: Vec<GroupId>,
     /// The last one is the platform's.
     roles: Vec<RoleId>,
     permissions: Vec<PermissionId>,
@@ -129,7 +131,8 @@ impl Case {
     async fn new(db: TestDb, dice: &mut Dice) -> Self {
         let world = World::new(db).await;
         let people = (0..PEOPLE).map(|_| world.person()).collect();
-        let mut case = Self { world, people, roles: Vec::new(), permissions: Vec::new() };
+        let (groups, roles, permissions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut case = Self { world, people, groups, roles, permissions };
         for key in KEYS {
             let id = case.permission(key).await;
             case.permissions.push(id);
@@ -139,6 +142,10 @@ impl Case {
         }
         // An administrator lays out a policy at random.
         let admin = case.world.in_a();
+        for n in 0..GROUPS {
+            let group = case.world.rbac.create_group(&admin, NewGroup::new(format!("group {n}"))).await;
+            case.groups.push(group.unwrap().value.id);
+        }
         for _ in 0..40 {
             let _ = case.act(&admin, dice).await;
         }
@@ -181,9 +188,9 @@ impl Case {
     /// One call at random.
     async fn act(&self, context: &RequestContext, dice: &mut Dice) -> Result<Call, RbacError> {
         let (rbac, now) = (&self.world.rbac, self.world.clock.now());
-        let (role, other, person) = (dice.one(&self.roles), dice.one(&self.roles), dice.one(&self.people));
+        let (role, other, person) = (dice.one(&self.roles), dice.one(&self.roles), self.subject(dice));
         let permission = dice.one(&self.permissions);
-        match dice.below(26) {
+        match dice.below(30) {
             0..=2 => rbac.attach_rule(context, role, permission, dice.rule()).await.map(|_| Call::Makes),
             3 => rbac.detach(context, role, permission).await.map(|_| Call::Takes),
             4 | 5 => rbac.assign_until(context, person, role, dice.end(now)).await.map(|_| Call::Makes),
@@ -194,7 +201,7 @@ impl Case {
                 let mut new = NewOverride::new(person, permission, dice.effect());
                 (new.condition, new.expires_at) = (dice.condition(), dice.end(now));
                 let query = OverrideQuery {
-                    assignee: Some(person.into()),
+                    assignee: Some(person),
                     permission_id: Some(permission),
                     ..OverrideQuery::default()
                 };
@@ -262,13 +269,13 @@ impl Case {
                 .map(|()| Call::Takes)
             }
             20 | 21 => {
-                let query = AssignmentQuery { assignee: Some(person.into()), ..AssignmentQuery::default() };
+                let query = AssignmentQuery { assignee: Some(person), ..AssignmentQuery::default() };
                 let found = rbac.list_assignments(context, &query).await?.items;
                 let ids: Vec<_> = found.iter().map(|one| one.id).collect();
                 let Some(id) = dice.pick(&ids) else { return Ok(Call::Takes) };
                 match dice.below(3) {
                     0 => {
-                        let (person, role) = (Some(dice.one(&self.people).into()), Some(role));
+                        let (person, role) = (Some(self.subject(dice)), Some(role));
                         let (person, role) = dice.one(&[(person, None), (None, role), (person, role)]);
                         rbac.replace_assignment(context, id, person, role).await.map(drop)
                     }
@@ -292,7 +299,23 @@ impl Case {
                 }
                 Ok(Call::Takes)
             }
+            24 | 25 => {
+                let (group, member) = (dice.one(&self.groups), dice.one(&self.people));
+                rbac.add_to_group(context, group, member).await.map(|_| Call::Makes)
+            }
+            26 => {
+                let (group, member) = (dice.one(&self.groups), dice.one(&self.people));
+                rbac.remove_from_group(context, group, member).await.map(|_| Call::Takes)
+            }
             _ => self.import(context, dice).await,
+        }
+    }
+
+    /// Somebody, or a group.
+    fn subject(&self, dice: &mut Dice) -> Assignee {
+        match dice.below(4) {
+            0 => dice.one(&self.groups).into(),
+            _ => dice.one(&self.people).into(),
         }
     }
 
@@ -303,16 +326,19 @@ impl Case {
         let mut csv = String::new();
         for _ in 0..=dice.below(2) {
             let (role, person) = (dice.below(ROLES), dice.one(&self.people));
+            let group = dice.one(&self.groups);
             // A name that comes into being (again) is what patterns of it have covered all along: no gain by the call.
             let is_there = |key: &&str| !["desk.read", "desk.lock"].contains(key);
             let key = dice.one(&KEYS.iter().copied().filter(is_there).collect::<Vec<_>>());
             let effect = dice.effect().as_str();
             let other = dice.below(ROLES + 1);
-            csv.push_str(&match dice.below(5) {
+            csv.push_str(&match dice.below(7) {
                 0 => format!("p, person:{person}, {tenant}, *, {key}, {effect}\n"),
                 1 => format!("p, person:{person}, {tenant}, doc/1, {key}, {effect}\n"),
                 2 => format!("g, role:role=20{role}, role:role=20{other}, {tenant}\n"),
                 3 => format!("g, person:{person}, role:role=20{role}, {tenant}\n"),
+                4 => format!("g, group:{group}, role:role=20{role}, {tenant}\n"),
+                5 => format!("g, person:{person}, group:{group}, {tenant}\n"),
                 _ => format!("p, role:role=20{role}, {tenant}, *, {key}, {effect}\n"),
             });
         }
@@ -324,7 +350,7 @@ impl Case {
 
     #[cfg(not(feature = "casbin"))]
     async fn import(&self, context: &RequestContext, dice: &mut Dice) -> Result<Call, RbacError> {
-        let (role, person) = (dice.one(&self.roles), dice.one(&self.people));
+        let (role, person) = (dice.one(&self.roles), self.subject(dice));
         self.world.rbac.assign(context, person, role).await.map(|_| Call::Makes)
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use stylobate_core::{PageLimit, Principal, RequestContext, RoleId};
+use stylobate_core::{Clock as _, PageLimit, Principal, RequestContext, RoleId};
 use stylobate_db::{Db, Engine, Scope};
 use stylobate_rbac::{
     Authorizer, Catalogue, MIGRATIONS, NewRole, PermissionDef, PermissionQuery, Rbac, RoleQuery, RoleUpdate,

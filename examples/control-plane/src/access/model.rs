@@ -173,6 +173,29 @@ impl From<rbac::RoleAssignment> for ServiceRoleView {
     }
 }
 
+/// The assignment of a role to a group.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GroupRoleView {
+    id: Uuid,
+    group_id: Uuid,
+    role_id: Uuid,
+    assigned_at: DateTime<Utc>,
+    /// From when on the group has the role no longer.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<rbac::RoleAssignment> for GroupRoleView {
+    fn from(link: rbac::RoleAssignment) -> Self {
+        Self {
+            id: link.id.as_uuid(),
+            group_id: link.assignee.id,
+            role_id: link.role_id.as_uuid(),
+            assigned_at: link.assigned_at,
+            expires_at: link.expires_at,
+        }
+    }
+}
+
 fn active() -> bool {
     true
 }
@@ -297,6 +320,8 @@ pub(super) struct ListFilter {
 }
 
 /// Tells a field that is `null` from one that is not there.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+pub(super) fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

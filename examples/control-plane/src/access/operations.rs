@@ -227,35 +227,41 @@ async fn seed(State(access): State<Access>, context: Context) -> ApiResult<(Stat
         let detail = "In production, `control-plane seed-rbac` and the start itself bring defaults in place.";
         return Err(Problem::new(403, "reseed_in_production").detail(detail).into());
     }
-    access.rbac.seed(&context, None).await?;
-    let (mut organizations, mut last) = (0, None);
-    loop {
-        let mut reader = access.db.read().await?;
-        let page = access.tenancy.org_ids(&mut reader, last, ORGANISATIONS_AT_ONCE).await?;
-        drop(reader);
-        let Some(end) = page.last().copied() else { break };
-        for tenant in page {
-            organizations += usize::from(seed_one(&access, &context, tenant).await?);
-        }
-        last = Some(end);
-    }
+    let organizations = access.seed_all(&context).await?;
     Ok((StatusCode::ACCEPTED, Json(Seeded { organizations })))
 }
 
-/// Adds the default roles of an organisation that are missing, unless it is being deleted or has gone since it was found. Tells whether
-/// it is there.
-async fn seed_one(access: &Access, context: &RequestContext, tenant: TenantId) -> Result<bool, Refused> {
-    let (this, context) = (access.clone(), context.clone());
-    let seed = async move |tx: &mut Tx| {
-        // The policy, then the organisation: in the order in which everybody locks them.
-        this.rbac.lock_policy(tx, Some(tenant)).await?;
-        this.tenancy.lock_org_to_write(tx, tenant).await?;
-        Ok::<_, Refused>(this.rbac.seed_in(tx, &context, Some(tenant)).await?)
-    };
-    match access.db.transact(Scope::Platform("seed the roles of an organisation"), seed).await {
-        Ok(()) => Ok(true),
-        Err(Refused::Tenancy(tenancy::Error::OrgBeingDeleted | tenancy::Error::OrgNotFound)) => Ok(false),
-        Err(error) => Err(error),
+impl Access {
+    /// Brings what is missing of permissions and default roles into the database, for every organisation. Returns how many there are.
+    pub(super) async fn seed_all(&self, context: &RequestContext) -> Result<usize, Refused> {
+        self.rbac.seed(context, None).await?;
+        let (mut organizations, mut last) = (0, None);
+        loop {
+            let mut reader = self.db.read().await?;
+            let page = self.tenancy.org_ids(&mut reader, last, ORGANISATIONS_AT_ONCE).await?;
+            drop(reader);
+            let Some(end) = page.last().copied() else { return Ok(organizations) };
+            for tenant in page {
+                organizations += usize::from(self.seed_one(context, tenant).await?);
+            }
+            last = Some(end);
+        }
+    }
+
+    /// The same for one organisation, unless it is being deleted or has gone since it was found. Tells whether it is there.
+    async fn seed_one(&self, context: &RequestContext, tenant: TenantId) -> Result<bool, Refused> {
+        let (this, context) = (self.clone(), context.clone());
+        let seed = async move |tx: &mut Tx| {
+            // The policy, then the organisation: in the order in which everybody locks them.
+            this.rbac.lock_policy(tx, Some(tenant)).await?;
+            this.tenancy.lock_org_to_write(tx, tenant).await?;
+            Ok::<_, Refused>(this.rbac.seed_in(tx, &context, Some(tenant)).await?)
+        };
+        match self.db.transact(Scope::Platform("seed the roles of an organisation"), seed).await {
+            Ok(()) => Ok(true),
+            Err(Refused::Tenancy(tenancy::Error::OrgBeingDeleted | tenancy::Error::OrgNotFound)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

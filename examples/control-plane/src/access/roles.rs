@@ -313,8 +313,7 @@ async fn list_of_person(
     query: Query,
 ) -> ApiResult<Json<Page<AssignedRoleView>>> {
     access.must_be_member(&context, id).await?;
-    let page = access.rbac.roles_of(&context, id, &role_query(query)).await?;
-    Ok(Json(page.map(AssignedRoleView::from)))
+    access.roles_of(&context, id, query).await
 }
 
 async fn assign(
@@ -323,10 +322,7 @@ async fn assign(
     PathId(id): PathId<PersonId>,
     StrictJson(input): StrictJson<AssignInput>,
 ) -> ApiResult<(StatusCode, PolicyEpoch, Json<PersonRoleView>)> {
-    let role = RoleId::from_uuid(input.role_id);
-    let assigned = access.rbac.assign_until(&context, id, role, input.expires_at).await?;
-    let (epoch, link) = written(&context, assigned);
-    Ok((StatusCode::CREATED, epoch, Json(link.into())))
+    access.assign_role(&context, id, input).await
 }
 
 async fn patch_assignment(
@@ -352,6 +348,5 @@ async fn unassign(
     PathIds(id, role): PathIds<PersonId, RoleId>,
 ) -> ApiResult<(StatusCode, PolicyEpoch)> {
     access.must_be_member(&context, id).await?;
-    let (epoch, ()) = written(&context, access.rbac.unassign(&context, id, role).await?);
-    Ok((StatusCode::NO_CONTENT, epoch))
+    access.unassign_role(&context, id, role).await
 }

@@ -13,8 +13,7 @@ use stylobate::{
 use super::{
     Access,
     model::{AssignInput, AssignedRoleView, ListFilter, ServiceRoleView},
-    roles::{Order, role_query},
-    written,
+    roles::Order,
 };
 
 const TAG: &str = "service accounts";
@@ -52,8 +51,7 @@ async fn list(
     query: ListQuery<ListFilter, Order>,
 ) -> ApiResult<Json<Page<AssignedRoleView>>> {
     access.must_be_own(&context, id).await?;
-    let page = access.rbac.roles_of(&context, id, &role_query(query)).await?;
-    Ok(Json(page.map(AssignedRoleView::from)))
+    access.roles_of(&context, id, query).await
 }
 
 async fn assign(
@@ -62,10 +60,7 @@ async fn assign(
     PathId(id): PathId<ServiceId>,
     StrictJson(input): StrictJson<AssignInput>,
 ) -> ApiResult<(StatusCode, PolicyEpoch, Json<ServiceRoleView>)> {
-    let role = RoleId::from_uuid(input.role_id);
-    let assigned = access.rbac.assign_until(&context, id, role, input.expires_at).await?;
-    let (epoch, link) = written(&context, assigned);
-    Ok((StatusCode::CREATED, epoch, Json(link.into())))
+    access.assign_role(&context, id, input).await
 }
 
 async fn unassign(
@@ -74,8 +69,7 @@ async fn unassign(
     PathIds(id, role): PathIds<ServiceId, RoleId>,
 ) -> ApiResult<(StatusCode, PolicyEpoch)> {
     access.must_be_own(&context, id).await?;
-    let (epoch, ()) = written(&context, access.rbac.unassign(&context, id, role).await?);
-    Ok((StatusCode::NO_CONTENT, epoch))
+    access.unassign_role(&context, id, role).await
 }
 
 impl Access {

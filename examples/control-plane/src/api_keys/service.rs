@@ -1,6 +1,6 @@
 //! What can be done with keys. Each is one transaction, and the audit event is the auth crate's.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use stylobate::{
     auth::{
@@ -11,6 +11,7 @@ use stylobate::{
     db::{Db, Scope, Tx},
     middleware::problem_for,
     rbac::{Assignee, Rbac},
+    tenancy::Tenancy,
 };
 
 use super::model::{ApiKeyInput, ApiKeyPatch};
@@ -22,6 +23,7 @@ pub(crate) struct ApiKeys {
     db: Db,
     auth: Auth,
     rbac: Rbac,
+    tenancy: Arc<Tenancy>,
     people: People,
 }
 
@@ -35,8 +37,8 @@ enum Act {
 }
 
 impl ApiKeys {
-    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac, people: People) -> Self {
-        Self { db, auth, rbac, people }
+    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac, tenancy: Arc<Tenancy>, people: People) -> Self {
+        Self { db, auth, rbac, tenancy, people }
     }
 
     pub(super) async fn list(
@@ -79,6 +81,8 @@ impl ApiKeys {
             .transact(Scope::Platform("make an API key"), async move |tx: &mut Tx| {
                 this.require_owner(tx, new.tenant, new.owner).await?;
                 this.require_may(tx, &context, Act::Empower, new.owner).await?;
+                // After the policy and before the owner, as everybody locks them: the key ends with the organisation, or is not made.
+                this.tenancy.hold_active(tx, new.tenant).await?;
                 let issued = this.auth.api_keys().create(tx, &context, new.clone()).await?;
                 // Now that the owner is locked: whoever left in between takes no key along.
                 this.require_owner(tx, new.tenant, new.owner).await?;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::user_model::{AccountInput, UserChange, UserView};
 use crate::{
+    admin::ADMIN,
     orgs::{OrgTarget, given_by_platform},
     people::{
         Draft, ListRequest, People, PersonInput, PersonView, Refused, Status, in_contact, invalid,
@@ -357,9 +358,6 @@ impl Members {
         Ok(people.into_iter().map(user).collect())
     }
 }
-
-/// The name of the role that may do everything in its organisation.
-const ADMIN: &str = "admin";
 
 fn already_member() -> AccountError {
     problem_for("already_member").detail("The person belongs to the organisation.").into()

@@ -2,7 +2,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stylobate::{
-    core::{FieldProblem, Problem, RoleId, TenantId},
+    core::{FieldProblem, PersonId, Problem, RoleId, TenantId},
     middleware::{ApiError, MergePatch, StrictJson},
     tenancy::Invitation,
 };
@@ -46,6 +46,10 @@ pub(crate) struct UserView {
 }
 
 impl UserView {
+    pub(crate) fn id(&self) -> PersonId {
+        PersonId::from_uuid(self.id)
+    }
+
     pub(super) fn of(tenant: TenantId, person: PersonView, role_ids: Vec<Uuid>) -> Self {
         let status = if person.takes_part() { UserStatus::Active } else { UserStatus::Inactive };
         let profile = person.profile;
@@ -167,15 +171,19 @@ pub(crate) struct AccountInput {
 impl AccountInput {
     /// Refuses another organisation than the one in question, as if it were missing.
     pub(super) fn require_organization(&self, tenant: TenantId) -> Result<(), Refused> {
-        let is_it = self.organization_id.is_none_or(|named| named == tenant.as_uuid());
+        let is_it = self.organization().is_none_or(|named| named == tenant);
         is_it.then_some(()).ok_or_else(|| Problem::not_found().into())
     }
 
-    pub(super) fn role(&self) -> Option<RoleId> {
+    pub(crate) fn organization(&self) -> Option<TenantId> {
+        self.organization_id.map(TenantId::from_uuid)
+    }
+
+    pub(crate) fn role(&self) -> Option<RoleId> {
         self.role_id.map(RoleId::from_uuid)
     }
 
-    pub(super) fn has_password(&self) -> bool {
+    pub(crate) fn has_password(&self) -> bool {
         self.password.is_some()
     }
 

@@ -9,10 +9,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use stylobate::{
     Platform,
-    auth::{self, PeopleError},
-    core::{FieldProblem, PersonId, Principal, Problem, RequestContext},
+    auth::{self, AuthError, PeopleError},
+    core::{FieldProblem, Principal, Problem, RequestContext},
     db::{Scope, Tx},
-    endpoints::{Permission, Route, Routes},
+    endpoints::{AccountError, Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, InternalSecret, IntoProblem as _, StrictJson},
     tenancy::{LicenseStatus, Org, OrgChange},
 };
@@ -22,12 +22,14 @@ use super::{
     model::{self, OrgDraft, OrgView},
     routes::TAG,
     service::Orgs,
+    target::OrgTarget,
     told::tell_org,
 };
 use crate::{
     admin::{self, ADMIN},
-    members::{AccountInput, UserView},
-    people::{Draft, People, Refused, invalid},
+    caller,
+    members::{AccountInput, Members, UserView},
+    people::{Draft, Refused, invalid},
 };
 
 const X_BOOTSTRAP_SECRET: &str = "x-bootstrap-secret";
@@ -36,7 +38,7 @@ const X_BOOTSTRAP_SECRET: &str = "x-bootstrap-secret";
 struct Bootstrap {
     platform: Platform,
     orgs: Orgs,
-    people: People,
+    members: Members,
     /// Without one there is nothing here.
     secret: Option<InternalSecret>,
 }
@@ -67,16 +69,17 @@ struct Bootstrapped {
     admin: UserView,
 }
 
-pub(super) fn routes(platform: &Platform, orgs: &Orgs) -> Routes {
+pub(super) fn routes(platform: &Platform, orgs: &Orgs, members: &Members) -> Routes {
     let settings = platform.settings();
     let bootstrap = Bootstrap {
         platform: platform.clone(),
         orgs: orgs.clone(),
-        people: admin::people(platform),
+        members: members.clone(),
         // The settings have refused a weak one.
         secret: settings.bootstrap_secret.clone().and_then(|secret| InternalSecret::new(secret).ok()),
     };
-    let reason = Permission::Public("the operator's bootstrap secret is the credential; without one it is not there");
+    let reason =
+        Permission::Public("the operator's bootstrap secret is the credential; without one it is not there");
     Routes::new().add(
         Route::post("/v1/bootstrap/organization", reason)
             .tag(TAG)
@@ -111,7 +114,7 @@ impl BootstrapInput {
         }
         for (field, is_named) in [
             ("admin_user.role_id", self.admin_user.role().is_some()),
-            ("admin_user.organization_id", self.admin_user.names_organization()),
+            ("admin_user.organization_id", self.admin_user.organization().is_some()),
         ] {
             if is_named {
                 problems.push(FieldProblem::new(field, "unknown", "is not for the caller to choose"));
@@ -146,18 +149,11 @@ impl Bootstrap {
         Err(Problem::new(401, "bootstrap_secret_invalid").detail(detail).into())
     }
 
-    async fn make(
-        &self,
-        context: &RequestContext,
-        input: BootstrapInput,
-    ) -> Result<(Org, UserView), Refused> {
+    async fn make(&self, context: &RequestContext, input: BootstrapInput) -> ApiResult<(Org, UserView)> {
         let (draft, admin) = input.read()?;
-        let admin = self.people.prepare(admin.into_person().map_err(of_admin)?).await.map_err(of_admin)?;
-        let context = RequestContext {
-            principal: Principal::system(),
-            process: Some("bootstrap"),
-            ..context.clone()
-        };
+        let admin = self.members.prepare(admin).await.map_err(|refused| of_admin(refused.into()))?;
+        let context =
+            RequestContext { principal: Principal::system(), process: Some("bootstrap"), ..context.clone() };
         let this = self.clone();
         let make = async move |tx: &mut Tx| this.make_in(tx, &context, &draft, &admin).await;
         let made = self.orgs.db.transact(Scope::Platform("bootstrap an organisation"), make).await;
@@ -172,34 +168,40 @@ impl Bootstrap {
         context: &RequestContext,
         draft: &OrgDraft,
         admin: &Draft,
-    ) -> Result<(Org, UserView), Refused> {
+    ) -> Result<(Org, UserView), AccountError> {
         let rbac = &self.orgs.rbac;
         // Of two at once, one is the first: the other waits here, and then sees somebody.
         rbac.lock_policy(tx, None).await?;
-        let (org, admin) = match self.is_untouched(tx).await? {
-            true => self.make_first(tx, context, draft, admin).await?,
-            false => self.make_further(tx, context, draft, admin).await?,
+        let is_first = self.is_untouched(tx).await?;
+        let org = match is_first {
+            true => self.rename_first(tx, context, draft).await?,
+            false => {
+                self.orgs.require_room()?;
+                self.orgs.create_in(tx, context, draft).await?
+            }
         };
-        let person = self.people.member(tx, org.id, admin).await?;
-        let roles = rbac.role_ids_of(tx, org.id, &[admin]).await?;
-        let roles = roles.into_iter().map(|(_, role)| role.as_uuid()).collect();
-        let view = UserView::of(org.id, person, roles);
-        Ok((org, view))
+        let target =
+            OrgTarget { tenant: org.id, context: caller::in_tenant(context, org.id), is_foreign: false };
+        let role = rbac.role_named(tx, Some(org.id), ADMIN).await?.ok_or_else(Problem::internal)?;
+        let made = self.members.make_in(tx, &target, admin, Some(role.id)).await?;
+        if is_first {
+            admin::give_roles(&self.platform, tx, context, made.id()).await?;
+        }
+        Ok((org, made))
     }
 
     /// Whether there is only what the first start makes.
-    async fn is_untouched(&self, tx: &mut Tx) -> Result<bool, Refused> {
+    async fn is_untouched(&self, tx: &mut Tx) -> Result<bool, AccountError> {
         Ok(auth::People::is_empty(tx).await? && self.orgs.tenancy.org_ids(tx, None, 2).await?.len() == 1)
     }
 
-    /// The organisation that every installation has becomes this one, and its administrator the platform's.
-    async fn make_first(
+    /// The organisation that every installation has becomes the one that is asked for.
+    async fn rename_first(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
         draft: &OrgDraft,
-        admin: &Draft,
-    ) -> Result<(Org, PersonId), Refused> {
+    ) -> Result<Org, AccountError> {
         let default_org = self.platform.default_org();
         // Before the organisation's row, as everybody does.
         self.orgs.rbac.lock_policy(tx, Some(default_org)).await?;
@@ -211,34 +213,18 @@ impl Bootstrap {
         };
         let org = self.orgs.tenancy.update_org(tx, context, default_org, &change).await?;
         tell_org(tx, context, "organization.updated", &org);
-        let admin = admin::make_in(&self.platform, tx, context, admin).await?;
-        Ok((org, admin))
-    }
-
-    async fn make_further(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        draft: &OrgDraft,
-        admin: &Draft,
-    ) -> Result<(Org, PersonId), Refused> {
-        self.orgs.require_room()?;
-        let org = self.orgs.create_in(tx, context, draft).await?;
-        let admin = PersonId::from_uuid(self.people.create_in(tx, context, org.id, admin).await?.id);
-        let rbac = &self.orgs.rbac;
-        if let Some(role) = rbac.role_named(tx, Some(org.id), ADMIN).await? {
-            rbac.assign_in(tx, context, Some(org.id), admin, role.id).await?;
-        }
-        Ok((org, admin))
+        Ok(org)
     }
 }
 
 /// Says of fields of the administrator where they stand in the body.
-fn of_admin(refused: Refused) -> Refused {
-    let problem = match refused {
-        Refused::Problem(problem) => *problem,
-        Refused::People(error @ (PeopleError::UsernameTaken | PeopleError::EmailTaken)) => error.into_problem(),
-        other => return other,
+fn of_admin(error: AccountError) -> ApiError {
+    let problem = match error {
+        AccountError::Problem(problem) => *problem,
+        AccountError::Auth(AuthError::People(
+            error @ (PeopleError::UsernameTaken | PeopleError::EmailTaken),
+        )) => error.into_problem(),
+        other => return other.into(),
     };
     let nested =
         |problem: FieldProblem| FieldProblem { field: format!("admin_user.{}", problem.field), ..problem };

@@ -14,7 +14,7 @@ use crate::{
 
 /// An organisation.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct OrgView {
+pub(super) struct OrgView {
     id: Uuid,
     /// What it is chosen by at sign-in.
     code: String,

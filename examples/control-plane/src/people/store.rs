@@ -1,5 +1,7 @@
 //! Reads join what three owners keep about a person; writes touch only the profile and the notes, which are ours.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use stylobate::{
     core::{Direction, Page, PageLimit, PersonId, TenantId},
@@ -196,6 +198,13 @@ pub(super) async fn find_self(
     let tenant = tenant.map_or(Uuid::nil(), |tenant| tenant.as_uuid());
     let row = conn.q(SELECT_SELF).bind(person.as_uuid()).bind(tenant).opt::<PersonRow>().await?;
     row.map(PersonView::try_from).transpose()
+}
+
+/// The usernames of those of `people` who have one: of a page at a time.
+pub(crate) async fn usernames(conn: &mut Conn, people: &[PersonId]) -> Result<HashMap<Uuid, String>, Error> {
+    let mut sql = conn.builder("SELECT id, username FROM people WHERE username IS NOT NULL AND id IN ");
+    sql.list(people.iter().map(|person| person.as_uuid()));
+    Ok(conn.q_build(sql).all::<(Uuid, String)>().await?.into_iter().collect())
 }
 
 pub(super) async fn list_members(

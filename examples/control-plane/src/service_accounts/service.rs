@@ -1,5 +1,7 @@
 //! What can be done with service accounts. Each is one transaction, and the audit event is the auth crate's.
 
+use std::sync::Arc;
+
 use stylobate::{
     auth::{
         Auth, NewServiceAccount, ServiceAccount, ServiceAccountChange, ServiceAccountQuery,
@@ -8,6 +10,7 @@ use stylobate::{
     core::{Page, RequestContext, ServiceId, ServiceKeyId},
     db::{Db, Scope, Tx},
     rbac::Rbac,
+    tenancy::Tenancy,
 };
 
 use super::model::ServiceKeyInput;
@@ -19,11 +22,12 @@ pub(crate) struct ServiceAccounts {
     db: Db,
     auth: Auth,
     rbac: Rbac,
+    tenancy: Arc<Tenancy>,
 }
 
 impl ServiceAccounts {
-    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac) -> Self {
-        Self { db, auth, rbac }
+    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac, tenancy: Arc<Tenancy>) -> Self {
+        Self { db, auth, rbac, tenancy }
     }
 
     pub(super) async fn list(
@@ -52,6 +56,8 @@ impl ServiceAccounts {
         let (this, context) = (self.clone(), context.clone());
         self.db
             .transact(Scope::Platform("make a service account"), async move |tx: &mut Tx| {
+                // It is disabled with the organisation, or not made.
+                this.tenancy.hold_active(tx, tenant).await?;
                 Ok(this.auth.service_accounts().insert(tx, &context, tenant, new.clone()).await?)
             })
             .await
@@ -79,6 +85,7 @@ impl ServiceAccounts {
                     this.rbac.require_may_manage(tx, &context, id).await?;
                 } else {
                     this.rbac.require_may_become(tx, &context, id).await?;
+                    this.tenancy.hold_active(tx, tenant).await?;
                 }
                 let accounts = this.auth.service_accounts();
                 Ok(accounts.update(tx, &context, (tenant, id), change.clone()).await?)

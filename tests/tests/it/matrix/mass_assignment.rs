@@ -46,9 +46,8 @@ async fn no_route_takes_what_only_the_platform_decides(engine: Engine) {
         }
     }
     assert!(tried > 300, "only {tried} fields");
+    findings.extend(world.changed_since(&before).await);
     assert_none(&findings);
-    let changes = before.changes(&world.fingerprint().await);
-    assert!(changes.is_empty(), "{}", changes.join("\n"));
 }
 
 /// Asks with one field more, and says when it is not refused for that field.

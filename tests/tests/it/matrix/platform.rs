@@ -42,8 +42,8 @@ async fn reads(world: &World, org: &Organisation) {
         format!("/v1/orgs/{}/invitations/{}", org.id, org.row("invitation")),
         format!("/admin/orgs/{}/overview", org.id),
         format!("/admin/rbac/snapshot/{}", org.id),
-        format!("/v1/users/{person}"),
-        format!("/v1/users/{person}/contact"),
+        format!("/v1/users/{person}?organization_id={}", org.id),
+        format!("/v1/users/{person}/contact?organization_id={}", org.id),
         format!("/rbac/users/{person}/permissions?organization_id={}", org.id),
     ] {
         root.get(&path).await.expect(200);
