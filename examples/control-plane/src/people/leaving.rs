@@ -54,9 +54,6 @@ impl People {
         require_other(context, id)?;
         let before = self.member(tx, tenant, id).await?;
         self.rbac.require_may_become(tx, context, id).await?;
-        // The policy, the organisation, the person: in the order in which everybody locks them.
-        self.rbac.lock_policy(tx, Some(tenant)).await?;
-        self.tenancy.lock_org_to_write(tx, tenant).await?;
         self.leave(tx, context, tenant, &before).await
     }
 
