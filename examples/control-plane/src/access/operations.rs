@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
     core::{Page, PageLimit, PermissionId, Problem, RequestContext, RoleId, TenantId},
+    db::{Scope, Tx},
     endpoints::{IdKind, IdPosition, Permission, Route, Routes},
     middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery},
     rbac::{Effect, Policy, PolicyProblem, PolicyRole, RoleQuery},
+    tenancy,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -239,11 +241,26 @@ impl Access {
             let page = self.tenancy.org_ids(&mut reader, last, ORGANISATIONS_AT_ONCE).await?;
             drop(reader);
             let Some(end) = page.last().copied() else { return Ok(organizations) };
-            organizations += page.len();
             for tenant in page {
-                self.rbac.seed(context, Some(tenant)).await?;
+                organizations += usize::from(self.seed_one(context, tenant).await?);
             }
             last = Some(end);
+        }
+    }
+
+    /// The same for one organisation, unless it is being deleted or has gone since it was found. Tells whether it is there.
+    async fn seed_one(&self, context: &RequestContext, tenant: TenantId) -> Result<bool, Refused> {
+        let (this, context) = (self.clone(), context.clone());
+        let seed = async move |tx: &mut Tx| {
+            // The policy, then the organisation: in the order in which everybody locks them.
+            this.rbac.lock_policy(tx, Some(tenant)).await?;
+            this.tenancy.lock_org_to_write(tx, tenant).await?;
+            Ok::<_, Refused>(this.rbac.seed_in(tx, &context, Some(tenant)).await?)
+        };
+        match self.db.transact(Scope::Platform("seed the roles of an organisation"), seed).await {
+            Ok(()) => Ok(true),
+            Err(Refused::Tenancy(tenancy::Error::OrgBeingDeleted | tenancy::Error::OrgNotFound)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }

@@ -98,7 +98,11 @@ impl Deletion {
                 let detail = "The organisation is active: deactivate it first.";
                 return Err(Problem::new(409, "org_active").detail(detail).into());
             }
-            this.tenancy.begin_org_removal(tx, &context, tenant).await?;
+            let (begun, is_new) = this.tenancy.begin_org_removal(tx, &context, tenant).await?;
+            // Somebody has renamed or activated it since it was read.
+            if is_new && begun.version != org.version + 1 {
+                return Err(tenancy::Error::VersionConflict.into());
+            }
             let asked = this.jobs.enqueue(tx, &DeleteOrg::of(tenant)).await;
             Ok::<_, Refused>(asked.map_err(refused)?.id.as_uuid())
         };

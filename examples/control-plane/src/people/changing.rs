@@ -116,6 +116,7 @@ impl People {
             self.require_another_administrator(tx, id).await?;
             self.require_another_administrator_of(tx, tenant, id).await?;
         }
+        self.tenancy.lock_org_to_write(tx, tenant).await?;
         let person = self.put_identifiers(tx, context, &before, &wanted).await?;
         // The row of the person is locked by now.
         if decides || (!is_own && wanted.profile != before.profile) {

@@ -34,7 +34,7 @@ impl People {
         self.rbac.lock_policy(tx, None).await?;
         let Some(before) = store::find_member(tx, tenant, id).await? else {
             // A membership without an account is nobody's.
-            self.rbac.remove_subject(tx, context, tenant, id).await?;
+            self.rbac.remove_subject_even_last(tx, context, tenant, id).await?;
             self.tenancy.remove_member(tx, context, tenant, id).await?;
             return Ok(false);
         };

@@ -65,7 +65,7 @@ impl Newcomers {
     ///
     /// # Errors
     /// 403 `tenant_required`; 404 when there is none, or it is another organisation's; 409 `invitation_closed` when somebody has joined
-    /// with it.
+    /// with it; 409 `org_being_deleted`.
     pub async fn revoke(&self, context: &RequestContext, id: InvitationId) -> ApiResult<()> {
         let tenant = tenant_of(context)?;
         let (newcomers, context) = (self.clone(), context.clone());
@@ -96,6 +96,7 @@ impl Newcomers {
         id: InvitationId,
     ) -> BoxFuture<'a, Result<(), AccountError>> {
         Box::pin(async move {
+            self.tenancy.lock_org_to_write(tx, tenant).await?;
             let invitation = self.find_in(tx, tenant, id).await?;
             if invitation.status == InvitationStatus::Revoked {
                 return Ok(());

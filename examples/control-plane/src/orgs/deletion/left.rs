@@ -33,7 +33,7 @@ pub(super) const PLACES: &[(&str, &str)] = &[
     ("permission_offers", "tenant_id"),
     ("permission_overrides", "tenant_id"),
     ("permissions", "tenant_id"),
-    ("policy_epochs", "tenant_id"),
+    ("policy_epochs", "scope_id"),
     ("role_assignments", "tenant_id"),
     ("role_parents", "tenant_id"),
     ("role_permissions", "tenant_id"),
@@ -57,4 +57,47 @@ pub(super) async fn count(conn: &mut Conn, tenant: TenantId) -> Result<BTreeMap<
         }
     }
     Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use stylobate::db::{Db, DbOptions, Scope, migrate};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::schema::migration_sets;
+
+    /// Columns that say whose a row is.
+    const OWNERS: [&str; 3] = ["lane", "scope_id", "tenant_id"];
+    /// Tables whose rows stay although they are an organisation's, and why.
+    const STAY: [(&str, &str); 1] = [("audit_events", "the record, of which nobody removes rows")];
+
+    #[tokio::test]
+    async fn every_table_with_rows_of_organisations_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/test.db", folder.path().display());
+        let db = Db::builder(&url, DbOptions::default()).without_audit().without_events().connect().await;
+        let db = db.unwrap();
+        migrate(&db, &migration_sets()).await.unwrap();
+        let mut tx = db.begin_read(Scope::Platform("tests")).await.unwrap();
+        let columns: Vec<(String, String)> = tx
+            .q("SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'")
+            .all()
+            .await
+            .unwrap();
+        let owned = || columns.iter().filter(|(_, column)| OWNERS.contains(&column.as_str()));
+        for (table, column) in PLACES {
+            assert!(owned().any(|one| one.0 == *table && one.1 == *column), "no {table}.{column}");
+        }
+        let counted = PLACES.iter().map(|(table, _)| *table).chain(STAY.map(|(table, _)| table));
+        let counted: BTreeSet<&str> = counted.collect();
+        assert_eq!(counted, owned().map(|(table, _)| table.as_str()).collect());
+        assert_eq!(counted.len(), PLACES.len() + STAY.len(), "each is named once");
+
+        let left = count(&mut tx, TenantId::from_uuid(Uuid::max())).await.unwrap();
+        assert!(left.is_empty(), "{left:?}");
+        tx.rollback().await.unwrap();
+    }
 }

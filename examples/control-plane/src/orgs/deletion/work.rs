@@ -1,19 +1,20 @@
 //! The job that removes an organisation.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
-    Handles,
-    auth::Auth,
-    core::{AuditEvent, PersonId, RequestContext, TenantId},
+    Handles, MESSAGE_QUEUE,
+    auth::{Auth, ServiceAccountQuery},
+    core::{AuditEvent, PersonId, RequestContext, ServiceId, TenantId},
     db::{Db, Scope, Tx},
     events::Events,
-    jobs::{Attempt, Failed, Job, Jobs, Unique},
+    jobs::{Attempt, Backoff, Failed, Job, Jobs, Unique},
     middleware::ApiError,
     notify::Notifier,
     rbac::Rbac,
-    tenancy::{self, Tenancy},
+    tenancy::{Org, Tenancy},
 };
 
 use super::{left, own};
@@ -25,8 +26,11 @@ use crate::{
 /// How many rows one transaction removes: few enough that nobody waits long for the writer.
 const STEP: u32 = 500;
 const SCOPE: Scope = Scope::Platform("remove an organisation");
-/// How long what was told has to be heard before it is looked again.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// How long a request may still be under way that was let in before the organisation was closed: all processes know within a
+/// second, and requests are cut off after 30.
+const REQUESTS_END: Duration = Duration::from_secs(31);
+/// Tables that empty by themselves once everybody has heard what the organisation has told.
+const TOLD: [&str; 3] = ["event_aggregates", "event_dead_letters", "events"];
 
 /// Removes everything that there is of an organisation whose removal was asked for, but for its audit trail.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,11 +75,13 @@ pub(crate) struct OrgRemoval {
     events: Events,
     notifier: Notifier,
     people: People,
+    /// How long after the beginning somebody may still add rows.
+    settled_after: Duration,
 }
 
 impl OrgRemoval {
     pub(crate) fn new(handles: &Handles<'_>) -> Self {
-        let Handles { db, auth, rbac, tenancy, jobs, events, notifier, .. } = *handles;
+        let Handles { settings, db, auth, rbac, tenancy, jobs, events, notifier, .. } = *handles;
         let people = People::new(
             db.clone(),
             auth.clone(),
@@ -92,12 +98,14 @@ impl OrgRemoval {
             events: events.clone(),
             notifier: notifier.clone(),
             people,
+            // A worker stops within a lease whose job was taken from it.
+            settled_after: REQUESTS_END.max(settings.job_lease),
         }
     }
 }
 
 /// Kinds of rows, in the order in which they go: who may act first, what decisions are made by after those that they are made
-/// about, what was told last, because the other removals tell something.
+/// about, what was told after the removals that tell something, and what carries messages after the messages.
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Auth,
@@ -107,15 +115,27 @@ enum Part {
     Tenancy,
     Rbac,
     Events,
+    JobsOfMessages,
 }
 
-const PARTS: [Part; 6] = [Part::Auth, Part::Jobs, Part::Messages, Part::Own, Part::Tenancy, Part::Rbac];
+const PARTS: [Part; 8] = [
+    Part::Auth,
+    Part::Jobs,
+    Part::Messages,
+    Part::Own,
+    Part::Tenancy,
+    Part::Rbac,
+    Part::Events,
+    Part::JobsOfMessages,
+];
 
 impl Job for DeleteOrg {
     const NAME: &'static str = "orgs.delete";
     const QUEUE: &'static str = "maintenance";
     const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+    // Mail servers and brokers are away for a day, and then something is left for so long.
     const ATTEMPTS_MAX: u16 = 1_000;
+    const BACKOFF: Backoff = Backoff { base: Duration::from_secs(2), max: Duration::from_secs(300) };
 
     type State = OrgRemoval;
     type Output = Removed;
@@ -126,31 +146,43 @@ impl Job for DeleteOrg {
     }
 
     async fn run(self, attempt: Attempt, removal: OrgRemoval) -> Result<Removed, Failed> {
-        let tenant = self.organization_id;
-        removal.require_begun(tenant).await?;
+        let (org, began_at) = removal.begun(self.organization_id).await?;
         let mut done: Done = attempt.checkpoint()?.unwrap_or_default();
-        removal.remove_people(&attempt, tenant, &mut done).await?;
+        removal.remove_people(&attempt, org.id, &mut done).await?;
+        removal.remove_services(&attempt, org.id, &mut done).await?;
         for part in PARTS {
-            removal.remove(&attempt, tenant, part, &mut done).await?;
+            removal.remove(&attempt, org.id, part, &mut done).await?;
         }
-        removal.tell(&attempt, tenant, &mut done).await?;
-        removal.remove(&attempt, tenant, Part::Events, &mut done).await?;
-        removal.finish(&attempt, tenant, done).await
+        removal.require_settled(&attempt, began_at)?;
+        removal.tell(&attempt, &org, &mut done).await?;
+        removal.remove(&attempt, org.id, Part::Events, &mut done).await?;
+        removal.finish(&attempt, &org, done).await
     }
 }
 
 impl OrgRemoval {
-    /// Only what the platform has asked for by its route is removed: a schedule or an edited job decides nothing.
-    async fn require_begun(&self, tenant: TenantId) -> Result<(), Failed> {
+    // A12
+    /// The organisation, and when its removal began. Only what the platform has asked for by its route is removed: a schedule or an
+    /// edited job decides nothing, and does not tell whether there is such an organisation.
+    async fn begun(&self, tenant: TenantId) -> Result<(Org, DateTime<Utc>), Failed> {
         let mut reader = self.db.read().await?;
         let org = self.tenancy.find_org(&mut reader, tenant).await?;
-        match org {
-            None => Err(Failed::discard("there is no such organisation")),
-            Some(org) if org.removal_began_at.is_none() => {
-                Err(Failed::discard("nobody has asked for the removal of this organisation"))
-            }
-            Some(_) => Ok(()),
+        if let Some(org) = org
+            && let Some(began_at) = org.removal_began_at
+        {
+            return Ok((org, began_at));
         }
+        Err(Failed::discard("nobody has asked for the removal of such an organisation"))
+    }
+
+    /// Whoever was let in before the organisation was closed adds nothing any more: what they added is swept up by then.
+    fn require_settled(&self, attempt: &Attempt, began_at: DateTime<Utc>) -> Result<(), Failed> {
+        let passed = attempt.clock().now().signed_duration_since(began_at).max(TimeDelta::zero());
+        let left = self.settled_after.saturating_sub(passed.to_std().unwrap_or_default());
+        if left.is_zero() {
+            return Ok(());
+        }
+        Err(Failed::retry_after(left, "somebody may still be at work who was let in before"))
     }
 
     /// Removes the accounts of people who belong to no other organisation, and the memberships of the others.
@@ -179,13 +211,54 @@ impl OrgRemoval {
         person: PersonId,
         done: Done,
     ) -> Result<Done, Failed> {
-        let (people, attempt, context) = (self.people.clone(), attempt.clone(), context(attempt));
+        let (this, attempt, context) = (self.clone(), attempt.clone(), context(attempt));
         let remove = async move |tx: &mut Tx| {
             let mut done = done;
-            match people.end_with_organisation(tx, &context, tenant, person).await? {
-                true => done.removed.people += 1,
-                false => done.removed.left += 1,
+            if this.people.end_with_organisation(tx, &context, tenant, person).await? {
+                // Whoever hears of it later does it by a job of the organisation, which goes with that.
+                this.notifier.forget_person(tx, person).await.map_err(super::unsaid)?;
+                done.removed.people += 1;
+            } else {
+                done.removed.left += 1;
             }
+            attempt.set_checkpoint_in(tx, &done).await.map_err(super::refused)?;
+            Ok::<_, Refused>(done)
+        };
+        self.db.transact(SCOPE, remove).await.map_err(failed)
+    }
+
+    /// Removes service accounts one by one, with what they have on the platform.
+    async fn remove_services(
+        &self,
+        attempt: &Attempt,
+        tenant: TenantId,
+        done: &mut Done,
+    ) -> Result<(), Failed> {
+        loop {
+            let page = self.auth.service_accounts().list(tenant, &ServiceAccountQuery::default()).await?;
+            if page.items.is_empty() {
+                return Ok(());
+            }
+            for service in page.items {
+                go_on(attempt)?;
+                *done = self.remove_service(attempt, tenant, service.id, *done).await?;
+            }
+        }
+    }
+
+    async fn remove_service(
+        &self,
+        attempt: &Attempt,
+        tenant: TenantId,
+        service: ServiceId,
+        mut done: Done,
+    ) -> Result<Done, Failed> {
+        done.removed.rows += 1;
+        let (this, attempt, context) = (self.clone(), attempt.clone(), context(attempt));
+        let remove = async move |tx: &mut Tx| {
+            // First, so that nobody gives it a role meanwhile.
+            this.rbac.remove_subject_everywhere(tx, &context, service, &[tenant]).await?;
+            this.auth.service_accounts().delete(tx, &context, (tenant, service)).await?;
             attempt.set_checkpoint_in(tx, &done).await.map_err(super::refused)?;
             Ok::<_, Refused>(done)
         };
@@ -224,10 +297,18 @@ impl OrgRemoval {
     async fn remove_some(&self, tx: &mut Tx, tenant: TenantId, part: Part) -> Result<u64, Refused> {
         Ok(match part {
             Part::Auth => self.auth.remove_tenant_rows(tx, tenant, STEP).await?,
-            Part::Jobs => self.jobs.remove_tenant_rows(tx, tenant, STEP).await.map_err(super::refused)?,
+            // Messages that are under way come to their end first.
+            Part::Jobs => self.remove_jobs(tx, tenant, &[MESSAGE_QUEUE]).await?,
+            Part::JobsOfMessages => {
+                match self.notifier.has_messages(tx, tenant).await.map_err(super::unsaid)? {
+                    true => 0,
+                    false => self.remove_jobs(tx, tenant, &[]).await?,
+                }
+            }
             Part::Messages => {
-                self.notifier.forget_tenant(tx, tenant).await.map_err(super::unsaid)?;
-                self.notifier.remove_tenant_rows(tx, tenant, STEP).await.map_err(super::unsaid)?
+                let set_up = self.notifier.forget_tenant(tx, tenant).await.map_err(super::unsaid)?;
+                let rest = self.notifier.remove_tenant_rows(tx, tenant, STEP).await;
+                set_up + rest.map_err(super::unsaid)?
             }
             Part::Own => own::remove_some(tx, tenant, STEP).await?,
             Part::Tenancy => self.tenancy.remove_org_rows(tx, tenant, STEP).await?,
@@ -236,48 +317,60 @@ impl OrgRemoval {
         })
     }
 
-    /// Tells that the organisation is gone, once. It is an event of the platform: the organisation's own go with it.
-    async fn tell(&self, attempt: &Attempt, tenant: TenantId, done: &mut Done) -> Result<(), Failed> {
+    async fn remove_jobs(&self, tx: &mut Tx, tenant: TenantId, kept: &[&str]) -> Result<u64, Refused> {
+        self.jobs.remove_tenant_rows(tx, tenant, kept, STEP).await.map_err(super::refused)
+    }
+
+    /// Tells that the organisation is gone, once, when nothing of it is left but what it has told itself. It is an event of the
+    /// platform: the organisation's own go with it. The last event of all stays in its table, and this one is later than theirs.
+    async fn tell(&self, attempt: &Attempt, org: &Org, done: &mut Done) -> Result<(), Failed> {
         if done.is_told {
             return Ok(());
         }
-        let (this, step, after) = (self.clone(), attempt.clone(), Done { is_told: true, ..*done });
+        let (step, org, after) = (attempt.clone(), org.clone(), Done { is_told: true, ..*done });
         let tell = async move |tx: &mut Tx| {
-            let org = this.tenancy.find_org(tx, tenant).await?.ok_or(tenancy::Error::OrgNotFound)?;
-            told::tell_deleted(tx, &context(&step), &org);
-            step.set_checkpoint_in(tx, &after).await.map_err(super::refused)
+            let mut left = left::count(tx, org.id).await?;
+            left.retain(|table, _| !TOLD.contains(table));
+            if left.is_empty() {
+                told::tell_deleted(tx, &context(&step), &org);
+                step.set_checkpoint_in(tx, &after).await.map_err(super::refused)?;
+            }
+            Ok::<_, Refused>(left)
         };
-        self.db.transact(SCOPE, tell).await.map_err(failed)?;
+        require_none(&self.db.transact(SCOPE, tell).await.map_err(failed)?)?;
         *done = after;
         Ok(())
     }
 
     /// Removes the organisation itself, when counting finds nothing else of it.
-    async fn finish(&self, attempt: &Attempt, tenant: TenantId, done: Done) -> Result<Removed, Failed> {
-        let (this, step, removed) = (self.clone(), attempt.clone(), done.removed);
+    async fn finish(&self, attempt: &Attempt, org: &Org, done: Done) -> Result<Removed, Failed> {
+        let (this, step, org, removed) = (self.clone(), attempt.clone(), org.clone(), done.removed);
         let finish = async move |tx: &mut Tx| {
-            let left = left::count(tx, tenant).await?;
+            let left = left::count(tx, org.id).await?;
             if !left.is_empty() {
-                return Ok(Some(left));
+                return Ok(left);
             }
             let context = context(&step);
-            this.tenancy.remove_org(tx, &context, tenant).await?;
-            let event = AuditEvent::new(&context, "org.delete", "org").on(tenant).in_tenant(Some(tenant));
+            this.tenancy.remove_org(tx, &context, org.id).await?;
+            let event = AuditEvent::new(&context, "org.delete", "org").on(org.id).in_tenant(Some(org.id));
+            let event = event.with("org_code", org.code.as_str()).with("name", org.name.as_str());
             let event = event.with("people_removed", removed.people).with("people_left", removed.left);
             tx.audit_instead(event.with("rows_removed", removed.rows).with("rows_left", 0));
             step.complete_in(tx, &removed).await.map_err(super::refused)?;
-            Ok::<_, Refused>(None)
+            Ok::<_, Refused>(left)
         };
-        match self.db.transact(SCOPE, finish).await.map_err(failed)? {
-            None => Ok(removed),
-            Some(left) => {
-                // Events that somebody has yet to hear, and messages that are under way.
-                let left: Vec<String> = left.iter().map(|(table, rows)| format!("{table}: {rows}")).collect();
-                let message = format!("not everything has been told yet ({})", left.join(", "));
-                Err(Failed::retry_after(LOOK_AGAIN, message))
-            }
-        }
+        require_none(&self.db.transact(SCOPE, finish).await.map_err(failed)?)?;
+        Ok(removed)
     }
+}
+
+/// Refuses what is left: events that somebody has yet to hear, and messages that are under way.
+fn require_none(left: &BTreeMap<&'static str, i64>) -> Result<(), Failed> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    let left: Vec<String> = left.iter().map(|(table, rows)| format!("{table}: {rows}")).collect();
+    Err(Failed::retry(format!("not everything has been told yet ({})", left.join(", "))))
 }
 
 /// The platform, acting for none of the organisations.
