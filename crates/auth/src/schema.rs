@@ -12,7 +12,7 @@ stylobate_db::migration_set! {
     "20261122000010_api_keys",
     "20261122000011_request_nonces",
     "20261122000012_service_grants",
-    "20261123000401_bootstrap_counters",
     "20261123000301_tenant_end",
     "20261123000302_password_chooser",
+    "20261123000401_bootstrap_counters",
 }
