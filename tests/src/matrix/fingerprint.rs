@@ -120,7 +120,7 @@ impl World {
     }
 
     /// Waits until what was begun has come to its end.
-    pub(super) async fn settled(&self) {
+    pub async fn settled(&self) {
         let mut last = self.fingerprint().await;
         let mut still = 0;
         eventually("the organisations to be at rest", async || {
