@@ -37,6 +37,7 @@ mod matrix;
 mod members;
 mod message_texts;
 mod notify;
+mod org_deletion;
 mod org_invitations;
 mod orgs;
 mod own_account;
