@@ -24,6 +24,7 @@ mod permissions;
 mod privileges;
 mod problems;
 mod refresh;
+mod removal;
 mod replace;
 mod roles;
 mod seed;

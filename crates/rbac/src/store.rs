@@ -14,6 +14,7 @@ pub(crate) mod overrides;
 pub(crate) mod parents;
 pub(crate) mod permissions;
 pub(crate) mod policy;
+pub(crate) mod removal;
 pub(crate) mod roles;
 
 use stylobate_core::TenantId;

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use stylobate_core::TenantId;
-use stylobate_db::{Conn, Query, Sql, Tx};
+use stylobate_db::{Conn, Engine, Query, Sql, Tx};
 use uuid::Uuid;
 
 use crate::RbacError;
@@ -106,6 +106,19 @@ pub(crate) async fn find(conn: &mut Conn, owner: Option<TenantId>) -> Result<i64
         .await?;
     // A policy that was never written is empty, and its first change will be epoch 1.
     Ok(epoch.unwrap_or(0))
+}
+
+/// Deletes the epoch of a policy that has no rows any more, and tells how many that were.
+pub(crate) async fn delete(tx: &mut Tx, tenant: TenantId) -> Result<u64, RbacError> {
+    if tx.engine() == Engine::Sqlite {
+        // The next change gets the number after the greatest there is, which must not go down with the row.
+        tx.q("UPDATE policy_epochs SET changed_in = (SELECT max(changed_in) FROM policy_epochs) WHERE scope_id = $1")
+            .bind(scope_id(None))
+            .run()
+            .await?;
+    }
+    let query = tx.q("DELETE FROM policy_epochs WHERE scope_id = $1").bind(tenant.as_uuid());
+    Ok(query.run().await?)
 }
 
 /// The epochs that may have changed since `since`, and until where that is all of them. A transaction that is still open now

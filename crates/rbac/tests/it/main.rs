@@ -43,6 +43,8 @@ mod last_administrator;
 #[cfg(feature = "sql")]
 mod permissions;
 #[cfg(feature = "sql")]
+mod removal;
+#[cfg(feature = "sql")]
 mod roles;
 #[cfg(feature = "sql")]
 mod rules;

@@ -58,9 +58,9 @@ impl Rbac {
     /// # Errors
     /// [`RbacError::BeyondOwn`]; [`RbacError::Invalid`] and [`RbacError::RoleNameTaken`] for a new role,
     /// [`RbacError::PermissionKeyTaken`] for a new permission; [`RbacError::NotFound`] for a permission of the catalogue
-    /// that has not been seeded, or a subject that does not belong to the tenant; [`RbacError::PlatformOwned`] when only platform roles can have a permission, or the
-    /// platform's policy is changed by somebody without a platform role; [`RbacError::RoleCycle`];
-    /// [`RbacError::LastSuperAdministrator`].
+    /// that has not been seeded, or a subject that does not belong to the tenant; [`RbacError::PlatformOwned`] when only platform
+    /// roles can have a permission, or the platform's policy is changed by somebody without a platform role;
+    /// [`RbacError::RoleCycle`]; [`RbacError::GroupFull`]; [`RbacError::LastSuperAdministrator`].
     pub async fn import_casbin(
         &self,
         context: &RequestContext,

@@ -1,6 +1,6 @@
 //! What runs in the background: following the changes of other processes, and removing what expired long ago.
 
-use std::{error::Error as StdError, future::Future, time::Duration};
+use std::{collections::HashSet, error::Error as StdError, future::Future, time::Duration};
 
 use chrono::TimeDelta;
 use stylobate_core::RequestContext;
@@ -154,12 +154,16 @@ impl Rbac {
         }
         // Taken first: what changes between two pages comes after it.
         let mark = epochs::mark(&mut reader).await?;
-        let mut changed = Vec::new();
+        let (mut changed, mut there) = (Vec::new(), HashSet::new());
         let mut page = epochs::page(&mut reader, None).await?;
         while let Some(last) = page.last().copied() {
+            there.extend(page.iter().map(|(owner, _)| *owner));
             changed.extend(page.into_iter().filter(is_news));
             page = epochs::page(&mut reader, Some(last)).await?;
         }
+        // What has no epoch any more has no rows either: its tenant was deleted.
+        let gone = self.engine.tenants().into_iter().map(Some).filter(|owner| !there.contains(owner));
+        changed.extend(gone.map(|owner| (owner, 0)).filter(is_news));
         Ok((Changes { epochs: changed, mark }, true))
     }
 
