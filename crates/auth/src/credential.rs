@@ -1,5 +1,6 @@
 //! Credentials: what a person proves themselves with. So far a password; its hash is the row.
 
+mod chooser;
 mod hashes;
 mod record;
 
@@ -9,6 +10,7 @@ use stylobate_db::{Conn, Error, Tx};
 
 use crate::StoredHash;
 
+pub(crate) use chooser::{ChosenBy, is_chosen_by_other, mark_chosen_by_other};
 pub use hashes::{HashCount, HashCounts};
 pub(crate) use hashes::{count_hashes, list_hashes};
 pub use record::CredentialRecord;
@@ -27,17 +29,19 @@ pub(crate) async fn put_password(
     tx: &mut Tx,
     person: PersonId,
     hash: &StoredHash,
+    by: ChosenBy,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    tx.q("INSERT INTO credentials (person_id, kind, hash, created_at, password_updated_at, updated_at) \
-          VALUES ($1, 'password', $2, $3, $3, $3) \
+    tx.q("INSERT INTO credentials (person_id, kind, hash, created_at, password_updated_at, updated_at, chosen_by_other) \
+          VALUES ($1, 'password', $2, $3, $3, $3, COALESCE($4, false)) \
           ON CONFLICT (person_id, kind) DO UPDATE \
           SET hash = excluded.hash, password_updated_at = excluded.password_updated_at, \
               created_at = COALESCE(credentials.created_at, credentials.updated_at), \
-              updated_at = excluded.updated_at")
+              updated_at = excluded.updated_at, chosen_by_other = COALESCE($4, credentials.chosen_by_other)")
         .bind(person.as_uuid())
         .bind(hash.expose_text().to_owned())
         .bind(now)
+        .bind(by.mark())
         .run()
         .await?;
     Ok(())

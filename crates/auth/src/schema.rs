@@ -13,5 +13,6 @@ stylobate_db::migration_set! {
     "20261122000011_request_nonces",
     "20261122000012_service_grants",
     "20261123000301_tenant_end",
+    "20261123000302_password_chooser",
     "20261123000401_bootstrap_counters",
 }

@@ -83,7 +83,7 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
         "auth.login_refused",
         "person",
         "The password was right, and the person was sent away all the same. `reason`: `must_change_password`, \
-         `no_membership`, `org_code_required` or `not_a_member`.",
+         `no_membership`, `org_code_required`, `not_a_member`, or `password_not_own` of who would join an organisation.",
     ),
     event("auth.logout", "session", "Somebody signed out."),
     event(

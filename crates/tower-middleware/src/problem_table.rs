@@ -208,6 +208,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     outage("password_hashing_out_of_memory"),
     outage("password_hashing_stopped"),
     inside("password_minimum_out_of_range"),
+    open("password_not_own", 403, "Set a password of your own by a mailed link first."),
     inside("password_params_out_of_range"),
     inside("password_pepper_invalid"),
     inside("password_pepper_missing"),

@@ -17,6 +17,9 @@ const INVITE: &str = "/auth/invitations";
 const ACCEPT: &str = "/auth/invitations/accept";
 const REGISTER: &str = "/auth/register";
 const CONFIRM: &str = "/auth/register/confirm";
+const RESET: &str = "/auth/password-reset";
+/// A password that nobody else has chosen.
+const OWN: &str = "gravel thimble orchard nine";
 const INVITED: &str = "an invitation to Default organisation";
 
 async fn app(engine: Engine, registration: &str) -> TestApp {
@@ -27,6 +30,19 @@ async fn app(engine: Engine, registration: &str) -> TestApp {
 async fn invite(by: &Client, email: &str) -> String {
     by.post(INVITE, json!({ "email": email })).await.expect(201);
     MailServer::mail_to(email, INVITED).await.token(ACCEPT)
+}
+
+/// Sets another password for the account at `email` by a mailed link.
+async fn own_password(app: &TestApp, email: &str) {
+    let anybody = app.anonymous();
+    anybody.post("/auth/password-reset-request", json!({ "email": email })).await.expect(200);
+    let find = async || {
+        let mails = MailServer::mails_to(email).into_iter();
+        mails.flat_map(|mail| mail.links()).find(|link| link.contains("/auth/password-reset?token="))
+    };
+    let link = eventually("a link", find).await;
+    let token = link.split("token=").nth(1).unwrap().to_owned();
+    anybody.post(RESET, json!({ "token": token, "new_password": OWN })).await.expect(200);
 }
 
 async fn role(admin: &Client, name: &str) -> Value {
@@ -116,6 +132,10 @@ async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine:
         "validation",
         "token",
     );
+    // An administrator of the other organisation knows the password, and has no business in this one.
+    bobs.post(ACCEPT, by_token.clone()).await.problem(403, "password_not_own");
+    own_password(&app, &bob).await;
+    let bobs = app.anonymous().login("bob", OWN).await;
     let joined = bobs.post(ACCEPT, by_token.clone()).await.expect(200);
     assert_eq!(joined["user_id"], json!(id));
     bobs.post(ACCEPT, by_token).await.problem(403, "link_invalid");
@@ -143,7 +163,10 @@ async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine:
     };
     let refused = form("not the password of fay").await;
     assert!(refused.status == 401 && refused.text.contains("<form"), "{}", refused.text);
-    let done = form(PASSWORD).await;
+    let refused = form(PASSWORD).await;
+    assert!(refused.status == 403 && refused.text.contains("by a mailed link first"), "{}", refused.text);
+    own_password(&app, &fay).await;
+    let done = form(OWN).await;
     assert!(done.status == 200 && !done.text.contains("<form"), "{}", done.text);
     let added = admin.all("/audit-events?action=member.add").await;
     assert!(added.iter().any(|event| event["actor_id"] == json!(fays)), "{added:?}");

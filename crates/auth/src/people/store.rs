@@ -10,6 +10,7 @@ use super::{Email, Identifier, Username, lookup::IdentifierKind};
 use crate::{
     ContextWords, CounterStoreError, Revocation, Revocations,
     api_key::{OwnedKeys, RevokeReason},
+    credential::{self, ChosenBy},
     flow_limit,
     flow_limit::FlowKind,
     one_time, revocation,
@@ -345,7 +346,8 @@ impl People {
     }
 
     /// Changes a person whose present version is `version`. A duty to change the password that was not there before ends
-    /// all sessions and voids everything issued: nothing else can be done before.
+    /// all sessions and voids everything issued: nothing else can be done before. An address that somebody else chooses makes the
+    /// password count as theirs: another one would be mailed there.
     ///
     /// # Errors
     /// [`PeopleError::Stale`] when it is another, [`PeopleError::NotFound`], [`PeopleError::UsernameTaken`],
@@ -357,6 +359,18 @@ impl People {
         id: PersonId,
         version: i64,
         change: PersonChange,
+    ) -> Result<Person, PeopleError> {
+        self.update_as(tx, ctx, (id, version), change, ChosenBy::of(ctx, id)).await
+    }
+
+    /// As [`update`](Self::update), where a new address is the choice of `by`.
+    pub(crate) async fn update_as(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        (id, version): (PersonId, i64),
+        change: PersonChange,
+        by: ChosenBy,
     ) -> Result<Person, PeopleError> {
         let before = lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
         if before.version != version {
@@ -407,6 +421,9 @@ impl People {
         if email_key_is_new {
             // They were mailed to another mailbox.
             void_links(tx, id).await?;
+            if by == ChosenBy::Other {
+                credential::mark_chosen_by_other(tx, id).await?;
+            }
         }
         if is_made_to_change {
             self.void_all(tx, id, after.credential_epoch, EndReason::PasswordChangeRequired).await?;

@@ -3,7 +3,10 @@ use stylobate_db::{Conn, Tx};
 
 use super::{Auth, AuthError};
 use crate::{
-    CredentialRecord, HashCounts, PasswordHash, PeopleError, credential, people, session::EndReason,
+    CredentialRecord, HashCounts, PasswordHash, PeopleError,
+    credential::{self, ChosenBy},
+    people,
+    session::EndReason,
 };
 
 /// What administrators do with credentials. Whether the caller may, is the caller's question; setting another password is
@@ -63,7 +66,7 @@ impl Auth {
         if credential::is_password_active(tx, id).await?.is_some() {
             return Err(AuthError::CredentialExists);
         }
-        self.put_password(tx, &person, hash, must_change).await?;
+        self.put_password(tx, &person, hash, ChosenBy::of(ctx, id), must_change).await?;
         let event = AuditEvent::new(ctx, "credential.create", "credential").on(id);
         tx.audit(event.with("must_change_password", must_change));
         Ok(())

@@ -9,6 +9,7 @@ use super::{Auth, AuthError, SCOPE, session as signed_in};
 use crate::{
     Email, EmailChange, EmailVerification, Identifier, OneTimeToken, Password, People, PeopleError, Person,
     PersonChange, TokenBinding,
+    credential::ChosenBy,
     flow_limit::{self, Exceeded, FlowKind, FlowLimit},
     people, session,
 };
@@ -226,7 +227,8 @@ impl Auth {
         let change = PersonChange { email: Some(new), email_verified: Some(true), ..PersonChange::default() };
         let tenant = session::find_latest_tenant(tx, Some(person.id)).await?;
         // Whoever follows a link acts for the account, whether signed in or not.
-        let after = self.inner.people.update(tx, ctx, person.id, person.version, change).await?;
+        let (place, by) = ((person.id, person.version), ChosenBy::Owner);
+        let after = self.inner.people.update_as(tx, ctx, place, change, by).await?;
         self.tell_email_changed(tx, ctx, person.id, &person.email, messages).await?;
         tx.audit(AuditEvent::new(ctx, "auth.email_change", "person").on(person.id).in_tenant(tenant));
         Ok(after)

@@ -32,6 +32,9 @@ pub enum AuthError {
     /// The password was right, and has to be changed before a session can begin.
     #[error("the password has to be changed first")]
     MustChangePassword,
+    /// Somebody else chose the password, so that it opens no further organisation: a mailed link sets one of the person's own.
+    #[error("the password was chosen by somebody else")]
+    PasswordNotOwn,
     /// The new password does not fulfil the policy.
     #[error("the new password is refused")]
     PasswordRefused(Vec<PolicyViolation>),
@@ -115,6 +118,7 @@ impl AuthError {
             Self::Throttled { .. } => "login_throttled",
             Self::Busy { .. } => "password_hashing_busy",
             Self::MustChangePassword => "must_change_password",
+            Self::PasswordNotOwn => "password_not_own",
             Self::PasswordRefused(_) => "password_refused",
             Self::PasswordUnchanged => "password_unchanged",
             Self::EmailUnchanged => "email_unchanged",

@@ -1,5 +1,5 @@
 use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
-use stylobate_db::Tx;
+use stylobate_db::{Conn, Tx};
 
 use super::{
     Auth, AuthError, RenewedSession, SCOPE, VerifiedPerson,
@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     AccountKey, AddressKey, ContextWords, DeviceCookie, DeviceId, LoginTry, Password, PasswordHash,
-    PasswordHasher, PeopleError, Person, StoredHash, credential, people, session::EndReason,
+    PasswordHasher, PeopleError, Person, StoredHash,
+    credential::{self, ChosenBy},
+    people,
+    session::EndReason,
 };
 
 /// What the client goes on with whose owner has changed the password.
@@ -152,7 +155,9 @@ impl Auth {
     }
 
     /// Sets a person's password, as administrators and commands do: all sessions end, everything issued before is void,
-    /// a lock is lifted. `must_change` makes the person choose another at the next sign-in.
+    /// a lock is lifted. `must_change` makes the person choose another at the next sign-in. Unless the platform does it for
+    /// somebody who comes in, or the person themselves, the password counts as somebody else's: see
+    /// [`require_own_password`](Self::require_own_password).
     ///
     /// # Errors
     /// [`AuthError::People`] with [`PeopleError::NotFound`], [`AuthError::Db`].
@@ -166,7 +171,7 @@ impl Auth {
     ) -> Result<(), AuthError> {
         let person = people::lock(tx, id).await?.ok_or(PeopleError::NotFound)?;
         let had_one = credential::is_password_active(tx, id).await?.is_some();
-        self.put_password(tx, &person, hash, must_change).await?;
+        self.put_password(tx, &person, hash, ChosenBy::of(ctx, id), must_change).await?;
         let event = AuditEvent::new(ctx, "auth.password_set", "person").on(id);
         tx.audit(event.with("must_change_password", must_change));
         if had_one {
@@ -176,16 +181,17 @@ impl Auth {
         Ok(())
     }
 
-    /// The password of a person who is locked, set by somebody else.
+    /// The password of a person who is locked, set by somebody else or by a link.
     pub(super) async fn put_password(
         &self,
         tx: &mut Tx,
         person: &Person,
         hash: &PasswordHash,
+        by: ChosenBy,
         must_change: bool,
     ) -> Result<(), AuthError> {
         let now = self.inner.clock.now();
-        credential::put_password(tx, person.id, &hash.clone().into(), now).await?;
+        credential::put_password(tx, person.id, &hash.clone().into(), by, now).await?;
         // Whoever is given a password is meant to sign in with it.
         credential::set_password_active(tx, person.id, true, now).await?;
         let epoch = people::raise_epoch(tx, person, must_change, now).await?;
@@ -193,6 +199,18 @@ impl Auth {
         people::void_links(tx, person.id).await?;
         self.inner.counters.clear(tx, person.id).await?;
         Ok(())
+    }
+
+    /// Refuses who signs in with a password that somebody else chose, and may know: before they join a further organisation, in
+    /// which that one has no business. Changing it by knowing it does not make it one's own, also where it has to be changed: whoever
+    /// chose it could have done that. A mailed link does, unless somebody else chooses the address as well. For transactions in which
+    /// the person is locked.
+    ///
+    /// # Errors
+    /// [`AuthError::PasswordNotOwn`], [`AuthError::Db`].
+    pub async fn require_own_password(&self, conn: &mut Conn, person: PersonId) -> Result<(), AuthError> {
+        let is_others = credential::is_chosen_by_other(conn, person).await?;
+        if is_others { Err(AuthError::PasswordNotOwn) } else { Ok(()) }
     }
 
     /// Gives somebody who has no password the one of a replaced system, by its hash: nobody learns the password, and the first sign-in
@@ -234,7 +252,7 @@ impl Auth {
             let Some(present) = present.filter(Person::is_active).filter(epoch_is_same) else {
                 return Err(AuthError::InvalidCredentials);
             };
-            credential::put_password(tx, person.id, &hash, now).await?;
+            credential::put_password(tx, person.id, &hash, ChosenBy::Holder, now).await?;
             let epoch = people::raise_epoch(tx, &present, false, now).await?;
             // What was guessed so far was guessed at another password.
             auth.inner.counters.clear(tx, person.id).await?;

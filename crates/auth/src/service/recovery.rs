@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     AccountKey, Email, Identifier, OneTimeToken, Password, PasswordHash, PasswordReset, Person, TokenBinding,
-    credential,
+    credential::{self, ChosenBy},
     flow_limit::{self, Exceeded, FlowKind, FlowLimit},
     people, session,
 };
@@ -207,7 +207,7 @@ impl Auth {
             if credential::is_password_active(tx, id).await? != Some(true) {
                 return Err(AuthError::LinkInvalid);
             }
-            self.put_password(tx, &person, hash, false).await?;
+            self.put_password(tx, &person, hash, ChosenBy::Owner, false).await?;
             people::mark_email_verified(tx, id, self.inner.clock.now()).await?;
             let tenant = session::find_latest_tenant(tx, Some(id)).await?;
             tx.audit(AuditEvent::new(ctx, "auth.password_reset", "person").on(id).in_tenant(tenant));

@@ -3,6 +3,7 @@
 mod authenticate;
 mod background;
 mod bootstrap;
+mod chooser;
 mod cookies;
 mod credentials;
 mod email;

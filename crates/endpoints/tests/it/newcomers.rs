@@ -5,7 +5,7 @@ mod managing;
 
 use std::sync::Arc;
 
-use stylobate_auth::{Email, Password, People, PersonStatus};
+use stylobate_auth::{ContextWords, Email, Password, PasswordReset, People, PersonStatus};
 use stylobate_core::{BoxFuture, Message, MessageTo, PersonId, Problem, RequestContext, TenantId};
 use stylobate_db::Tx;
 use stylobate_endpoints::{
@@ -181,6 +181,38 @@ async fn a_password_lets_join_whom_it_would_sign_in(db: TestDb) {
     assert_eq!(join(PASSWORD).await, "ok");
 }
 both_engines!(a_password_lets_join_whom_it_would_sign_in, SETS);
+
+/// Whoever chose the password would come along.
+async fn who_has_a_password_of_somebody_else_joins_with_one_of_their_own(db: TestDb) {
+    const NEW: &str = "gravel thimble orchard nine";
+    let house = House::new(db, Registration::Off).await;
+    let boss = house.person("boss", "admin").await;
+    let (carol, other) = (house.outsider("carol").await, house.outsider("other").await);
+    let email = Email::parse("carol@example.org").unwrap();
+    let hash = house.auth.hash_new_password(&ContextWords::new(), chosen()).await.unwrap();
+    let (auth, id) = (house.auth.clone(), carol.principal.person_id().unwrap());
+    let set = async move |tx: &mut Tx| auth.set_password(tx, &other, id, &hash, false).await;
+    house.db.transact(house::SCOPE, set).await.unwrap();
+
+    let link = invite(&house, &boss, email.as_str()).await;
+    let members = house.count("SELECT count(*) FROM memberships").await;
+    let with_password = async |password: &str| {
+        let password = Password::new(password).unwrap();
+        code(house.newcomers.accept_with_password(&nobody(), &link, password).await)
+    };
+    assert_eq!(code(house.newcomers.accept_as_caller(&carol, &link).await), "password_not_own");
+    assert_eq!(with_password(PASSWORD).await, "password_not_own");
+    assert_eq!(house.count("SELECT count(*) FROM memberships").await, members);
+    house
+        .auth
+        .request_password_reset(&nobody(), &email, Arc::clone(&house.newcomers.messages))
+        .await
+        .unwrap();
+    let reset = house.auth.read_one_time::<PasswordReset>(&token(&house, "password_reset")).unwrap();
+    house.auth.reset_password(&nobody(), &reset, Password::new(NEW).unwrap()).await.unwrap();
+    assert_eq!(with_password(NEW).await, "ok");
+}
+both_engines!(who_has_a_password_of_somebody_else_joins_with_one_of_their_own, SETS);
 
 async fn an_invitation_counts_while_whoever_made_it_could_make_it_again(db: TestDb) {
     let house = House::new(db, Registration::Off).await;

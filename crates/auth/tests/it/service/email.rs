@@ -100,6 +100,10 @@ async fn another_address_is_taken_when_it_is_proven_and_both_are_told(db: TestDb
     confirm(&house, &token).await.unwrap();
     let now = find(&house, &ada).await;
     assert_eq!((now.email.as_str(), now.email_verified), ("Countess@Example.org", true));
+    // Whoever follows the link reads mail there: nobody else has chosen it.
+    let mut conn = house.db.read().await.unwrap();
+    assert_eq!(code(house.auth.require_own_password(&mut conn, ada.id).await), "ok");
+    drop(conn);
     let told: Vec<_> =
         house.audit.messages().into_iter().filter(|mail| mail.kind == "email_changed").collect();
     assert_eq!([&told[0].to, &told[1].to], [&to("ada@example.org"), &MessageTo::Person(ada.id)]);

@@ -44,14 +44,14 @@ pub(super) async fn forget(house: &House, email: &str) -> Result<(), AuthError> 
 }
 
 /// The link that somebody is mailed who asks for one.
-async fn link(house: &House, email: &str) -> OneTimeToken<PasswordReset> {
+pub(super) async fn link(house: &House, email: &str) -> OneTimeToken<PasswordReset> {
     forget(house, email).await.unwrap();
     let mail = house.audit.messages().pop().unwrap();
     assert_eq!((mail.kind, &mail.values["expires_minutes"]), ("password_reset", &60.into()));
     house.auth.read_one_time(mail.values["token"].as_str().unwrap()).unwrap()
 }
 
-async fn reset(house: &House, link: &OneTimeToken<PasswordReset>) -> Result<(), AuthError> {
+pub(super) async fn reset(house: &House, link: &OneTimeToken<PasswordReset>) -> Result<(), AuthError> {
     house.auth.reset_password(&nobody(), link, typed(NEW)).await
 }
 

@@ -108,7 +108,8 @@ impl Newcomers {
     /// Lets the caller's account join with the link of an invitation that was mailed to its address.
     ///
     /// # Errors
-    /// 403 `link_invalid`, `invitation_for_another` when the address is not the caller's, `person_required` for programs.
+    /// 403 `link_invalid`, `invitation_for_another` when the address is not the caller's, `person_required` for programs,
+    /// `password_not_own` while the account has a password that somebody else has chosen.
     pub async fn accept_as_caller(&self, context: &RequestContext, token: &str) -> ApiResult<Joined> {
         if !context.principal.is_person_unscoped() {
             return Err(problem_for("person_required").into());
@@ -125,8 +126,8 @@ impl Newcomers {
     /// Lets the account of the invited address join, whose owner proves it by its password. It signs nobody in.
     ///
     /// # Errors
-    /// 403 `link_invalid`; otherwise as of [`Auth::verify_login`](stylobate_auth::Auth::verify_login) and
-    /// [`Auth::admit`](stylobate_auth::Auth::admit): 428 `must_change_password` for one that somebody else has chosen.
+    /// 403 `link_invalid`, `password_not_own` for one that somebody else has chosen; otherwise as of
+    /// [`Auth::verify_login`](stylobate_auth::Auth::verify_login) and [`Auth::admit`](stylobate_auth::Auth::admit).
     pub async fn accept_with_password(
         &self,
         context: &RequestContext,
@@ -138,7 +139,9 @@ impl Newcomers {
         let holder = open.holder.ok_or(AuthError::InvalidCredentials)?;
         let verified = Arc::new(self.auth.verify_login(context, &holder.email, password).await?);
         match self.accept(context, token, Newcomer::Verified(Arc::clone(&verified))).await {
-            Err(AccountError::Auth(refused @ AuthError::MustChangePassword)) => {
+            Err(AccountError::Auth(
+                refused @ (AuthError::MustChangePassword | AuthError::PasswordNotOwn),
+            )) => {
                 self.auth.record_refused_login(context, &verified, refused.code()).await;
                 Err(AccountError::from(refused).into())
             }
@@ -236,7 +239,7 @@ impl Newcomers {
     }
 
     /// Locks an account that may join, uses up its link, and notes that mail to it arrives. Of another spelling of its address nothing is
-    /// proven.
+    /// proven. Whoever else knows its password has no business in the organisation.
     async fn admit(
         &self,
         tx: &mut Tx,
@@ -250,6 +253,7 @@ impl Newcomers {
         let is_proven = holder.email.eq_ignore_ascii_case(open.email.as_str());
         let change = PersonChange { email_verified: is_proven.then_some(true), ..PersonChange::default() };
         self.auth.people().update(tx, context, person, holder.version, change).await?;
+        self.auth.require_own_password(tx, person).await?;
         self.auth.redeem_one_time(tx, token).await?;
         Ok(person)
     }
