@@ -25,6 +25,7 @@ mod setup;
 mod step_up;
 mod switch;
 mod tenant_end;
+mod tenant_rows;
 mod told;
 
 use std::{fmt, sync::Arc, time::Duration};

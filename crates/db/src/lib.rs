@@ -84,7 +84,7 @@ pub use query::Query;
 pub use schema::MIGRATIONS;
 pub use scope::Scope;
 pub use sql::{Sql, SqlBuilder};
-pub use tx::Tx;
+pub use tx::{AuditMark, Tx};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

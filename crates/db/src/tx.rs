@@ -10,6 +10,10 @@ use crate::{
     conn::{Inner, State},
 };
 
+/// A place among the audit events of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditMark(usize);
+
 /// A unit of work: a transaction, and the events that commit with it. Dropping it rolls back.
 pub struct Tx {
     db: Db,
@@ -72,6 +76,19 @@ impl Tx {
     /// what is one change to its users.
     pub fn audit_instead(&mut self, event: AuditEvent) {
         self.pending.audit.clear();
+        self.pending.audit.push(event);
+    }
+
+    /// Which audit events have been buffered so far, for [`audit_instead_since`](Self::audit_instead_since).
+    #[must_use]
+    pub fn audit_mark(&self) -> AuditMark {
+        AuditMark(self.pending.audit.len())
+    }
+
+    /// Replaces the audit events buffered since `mark` by one that says it all: for what is one change to its users, and may be a part
+    /// of a transaction that changes more.
+    pub fn audit_instead_since(&mut self, mark: AuditMark, event: AuditEvent) {
+        self.pending.audit.truncate(mark.0);
         self.pending.audit.push(event);
     }
 

@@ -141,13 +141,13 @@ where
         let name = match permission {
             Permission::Public(_) => return AnswerFuture::inner(self.inner.call(request)),
             Permission::Authenticated => None,
-            // What such a route does may need more, which it then asks for itself.
-            Permission::AnyCredential => {
-                request.extensions_mut().insert(Arc::clone(&self.guard));
-                None
-            }
+            Permission::AnyCredential => None,
             Permission::Key(name) => Some(name),
         };
+        // What the route does may need more, which it then asks for itself.
+        if permission != Permission::Authenticated {
+            request.extensions_mut().insert(Arc::clone(&self.guard));
+        }
         if let Some(name) = name
             && let Err(error) = self.guard.take_internal(&mut request, name)
         {

@@ -147,7 +147,10 @@ mod tests {
     fn rows_are_filled_in() {
         let body =
             json!({ "role_id": "<role>", "name": "a <unique> b", "odd": "1 < 2", "list": ["<role#2>"] });
-        assert_eq!(named(&body), ["role#2", "unique", "role"].map(str::to_owned).to_vec());
+        // In whatever order a body keeps its fields.
+        let mut keys = named(&body);
+        keys.sort_unstable();
+        assert_eq!(keys, ["role", "role#2", "unique"].map(str::to_owned).to_vec());
         let mut filled = body;
         fill(&mut filled, &mut |key| (key != "role#2").then(|| key.to_uppercase()));
         let expected =

@@ -60,6 +60,11 @@ impl Fingerprint {
     }
 }
 
+/// Numbers are ids of rows in one table and counts in another.
+fn id_of(row: &Row) -> Option<String> {
+    row.get("id").filter(|id| id.len() == NIL.len()).cloned()
+}
+
 /// The rows of `org` by table.
 fn rows_of(tables: BTreeMap<String, Vec<Row>>, org: &str) -> BTreeMap<String, Vec<Row>> {
     let owner = |row: &Row| {
@@ -79,11 +84,11 @@ fn rows_of(tables: BTreeMap<String, Vec<Row>>, org: &str) -> BTreeMap<String, Ve
     };
     for row in tables.values().flatten() {
         if owner(row).is_some_and(|owner| owner == org) {
-            known.extend(row.get("id").cloned());
+            known.extend(id_of(row));
         }
     }
     let more = tables.values().flatten().filter(|row| belongs(&known, row));
-    let more: Vec<String> = more.filter_map(|row| row.get("id").cloned()).collect();
+    let more: Vec<String> = more.filter_map(id_of).collect();
     known.extend(more);
     let of = |rows: Vec<Row>| rows.into_iter().filter(|row| belongs(&known, row)).collect();
     tables.into_iter().map(|(table, rows)| (table, of(rows))).collect()
@@ -120,7 +125,7 @@ impl World {
     }
 
     /// Waits until what was begun has come to its end.
-    pub(super) async fn settled(&self) {
+    pub async fn settled(&self) {
         let mut last = self.fingerprint().await;
         let mut still = 0;
         eventually("the organisations to be at rest", async || {
@@ -148,7 +153,7 @@ impl World {
             }
         }
         for row in rows_of(tables, org).into_values().flatten() {
-            ids.extend(row.get("id").filter(|id| id.len() == 36).cloned());
+            ids.extend(id_of(&row));
         }
         ids
     }

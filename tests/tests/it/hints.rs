@@ -127,7 +127,9 @@ async fn unclear_names_are_refused(engine: Engine) {
             refused(naming(root, Method::GET, "/people", place, named), place).await;
         }
     }
-    refused(naming(root, Method::GET, "/people", "Host", "a.b"), "Host").await;
+    // No domain of organisations: a host like any other.
+    let deeper = naming(root, Method::GET, "/people", "Host", "a.b");
+    root.send_raw(deeper).await.problem(421, "misdirected_request");
     // Twice, also the same.
     refused(root.request(Method::GET, &format!("/people?org_id={own}&org%5Fid={own}")), "org_id").await;
     let twice = root.request(Method::GET, "/people").header("x-org-id", own).header("x-org-id", own);

@@ -12,7 +12,7 @@ stylobate_tests::both_engines!(
 );
 
 /// Where the id of somebody who is gone may still be, and why.
-const KEPT: [(&str, &str); 12] = [
+pub(crate) const KEPT: [(&str, &str); 12] = [
     ("audit_events.actor_id", "the trail says who did what; its rows are never changed"),
     ("audit_events.target_id", "the trail says to whom"),
     ("audit_events.changes", "the trail says what was changed"),

@@ -106,6 +106,20 @@ async fn one_event_may_stand_for_those_of_several_stores(db: TestDb) {
     assert_eq!(value(&handle, "SELECT value FROM counters WHERE id = 1").await, 1);
 }
 
+both_engines!(one_event_may_stand_for_a_part_of_a_transaction, &[&NOTES]);
+async fn one_event_may_stand_for_a_part_of_a_transaction(db: TestDb) {
+    let handle = db.open(&[Arc::new(Counting::default()) as Arc<dyn Participant>]).await;
+    let mut tx = handle.begin(Scope::Platform("test")).await.unwrap();
+    tx.audit(event());
+    let mark = tx.audit_mark();
+    tx.audit(event());
+    tx.audit(event());
+    tx.audit_instead_since(mark, event());
+    tx.audit(event());
+    tx.commit().await.unwrap();
+    assert_eq!(value(&handle, "SELECT value FROM counters WHERE id = 1").await, 3);
+}
+
 both_engines!(one_event_does_not_stand_for_what_is_on_record_beside_it, &[&NOTES]);
 async fn one_event_does_not_stand_for_what_is_on_record_beside_it(db: TestDb) {
     let handle = db.open(&[Arc::new(Counting::default()) as Arc<dyn Participant>]).await;

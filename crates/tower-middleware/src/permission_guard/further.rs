@@ -7,9 +7,9 @@ use stylobate_core::RequestContext;
 use super::judge::{Case, Guard, Policies};
 use crate::{ApiError, ApiResult, extract::Context, policy_epoch::Demanded};
 
-/// Asks for a permission that is known only once a request has been read, of handlers of routes that take
-/// [any credential](crate::Permission::AnyCredential): it is judged, and its denial recorded, as by the
-/// [`PermissionGuardLayer`](super::PermissionGuardLayer) in front. Without that layer everything is denied.
+/// Asks for a permission beside the one of the route, or for one that is known only once a request has been read: it is judged, and
+/// its denial recorded, as by the [`PermissionGuardLayer`](super::PermissionGuardLayer) in front. Without that layer, on routes that
+/// are [public](crate::Permission::Public) and on those of [a person](crate::Permission::Authenticated) everything is denied.
 pub struct FurtherPermission(Option<Asking>);
 
 struct Asking {

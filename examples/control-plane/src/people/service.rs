@@ -258,6 +258,7 @@ impl People {
         tenant: TenantId,
         draft: &Draft,
     ) -> Result<PersonView, Refused> {
+        let mark = tx.audit_mark();
         let new = NewPerson {
             username: draft.identity.username.clone(),
             email: draft.identity.email.clone(),
@@ -276,7 +277,8 @@ impl People {
             self.auth.people().set_status(tx, context, person.id, PersonStatus::Disabled).await?;
         }
         let view = read(tx, tenant, person.id).await?;
-        tx.audit_instead(event(context, "person.create", tenant, person.id).change(None::<()>, Some(&view)));
+        let event = event(context, "person.create", tenant, person.id).change(None::<()>, Some(&view));
+        tx.audit_instead_since(mark, event);
         tell_person(tx, context, "user.created", tenant, &view);
         Ok(view)
     }

@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use stylobate_auth::{
-    Auth, AuthConfig, AuthError, AuthenticateError, Ended, IssuedApiKey, IssuedServiceToken, MIGRATIONS,
-    NewApiKey, NewCookieSession, ServiceAccount, ServiceAccountStatus, ServiceKey, SigningAlgorithm,
-    TokenPair,
+    Auth, AuthConfig, AuthError, AuthenticateError, Email, Ended, Invitation, IssuedApiKey,
+    IssuedServiceToken, MIGRATIONS, NewApiKey, NewCookieSession, ServiceAccount, ServiceAccountStatus,
+    ServiceKey, SigningAlgorithm, TokenPair,
 };
-use stylobate_core::{Clock as _, KeyOwner, TenantId};
+use stylobate_core::{Clock as _, InvitationId, KeyOwner, TenantId};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
 
@@ -81,6 +83,18 @@ impl House {
             service_keys::held(auth, &name, self.clock.now()).await.is_some(),
         ]
     }
+}
+
+/// How many rows each table of tenants has.
+async fn rows(house: &House) -> Vec<(&'static str, i64)> {
+    let mut conn = house.db.read().await.unwrap();
+    let mut rows = Vec::new();
+    for table in Auth::tenant_tables() {
+        let mut sql = conn.builder("SELECT count(*) FROM ");
+        sql.push(table);
+        rows.push((*table, conn.q_build(sql).scalar().await.unwrap()));
+    }
+    rows
 }
 
 // A5, A8, A12
@@ -216,3 +230,47 @@ async fn no_session_survives_the_end_of_its_tenant_by_being_replaced(db: TestDb)
     assert_eq!(house.count("SELECT count(*) FROM refresh_families").await, 0);
 }
 both_engines!(no_session_survives_the_end_of_its_tenant_by_being_replaced, &[&MIGRATIONS]);
+
+// A12
+async fn what_is_left_of_a_tenant_goes_in_steps_and_nothing_else(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let here = Background::of(&house.auth).await;
+    let (gone, stays) = (tenant(&house), tenant(&house));
+    let (ours, others) = (house.issue_all(gone).await, house.issue_all(stays).await);
+    let email = Email::parse("bob@example.org").unwrap();
+    for tenant in [gone, stays] {
+        let binding = house.auth.invitation_binding(tenant, InvitationId::new(house.clock.now()), &email);
+        let auth = house.auth.clone();
+        let draw = async move |tx: &mut Tx| {
+            auth.issue_one_time::<Invitation>(tx, binding.clone(), Duration::from_secs(60)).await.map(drop)
+        };
+        house.db.transact(SCOPE, draw).await.unwrap();
+    }
+    for issued in [&ours, &others] {
+        assert_eq!(house.let_in(&house.auth, issued).await, [true; 6]);
+    }
+    house.auth.api_keys().write_uses().await.unwrap();
+    let both = rows(&house).await;
+    assert!(both.iter().all(|(_, rows)| rows % 2 == 0 && *rows > 0), "{both:?}");
+
+    house.end_tenant(gone).await;
+    let (mut steps, mut removed) = (0, 0);
+    loop {
+        let auth = house.auth.clone();
+        let remove = async move |tx: &mut Tx| auth.remove_tenant_rows(tx, gone, 3).await;
+        let step = house.db.transact(SCOPE, remove).await.unwrap();
+        assert!(step <= 3);
+        if step == 0 {
+            break;
+        }
+        (steps, removed) = (steps + 1, removed + step);
+    }
+    assert!(steps > 3 && removed > 9, "{steps} {removed}");
+    let half: Vec<_> = both.into_iter().map(|(table, rows)| (table, rows / 2)).collect();
+    assert_eq!(rows(&house).await, half);
+    assert_eq!(house.let_in(&house.auth, &others).await, [true; 6]);
+    assert_eq!(house.let_in(&house.auth, &ours).await, [false; 6]);
+    here.stop().await;
+}
+both_engines!(what_is_left_of_a_tenant_goes_in_steps_and_nothing_else, &[&MIGRATIONS]);

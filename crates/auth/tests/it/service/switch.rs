@@ -95,7 +95,7 @@ async fn only_who_may_sign_in_goes_on_elsewhere(db: TestDb) {
     let [left, to] = tenants(&house);
     let pair = login_in(&house, left).await;
     let ctx = house.as_holder(&pair).await;
-    let of = |principal: Principal| RequestContext::new(principal);
+    let of = RequestContext::new;
     let impersonator = Some(PersonId::new(house.clock.now()));
     for (ctx, refusal) in [
         (of(Principal { impersonator, ..ctx.principal.clone() }), "not_a_person"),
