@@ -1,5 +1,6 @@
 use futures_util::future::join_all;
 use reqwest::Method;
+use serde_json::Value;
 
 use super::{Asker, Asks, Finding, IdPlace, Operation, Position, Rows, Trial, World, id_like, rows::row_of};
 use crate::{Answer, Client};
@@ -121,40 +122,57 @@ impl World {
         if operation.ends_its_session() || !(operation.only_reads() || is_bulk) {
             return Vec::new();
         }
-        let is_list = operation.filters.iter().any(|name| name == "cursor");
-        let asked = askers.iter().map(async |asker| {
-            let finding = |what: &str, answer: Answer| Finding {
+        let asked = askers.iter().map(|asker| self.read_all(asker, operation));
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// Every page of a list, with the number of all it counts; of what is no list, the answer.
+    async fn read_all(&self, asker: &Asker, operation: &Operation) -> Option<Finding> {
+        let finding = |what: String, answer: Answer| {
+            Some(Finding {
                 operation: operation.to_string(),
                 asker: asker.name,
                 place: "nowhere".to_owned(),
-                what: what.to_owned(),
+                what,
                 answers: vec![answer],
-            };
-            let mut cursor: Option<String> = None;
-            for _ in 0..PAGES_MAX {
-                let mut request = self.home_request(operation, &[]);
-                if is_list {
-                    request = request.with_query("limit", "200");
-                }
-                if let Some(cursor) = &cursor {
-                    request = request.with_query("cursor", cursor);
-                }
-                let answer = request.send(&asker.client).await;
-                if let Some(leak) = self.leak(operation, &answer, std::iter::empty()) {
-                    return Some(finding(&leak, answer));
-                }
-                let may = asker.name == "administrator" && !self.is_of_platform(operation);
-                if is_list && may && !answer.is_success() {
-                    return Some(finding("the list does not work, so that nothing is proven", answer));
-                }
-                cursor = next_cursor(&answer);
-                if cursor.is_none() {
-                    return None;
-                }
+            })
+        };
+        let request = self.home_request(operation, &[]);
+        let is_list = operation.filters.iter().any(|name| name == "cursor");
+        let may = asker.name == "administrator" && !self.is_of_platform(operation);
+        let (mut cursor, mut seen): (Option<String>, usize) = (None, 0);
+        for _ in 0..PAGES_MAX {
+            let mut page = request.clone();
+            if is_list {
+                page = page.with_query("limit", "200");
             }
-            panic!("{operation} has more than {PAGES_MAX} pages");
-        });
-        join_all(asked).await.into_iter().flatten().collect()
+            if let Some(cursor) = &cursor {
+                page = page.with_query("cursor", cursor);
+            }
+            let answer = page.send(&asker.client).await;
+            if let Some(leak) = self.leak(operation, &answer, std::iter::empty()) {
+                return finding(leak, answer);
+            }
+            if is_list && may && !answer.is_success() {
+                return finding("the list does not work, so that nothing is proven".to_owned(), answer);
+            }
+            seen += items(&answer);
+            cursor = next_cursor(&answer);
+            if cursor.is_some() {
+                continue;
+            }
+            if !operation.filters.iter().any(|name| name == "include_total") {
+                return None;
+            }
+            // Not every list is counted.
+            let counted = request.with_query("include_total", "true").send(&asker.client).await;
+            let all = total(&counted);
+            return match all > seen {
+                true => finding(format!("counts {all} where {seen} are shown"), counted),
+                false => None,
+            };
+        }
+        panic!("{operation} has more than {PAGES_MAX} pages");
     }
 
     /// Pages that begin behind a row of the foreign organisation.
@@ -201,9 +219,20 @@ impl World {
     }
 }
 
+fn page_of(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.text).unwrap_or_default()
+}
+
+fn items(answer: &Answer) -> usize {
+    page_of(answer)["items"].as_array().map_or(0, Vec::len)
+}
+
+fn total(answer: &Answer) -> usize {
+    page_of(answer)["total"].as_u64().map_or(0, |total| usize::try_from(total).expect("a total of a list"))
+}
+
 fn next_cursor(answer: &Answer) -> Option<String> {
-    let page: serde_json::Value = serde_json::from_str(&answer.text).ok()?;
-    Some(page["next_cursor"].as_str()?.to_owned())
+    Some(page_of(answer)["next_cursor"].as_str()?.to_owned())
 }
 
 /// The same place in the order, with another id.
@@ -211,7 +240,7 @@ fn with_id(cursor: &str, id: impl FnOnce(&str) -> String) -> Option<String> {
     use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
     let json = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (order, key, old): (String, serde_json::Value, String) = serde_json::from_slice(&json).ok()?;
+    let (order, key, old): (String, Value, String) = serde_json::from_slice(&json).ok()?;
     let json = serde_json::to_vec(&(order, key, id(&old))).ok()?;
     Some(BASE64_URL_SAFE_NO_PAD.encode(json))
 }
