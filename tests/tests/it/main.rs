@@ -58,7 +58,7 @@ mod settings;
 mod story;
 mod switch_org;
 mod tokens;
+mod two_organisations;
 mod users;
 mod walls;
-mod two_organisations;
 mod webhooks;

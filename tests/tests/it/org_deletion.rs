@@ -340,10 +340,7 @@ async fn a_deletion_that_nobody_asked_for_ends_nothing(engine: Engine) {
 /// As [`assert_gone`], where further jobs are about it.
 async fn assert_gone_but_for_jobs(place: &Place, org: &str) {
     assert_eq!(rows_of(place, org).await, BTreeMap::new());
-    assert_eq!(
-        place.count(&format!("SELECT count(*) FROM orgs WHERE id = {}", id(place, org))).await,
-        0
-    );
+    assert_eq!(place.count(&format!("SELECT count(*) FROM orgs WHERE id = {}", id(place, org))).await, 0);
 }
 
 async fn links_of_an_organisation_that_is_being_deleted_open_nothing(engine: Engine) {
@@ -362,8 +359,7 @@ async fn links_of_an_organisation_that_is_being_deleted_open_nothing(engine: Eng
         links.push(MailServer::mail_to(email, "an invitation to acme").await.token(ACCEPT));
     }
     // One of the same form that nobody has.
-    let missing: String =
-        links[0].chars().rev().map(|c| if c.is_ascii_digit() { '7' } else { c }).collect();
+    let missing: String = links[0].chars().rev().map(|c| if c.is_ascii_digit() { '7' } else { c }).collect();
     let anybody = app.anonymous();
     let page = anybody.get(&format!("{ACCEPT}?token={}", links[0])).await;
     assert!(page.text.contains("acme"), "{}", page.text);
@@ -371,9 +367,7 @@ async fn links_of_an_organisation_that_is_being_deleted_open_nothing(engine: Eng
     root.delete(&path(&org)).await.expect(204);
     hold(&root).await;
     let asked = end(&root, &org, "acme").await.expect(202);
-    let accept = |link: &str| {
-        json!({ "token": link, "username": "guest", "password": OWN, "first_name": "G", "last_name": "G" })
-    };
+    let accept = |link: &str| json!({ "token": link, "username": "guest", "password": OWN, "first_name": "G", "last_name": "G" });
     let refused = async || {
         let none = seen(&anybody.post(ACCEPT, accept(&missing)).await);
         assert_eq!((none.0, &none.2["code"]), (403, &json!("link_invalid")));
