@@ -1,7 +1,10 @@
 //! The end of an organisation for good: who asks for it, what goes, and what stays.
 
+mod everything;
+mod interrupted;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::Path,
     time::{Duration, Instant},
@@ -9,25 +12,16 @@ use std::{
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{
-    Answer, Client, Engine, MailServer, PASSWORD, Place, TestApp,
-    matrix::{Organisation, World},
-    text,
-};
+use stylobate_tests::{Answer, Client, Engine, MailServer, PASSWORD, Place, TestApp, text};
 
 use crate::{
     jobs::{ask_for, reached},
     members::{account, administrator, multi, other_org, own_org},
-    own_account,
 };
 
 stylobate_tests::both_engines!(
     the_platform_has_an_inactive_organisation_removed,
-    everything_of_an_organisation_goes_and_nothing_of_another,
-    what_was_added_by_those_who_were_let_in_before_goes_too,
-    messages_under_way_come_to_their_end_first,
     a_deletion_that_nobody_asked_for_ends_nothing,
-    a_deletion_that_is_killed_goes_on,
     links_of_an_organisation_that_is_being_deleted_open_nothing
 );
 
@@ -277,176 +271,6 @@ async fn the_platform_has_an_inactive_organisation_removed(engine: Engine) {
     assert_eq!(root.all("/v1/orgs").await.len(), 1);
 }
 
-/// What the matrix has no rows of.
-async fn fill(place: &Place, of: &Organisation) {
-    let admin = &of.administrator.client;
-    admin.put(&format!("{}/settings", path(&of.id)), json!({ "settings": { "a": 1 } })).await.expect(200);
-    let person = format!("/people/{}", of.row("person"));
-    admin.patch(&person, json!({ "notes": "often late" })).await.expect(200);
-    let template = json!({ "subject": "s", "text": "t\n" });
-    admin.put("/notification-templates/event/en", template).await.expect(200);
-    let parents = format!("/roles/{}/parents", of.row("role"));
-    admin.post(&parents, json!({ "parent_id": of.row("role#2") })).await.expect(201);
-    let (org, schedule, now) = (id(place, &of.id), id(place, of.row("schedule")), now(place));
-    place
-        .sql(&format!(
-            "INSERT INTO casbin_rules (tenant_id, created_at, ptype, v0, v1, v2, v3, v4, v5)
-                 VALUES ({org}, {now}, 'p', 'nobody', 'nothing', 'read', '', '', '');
-             INSERT INTO event_dead_letters (subscriber, ordinal, tenant_id, id, attempts, error, parked_at)
-                 SELECT 'notify', min(ordinal), {org}, {event}, 9, 'in a test', {now} FROM events WHERE lane = {org};
-             UPDATE schedules SET tenant_id = {org}, lane = {org} WHERE id = {schedule};",
-            event = id(place, NOBODY),
-        ))
-        .await;
-}
-
-/// Gives somebody a role of the platform behind the program's back.
-async fn give_platform_role(place: &Place, n: u8, kind: &str, to: &str) {
-    let assignment = format!("0191e000-0000-7000-8000-0000000000{n:02x}");
-    place
-        .sql(&format!(
-            "INSERT INTO role_assignments (id, tenant_id, subject_kind, subject_id, role_id, assigned_at)
-                 SELECT {}, NULL, '{kind}', {}, id, {} FROM roles WHERE tenant_id IS NULL AND name = 'super_admin';",
-            id(place, &assignment),
-            id(place, to),
-            now(place),
-        ))
-        .await;
-}
-
-async fn everything_of_an_organisation_goes_and_nothing_of_another(engine: Engine) {
-    let world = World::start(engine, 17).await;
-    let (app, root) = (world.app(), world.root());
-    let (place, gone, stays) = (&app.place, &world.home, &world.foreign);
-    fill(place, gone).await;
-    let empty: Vec<_> = {
-        let rows = rows_of(place, &gone.id).await;
-        counted().into_iter().map(|(table, _)| table).filter(|table| !rows.contains_key(table)).collect()
-    };
-    assert!(empty.is_empty(), "no row of the organisation is in {empty:?}");
-    // Somebody who belongs to the other one as well, by a password of their own, and two who have something of the platform.
-    let both = &gone.member;
-    let change = json!({ "current_password": PASSWORD, "new_password": OWN });
-    both.client.post("/auth/password-change", change).await.expect(200);
-    let members = format!("{}/members", path(&stays.id));
-    root.post(&members, json!({ "person_id": both.id })).await.expect(201);
-    let there = json!({ "username": both.username, "password": OWN, "org_code": stays.word });
-    let there = app.anonymous().post("/auth/login", there).await.expect(200);
-    let there = app.anonymous().with_tokens(&there);
-    let chief = gone.administrator.client.add_person("marble-chief", &gone.address("marble-chief")).await;
-    give_platform_role(place, 0xa1, "person", &chief).await;
-    let service = gone.row("service_account");
-    give_platform_role(place, 0xa2, "service", service).await;
-
-    world.settled().await;
-    let before = world.fingerprint().await;
-    let tables = place.tables().await;
-    let people: BTreeSet<String> = tables["memberships"]
-        .iter()
-        .filter(|row| row["tenant_id"] == gone.id)
-        .map(|row| row["person_id"].clone())
-        .filter(|person| *person != both.id && *person != chief)
-        .collect();
-    assert!(people.len() > 2 && people.contains(&gone.administrator.id), "{people:?}");
-    let trail = format!("SELECT count(*) FROM audit_events WHERE tenant_id = {}", id(place, &gone.id));
-    let told = place.count(&trail).await;
-
-    let job = remove(place, root, &gone.id, &gone.word).await;
-    let done = ended(root, &job).await;
-    assert_gone(place, root, &gone.id).await;
-    for client in [&gone.administrator.client, &gone.member.client, &gone.service, &gone.key] {
-        client.get("/auth/whoami").await.problem(401, "unauthenticated");
-    }
-    assert_eq!(there.get("/auth/whoami").await.expect(200)["tenant"], json!(stays.id));
-    let changes = before.changes(&world.fingerprint().await);
-    assert!(changes.is_empty(), "{changes:#?}");
-
-    // The result says how many, and the trail says it for good.
-    let (result, count) = (&done["result"], json!(people.len()));
-    assert_eq!((&result["people"], &result["left"]), (&count, &json!(2)), "{done}");
-    assert!(result["rows"].as_u64() > Some(30), "{done}");
-    assert!(place.count(&trail).await > told);
-    let tables = place.tables().await;
-    let row = tables["audit_events"].iter().find(|row| row["action"] == "org.delete").unwrap();
-    assert_eq!((&row["tenant_id"], &row["target_id"]), (&gone.id, &gone.id), "{row:?}");
-    let said: Value = serde_json::from_str(&row["metadata"]).unwrap();
-    assert_eq!((&said["people_removed"], &said["rows_removed"]), (&count, &result["rows"]), "{said}");
-    assert_eq!((&said["rows_left"], &said["org_code"]), (&json!(0), &json!(gone.word)), "{said}");
-    assert_eq!(place.count("SELECT count(*) FROM events WHERE type = 'organization.deleted'").await, 1);
-
-    // Who was of this organisation alone is gone, and the names are free.
-    let left: BTreeSet<&String> = tables["people"].iter().map(|row| &row["id"]).collect();
-    assert!(people.iter().all(|person| !left.contains(person)), "{left:?}");
-    assert_kept(place, &gone.administrator.id, &own_account::KEPT).await;
-    let admin = &gone.administrator.username;
-    app.anonymous().try_login(admin, PASSWORD).await.problem(401, "invalid_credentials");
-    root.add_person(admin, &format!("{admin}@{}.example", gone.word)).await;
-    let again = json!({ "name": "Marble once more", "code": gone.word });
-    let again = root.post("/v1/orgs", again).await.expect(201);
-    assert_ne!(again["id"], json!(gone.id));
-    // Who belongs to another one, or to the platform, is not.
-    let anew = app.anonymous().login(&both.username, OWN).await;
-    assert_eq!(anew.get("/auth/whoami").await.expect(200)["tenant"], json!(stays.id));
-    for (subject, roles) in [(chief.as_str(), 1), (service, 0)] {
-        let query =
-            format!("SELECT count(*) FROM role_assignments WHERE subject_id = {}", id(place, subject));
-        assert_eq!(place.count(&query).await, roles, "{subject}");
-    }
-    assert!(left.contains(&chief));
-}
-
-async fn what_was_added_by_those_who_were_let_in_before_goes_too(engine: Engine) {
-    let app = multi(engine).await;
-    let root = app.administrator().await;
-    let org = other_org(&root, "acme").await;
-    administrator(&app, &root, &org, "ada").await;
-    root.delete(&path(&org)).await.expect(204);
-    let asked = end(&root, &org, "acme").await.expect(202);
-    let job = text(&asked, "job_id");
-    let waiting = reached(&root, job, "retryable").await;
-    assert!(text(&waiting, "last_error").contains("let in before"), "{waiting}");
-    root.get(&path(&org)).await.expect(200);
-    let place = &app.place;
-    place
-        .sql(&format!(
-            "INSERT INTO roles (id, tenant_id, name, name_key, is_active, version, created_at, updated_at)
-                 VALUES ({}, {}, 'late', 'late', {}, 1, {now}, {now});",
-            id(place, NOBODY),
-            id(place, &org),
-            if engine == Engine::Sqlite { "1" } else { "true" },
-            now = now(place),
-        ))
-        .await;
-    assert_eq!(rows_of(place, &org).await.get("roles"), Some(&1));
-    began_long_ago(place, &org).await;
-    let done = ended(&root, job).await;
-    assert_eq!(done["result"]["people"], 1, "{done}");
-    assert_gone(place, &root, &org).await;
-}
-
-/// A message that was accepted needs its job, and goes out.
-async fn messages_under_way_come_to_their_end_first(engine: Engine) {
-    let app = multi(engine).await;
-    let root = app.administrator().await;
-    let org = other_org(&root, "acme").await;
-    root.post("/v1/queues/notify/pause", Value::Null).await.expect(200);
-    let invited = json!({ "contact_information": { "email": "guest@example.org" } });
-    root.post(&format!("{}/users", path(&org)), invited).await.expect(201);
-    let job = remove(&app.place, &root, &org, "acme").await;
-    let waiting = reached(&root, &job, "retryable").await;
-    assert!(text(&waiting, "last_error").contains("notify_messages: 1"), "{waiting}");
-    let rows = rows_of(&app.place, &org).await;
-    assert_eq!((rows.get("notify_messages"), rows.get("jobs")), (Some(&1), Some(&1)), "{rows:?}");
-    assert_eq!((rows.get("roles"), rows.get("invitations")), (None, None), "{rows:?}");
-    root.post("/v1/queues/notify/resume", Value::Null).await.expect(200);
-    ended(&root, &job).await;
-    assert_gone(&app.place, &root, &org).await;
-    // It was accepted, so it went out, once.
-    let outbox = app.place.folder().join("data/outbox");
-    let mails = fs::read_dir(outbox).unwrap().filter_map(|mail| fs::read_to_string(mail.ok()?.path()).ok());
-    assert_eq!(mails.filter(|mail| mail.contains("guest@example.org")).count(), 1);
-}
-
 /// A12
 async fn a_deletion_that_nobody_asked_for_ends_nothing(engine: Engine) {
     let app = multi(engine).await;
@@ -517,59 +341,6 @@ async fn a_deletion_that_nobody_asked_for_ends_nothing(engine: Engine) {
 async fn assert_gone_but_for_jobs(place: &Place, org: &str) {
     assert_eq!(rows_of(place, org).await, BTreeMap::new());
     assert_eq!(place.count(&format!("SELECT count(*) FROM orgs WHERE id = {}", id(place, org))).await, 0);
-}
-
-const PEOPLE: i64 = 45;
-
-async fn a_deletion_that_is_killed_goes_on(engine: Engine) {
-    let builder = TestApp::builder(engine).env("TENANCY_MODE", "multi").env("JOB_LEASE_SECONDS", "5");
-    let mut app = builder.env("JWT_ACCESS_TTL_MINUTES", "60").start().await;
-    let root = app.administrator().await;
-    let org = other_org(&root, "acme").await;
-    let ada = administrator(&app, &root, &org, "ada").await.client;
-    for n in 1..PEOPLE {
-        let person = json!({
-            "first_name": "P", "last_name": "P", "username": format!("p{n}"),
-            "email": format!("p{n}@acme.example"),
-        });
-        ada.post("/people", person).await.expect(201);
-    }
-    for n in 0..5 {
-        ada.post("/roles", json!({ "name": format!("role {n}") })).await.expect(201);
-        ada.post("/service-accounts", json!({ "name": format!("robot {n}") })).await.expect(201);
-    }
-    let members = format!("SELECT count(*) FROM memberships WHERE tenant_id = {}", id(&app.place, &org));
-    assert_eq!(app.place.count(&members).await, PEOPLE);
-
-    let job = remove(&app.place, &root, &org, "acme").await;
-    let retry = format!("/v1/jobs/{job}/retry");
-    // While people go, once more, and when they are gone.
-    for most in [PEOPLE - 5, PEOPLE / 2, 0] {
-        awaited("people to go", async || {
-            let is_there = app.place.count(&members).await <= most;
-            if !is_there {
-                // Whoever has been lost waits for a while: that is not what this is about.
-                root.post(&retry, Value::Null).await;
-            }
-            is_there.then_some(())
-        })
-        .await;
-        app.server().kill();
-        app.restart().await;
-    }
-    let done = ended(&root, &job).await;
-    // Each went once, whatever died.
-    assert_eq!((&done["result"]["people"], &done["result"]["left"]), (&json!(PEOPLE), &json!(0)), "{done}");
-    let of = id(&app.place, &org);
-    for (action, count) in [("person.delete", PEOPLE), ("service_account.delete", 5), ("org.delete", 1)] {
-        let query =
-            format!("SELECT count(*) FROM audit_events WHERE action = '{action}' AND tenant_id = {of}");
-        assert_eq!(app.place.count(&query).await, count, "{action}");
-    }
-    assert_gone(&app.place, &root, &org).await;
-    assert_eq!(app.place.count("SELECT count(*) FROM people").await, 1);
-    assert_eq!(app.place.count("SELECT count(*) FROM person_profiles").await, 1);
-    assert_eq!(app.place.count("SELECT count(*) FROM events WHERE type = 'organization.deleted'").await, 1);
 }
 
 async fn links_of_an_organisation_that_is_being_deleted_open_nothing(engine: Engine) {

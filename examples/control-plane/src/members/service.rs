@@ -312,6 +312,10 @@ impl Members {
             Some(false) if is_shared => Some(MembershipStatus::Suspended),
             _ => None,
         };
+        if membership.is_some() {
+            // Before the organisation and the person: in the order in which everybody locks them.
+            self.rbac.lock_policy(tx, Some(tenant)).await?;
+        }
         let mut after = before;
         if has_fields || status.is_some() {
             let wanted = PersonInput { status, ..person };

@@ -1,0 +1,124 @@
+//! What comes between: people who were let in before, messages that are under way, and processes that die.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use stylobate_tests::{Engine, TestApp, text};
+
+use super::{NOBODY, assert_gone, awaited, began_long_ago, end, ended, id, now, path, remove, rows_of};
+use crate::{
+    jobs::reached,
+    members::{administrator, multi, other_org},
+};
+
+stylobate_tests::both_engines!(
+    what_was_added_by_those_who_were_let_in_before_goes_too,
+    messages_under_way_come_to_their_end_first,
+    a_deletion_that_is_killed_goes_on
+);
+
+async fn what_was_added_by_those_who_were_let_in_before_goes_too(engine: Engine) {
+    let app = multi(engine).await;
+    let root = app.administrator().await;
+    let org = other_org(&root, "acme").await;
+    administrator(&app, &root, &org, "ada").await;
+    root.delete(&path(&org)).await.expect(204);
+    let asked = end(&root, &org, "acme").await.expect(202);
+    let job = text(&asked, "job_id");
+    let waiting = reached(&root, job, "retryable").await;
+    assert!(text(&waiting, "last_error").contains("let in before"), "{waiting}");
+    root.get(&path(&org)).await.expect(200);
+    let place = &app.place;
+    place
+        .sql(&format!(
+            "INSERT INTO roles (id, tenant_id, name, name_key, is_active, version, created_at, updated_at)
+                 VALUES ({}, {}, 'late', 'late', {}, 1, {now}, {now});",
+            id(place, NOBODY),
+            id(place, &org),
+            if engine == Engine::Sqlite { "1" } else { "true" },
+            now = now(place),
+        ))
+        .await;
+    assert_eq!(rows_of(place, &org).await.get("roles"), Some(&1));
+    began_long_ago(place, &org).await;
+    let done = ended(&root, job).await;
+    assert_eq!(done["result"]["people"], 1, "{done}");
+    assert_gone(place, &root, &org).await;
+}
+
+/// A message that was accepted needs its job, and goes out.
+async fn messages_under_way_come_to_their_end_first(engine: Engine) {
+    let app = multi(engine).await;
+    let root = app.administrator().await;
+    let org = other_org(&root, "acme").await;
+    root.post("/v1/queues/notify/pause", Value::Null).await.expect(200);
+    let invited = json!({ "contact_information": { "email": "guest@example.org" } });
+    root.post(&format!("{}/users", path(&org)), invited).await.expect(201);
+    let job = remove(&app.place, &root, &org, "acme").await;
+    let waiting = reached(&root, &job, "retryable").await;
+    assert!(text(&waiting, "last_error").contains("notify_messages: 1"), "{waiting}");
+    let rows = rows_of(&app.place, &org).await;
+    assert_eq!((rows.get("notify_messages"), rows.get("jobs")), (Some(&1), Some(&1)), "{rows:?}");
+    assert_eq!((rows.get("roles"), rows.get("invitations")), (None, None), "{rows:?}");
+    root.post("/v1/queues/notify/resume", Value::Null).await.expect(200);
+    ended(&root, &job).await;
+    assert_gone(&app.place, &root, &org).await;
+    // It was accepted, so it went out, once.
+    let outbox = app.place.folder().join("data/outbox");
+    let mails = fs::read_dir(outbox).unwrap().filter_map(|mail| fs::read_to_string(mail.ok()?.path()).ok());
+    assert_eq!(mails.filter(|mail| mail.contains("guest@example.org")).count(), 1);
+}
+
+/// Enough that it is killed in between.
+const PEOPLE: i64 = 45;
+
+async fn a_deletion_that_is_killed_goes_on(engine: Engine) {
+    let builder = TestApp::builder(engine).env("TENANCY_MODE", "multi").env("JOB_LEASE_SECONDS", "5");
+    let mut app = builder.env("JWT_ACCESS_TTL_MINUTES", "60").start().await;
+    let root = app.administrator().await;
+    let org = other_org(&root, "acme").await;
+    let ada = administrator(&app, &root, &org, "ada").await.client;
+    for n in 1..PEOPLE {
+        let person = json!({
+            "first_name": "P", "last_name": "P", "username": format!("p{n}"),
+            "email": format!("p{n}@acme.example"),
+        });
+        ada.post("/people", person).await.expect(201);
+    }
+    for n in 0..5 {
+        ada.post("/roles", json!({ "name": format!("role {n}") })).await.expect(201);
+        ada.post("/service-accounts", json!({ "name": format!("robot {n}") })).await.expect(201);
+    }
+    let members = format!("SELECT count(*) FROM memberships WHERE tenant_id = {}", id(&app.place, &org));
+    assert_eq!(app.place.count(&members).await, PEOPLE);
+
+    let job = remove(&app.place, &root, &org, "acme").await;
+    let retry = format!("/v1/jobs/{job}/retry");
+    // While people go, once more, and when they are gone.
+    for most in [PEOPLE - 5, PEOPLE / 2, 0] {
+        awaited("people to go", async || {
+            let is_there = app.place.count(&members).await <= most;
+            if !is_there {
+                // Whoever has been lost waits for a while: that is not what this is about.
+                root.post(&retry, Value::Null).await;
+            }
+            is_there.then_some(())
+        })
+        .await;
+        app.server().kill();
+        app.restart().await;
+    }
+    let done = ended(&root, &job).await;
+    // Each went once, whatever died.
+    assert_eq!((&done["result"]["people"], &done["result"]["left"]), (&json!(PEOPLE), &json!(0)), "{done}");
+    let of = id(&app.place, &org);
+    for (action, count) in [("person.delete", PEOPLE), ("service_account.delete", 5), ("org.delete", 1)] {
+        let query =
+            format!("SELECT count(*) FROM audit_events WHERE action = '{action}' AND tenant_id = {of}");
+        assert_eq!(app.place.count(&query).await, count, "{action}");
+    }
+    assert_gone(&app.place, &root, &org).await;
+    assert_eq!(app.place.count("SELECT count(*) FROM people").await, 1);
+    assert_eq!(app.place.count("SELECT count(*) FROM person_profiles").await, 1);
+    assert_eq!(app.place.count("SELECT count(*) FROM events WHERE type = 'organization.deleted'").await, 1);
+}
