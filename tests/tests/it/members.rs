@@ -232,7 +232,7 @@ async fn nobody_learns_who_else_exists(engine: Engine) {
         bea.client.get(&user).await.expect(200)
     );
     // Nor do searches and pages reach over.
-    assert_eq!(mia.all(&format!("/v1/orgs/{own}/users?search=bea")).await.len(), 0);
+    assert_eq!(mia.all(&format!("/v1/orgs/{own}/users?search=bea%40example")).await.len(), 0);
     let page = bea.client.get(&format!("/v1/orgs/{other}/users?limit=1")).await.expect(200);
     assert_eq!(page["next_cursor"], Value::Null);
 }
