@@ -210,12 +210,8 @@ impl Members {
         let (context, tenant) = (&target.context, target.tenant);
         // The policy, the organisation, the person: in the order in which everybody locks them.
         self.rbac.lock_policy(tx, Some(tenant)).await?;
-        match role {
-            Some(role) if target.is_foreign => {
-                self.rbac.require_may_give_from_platform(tx, context, tenant, role).await?;
-            }
-            Some(role) => self.rbac.require_may_give(tx, context, Some(tenant), role).await?,
-            None => {}
+        if let Some(role) = role {
+            self.rbac.require_may_give(tx, context, Some(tenant), role).await?;
         }
         self.tenancy.lock_org_to_write(tx, tenant).await?;
         let person = self.people.create_in(tx, context, tenant, draft).await?;

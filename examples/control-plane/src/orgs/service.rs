@@ -71,7 +71,9 @@ impl Orgs {
     /// Makes an organisation in which nobody is yet.
     pub(super) async fn create(&self, context: &RequestContext, draft: OrgDraft) -> Result<Org, Refused> {
         self.require_room()?;
-        let (this, context) = (self.clone(), caller::of_platform(context));
+        // Who of the platform makes it is not for its trail.
+        let context = RequestContext { is_for_platform: true, ..caller::of_platform(context) };
+        let this = self.clone();
         let create = async move |tx: &mut Tx| this.create_in(tx, &context, &draft).await;
         let org = self.db.transact(Scope::Platform("create an organisation"), create).await?;
         self.serve(org.id).await;

@@ -4,17 +4,14 @@ use stylobate_auth::{
     AuthError, Email, Identifier, Invitation as Inviting, OneTimeToken, Password, People, PeopleError,
     Person, PersonChange, VerifiedPerson,
 };
-use stylobate_core::{
-    BoxFuture, DomainEvent, InvitationId, PersonId, Principal, RequestContext, RoleId, TenantId,
-};
+use stylobate_core::{BoxFuture, InvitationId, PersonId, Principal, RequestContext, RoleId, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_tenancy::{Invitation, InvitationStatus};
 use stylobate_tower_middleware::{ApiResult, problem_for};
 use uuid::Uuid;
 
 use super::{
-    AccountError, AccountRequest, NewAccount, Newcomers, as_system, invitation::require_organization, of,
-    told,
+    AccountError, AccountRequest, NewAccount, Newcomers, as_system, invitation::require_organization,
 };
 
 const SCOPE: Scope = Scope::Platform("accept an invitation");
@@ -232,8 +229,7 @@ impl Newcomers {
                 }
             }
             let accepted = Invitation { accepted_by: Some(person), ..invitation.clone() };
-            let event = DomainEvent::new(&acting, "invitation.accepted", invitation.id, told(&accepted));
-            tx.emit(of(invitation, event));
+            self.tell(tx, &acting, "invitation.accepted", accepted).await?;
             Ok(Joined { person, tenant, is_new: matches!(newcomer, Newcomer::New(_)) })
         })
     }
