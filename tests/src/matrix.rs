@@ -5,7 +5,8 @@
 //! every kind ([`Organisation`]). Whoever belongs to home ([`Asker`]) asks each operation twice, with the foreign
 //! organisation's id and with one that nothing has: the two answers must not be told apart, and nothing of the foreign
 //! organisation may be in either. A third question, with an id of home, shows that the route works at all and the other two
-//! prove something. At the end the foreign organisation's rows are what they were ([`Fingerprint`]).
+//! prove something. At the end the foreign organisation's rows are what they were ([`Fingerprint`]). Two answers are alike for no
+//! good reason when whoever asks is not listened to; that is found, too.
 //!
 //! What does not fit is in tables with its reason: bodies in `samples.rs`, what proves nothing in `control.rs`, what the
 //! program moves by itself in `compare.rs` and `fingerprint.rs`.
@@ -25,7 +26,7 @@ mod trial;
 mod world;
 
 pub use ask::{Asker, Request};
-pub use compare::{Finding, Seen, assert_none};
+pub use compare::{Finding, Seen, assert_none, is_refused};
 pub use fingerprint::Fingerprint;
 pub use group::Group;
 pub use operations::{Asks, IdPlace, Operation, Position, operations};

@@ -32,12 +32,12 @@ pub struct TenancyReport {
 
 impl std::fmt::Display for TenancyReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let RandomTries { pairs, rows, findings } = &self.tries;
+        let RandomTries { pairs, refused, rows, findings } = &self.tries;
         let (operations, places) = self.places;
         write!(
             f,
             "{pairs} pairs of a foreign id and one that nothing has, of {rows} rows in {places} places of {operations} operations, \
-             {} leaks in {:.0} s",
+             {} leaks in {:.0} s; {refused} more were refused for who asked",
             findings.len(),
             self.took.as_secs_f64()
         )?;

@@ -4,7 +4,7 @@ use stylobate_core::{
     Direction, PageLimit, PermissionId, RoleAssignmentId, RoleId, RolePermissionId, TenantId,
 };
 
-use crate::{Assignee, Condition, Effect, PermissionKey, RbacError};
+use crate::{Assignee, AssigneeKind, Condition, Effect, PermissionKey, RbacError};
 
 mod groups;
 mod rules;
@@ -257,6 +257,8 @@ pub struct RolePermissionQuery {
 pub struct AssignmentQuery {
     /// Only those of this subject.
     pub assignee: Option<Assignee>,
+    /// Only those of subjects of this kind, and those of which nobody can read whose they are.
+    pub kind: Option<AssigneeKind>,
     /// Only those of this role.
     pub role_id: Option<RoleId>,
     /// Which way.

@@ -47,10 +47,13 @@ pub struct Seen {
     body: String,
 }
 
-/// Headers that say nothing about what was asked for: what it was sent as and how much of it there is, whose policy counts by
-/// now, and how often the caller may ask.
-const OF_ANY_ANSWER: [&str; 6] =
-    ["content-length", "x-policy-epoch", "retry-after", "ratelimit", "ratelimit-policy", "transfer-encoding"];
+/// Headers that say nothing about what was asked for: what it was sent as and how much of it there is, and how often the caller may
+/// ask.
+const OF_ANY_ANSWER: [&str; 5] =
+    ["content-length", "retry-after", "ratelimit", "ratelimit-policy", "transfer-encoding"];
+
+/// Headers of which no more counts than that they are there: what is made anew, and whose policy counts by now.
+const ONLY_NAMED: [&str; 2] = ["set-cookie", "x-policy-epoch"];
 
 /// Members that the program moves by itself.
 const MOVED: [&str; 19] = [
@@ -109,16 +112,41 @@ impl Seen {
             Err(_) => text,
         };
         let headers = headers.into_iter().filter(|(name, _)| !OF_ANY_ANSWER.contains(&name.as_str()));
-        let only_name = |(name, value): (String, String)| {
+        let only_name = |(name, value): (String, String)| match ONLY_NAMED.contains(&name.as_str()) {
+            true => (name, value.split_once('=').map_or(String::new(), |(cookie, _)| cookie.to_owned())),
             // Where an alias leads to says what was asked for.
-            if name == "set-cookie" { (name, cookie(&value)) } else { (name, masked(&value, &sent)) }
+            false => (name, masked(&value, &sent)),
         };
         Self { status, headers: headers.map(only_name).collect(), body }
     }
 }
 
-fn cookie(value: &str) -> String {
-    value.split('=').next().unwrap_or_default().to_owned()
+/// Codes of refusals for who asks, whatever is asked for.
+const OF_WHO_ASKS: [&str; 6] = [
+    "unauthenticated",
+    "permission_denied",
+    "person_required",
+    "service_required",
+    "not_a_person",
+    "tenant_required",
+];
+
+/// Whether somebody was refused for who they are.
+#[must_use]
+pub fn is_refused(answer: &Answer) -> bool {
+    let code = code(answer);
+    [401, 403].contains(&answer.status) && OF_WHO_ASKS.iter().any(|refused| code == *refused)
+}
+
+/// Whether somebody who is signed in was not listened to: their session has ended, or they are to come again later. Two such answers
+/// are alike whatever was asked for.
+pub(super) fn is_unheard(answer: &Answer) -> bool {
+    [429, 503].contains(&answer.status) || (answer.status == 401 && code(answer) == "unauthenticated")
+}
+
+fn code(answer: &Answer) -> String {
+    let problem: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+    problem["code"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The text with something else in the place of what was sent.
@@ -227,6 +255,32 @@ mod tests {
         let missing = answer(404, &one.text);
         let apart = differs(&Seen::of(&missing, [ID].into_iter()), &seen[0]).expect("a difference");
         assert!(apart.contains("status 404 and 200"), "{apart}");
+    }
+
+    #[test]
+    fn a_header_that_only_one_answer_has_is_a_difference() {
+        let (plain, mut with) = (answer(204, ""), answer(204, ""));
+        with.headers.insert("x-policy-epoch", "7".parse().expect("a value"));
+        let mut later = with.clone();
+        later.headers.insert("x-policy-epoch", "8".parse().expect("a value"));
+        let seen = |answer| Seen::of(answer, [].into_iter());
+        assert!(differs(&seen(&plain), &seen(&with)).is_some());
+        assert_eq!(differs(&seen(&with), &seen(&later)), None);
+    }
+
+    #[test]
+    fn answers_that_say_nothing_are_known() {
+        let coded = |status, code: &str| answer(status, &format!("{{\"code\":\"{code}\"}}"));
+        for one in [coded(429, "api_key_throttled"), answer(503, ""), coded(401, "unauthenticated")] {
+            assert!(is_unheard(&one), "{one}");
+        }
+        for one in
+            [coded(401, "invalid_credentials"), coded(403, "permission_denied"), coded(404, "not_found")]
+        {
+            assert!(!is_unheard(&one), "{one}");
+        }
+        assert!(is_refused(&coded(403, "permission_denied")) && is_refused(&coded(401, "unauthenticated")));
+        assert!(!is_refused(&coded(403, "beyond_own_permissions")) && !is_refused(&coded(404, "not_found")));
     }
 
     #[test]

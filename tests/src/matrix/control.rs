@@ -3,6 +3,7 @@
 use super::{
     Asks, Finding, IdPlace, Operation, Position, Rows, Seen, Trial, World,
     bodies::named,
+    compare::is_refused,
     rows::{NEEDED, row_of},
     samples::sample_at,
 };
@@ -83,11 +84,9 @@ impl World {
         if told.status == 422 || told.status == 400 {
             return finding("the sample is refused, so that nothing is proven");
         }
-        if told.status == 401 || told.status >= 500 {
+        if [401, 429].contains(&told.status) || told.status >= 500 {
             return finding("the route does not work");
         }
-        let is_refused =
-            |answer: &crate::Answer| answer.status == 403 && answer.text.contains("permission_denied");
         if is_refused(&told) {
             return finding("nobody may use the route, so that nothing is proven");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, IdPlace, Operation, Trial, World, rows::row_of};
+use super::{Finding, IdPlace, Operation, Trial, World, rows::row_of, world::Compared};
 
 /// Which table has the rows of a kind, and in which column their ids are.
 const TABLES: [(&str, &str, &str); 22] = [
@@ -33,8 +33,10 @@ const TABLES: [(&str, &str, &str); 22] = [
 /// What was tried at random, and what was found.
 #[derive(Debug)]
 pub struct RandomTries {
-    /// How many pairs of a foreign and a missing id.
+    /// How many pairs of a foreign and a missing id were asked for by somebody who may.
     pub pairs: u32,
+    /// How many more were refused for who asked, or not listened to: they prove nothing, and do not count.
+    pub refused: u32,
     /// How many different rows of the foreign organisation were named.
     pub rows: usize,
     /// What told the two apart, or something of the foreign organisation, and what was changed there.
@@ -49,26 +51,33 @@ impl RandomTries {
     }
 }
 
+/// The places in which an id of home says something.
+fn proving(operation: &Operation) -> Vec<&IdPlace> {
+    let proves = |place: &&IdPlace| !place.is_cursor() && operation.unproven(place).is_none();
+    operation.ids.iter().filter(proves).collect()
+}
+
 impl World {
     /// Asks `pairs` times for something that the foreign organisation has and for something that nothing has: whatever operation,
-    /// place and asker.
+    /// place and asker, except where nothing would be proven.
     ///
     /// # Panics
-    /// When there is nothing to pick from.
+    /// When there is nothing to pick from, or nearly everything is refused.
     pub async fn try_at_random(&self, pairs: u32) -> RandomTries {
         let before = self.fingerprint().await;
         let pools = self.pools().await;
         let mut random = self.random();
-        let is_place = |place: &&IdPlace| !place.is_cursor();
         let choice: Vec<(&Operation, Vec<&IdPlace>)> = self
             .operations
             .iter()
-            .filter(|operation| !operation.is_alias())
-            .map(|operation| (operation, operation.ids.iter().filter(is_place).collect()))
-            .filter(|(_, places): &(_, Vec<_>)| !places.is_empty())
+            .filter(|operation| !operation.is_alias() && !self.is_of_platform(operation))
+            .map(|operation| (operation, proving(operation)))
+            .filter(|(_, places)| !places.is_empty())
             .collect();
         let (mut findings, mut named) = (Vec::new(), std::collections::BTreeSet::new());
-        for _ in 0..pairs {
+        let (mut asked, mut refused) = (0, 0);
+        while asked < pairs {
+            assert!(refused < 4 * pairs, "only {asked} of {} pairs were let through", asked + refused);
             let (operation, places) = &choice[random.usize(..choice.len())];
             let place = places[random.usize(..places.len())];
             let askers = self.askers_of(operation);
@@ -78,12 +87,20 @@ impl World {
                 Some(pool) => pool[random.usize(..pool.len())].clone(),
                 None => self.foreign.row(row).to_owned(),
             };
-            named.insert(id.clone());
             let trial = Trial::of([place], |_| id.clone(), &mut random);
-            findings.extend(self.compare(asker, operation, &trial).await);
+            match self.ask_both(asker, operation, &trial).await {
+                Compared::Refused | Compared::Unheard(_) => {
+                    refused += 1;
+                    continue;
+                }
+                Compared::Alike => {}
+                Compared::Told(finding) => findings.push(finding),
+            }
+            asked += 1;
+            named.insert(id);
         }
         findings.extend(self.changed_since(&before).await);
-        RandomTries { pairs, rows: named.len(), findings }
+        RandomTries { pairs, refused, rows: named.len(), findings }
     }
 
     /// The ids of the foreign organisation's rows by kind.

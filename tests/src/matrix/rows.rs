@@ -107,7 +107,8 @@ pub fn row_of<'a>(operation: &Operation, place: &'a IdPlace) -> &'a str {
     OF_PLACES.iter().find(is_it).map_or(place.kind.as_str(), |(.., key)| key)
 }
 
-/// Makes rows of an organisation when they are asked for, each about the others of the same set.
+/// Makes rows of an organisation when they are asked for, each about the others of the same set. Where a list is of what belongs to
+/// one row, there are two of it: a second page begins behind the first.
 pub(super) struct Maker<'a> {
     site: &'a Site,
     of: &'a Organisation,
@@ -172,12 +173,18 @@ impl<'a> Maker<'a> {
                 id
             }
             "role_permission" => {
-                let body = json!({ "role_id": self.get("role").await, "permission_id": self.get("permission").await });
+                let role = self.get("role").await;
+                let path = format!("/roles/{role}/permissions");
+                let more = json!({ "permission_id": self.get("permission#3").await });
+                admin.post(&path, more).await.expect(201);
+                let body = json!({ "role_id": role, "permission_id": self.get("permission").await });
                 made(admin, "/rbac/role-permissions", body).await
             }
             "person_role" => {
-                let body =
-                    json!({ "person_id": self.get("person").await, "role_id": self.get("role").await });
+                let person = self.get("person").await;
+                let more = json!({ "role_id": self.get("role#3").await });
+                admin.post(&format!("/people/{person}/roles"), more).await.expect(201);
+                let body = json!({ "person_id": person, "role_id": self.get("role").await });
                 made(admin, "/rbac/person-roles", body).await
             }
             "role_parent" => {
@@ -187,9 +194,11 @@ impl<'a> Maker<'a> {
                 parent
             }
             "override" => {
-                let (person, permission) = (self.get("person").await, self.get("permission").await);
-                let body = json!({ "permission_id": permission, "effect": "allow" });
-                made(admin, &format!("/people/{person}/overrides"), body).await
+                let path = format!("/people/{}/overrides", self.get("person").await);
+                let more = json!({ "permission_id": self.get("permission#3").await, "effect": "allow" });
+                admin.post(&path, more).await.expect(201);
+                let body = json!({ "permission_id": self.get("permission").await, "effect": "allow" });
+                made(admin, &path, body).await
             }
             "acl_entry" => {
                 let (person, permission) = (self.get("person").await, self.get("permission").await);
@@ -203,14 +212,22 @@ impl<'a> Maker<'a> {
             "group" => made(admin, "/groups", json!({ "name": word })).await,
             "group_member" => {
                 let (group, person) = (self.get("group").await, self.get("person").await);
-                let path = format!("/groups/{group}/members");
-                admin.post(&path, json!({ "person_id": person })).await.expect(201);
+                for (group, person) in [
+                    (&group, &self.get("person#2").await),
+                    (&self.get("group#2").await, &person),
+                    (&group, &person),
+                ] {
+                    let path = format!("/groups/{group}/members");
+                    admin.post(&path, json!({ "person_id": person })).await.expect(201);
+                }
                 person
             }
             "group_role" => {
                 let (group, role) = (self.get("group").await, self.get("role").await);
                 let path = format!("/groups/{group}/roles");
-                admin.post(&path, json!({ "role_id": role })).await.expect(201);
+                for role in [&self.get("role#3").await, &role] {
+                    admin.post(&path, json!({ "role_id": role })).await.expect(201);
+                }
                 role
             }
             "service_account" => made(admin, "/service-accounts", json!({ "name": word })).await,
@@ -221,7 +238,9 @@ impl<'a> Maker<'a> {
             "service_role" => {
                 let path = format!("/service-accounts/{}/roles", self.get("service_account").await);
                 let role = self.get("role").await;
-                admin.post(&path, json!({ "role_id": role })).await.expect(201);
+                for role in [&self.get("role#3").await, &role] {
+                    admin.post(&path, json!({ "role_id": role })).await.expect(201);
+                }
                 role
             }
             "service_api_key" => {
@@ -244,6 +263,7 @@ impl<'a> Maker<'a> {
             }
             "webhook_delivery" => {
                 let path = format!("/webhooks/{}/test", self.get("webhook").await);
+                admin.post(&path, Value::Null).await.expect(202);
                 id_of(&admin.post(&path, Value::Null).await.expect(202))
             }
             "notification" => {
@@ -258,6 +278,7 @@ impl<'a> Maker<'a> {
             }
             "own_channel_delivery" => {
                 let path = format!("/notification-channels/me/{}/test", self.get("own_channel").await);
+                admin.post(&path, Value::Null).await.expect(202);
                 id_of(&admin.post(&path, Value::Null).await.expect(202))
             }
             "notification_suppression" => {

@@ -4,18 +4,21 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use super::{
     Asker, Asks, Finding, IdPlace, Operation, Organisation, Request, Rows, Seen, Trial, bodies,
-    compare::{differs, leaks},
+    compare::{differs, is_refused, is_unheard, leaks},
     operations,
     rows::{Mails, fresh_id, uuid7},
 };
 use crate::{Answer, Client, Engine, Receiver, TestApp};
 
-/// How often two answers are asked for again that differ: the program moves some things by itself.
+/// How often is asked what differs: the program moves some things by itself.
 const TRIES: u32 = 3;
+/// How long to wait before asking again when nobody was listening.
+const UNHEARD_WAIT: Duration = Duration::from_millis(300);
 
 /// What lets programs of the operator make organisations.
 pub const BOOTSTRAP_SECRET: &str = "3f9a1c5d7e2b4860a9c8d7e6f5b4a392";
@@ -33,6 +36,18 @@ pub struct World {
     pub(super) secrets: HashSet<String>,
     /// What of the foreign organisation home has asked for: its own trail may say so.
     tried: Mutex<HashSet<String>>,
+}
+
+/// What came of asking for the foreign and the missing.
+pub(super) enum Compared {
+    /// Nothing tells them apart.
+    Alike,
+    /// Whoever asked may not ask that, whatever the ids.
+    Refused,
+    /// Nobody listened, so that nothing is proven.
+    Unheard(Finding),
+    /// Something was told.
+    Told(Finding),
 }
 
 /// What organisations are made with.
@@ -181,43 +196,51 @@ impl World {
 
     /// Asks for the foreign and the missing, and says what tells them apart or shows anything of the foreign organisation.
     pub async fn compare(&self, asker: &Asker, operation: &Operation, trial: &Trial) -> Option<Finding> {
-        let foreign = self.home_request(operation, &trial.foreign);
-        let missing = self.home_request(operation, &trial.missing);
-        self.compare_requests(asker, operation, &trial.label, (&foreign, &missing), trial).await
+        match self.ask_both(asker, operation, trial).await {
+            Compared::Alike | Compared::Refused => None,
+            Compared::Unheard(finding) | Compared::Told(finding) => Some(finding),
+        }
     }
 
-    /// The same of requests that were put together already.
-    pub async fn compare_requests(
-        &self,
-        asker: &Asker,
-        operation: &Operation,
-        label: &str,
-        (foreign, missing): (&Request, &Request),
-        sent: &Trial,
-    ) -> Option<Finding> {
+    /// The same, told from what proves nothing.
+    pub(super) async fn ask_both(&self, asker: &Asker, operation: &Operation, sent: &Trial) -> Compared {
         self.tried.lock().expect("no panic holds it").extend(Trial::sent(&sent.foreign).map(str::to_owned));
-        let mut last = None;
+        let foreign = self.home_request(operation, &sent.foreign);
+        let missing = self.home_request(operation, &sent.missing);
+        let mut last = Compared::Alike;
         for _ in 0..TRIES {
             let told = foreign.send(&asker.client).await;
             let other = missing.send(&asker.client).await;
             let finding = |what: String| Finding {
                 operation: operation.to_string(),
                 asker: asker.name,
-                place: label.to_owned(),
+                place: sent.label.clone(),
                 what,
                 answers: vec![told.clone(), other.clone()],
             };
             for (answer, values) in [(&told, &sent.foreign), (&other, &sent.missing)] {
                 if let Some(leak) = self.leak(operation, answer, Trial::sent(values)) {
-                    return Some(finding(leak));
+                    return Compared::Told(finding(leak));
                 }
                 if answer.status >= 500 && answer.status != 503 {
-                    return Some(finding("the program failed".to_owned()));
+                    return Compared::Told(finding("the program failed".to_owned()));
                 }
             }
-            let told = Seen::of(&told, Trial::sent(&sent.foreign));
-            let other = Seen::of(&other, Trial::sent(&sent.missing));
-            last = Some(finding(differs(&told, &other)?));
+            // Where anybody may ask, wrong tries are counted: that is an answer.
+            if operation.asks != Asks::Nothing && (is_unheard(&told) || is_unheard(&other)) {
+                last = Compared::Unheard(finding("nobody listens, so that nothing is proven".to_owned()));
+                tokio::time::sleep(UNHEARD_WAIT).await;
+                continue;
+            }
+            let told_as = Seen::of(&told, Trial::sent(&sent.foreign));
+            let other_as = Seen::of(&other, Trial::sent(&sent.missing));
+            match differs(&told_as, &other_as) {
+                None if is_refused(&told) => return Compared::Refused,
+                None => return Compared::Alike,
+                // What was done once may be as missing when it is asked for again.
+                Some(what) if !operation.only_reads() => return Compared::Told(finding(what)),
+                Some(what) => last = Compared::Told(finding(what)),
+            }
         }
         last
     }

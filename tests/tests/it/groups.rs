@@ -100,6 +100,12 @@ async fn who_is_in_a_group_may_what_it_may(engine: Engine) {
     assert_eq!((&assigned["group_id"], &assigned["role_id"]), (&group["id"], &role["id"]));
     root.post(&roles, json!({ "role_id": role["id"] })).await.problem(409, "already_assigned");
     assert_eq!(root.all(&roles).await[0]["id"], role["id"]);
+    // It is no person's, where older systems look for those.
+    assert!(root.all(&format!("/rbac/person-roles?role_id={}", text(&role, "id"))).await.is_empty());
+    let link = format!("/rbac/person-roles/{}", text(&assigned, "id"));
+    root.get(&link).await.problem(404, "not_found");
+    root.patch(&link, json!({ "person_id": clerk.id })).await.problem(404, "not_found");
+    root.delete(&link).await.problem(404, "not_found");
     clerk.client.get("/people?limit=1").await.problem(403, "permission_denied");
     let member = json!({ "person_id": clerk.id });
     root.post(&format!("{path}/members"), member.clone()).await.expect(201);

@@ -310,6 +310,11 @@ pub(crate) async fn list(
             sql.push(" AND subject_kind = ").value(assignee.kind.as_str());
             sql.push(" AND subject_id = ").value(assignee.id);
         }
+        if let Some(kind) = query.kind {
+            let known = [AssigneeKind::Person, AssigneeKind::Service, AssigneeKind::Group];
+            let others = known.into_iter().filter(|known| *known != kind);
+            sql.push(" AND subject_kind NOT IN ").list(others.map(AssigneeKind::as_str));
+        }
         if let Some(role) = query.role_id {
             sql.push(" AND role_id = ").value(role.as_uuid());
         }

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use stylobate_core::{Clock as _, PersonId, Principal, RequestContext, ServiceId};
 use stylobate_db::{Scope, Tx};
-use stylobate_rbac::{AssignedRole, AssignmentQuery, Authorizer, NewRole, RbacError, RoleQuery, RoleUpdate};
+use stylobate_rbac::{
+    AssignedRole, Assignee, AssigneeKind, AssignmentQuery, Authorizer, NewRole, RbacError, RoleQuery,
+    RoleUpdate,
+};
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::{
@@ -53,6 +56,12 @@ async fn assignments_are_found_listed_and_deleted_by_id(db: TestDb) {
     let of_person = AssignmentQuery { assignee: Some(person.into()), ..of_role.clone() };
     let found = world.rbac.list_assignments(&context, &of_person).await.unwrap();
     assert_eq!(found.items, std::slice::from_ref(&assignment));
+    for (kind, of) in [(AssigneeKind::Person, person.into()), (AssigneeKind::Service, service.into())] {
+        let of_kind = AssignmentQuery { kind: Some(kind), ..of_role.clone() };
+        let found = world.rbac.list_assignments(&context, &of_kind).await.unwrap();
+        let whose: Vec<Assignee> = found.items.iter().map(|found| found.assignee).collect();
+        assert_eq!((found.total, whose), (Some(1), vec![of]));
+    }
     // C20
     assert!(world.rbac.list_assignments(&world.in_b(), &of_role).await.unwrap().items.is_empty());
     assert_eq!(world.rbac.find_assignment(&world.in_b(), assignment.id).await.unwrap(), None);

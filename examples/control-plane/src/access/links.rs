@@ -10,7 +10,7 @@ use stylobate::{
     },
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PolicyEpoch, StrictJson},
-    rbac::{AssignmentQuery, Authorizer as _, RolePermissionQuery},
+    rbac::{AssigneeKind, AssignmentQuery, Authorizer as _, RoleAssignment, RolePermissionQuery},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -219,6 +219,7 @@ async fn list_assignments(
     let ByCreation::CreatedAt = query.page.order_by;
     let query = AssignmentQuery {
         assignee: query.filter.person_id.map(|id| PersonId::from_uuid(id).into()),
+        kind: Some(AssigneeKind::Person),
         role_id: query.filter.role_id.map(RoleId::from_uuid),
         direction: query.page.order_dir.unwrap_or(Direction::Asc),
         limit: query.page.limit,
@@ -244,8 +245,7 @@ async fn get_assignment(
     context: Context,
     PathId(id): PathId<RoleAssignmentId>,
 ) -> ApiResult<Json<PersonRoleView>> {
-    let link = access.rbac.find_assignment(&context, id).await?.ok_or_else(ApiError::not_found)?;
-    Ok(Json(link.into()))
+    Ok(Json(access.of_person(&context, id).await?.into()))
 }
 
 async fn patch_assignment(
@@ -255,6 +255,7 @@ async fn patch_assignment(
     StrictJson(input): StrictJson<AssignmentPatch>,
 ) -> ApiResult<(PolicyEpoch, Json<PersonRoleView>)> {
     access.require(&context, REVOKE)?;
+    access.of_person(&context, id).await?;
     let person = input.person_id.map(PersonId::from_uuid);
     let role = input.role_id.map(RoleId::from_uuid);
     let replaced = access.rbac.replace_assignment(&context, id, person.map(Into::into), role).await?;
@@ -267,11 +268,20 @@ async fn unassign(
     context: Context,
     PathId(id): PathId<RoleAssignmentId>,
 ) -> ApiResult<(StatusCode, PolicyEpoch)> {
+    access.of_person(&context, id).await?;
     let (epoch, ()) = written(&context, access.rbac.delete_assignment(&context, id).await?);
     Ok((StatusCode::NO_CONTENT, epoch))
 }
 
 impl Access {
+    /// The assignment of a role to a person; that to a service account or a group is none of these. One of which nobody can read
+    /// whose it is can be taken away here alone.
+    async fn of_person(&self, context: &RequestContext, id: RoleAssignmentId) -> ApiResult<RoleAssignment> {
+        let found = self.rbac.find_assignment(context, id).await?;
+        let is_of_others = |kind| matches!(kind, AssigneeKind::Service | AssigneeKind::Group);
+        found.filter(|found| !is_of_others(found.assignee.kind)).ok_or_else(ApiError::not_found)
+    }
+
     /// The second permission of a change that takes one thing and gives another; the route states the first.
     pub(super) fn require(&self, context: &RequestContext, permission: &'static str) -> ApiResult<()> {
         if self.rbac.check(&context.principal, permission).is_allowed() {

@@ -1,6 +1,6 @@
 use stylobate_tests::{
     Engine,
-    matrix::{Asks, Finding, Group, IdPlace, Operation, Trial, World, assert_none, id_like, row_of},
+    matrix::{Asks, Finding, Group, IdPlace, Operation, Seen, Trial, World, assert_none, id_like, row_of},
     tenancy_chaos::TenancyChaos,
 };
 
@@ -112,13 +112,11 @@ async fn two_organisations(world: &World, operation: &Operation) -> Vec<Finding>
                 false => request.send_with(client, &[(name, id)]).await,
             });
         }
-        let what = match &answers[..] {
-            [told, _] if told.is_success() => Some("is not refused".to_owned()),
-            [told, other] if told.status != other.status => {
-                Some("foreign and missing are told apart".to_owned())
-            }
-            [told, _] => world.leak(operation, told, [id.as_str()].into_iter()),
-            _ => None,
+        let seen = |at: usize| Seen::of(&answers[at], [ids[at].as_str()].into_iter());
+        let what = match &answers[0] {
+            told if told.is_success() => Some("is not refused".to_owned()),
+            _ if seen(0) != seen(1) => Some("foreign and missing are told apart".to_owned()),
+            told => world.leak(operation, told, [id.as_str()].into_iter()),
         };
         findings.extend(what.map(|what| Finding {
             operation: operation.to_string(),
