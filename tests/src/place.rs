@@ -110,6 +110,11 @@ impl Place {
         .await;
     }
 
+    /// Has everybody's password be their own, as after a mailed link.
+    pub async fn own_passwords(&self) {
+        self.sql("UPDATE credentials SET chosen_by_other = false").await;
+    }
+
     /// Runs statements behind the program's back: as a superuser on PostgreSQL, in the file on SQLite.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use stylobate_core::{ActorKind, AuditEventId, Outcome, TenantId};
+use stylobate_core::{ActorKind, AuditEvent, AuditEventId, Outcome, TenantId};
 use stylobate_db::{Conn, Keyset, SqlBuilder, Tx};
 use uuid::Uuid;
 
@@ -110,9 +110,20 @@ impl TryFrom<Row> for AuditRecord {
             request_id: row.request_id.map(Into::into),
             session_id: row.session_id.map(Into::into),
             changes: row.changes,
-            metadata: row.metadata,
+            metadata: row.metadata.and_then(of_tenant),
         })
     }
+}
+
+/// The facts that a tenant is shown: those who act for the platform are its operator's to know.
+fn of_tenant(mut facts: Value) -> Option<Value> {
+    if let Value::Object(fields) = &mut facts
+        && fields.remove(AuditEvent::PLATFORM_ACTOR).is_some()
+        && fields.is_empty()
+    {
+        return None;
+    }
+    Some(facts)
 }
 
 pub(crate) async fn find(conn: &mut Conn, tenant: TenantId, id: AuditEventId) -> Result<Option<Row>, Error> {

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{AuditEventId, BoxFuture, Principal, RequestContext, RequestId, SessionId, Subject, TenantId};
 
@@ -41,6 +41,17 @@ impl From<&Principal> for Actor {
             Subject::System => (ActorKind::System, None),
         };
         Self { kind, id }
+    }
+}
+
+impl From<&RequestContext> for Actor {
+    /// The actor as a tenant is told of it: who acts for the platform is not named.
+    fn from(context: &RequestContext) -> Self {
+        if context.is_for_platform {
+            return Self { kind: ActorKind::System, id: Some("platform".to_owned()) };
+        }
+        let actor = Self::from(&context.principal);
+        Self { id: actor.id.or_else(|| context.process.map(str::to_owned)), ..actor }
     }
 }
 
@@ -102,31 +113,41 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
+    /// The fact under which is kept who acted for the platform: for its operator, and shown to no tenant.
+    pub const PLATFORM_ACTOR: &str = "platform_actor";
+
     /// A successful `action` by whoever `context` names, on a target of `kind`.
     #[must_use]
     pub fn new(context: &RequestContext, action: &'static str, kind: &'static str) -> Self {
-        let mut actor = Actor::from(&context.principal);
-        if actor.id.is_none() {
-            actor.id = context.process.map(str::to_owned);
-        }
+        let (principal, is_told) = (&context.principal, !context.is_for_platform);
+        let impersonator = principal.impersonator.map(|person| person.to_string());
+        let metadata = if is_told {
+            impersonator.map(|person| json!({ "impersonator": person }))
+        } else {
+            let actor = json!({
+                "actor": Actor::from(principal),
+                "impersonator": impersonator,
+                "ip_address": context.address,
+                "user_agent": context.user_agent,
+                "session_id": principal.session,
+            });
+            Some(json!({ Self::PLATFORM_ACTOR: actor }))
+        };
         Self {
             id: None,
             occurred_at: None,
-            actor,
-            tenant: context.principal.tenant,
+            actor: Actor::from(context),
+            tenant: principal.tenant,
             action,
             target: Target { kind, id: None },
             outcome: Outcome::Success,
-            address: context.address,
-            user_agent: context.user_agent.clone(),
+            address: context.address.filter(|_| is_told),
+            user_agent: context.user_agent.clone().filter(|_| is_told),
             request_id: context.request_id,
-            session_id: context.principal.session,
+            session_id: principal.session.filter(|_| is_told),
             before: None,
             after: None,
-            metadata: context
-                .principal
-                .impersonator
-                .map(|person| serde_json::json!({ "impersonator": person.to_string() })),
+            metadata,
         }
     }
 
@@ -206,5 +227,30 @@ mod tests {
     fn a_process_is_named_as_the_actor() {
         let event = AuditEvent::new(&RequestContext::system("createsuperuser"), "person.create", "person");
         assert_eq!(event.actor, Actor { kind: ActorKind::System, id: Some("createsuperuser".into()) });
+    }
+
+    #[test]
+    fn a_tenant_is_not_told_who_acts_for_the_platform() {
+        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let (person, session, tenant) = (PersonId::new(now), SessionId::new(now), TenantId::new(now));
+        let principal = Principal { session: Some(session), ..Principal::person(person) };
+        let mut context = RequestContext::new(principal);
+        context.address = "192.0.2.7".parse().ok();
+        context.user_agent = Some("curl".to_owned());
+        assert_eq!(context.told_person(), Some(person));
+        let context = context.for_platform_in(tenant);
+        assert_eq!(context.told_person(), None);
+
+        let event = AuditEvent::new(&context, "org.update", "org").with("version", 2);
+        assert_eq!(event.actor, Actor { kind: ActorKind::System, id: Some("platform".to_owned()) });
+        assert_eq!((event.tenant, event.address, event.session_id), (Some(tenant), None, None));
+        assert_eq!(event.user_agent, None);
+        let facts = event.metadata.unwrap();
+        let kept = &facts[AuditEvent::PLATFORM_ACTOR];
+        assert_eq!((&facts["version"], &kept["actor"]["id"]), (&json!(2), &json!(person)));
+        assert_eq!((&kept["session_id"], &kept["ip_address"]), (&json!(session), &json!("192.0.2.7")));
+
+        let told = crate::DomainEvent::new(&context, "organization.updated", tenant, Value::Null);
+        assert_eq!(told.actor, event.actor);
     }
 }

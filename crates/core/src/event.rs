@@ -32,10 +32,6 @@ impl DomainEvent {
     /// An event of `kind` about `aggregate`, caused by whoever `context` names.
     #[must_use]
     pub fn new(context: &RequestContext, kind: &'static str, aggregate: impl ToString, data: Value) -> Self {
-        let mut actor = Actor::from(&context.principal);
-        if actor.id.is_none() {
-            actor.id = context.process.map(str::to_owned);
-        }
         Self {
             id: None,
             kind,
@@ -43,7 +39,7 @@ impl DomainEvent {
             occurred_at: None,
             aggregate: aggregate.to_string(),
             tenant: context.principal.tenant,
-            actor,
+            actor: Actor::from(context),
             request_id: context.request_id,
             traceparent: context.traceparent,
             data,

@@ -43,7 +43,8 @@ impl Tenancy {
             accepted_at: None,
             accepted_by: None,
         };
-        tx.audit(event(context, "invitation.create", tenant, id).change(None::<()>, Some(&invitation)));
+        let told = Invitation { invited_by: context.told_person(), ..invitation.clone() };
+        tx.audit(event(context, "invitation.create", tenant, id).change(None::<()>, Some(told)));
         Ok(invitation)
     }
 

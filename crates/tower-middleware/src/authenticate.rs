@@ -291,6 +291,7 @@ fn introduce<B>(request: &mut Request<B>, decided: Result<Principal, CredentialR
         user_agent: user_agent(request.headers()),
         traceparent: traceparent(request.headers()),
         process: None,
+        is_for_platform: false,
     };
     request.extensions_mut().insert(Arc::new(context));
 }

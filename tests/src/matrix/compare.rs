@@ -102,7 +102,8 @@ impl Seen {
     #[must_use]
     pub fn of<'a>(answer: &Answer, sent: impl Iterator<Item = &'a str>) -> Self {
         let (status, headers, text) = answer.without_volatile();
-        let text = masked(&text, sent);
+        let sent: Vec<&str> = sent.collect();
+        let text = masked(&text, &sent);
         let body = match serde_json::from_str::<Value>(&text) {
             Ok(mut json) => {
                 mask(&mut json, answer.status == 201);
@@ -113,7 +114,8 @@ impl Seen {
         let headers = headers.into_iter().filter(|(name, _)| !OF_ANY_ANSWER.contains(&name.as_str()));
         let only_name = |(name, value): (String, String)| match ONLY_NAMED.contains(&name.as_str()) {
             true => (name, value.split_once('=').map_or(String::new(), |(cookie, _)| cookie.to_owned())),
-            false => (name, value),
+            // Where an alias leads to says what was asked for.
+            false => (name, masked(&value, &sent)),
         };
         Self { status, headers: headers.map(only_name).collect(), body }
     }
@@ -148,8 +150,8 @@ fn code(answer: &Answer) -> String {
 }
 
 /// The text with something else in the place of what was sent.
-fn masked<'a>(text: &str, sent: impl Iterator<Item = &'a str>) -> String {
-    sent.filter(|value| !value.is_empty()).fold(text.to_owned(), |text, value| {
+fn masked(text: &str, sent: &[&str]) -> String {
+    sent.iter().filter(|value| !value.is_empty()).fold(text.to_owned(), |text, value| {
         text.replace(value, "<sent>").replace(&value.replace('-', ""), "<sent>")
     })
 }

@@ -114,7 +114,7 @@ impl World {
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
         };
         let home = Organisation::make(&site, "marble").await;
-        let foreign = Organisation::make(&site, "obsidian").await;
+        let foreign = Organisation::make(&site, "porphyry").await;
         let (secrets, tried) = (HashSet::new(), Mutex::default());
         let mut world = Self { site, operations, home, foreign, secrets, tried };
         world.settled().await;

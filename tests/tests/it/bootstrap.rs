@@ -128,6 +128,10 @@ async fn further_organisations_come_with_an_administrator_of_their_own(engine: E
     let roles = ada.all(&format!("/people/{}/roles", text(&people[0], "id"))).await;
     assert_eq!((roles.len(), &roles[0]["name"]), (1, &json!("admin")));
     assert!(root.all("/people").await.iter().all(|person| person["username"] != "acme-admin"));
+    // Whoever knows the secret chose the password, and could have changed it: it opens no other organisation.
+    let members = format!("/v1/orgs/{}/members", crate::members::own_org(&root).await);
+    let joins = json!({ "person_id": people[0]["id"] });
+    root.post(&members, joins).await.problem(403, "password_not_own");
 
     // Nobody becomes an administrator again because somebody names them.
     let mut named = body("Beta", "acme-admin");

@@ -2,7 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, PASSWORD, TestApp};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use stylobate_tests::{Client, Engine, PASSWORD, TestApp, eventually};
 
 stylobate_tests::both_engines!(
     credentials_are_made_changed_and_removed,
@@ -267,4 +268,34 @@ async fn shared_people(app: &TestApp, admin: &Client) {
     // Their sessions for this organisation are its own to end.
     admin.delete(&format!("/people/{}/sessions", both.id)).await.expect(200);
     both.client.get("/auth/whoami").await.problem(401, "unauthenticated");
+}
+
+/// A12: whoever joins another organisation meanwhile is not this one's to take over. On SQLite one writer comes after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_taken_over_while_they_join_another_organisation() {
+    let app = TestApp::builder(Engine::Postgres).env("TENANCY_MODE", "multi").start().await;
+    let root = app.administrator().await;
+    let other = crate::members::other_org(&root, "other").await;
+    let bob = app.person(&root, "bob").await;
+    let mut joining = PgConnection::connect(&app.place.superuser_url().unwrap()).await.unwrap();
+    let join = format!(
+        "BEGIN; SELECT id FROM people WHERE id = '{id}' FOR NO KEY UPDATE; \
+         INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at) \
+         VALUES ('{other}', '{id}', 'active', now(), now())",
+        id = bob.id,
+    );
+    sqlx::raw_sql(AssertSqlSafe(join)).execute(&mut joining).await.unwrap();
+    let path = format!("/user-credentials/{}", bob.id);
+    let change = root.patch(&path, json!({ "password": NEW }));
+    let joined = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN \
+                       (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+        let waits = async || (app.place.count(waiting).await > 0).then_some(());
+        eventually("the change to wait", waits).await;
+        sqlx::raw_sql("COMMIT").execute(&mut joining).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(change, joined);
+    refused.problem(403, "shared_person");
+    let sign_in = json!({ "username": "bob", "password": PASSWORD, "org_code": "other" });
+    app.anonymous().post("/auth/login", sign_in).await.expect(200);
 }

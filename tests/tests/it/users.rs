@@ -349,10 +349,20 @@ async fn the_platform_acts_on_people_of_any_organisation(engine: Engine) {
     root.patch(&contact, json!({ "city": "Oslo" })).await.expect(200);
     assert_eq!(bea.client.get(&format!("{carl}/contact")).await.expect(200)["city"], "Oslo");
     root.delete(&there).await.expect(204);
-    // It stands in the trail of the organisation, with who did it.
-    let me = root.get("/auth/me").await.expect(200)["id"].clone();
+    // It stands in the trail of the organisation; who of the platform did it, stands nowhere that it sees.
     let rows = bea.client.all("/audit-events?action=person.update").await;
-    assert!(rows.len() == 3 && rows.iter().all(|row| row["actor_id"] == me), "{rows:?}");
+    assert!(rows.len() == 3 && rows.iter().all(|row| row["actor_id"] == "platform"), "{rows:?}");
+    let guest = json!({ "contact_information": { "email": "guest@example.org" } });
+    root.post(&format!("/v1/orgs/{other}/users"), guest).await.expect(201);
+    root.put(&format!("/v1/orgs/{other}/settings"), json!({ "settings": {} })).await.expect(200);
+    let me = text(&root.get("/auth/me").await.expect(200), "id").to_owned();
+    assert!(bea.client.get(&format!("/audit-events?actor_id={me}")).await.expect(200)["items"] == json!([]));
+    for path in ["/audit-events", "/v1/events", &format!("/v1/orgs/{other}/invitations")] {
+        let shown = json!(bea.client.all(path).await).to_string();
+        assert!(shown.len() > 100 && !shown.contains(&me), "{path}: {shown}");
+    }
+    let kept = "SELECT count(*) FROM audit_events WHERE CAST(metadata AS text) LIKE '%platform_actor%' AND action = 'person.update'";
+    assert_eq!(app.place.count(kept).await, 3);
     assert_eq!(mia.all("/audit-events?action=person.update").await.len(), 0);
     for path in [&there, &contact] {
         mia.get(path).await.problem(404, "not_found");

@@ -4,6 +4,7 @@ use stylobate_core::{
     ActorKind, AuditEvent, AuditEventId, Clock as _, Direction, Outcome, PageLimit, Principal,
     RequestContext, RequestId,
 };
+use stylobate_db::Scope;
 use stylobate_testkit::{TestDb, both_engines};
 
 use crate::fixture::Fixture;
@@ -139,3 +140,34 @@ async fn records_of_another_tenant_cannot_be_seen(test_db: TestDb) {
     assert!(matches!(fixture.log.find(&nobody, foreign).await, Err(Error::TenantRequired)));
 }
 both_engines!(records_of_another_tenant_cannot_be_seen, &[&MIGRATIONS]);
+
+/// A12: an organisation learns that the platform acted, and not who of it.
+async fn who_acts_for_the_platform_is_kept_and_not_shown(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let mallory = fixture.mallory();
+    let id = mallory.principal.person_id().unwrap().to_string();
+    let mut context = mallory.for_platform_in(fixture.tenant);
+    context.address = "192.0.2.7".parse().ok();
+    let events = vec![
+        AuditEvent::new(&context, "org.update", "org").on("o1"),
+        AuditEvent::new(&context, "org.update", "org").on("o1").with("version", 2),
+    ];
+    fixture.record_as(&context, events).await;
+    let shown = fixture.all(&fixture.alice).await;
+    for record in &shown {
+        assert_eq!((record.actor_type, record.actor_id.as_deref()), (ActorKind::System, Some("platform")));
+        assert_eq!((record.ip_address, record.session_id), (None, None));
+    }
+    assert_eq!(shown[0].metadata, None);
+    assert_eq!(shown[1].metadata, Some(serde_json::json!({ "version": 2 })));
+    let by_them = Filter { actor_id: Some(id.clone()), ..Filter::default() };
+    let limit = PageLimit::default();
+    let found = fixture.log.list(&fixture.alice, &by_them, limit, None, Direction::Asc).await.unwrap();
+    assert!(found.items.is_empty());
+    let mut tx = fixture.db.begin_read(Scope::Platform("tests")).await.unwrap();
+    let kept: Vec<(serde_json::Value,)> =
+        tx.q("SELECT metadata FROM audit_events ORDER BY id").all().await.unwrap();
+    assert!(kept.len() == 2 && kept.iter().all(|(facts,)| facts.to_string().contains(&id)), "{kept:?}");
+    tx.rollback().await.unwrap();
+}
+both_engines!(who_acts_for_the_platform_is_kept_and_not_shown, &[&MIGRATIONS]);

@@ -213,6 +213,15 @@ impl Auth {
         if is_others { Err(AuthError::PasswordNotOwn) } else { Ok(()) }
     }
 
+    /// Has the password of a person count as somebody else's that the platform set on the word of who is not its operator. See
+    /// [`require_own_password`](Self::require_own_password).
+    ///
+    /// # Errors
+    /// [`AuthError::Db`].
+    pub async fn disown_password(&self, tx: &mut Tx, person: PersonId) -> Result<(), AuthError> {
+        Ok(credential::mark_chosen_by_other(tx, person).await?)
+    }
+
     /// Gives somebody who has no password the one of a replaced system, by its hash: nobody learns the password, and the first sign-in
     /// hashes it anew. A password that is there already stays. Returns whether it was set.
     ///

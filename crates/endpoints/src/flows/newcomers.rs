@@ -79,9 +79,7 @@ impl Newcomers {
         if !found.is_some_and(|person| person.is_active()) {
             return Ok(false);
         }
-        let tenant = invitation.tenant_id;
-        let inviter = RequestContext::new(Principal::person(inviter).in_tenant(tenant));
-        match self.require_may_invite(tx, &inviter, tenant, invitation.role_id).await {
+        match self.require_may_invite(tx, inviter, invitation).await {
             Ok(()) => Ok(true),
             Err(AccountError::Rbac(
                 RbacError::BeyondOwn | RbacError::PlatformOwned | RbacError::NotFound { .. },
@@ -90,53 +88,62 @@ impl Newcomers {
         }
     }
 
-    /// Refuses whoever may not invite to `tenant`, or may not give the role.
+    /// Refuses an inviter who may not invite to the organisation, or may not give the role: members by all that they have, and everybody
+    /// else by what the platform gives them.
     async fn require_may_invite(
         &self,
         tx: &mut Tx,
-        inviter: &RequestContext,
-        tenant: TenantId,
-        role: Option<RoleId>,
+        inviter: PersonId,
+        invitation: &Invitation,
     ) -> Result<(), AccountError> {
-        if self.is_active_member(tx, inviter, tenant).await? {
-            self.rbac.require_held(tx, inviter, tenant, INVITE).await?;
-        } else {
-            self.rbac.require_held_from_platform(tx, inviter, INVITE).await?;
-            self.rbac.require_held_from_platform(tx, inviter, INVITE_ANYWHERE).await?;
+        let tenant = invitation.tenant_id;
+        let mut context = RequestContext::new(Principal::person(inviter).in_tenant(tenant));
+        context.is_for_platform = !self.tenancy.is_member(tx, tenant, inviter).await?;
+        self.rbac.require_held(tx, &context, tenant, INVITE).await?;
+        if context.is_for_platform {
+            self.rbac.require_held(tx, &context, tenant, INVITE_ANYWHERE).await?;
         }
-        match role {
-            Some(role) => self.require_may_promise(tx, inviter, tenant, role).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Refuses a role that the caller may not give: members by all that they have, and who acts in `tenant` for the platform by what the
-    /// platform gives them.
-    async fn require_may_promise(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        tenant: TenantId,
-        role: RoleId,
-    ) -> Result<(), AccountError> {
-        if self.is_active_member(tx, context, tenant).await? {
-            self.rbac.require_may_give(tx, context, Some(tenant), role).await?;
-        } else {
-            self.rbac.require_may_give_from_platform(tx, context, tenant, role).await?;
+        if let Some(role) = invitation.role_id {
+            self.rbac.require_may_give(tx, &context, Some(tenant), role).await?;
         }
         Ok(())
     }
 
-    async fn is_active_member(
+    /// Takes from invitations of `tenant` what it does not see: who invites for the platform is not named.
+    async fn conceal(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        invitations: &mut [Invitation],
+    ) -> Result<(), Error> {
+        let inviters: Vec<PersonId> = invitations.iter().filter_map(|one| one.invited_by).collect();
+        let members = self.tenancy.members_among(tx, tenant, &inviters).await?;
+        for invitation in invitations {
+            invitation.invited_by = invitation.invited_by.filter(|person| members.contains(person));
+        }
+        Ok(())
+    }
+
+    /// Tells that `kind` happened to an invitation, and returns it as the organisation sees it. Its address is not told.
+    async fn tell(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
-        tenant: TenantId,
-    ) -> Result<bool, AccountError> {
-        match context.principal.on_behalf_of() {
-            Some(person) => Ok(self.tenancy.is_member(tx, tenant, person).await?),
-            None => Ok(false),
-        }
+        kind: &'static str,
+        mut invitation: Invitation,
+    ) -> Result<Invitation, Error> {
+        let tenant = invitation.tenant_id;
+        self.conceal(tx, tenant, std::slice::from_mut(&mut invitation)).await?;
+        let data = json!({
+            "organization_id": tenant,
+            "invitation_id": invitation.id,
+            "role_id": invitation.role_id,
+            "invited_by": invitation.invited_by,
+            "user_id": invitation.accepted_by,
+        });
+        let event = DomainEvent::new(context, kind, invitation.id, data);
+        tx.emit(DomainEvent { tenant: Some(tenant), ..event });
+        Ok(invitation)
     }
 
     /// Keeps an organisation from being closed until whoever comes in is in.
@@ -206,19 +213,4 @@ impl Newcomers {
 /// The platform, on behalf of who asks: nobody who comes in could make their own account or give themselves a role.
 fn as_system(context: &RequestContext) -> RequestContext {
     RequestContext { principal: Principal::system(), process: Some("newcomers"), ..context.clone() }
-}
-
-/// What is told of an invitation: never its address.
-fn told(invitation: &Invitation) -> serde_json::Value {
-    json!({
-        "organization_id": invitation.tenant_id,
-        "invitation_id": invitation.id,
-        "role_id": invitation.role_id,
-        "invited_by": invitation.invited_by,
-        "user_id": invitation.accepted_by,
-    })
-}
-
-fn of(invitation: &Invitation, event: DomainEvent) -> DomainEvent {
-    DomainEvent { tenant: Some(invitation.tenant_id), ..event }
 }

@@ -6,7 +6,7 @@ mod managing;
 use std::sync::Arc;
 
 use stylobate_auth::{ContextWords, Email, Password, PasswordReset, People, PersonStatus};
-use stylobate_core::{BoxFuture, Message, MessageTo, PersonId, Problem, RequestContext, TenantId};
+use stylobate_core::{BoxFuture, Message, MessageTo, PersonId, Principal, Problem, RequestContext, TenantId};
 use stylobate_db::Tx;
 use stylobate_endpoints::{
     AccountError, AccountRequest, Accounts, Flows, MailedLinks, NewAccount, NewInvitee, NewProfile,
@@ -142,7 +142,10 @@ async fn an_account_that_is_there_joins_by_its_owner(db: TestDb) {
     assert_eq!(code(house.newcomers.accept_as_new(&nobody(), &link, account("carol2")).await), "email_taken");
     let wrong = house.newcomers.accept_with_password(&nobody(), &link, Password::new("wrong").unwrap()).await;
     assert_eq!(code(wrong), "invalid_credentials");
-    assert_eq!(code(house.newcomers.accept_as_caller(&nobody(), &link).await), "person_required");
+    let in_her_name = Principal { impersonator: boss.principal.person_id(), ..carol.principal.clone() };
+    for other in [nobody(), RequestContext::new(in_her_name)] {
+        assert_eq!(code(house.newcomers.accept_as_caller(&other, &link).await), "person_required");
+    }
     let joined = house.newcomers.accept_as_caller(&carol, &link).await.unwrap();
     assert!(!joined.is_new && joined.person == id);
     assert!(house.find(id).await.email_verified);

@@ -101,7 +101,7 @@ impl Change {
 
     /// The caller's own rights; `roles` are those that will be asked about.
     pub(super) async fn own(&self, tx: &mut Tx, roles: &[RoleId]) -> Result<Own, RbacError> {
-        self.rbac.own(tx, &self.context.principal, self.standing.as_ref(), self.owner, roles).await
+        self.rbac.own(tx, &self.context, self.standing.as_ref(), self.owner, roles).await
     }
 
     /// Refuses to make a rule for who does not belong to the tenant: to the one whose rule it is, and for a rule of the

@@ -230,12 +230,12 @@ impl Rbac {
         let of_platform = policy::load_of(tx, None, Some(assignee), &[]).await?;
         let of_platform = Rules::of(self.catalogue(), &of_platform, assignee, now).allowed();
         let Some(tenant) = context.principal.tenant else {
-            let own = self.own(tx, &context.principal, None, None, &[]).await?;
+            let own = self.own(tx, context, None, None, &[]).await?;
             return if own.has_from_platform(&of_platform) { Ok(()) } else { Err(RbacError::BeyondOwn) };
         };
         let mut theirs = policy::load_of(tx, Some(tenant), Some(assignee), &[]).await?;
         let roles: Vec<RoleId> = theirs.assignments.iter().map(|held| held.role).collect();
-        let own = self.own(tx, &context.principal, None, Some(tenant), &roles).await?;
+        let own = self.own(tx, context, None, Some(tenant), &roles).await?;
         // What the platform gives counts in every tenant, so that no tenant's rights make up for it.
         if !own.has_from_platform(&of_platform) {
             return Err(RbacError::BeyondOwn);
@@ -262,7 +262,7 @@ impl Rbac {
         role: RoleId,
     ) -> Result<(), RbacError> {
         self.owned_role(tx, owner, role).await?;
-        self.own(tx, &context.principal, None, owner, &[role]).await?.require_role(role, None)
+        self.own(tx, context, None, owner, &[role]).await?.require_role(role, None)
     }
 
     /// Refuses unless the caller has `permission` in `tenant` now, as the rows say and not a snapshot: for somebody who is not the
@@ -278,39 +278,7 @@ impl Rbac {
         permission: &str,
     ) -> Result<(), RbacError> {
         let claim = Claim::new(self.catalogue(), permission, None).until(Some(self.now()));
-        self.own(tx, &context.principal, None, Some(tenant), &[]).await?.require(&Bundle::of([claim]))
-    }
-
-    /// Refuses unless the platform itself gives the caller `permission`, as [`require_held`](Self::require_held) asks it: for who
-    /// acts in an organisation by what the platform gives them. For transactions of platform scope.
-    ///
-    /// # Errors
-    /// [`RbacError::BeyondOwn`].
-    pub async fn require_held_from_platform(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        permission: &str,
-    ) -> Result<(), RbacError> {
-        let claim = Claim::new(self.catalogue(), permission, None).until(Some(self.now()));
-        self.own(tx, &context.principal, None, None, &[]).await?.require(&Bundle::of([claim]))
-    }
-
-    /// As [`require_may_give`](Self::require_may_give), when the caller acts in `tenant` for the platform: what they have in the
-    /// tenant does not count. For transactions of platform scope.
-    ///
-    /// # Errors
-    /// As [`require_may_give`](Self::require_may_give).
-    pub async fn require_may_give_from_platform(
-        &self,
-        tx: &mut Tx,
-        context: &RequestContext,
-        tenant: TenantId,
-        role: RoleId,
-    ) -> Result<(), RbacError> {
-        self.owned_role(tx, Some(tenant), role).await?;
-        let own = self.own(tx, &context.principal, None, Some(tenant), &[role]).await?;
-        own.of_platform().require_role(role, None)
+        self.own(tx, context, None, Some(tenant), &[]).await?.require(&Bundle::of([claim]))
     }
 
     /// Keeps other writers of the policy of `owner` out until the transaction ends: for one that locks rows of its own, such as
@@ -335,16 +303,17 @@ impl Rbac {
     }
 
     /// The caller's own rights in the policy of `owner`, as the rows say under the lock of its epoch; `roles` are those that
-    /// will be asked about. Without `standing`, what the platform gives and denies is taken from its rows; a transaction that
-    /// does not see them is refused.
+    /// will be asked about. Of who acts for the platform only what it gives counts. Without `standing`, what the platform gives
+    /// and denies is taken from its rows; a transaction that does not see them is refused.
     pub(super) async fn own(
         &self,
         tx: &mut Tx,
-        principal: &Principal,
+        context: &RequestContext,
         standing: Option<&Standing>,
         owner: Option<TenantId>,
         roles: &[RoleId],
     ) -> Result<Own, RbacError> {
+        let principal = &context.principal;
         let is_system = principal.subject == Subject::System;
         let mut own = Own {
             catalogue: Arc::clone(self.engine.catalogue()),
@@ -379,7 +348,7 @@ impl Rbac {
             }
             None => return Err(RbacError::BeyondOwn),
         };
-        Ok(own)
+        Ok(if context.is_for_platform { own.of_platform() } else { own })
     }
 
     /// Whether a key, its `:own` form included, is of a permission that only platform roles can have.

@@ -167,6 +167,36 @@ async fn accounts_of_the_platform_are_managed_by_the_platform(db: TestDb) {
 }
 both_engines!(accounts_of_the_platform_are_managed_by_the_platform, SETS);
 
+async fn who_acts_for_the_platform_has_what_it_gives_alone(db: TestDb) {
+    // A12: what somebody has in a tenant is nothing while they act there for the platform.
+    let world = World::new(db).await;
+    let (admin, system, manager) = (world.in_a(), RequestContext::system("test"), world.person());
+    let strong = world.role_with("strong", "user.delete").await.id;
+    world.rbac.assign(&admin, manager, strong).await.unwrap();
+    let ask = async |context: &RequestContext| {
+        let (rbac, newcomer) = (&world.rbac, world.person());
+        let ask = async |tx: &mut Tx| {
+            let may = [
+                rbac.require_held(tx, context, world.a, "user.delete").await,
+                rbac.require_may_become(tx, context, manager).await,
+                rbac.require_may_give(tx, context, Some(world.a), strong).await,
+                rbac.assign_in(tx, context, Some(world.a), newcomer, strong).await.map(drop),
+            ];
+            Ok::<_, RbacError>(may.map(|may| may.map_err(|error| error.code())))
+        };
+        world.db.transact(Scope::Platform("test"), ask).await.unwrap()
+    };
+    let for_platform = admin.for_platform_in(world.a);
+    assert_eq!(ask(&admin).await, [Ok(()); 4]);
+    assert_eq!(ask(&for_platform).await, [Err("beyond_own_permissions"); 4]);
+    let delete = world.permission("user.delete").await;
+    let helper = world.rbac.create_role(&system, NewRole::new("helper")).await.unwrap().value.id;
+    world.rbac.attach(&system, helper, delete).await.unwrap();
+    world.rbac.assign(&system, admin.principal.person_id().unwrap(), helper).await.unwrap();
+    assert_eq!(ask(&for_platform).await, [Ok(()); 4]);
+}
+both_engines!(who_acts_for_the_platform_has_what_it_gives_alone, SETS);
+
 async fn nobody_becomes_somebody_who_may_do_more(db: TestDb) {
     // A11: who sets the password of an account may do everything that it may.
     let world = World::new(db).await;

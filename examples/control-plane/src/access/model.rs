@@ -294,7 +294,7 @@ pub(super) struct RulePatch {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AssignmentPatch {
+pub(super) struct AssignmentExpiry {
     /// From when on the person has the role no longer; `null` is never.
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required)]

@@ -13,7 +13,7 @@ use stylobate::{
 use super::{
     Access,
     model::{
-        AssignInput, AssignedRoleView, AssignmentPatch, AttachInput, GrantedPermissionView, ListFilter,
+        AssignInput, AssignedRoleView, AssignmentExpiry, AttachInput, GrantedPermissionView, ListFilter,
         PersonRoleView, RoleInput, RolePatch, RolePermissionView, RoleView, RulePatch,
     },
     written,
@@ -135,7 +135,7 @@ fn links(access: &Access) -> Routes {
             Route::patch("/people/{id}/roles/{role_id}", key("role.assign"))
                 .tag(TAG)
                 .summary("Changes until when a person has a role; asks `role.revoke` too")
-                .body::<AssignmentPatch>()
+                .body::<AssignmentExpiry>()
                 .returns::<PersonRoleView>(200),
             access,
             patch_assignment,
@@ -329,7 +329,7 @@ async fn patch_assignment(
     State(access): State<Access>,
     context: Context,
     PathIds(id, role): PathIds<PersonId, RoleId>,
-    StrictJson(input): StrictJson<AssignmentPatch>,
+    StrictJson(input): StrictJson<AssignmentExpiry>,
 ) -> ApiResult<(PolicyEpoch, Json<PersonRoleView>)> {
     access.require(&context, "role.revoke")?;
     access.must_be_member(&context, id).await?;

@@ -104,6 +104,7 @@ impl Credentials {
                 if !is_active {
                     this.auth.set_credential_active(tx, context, id, false).await?;
                 }
+                this.people.require_still_not_shared(tx, id).await?;
                 let view = this.view(tx, id).await?;
                 let event = event(context, "credential.create", tenant, id);
                 tx.audit_instead(event.change(None::<()>, Some(&view)));
@@ -141,6 +142,7 @@ impl Credentials {
                 }
                 let before = this.view(tx, id).await?;
                 let is_unlocked = this.apply(tx, context, &member, &change, hash.as_ref()).await?;
+                this.people.require_still_not_shared(tx, id).await?;
                 let after = this.view(tx, id).await?;
                 if hash.is_none() && !is_unlocked && before == after {
                     return Ok(after);
@@ -203,6 +205,7 @@ impl Credentials {
                 this.people.require_another_administrator(tx, id).await?;
                 this.people.require_another_administrator_of(tx, tenant, id).await?;
                 this.auth.delete_credential(tx, context, id).await?;
+                this.people.require_still_not_shared(tx, id).await?;
                 let event = event(context, "credential.delete", tenant, id);
                 tx.audit_instead(event.change(Some(&before), None::<()>));
                 Ok(())

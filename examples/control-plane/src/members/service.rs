@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use stylobate::{
     Platform,
-    auth::{self, Email, PeopleError},
+    auth::{self, AuthError, Email, PeopleError},
     core::{FieldProblem, Page, PersonId, Problem, RequestContext, RoleId, TenantId},
     db::{Db, Scope, Tx},
     endpoints::{AccountError, Accounts as _, NewInvitee, Newcomers},
@@ -125,12 +125,24 @@ impl Members {
         self.rbac.lock_policy(tx, Some(tenant)).await?;
         self.tenancy.lock_org_to_write(tx, tenant).await?;
         auth::People::lock(tx, id).await?.ok_or_else(Problem::not_found)?;
+        self.require_own_password(tx, id).await?;
         if !self.tenancy.add_member(tx, context, tenant, id).await? {
             return Err(already_member());
         }
         self.newcomers.give_role(tx, context, tenant, id, None).await?;
         self.people.joined(tx, context, tenant, id).await?;
         Ok(self.people.member(tx, tenant, id).await?)
+    }
+
+    /// Whoever chose the password of somebody would come along to an organisation that they are added to.
+    async fn require_own_password(&self, tx: &mut Tx, id: PersonId) -> Result<(), AccountError> {
+        match self.newcomers.auth.require_own_password(tx, id).await {
+            Err(AuthError::PasswordNotOwn) => {
+                let detail = "Somebody else chose the password of the person, who sets another by a mailed link first.";
+                Err(problem_for("password_not_own").detail(detail).into())
+            }
+            answer => Ok(answer?),
+        }
     }
 
     pub(super) async fn set_status(
@@ -210,12 +222,8 @@ impl Members {
         let (context, tenant) = (&target.context, target.tenant);
         // The policy, the organisation, the person: in the order in which everybody locks them.
         self.rbac.lock_policy(tx, Some(tenant)).await?;
-        match role {
-            Some(role) if target.is_foreign => {
-                self.rbac.require_may_give_from_platform(tx, context, tenant, role).await?;
-            }
-            Some(role) => self.rbac.require_may_give(tx, context, Some(tenant), role).await?,
-            None => {}
+        if let Some(role) = role {
+            self.rbac.require_may_give(tx, context, Some(tenant), role).await?;
         }
         self.tenancy.lock_org_to_write(tx, tenant).await?;
         let person = self.people.create_in(tx, context, tenant, draft).await?;

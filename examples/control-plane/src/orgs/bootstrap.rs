@@ -184,6 +184,8 @@ impl Bootstrap {
             OrgTarget { tenant: org.id, context: caller::in_tenant(context, org.id), is_foreign: false };
         let role = rbac.role_named(tx, Some(org.id), ADMIN).await?.ok_or_else(Problem::internal)?;
         let made = self.members.make_in(tx, &target, admin, Some(role.id)).await?;
+        // Whoever knows the secret knows the password.
+        self.orgs.auth.disown_password(tx, made.id()).await?;
         if is_first {
             admin::give_roles(&self.platform, tx, context, made.id()).await?;
         }

@@ -71,7 +71,9 @@ impl Orgs {
     /// Makes an organisation in which nobody is yet.
     pub(super) async fn create(&self, context: &RequestContext, draft: OrgDraft) -> Result<Org, Refused> {
         self.require_room()?;
-        let (this, context) = (self.clone(), caller::of_platform(context));
+        // Who of the platform makes it is not for its trail.
+        let context = RequestContext { is_for_platform: true, ..caller::of_platform(context) };
+        let this = self.clone();
         let create = async move |tx: &mut Tx| this.create_in(tx, &context, &draft).await;
         let org = self.db.transact(Scope::Platform("create an organisation"), create).await?;
         self.serve(org.id).await;
@@ -138,7 +140,8 @@ impl Orgs {
 
     // A12
     /// All organisations, for the platform; for a person who signed in those that they belong to; for everybody else the one that
-    /// the credential is of. Who holds somebody's key, and perhaps made it for them, learns nothing of their other organisations.
+    /// the credential is of. Who holds somebody's key, and perhaps made it for them, or acts in their name, learns nothing of their other
+    /// organisations.
     pub(super) async fn list(
         &self,
         context: &RequestContext,
@@ -149,7 +152,8 @@ impl Orgs {
         let principal = &context.principal;
         let mut filter = request.filter;
         if !given_by_platform(&self.rbac, context, ["org.read", ANY_ORGANISATION]) {
-            match principal.person_id().filter(|_| principal.is_person_unscoped()) {
+            let is_own = principal.is_person_unscoped() && principal.impersonator.is_none();
+            match principal.person_id().filter(|_| is_own) {
                 Some(person) => filter.member = Some(person),
                 None => return self.only(context, &filter, request.with_total).await,
             }

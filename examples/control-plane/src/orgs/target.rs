@@ -14,7 +14,7 @@ use crate::caller;
 #[derive(Clone)]
 pub(crate) struct OrgTarget {
     pub(crate) tenant: TenantId,
-    /// The caller, acting in it.
+    /// The caller, acting in it; of a foreign one for the platform, so that nothing else counts and nobody is named.
     pub(crate) context: RequestContext,
     /// Whether the platform acts on an organisation that the credential is not of.
     pub(crate) is_foreign: bool,
@@ -50,7 +50,7 @@ impl OrgTarget {
         let mut reader = db.read().await?;
         let found = tenancy.find_org(&mut reader, id).await?;
         found.ok_or_else(ApiError::not_found)?;
-        Ok(Self { tenant: id, context: caller::in_tenant(context, id), is_foreign: true })
+        Ok(Self { tenant: id, context: context.for_platform_in(id), is_foreign: true })
     }
 
     /// In which scope the work is done: what is done to another organisation is the platform's doing.

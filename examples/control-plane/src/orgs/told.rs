@@ -21,7 +21,7 @@ pub(super) fn tell_deleted(tx: &mut Tx, context: &RequestContext, org: &Org) {
 
 fn said(context: &RequestContext, org: &Org) -> Value {
     json!({
-        "actor_id": context.principal.on_behalf_of(),
+        "actor_id": context.told_person(),
         "organization_id": org.id,
         "org_code": org.code,
         "name": org.name,
@@ -38,7 +38,7 @@ pub(super) fn tell_document(
     version: i64,
 ) {
     let data = json!({
-        "actor_id": context.principal.on_behalf_of(),
+        "actor_id": context.told_person(),
         "organization_id": tenant,
         "version": version,
     });

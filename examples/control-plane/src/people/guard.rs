@@ -1,7 +1,7 @@
 //! Whose account a caller may decide about.
 
 use stylobate::{
-    auth::PersonChange,
+    auth::{self, PersonChange},
     core::{PersonId, Problem, RequestContext, TenantId},
     db::Tx,
     rbac::RbacError,
@@ -52,6 +52,13 @@ impl People {
         let detail = "The person belongs to other organisations as well: only the person changes name, address, \
                       credentials and status.";
         Err(Problem::new(403, "shared_person").detail(detail).into())
+    }
+
+    /// Asks once more, when what was decided about an account is done and locks it: whoever has joined another organisation in between
+    /// is not taken over by this one.
+    pub(crate) async fn require_still_not_shared(&self, tx: &mut Tx, id: PersonId) -> Result<(), Refused> {
+        auth::People::lock(tx, id).await?;
+        self.require_not_shared(tx, id).await
     }
 
     /// Refuses to take the last administrator who can act away from `tenant`: nobody there could make another.

@@ -17,7 +17,7 @@ pub(super) fn tell_person(
     person: &PersonView,
 ) {
     let data = json!({
-        "actor_id": context.principal.on_behalf_of(),
+        "actor_id": context.told_person(),
         "organization_id": tenant,
         "user_id": person.id,
         "username": person.username,

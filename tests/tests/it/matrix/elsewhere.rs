@@ -15,6 +15,7 @@ async fn what_somebody_may_at_home_is_nothing_elsewhere(engine: Engine) {
     let body = json!({ "person_id": ada.id });
     ada.client.post(&path, body.clone()).await.problem(404, "not_found");
     world.foreign.administrator.client.post(&path, body.clone()).await.problem(404, "not_found");
+    world.app().place.own_passwords().await;
     world.root().post(&path, body).await.expect(201);
 
     // At home she is what she was, and what she sees elsewhere when she is there she does not see here.

@@ -64,7 +64,10 @@ async fn take(world: &World, operation: &Operation, name: &str) -> Option<Findin
     let names_it = || {
         let problem = answer.json();
         let errors = problem["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().any(|error| error["field"].as_str().is_some_and(|field| field.ends_with(name)))
+        // Another name of a field that the body has is given twice.
+        errors.iter().any(|error| {
+            error["code"] == "duplicate" || error["field"].as_str().is_some_and(|field| field.ends_with(name))
+        })
     };
     let is_refused = answer.status == 422 && names_it();
     (!is_refused).then(|| Finding {

@@ -5,7 +5,9 @@ use std::fs;
 use serde_json::{Value, json};
 use stylobate_tests::{Engine, TestApp, text};
 
-use super::{NOBODY, assert_gone, awaited, began_long_ago, end, ended, id, now, path, remove, rows_of};
+use super::{
+    NOBODY, assert_gone, awaited, began_long_ago, end, ended, go_on, hold, id, now, path, remove, rows_of,
+};
 use crate::{
     jobs::reached,
     members::{administrator, multi, other_org},
@@ -14,6 +16,7 @@ use crate::{
 stylobate_tests::both_engines!(
     what_was_added_by_those_who_were_let_in_before_goes_too,
     messages_under_way_come_to_their_end_first,
+    what_was_done_for_one_counts_for_no_other,
     a_deletion_that_is_killed_goes_on
 );
 
@@ -67,6 +70,35 @@ async fn messages_under_way_come_to_their_end_first(engine: Engine) {
     let outbox = app.place.folder().join("data/outbox");
     let mails = fs::read_dir(outbox).unwrap().filter_map(|mail| fs::read_to_string(mail.ok()?.path()).ok());
     assert_eq!(mails.filter(|mail| mail.contains("guest@example.org")).count(), 1);
+}
+
+/// How far a job has come says nothing of another organisation that somebody writes into it.
+async fn what_was_done_for_one_counts_for_no_other(engine: Engine) {
+    let app = multi(engine).await;
+    let (root, place) = (app.administrator().await, &app.place);
+    let (acme, beta) = (other_org(&root, "acme").await, other_org(&root, "beta").await);
+    administrator(&app, &root, &beta, "bea").await;
+    hold(&root).await;
+    let mut jobs = Vec::new();
+    for (org, code) in [(&acme, "acme"), (&beta, "beta")] {
+        root.delete(&path(org)).await.expect(204);
+        let asked = end(&root, org, code).await.expect(202);
+        began_long_ago(place, org).await;
+        jobs.push(text(&asked, "job_id").to_owned());
+    }
+    let done = json!({
+        "organization_id": acme, "removed": { "people": 7, "left": 7, "rows": 7 }, "is_told": true,
+    });
+    place.sql(&format!("UPDATE jobs SET checkpoint = '{done}' WHERE id = {}", id(place, &jobs[0]))).await;
+    root.post(&format!("/v1/jobs/{}/cancel", jobs[1]), Value::Null).await.expect(200);
+    let edit = json!({ "payload": { "organization_id": beta } });
+    root.patch(&format!("/v1/jobs/{}", jobs[0]), edit).await.expect(200);
+    go_on(&root).await;
+    let done = ended(&root, &jobs[0]).await;
+    assert_eq!((&done["result"]["people"], &done["result"]["left"]), (&json!(1), &json!(0)), "{done}");
+    assert_eq!(place.count("SELECT count(*) FROM events WHERE type = 'organization.deleted'").await, 1);
+    root.get(&path(&beta)).await.problem(404, "not_found");
+    root.get(&path(&acme)).await.expect(200);
 }
 
 /// Enough that it is killed in between.

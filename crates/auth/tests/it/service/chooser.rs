@@ -64,6 +64,12 @@ async fn a_password_is_ones_own_unless_somebody_else_sets_it(db: TestDb) {
         set(&house, &ctx, ada, false).await;
         assert_eq!(is_own(&house, ada).await, own, "{ctx:?}");
     }
+    // Which the platform set on somebody else's word.
+    set(&house, &system(), ada, false).await;
+    let auth = house.auth.clone();
+    let disown = async move |tx: &mut Tx| auth.disown_password(tx, ada).await;
+    house.db.transact(SCOPE, disown).await.unwrap();
+    assert!(!is_own(&house, ada).await);
 }
 both_engines!(a_password_is_ones_own_unless_somebody_else_sets_it, &[&MIGRATIONS]);
 

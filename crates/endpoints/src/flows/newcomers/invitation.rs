@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use stylobate_auth::{Email, Identifier};
-use stylobate_core::{BoxFuture, DomainEvent, PersonId, RequestContext, RoleId, TenantId};
+use stylobate_core::{BoxFuture, PersonId, RequestContext, RoleId, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_tenancy::{Error, Invitation, NewInvitation};
 use stylobate_tower_middleware::{ApiError, ApiResult, problem_for};
 use uuid::Uuid;
 
-use super::{AccountError, Newcomers, managing::tenant_of, of, told};
+use super::{AccountError, Newcomers, managing::tenant_of};
 
 /// Whom somebody invites.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Newcomers {
         Box::pin(async move {
             let Inviter { context, tenant, invitee: NewInvitee { email, role } } = &*inviter;
             if let Some(role) = role {
-                self.require_may_promise(tx, context, *tenant, *role).await?;
+                self.rbac.require_may_give(tx, context, Some(*tenant), *role).await?;
             }
             let org = self.tenancy.lock_org_to_write(tx, *tenant).await?;
             if self.is_member(tx, *tenant, email).await? {
@@ -66,9 +66,7 @@ impl Newcomers {
             };
             let invitation = self.tenancy.invite(tx, context, *tenant, &new).await?;
             self.mail(tx, &org, &invitation).await?;
-            let event = DomainEvent::new(context, "invitation.created", invitation.id, told(&invitation));
-            tx.emit(of(&invitation, event));
-            Ok(invitation)
+            Ok(self.tell(tx, context, "invitation.created", invitation).await?)
         })
     }
 

@@ -4,17 +4,14 @@ use stylobate_auth::{
     AuthError, Email, Identifier, Invitation as Inviting, OneTimeToken, Password, People, PeopleError,
     Person, PersonChange, VerifiedPerson,
 };
-use stylobate_core::{
-    BoxFuture, DomainEvent, InvitationId, PersonId, Principal, RequestContext, RoleId, TenantId,
-};
+use stylobate_core::{BoxFuture, InvitationId, PersonId, Principal, RequestContext, RoleId, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_tenancy::{Invitation, InvitationStatus};
 use stylobate_tower_middleware::{ApiResult, problem_for};
 use uuid::Uuid;
 
 use super::{
-    AccountError, AccountRequest, NewAccount, Newcomers, as_system, invitation::require_organization, of,
-    told,
+    AccountError, AccountRequest, NewAccount, Newcomers, as_system, invitation::require_organization,
 };
 
 const SCOPE: Scope = Scope::Platform("accept an invitation");
@@ -108,13 +105,13 @@ impl Newcomers {
     /// Lets the caller's account join with the link of an invitation that was mailed to its address.
     ///
     /// # Errors
-    /// 403 `link_invalid`, `invitation_for_another` when the address is not the caller's, `person_required` for programs,
-    /// `password_not_own` while the account has a password that somebody else has chosen.
+    /// 403 `link_invalid`, `invitation_for_another` when the address is not the caller's, `person_required` for programs and
+    /// for who acts in somebody's name, `password_not_own` while the account has a password that somebody else has chosen.
     pub async fn accept_as_caller(&self, context: &RequestContext, token: &str) -> ApiResult<Joined> {
-        if !context.principal.is_person_unscoped() {
-            return Err(problem_for("person_required").into());
-        }
-        let caller = context.principal.person_id().ok_or_else(|| problem_for("person_required"))?;
+        let principal = &context.principal;
+        let is_own = principal.is_person_unscoped() && principal.impersonator.is_none();
+        let caller =
+            principal.person_id().filter(|_| is_own).ok_or_else(|| problem_for("person_required"))?;
         let token = self.auth.read_one_time(token)?;
         let open = self.look(&token).await?;
         if open.holder.is_none_or(|holder| holder.id != caller) {
@@ -232,8 +229,7 @@ impl Newcomers {
                 }
             }
             let accepted = Invitation { accepted_by: Some(person), ..invitation.clone() };
-            let event = DomainEvent::new(&acting, "invitation.accepted", invitation.id, told(&accepted));
-            tx.emit(of(invitation, event));
+            self.tell(tx, &acting, "invitation.accepted", accepted).await?;
             Ok(Joined { person, tenant, is_new: matches!(newcomer, Newcomer::New(_)) })
         })
     }

@@ -2,14 +2,13 @@
 
 use stylobate_auth::{AuthError, Email, Invitation as Inviting};
 use stylobate_core::{
-    BoxFuture, CursorInvalid, Direction, DomainEvent, InvitationId, Message, Page, PageLimit, RequestContext,
-    TenantId,
+    BoxFuture, CursorInvalid, Direction, InvitationId, Message, Page, PageLimit, RequestContext, TenantId,
 };
 use stylobate_db::{Scope, Tx};
 use stylobate_tenancy::{Error, Invitation, InvitationFilter, InvitationStatus, Org, Tenancy};
 use stylobate_tower_middleware::{ApiError, ApiResult, problem_for};
 
-use super::{AccountError, Newcomers, of, told};
+use super::{AccountError, Newcomers};
 
 /// What a list of invitations asks for.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +41,7 @@ impl Newcomers {
         let keyset = keyset.map_err(foreign)?;
         let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
         let mut page = self.tenancy.list_invitations(&mut tx, tenant, &query.filter, &keyset).await?;
+        self.conceal(&mut tx, tenant, &mut page.items).await?;
         if query.with_total {
             page.total = Some(self.tenancy.count_invitations(&mut tx, tenant, &query.filter).await?);
         }
@@ -56,7 +56,8 @@ impl Newcomers {
     pub async fn find(&self, context: &RequestContext, id: InvitationId) -> ApiResult<Invitation> {
         let tenant = tenant_of(context)?;
         let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
-        let found = self.tenancy.find_invitation(&mut tx, tenant, id).await?;
+        let mut found = self.tenancy.find_invitation(&mut tx, tenant, id).await?;
+        self.conceal(&mut tx, tenant, found.as_mut_slice()).await?;
         tx.rollback().await?;
         found.ok_or_else(ApiError::not_found)
     }
@@ -103,8 +104,7 @@ impl Newcomers {
             }
             self.tenancy.revoke_invitation(tx, context, tenant, id).await?;
             self.auth.void_one_time(tx, id.as_uuid()).await?;
-            let event = DomainEvent::new(context, "invitation.revoked", id, told(&invitation));
-            tx.emit(of(&invitation, event));
+            self.tell(tx, context, "invitation.revoked", invitation).await?;
             Ok(())
         })
     }
@@ -124,9 +124,10 @@ impl Newcomers {
                 return Err(Error::InvitationClosed.into());
             }
             let until = self.tenancy.clock().now() + self.auth.config().invitation_ttl();
-            let renewed = self.tenancy.renew_invitation(tx, context, tenant, id, until).await?;
+            let mut renewed = self.tenancy.renew_invitation(tx, context, tenant, id, until).await?;
             self.auth.void_one_time(tx, id.as_uuid()).await?;
             self.mail(tx, &org, &renewed).await?;
+            self.conceal(tx, tenant, std::slice::from_mut(&mut renewed)).await?;
             Ok(renewed)
         })
     }

@@ -78,6 +78,7 @@ pub struct InvitationView {
     email: String,
     /// The role that whoever accepts is given.
     role_id: Option<Uuid>,
+    /// Who invited; `null` for the platform, and for who is no active member any more.
     invited_by: Option<Uuid>,
     /// `pending`, `accepted` or `revoked`. One whose time has passed stays `pending`, and opens nothing.
     status: &'static str,

@@ -38,6 +38,12 @@ impl Records {
         self.0.lock().len()
     }
 
+    /// What the last event of a kind says.
+    pub(super) fn told(&self, kind: &str) -> serde_json::Value {
+        let events = self.1.lock();
+        events.iter().rfind(|event| event.kind == kind).expect(kind).data.clone()
+    }
+
     pub(super) fn events(&self, kind: &str) -> usize {
         self.1.lock().iter().filter(|event| event.kind == kind).count()
     }

@@ -117,11 +117,16 @@ async fn the_platform_invites_to_any_organisation(db: TestDb) {
     let house = House::new(db, Registration::Off).await;
     house.rbac.seed(&system(), None).await.unwrap();
     let root = house.person("root", "member").await.principal.person_id().unwrap();
-    let there = RequestContext::new(Principal::person(root).in_tenant(house.foreign_org));
+    let there = RequestContext::new(Principal::person(root)).for_platform_in(house.foreign_org);
     let promised = || NewInvitee { role: None, ..invitee("bob@example.org") };
     let is_open = async |link: &str| house.newcomers.show_invitation(link).await.unwrap().is_some();
     // Whether the route is theirs to call is asked before; that it counts is asked of the platform.
-    house.newcomers.invite(&there, promised()).await.unwrap();
+    let made = house.newcomers.invite(&there, promised()).await.unwrap();
+    // Who of the platform invites is nobody's business there.
+    assert_eq!(made.invited_by, None);
+    let listed = house.newcomers.list(&there, &InvitationQuery::default()).await.unwrap();
+    assert_eq!(listed.items, [made.clone()]);
+    assert_eq!(house.newcomers.find(&there, made.id).await.unwrap(), made);
     assert!(!is_open(&token(&house, "invitation")).await);
     let role = Some(house.foreign_role().await);
     let more = NewInvitee { role, ..invitee("eve@example.org") };
@@ -139,5 +144,7 @@ async fn the_platform_invites_to_any_organisation(db: TestDb) {
     assert!(is_open(&link).await);
     let joined = house.newcomers.accept_as_new(&nobody(), &link, account("eve")).await.unwrap();
     assert_eq!(joined.tenant, house.foreign_org);
+    let told = house.records.told("invitation.accepted");
+    assert_eq!((&told["invited_by"], told["user_id"].is_string()), (&serde_json::Value::Null, true));
 }
 both_engines!(the_platform_invites_to_any_organisation, SETS);

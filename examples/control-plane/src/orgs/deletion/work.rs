@@ -57,11 +57,19 @@ pub(crate) struct Removed {
 }
 
 /// How far it is, for the attempt after this one.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Done {
+    /// Of which organisation: what was done for one counts for no other that somebody writes into the job.
+    organization_id: TenantId,
     removed: Removed,
     /// Whether everybody has been told.
     is_told: bool,
+}
+
+impl Done {
+    fn none(organization_id: TenantId) -> Self {
+        Self { organization_id, removed: Removed::default(), is_told: false }
+    }
 }
 
 /// What the job works with.
@@ -147,7 +155,8 @@ impl Job for DeleteOrg {
 
     async fn run(self, attempt: Attempt, removal: OrgRemoval) -> Result<Removed, Failed> {
         let (org, began_at) = removal.begun(self.organization_id).await?;
-        let mut done: Done = attempt.checkpoint()?.unwrap_or_default();
+        let begun = attempt.checkpoint()?.filter(|done: &Done| done.organization_id == org.id);
+        let mut done = begun.unwrap_or(Done::none(org.id));
         removal.remove_people(&attempt, org.id, &mut done).await?;
         removal.remove_services(&attempt, org.id, &mut done).await?;
         for part in PARTS {
