@@ -9,7 +9,9 @@
 //! 1. `Writer` takes part in every unit of work of a `stylobate_db::Db` and writes what was buffered with `tx.audit(…)`
 //!    just before the commit. The record is there if and only if the change is.
 //! 2. `Sink` stores facts that come without a change, such as a refused login, in a transaction of their own.
-//! 3. `AuditLog` lists, finds and exports the records of the caller's tenant.
+//! 3. `AuditLog` lists, finds and exports the records of the caller's tenant. Who acts there for the platform
+//!    ([`RequestContext::is_for_platform`](stylobate_core::RequestContext)) is shown as `platform`; who it was is kept in the row, for
+//!    the operator.
 //!
 //! ```
 //! use serde_json::json;

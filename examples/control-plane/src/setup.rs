@@ -152,6 +152,8 @@ async fn make_admin(platform: &Platform, context: &RequestContext, input: &Setup
     platform
         .db()
         .transact(Scope::Platform("first administrator"), async move |tx: &mut Tx| {
+            // Of this and a bootstrap at once, one is the first.
+            this.rbac().lock_policy(tx, None).await?;
             this.auth().redeem_setup_token(tx, &token).await?;
             admin::make_in(&this, tx, &system, &draft).await?;
             Ok(())

@@ -2,12 +2,13 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, PASSWORD, TestApp, text};
+use stylobate_tests::{Answer, Client, Engine, PASSWORD, TestApp, eventually, text};
 
 stylobate_tests::both_engines!(
     the_first_organisation_comes_with_the_first_administrator,
     further_organisations_come_with_an_administrator_of_their_own,
     of_two_at_once_one_is_the_first,
+    of_the_page_and_the_route_at_once_one_makes_the_first,
     without_the_secret_nothing_is_told,
     secrets_are_not_guessed
 );
@@ -165,6 +166,30 @@ async fn of_two_at_once_one_is_the_first(engine: Engine) {
     let other = settle_in(&app, text(&second["admin"], "username")).await;
     assert_eq!(other.all("/v1/orgs").await.len(), 1);
     other.get("/scheduler/status").await.problem(403, "permission_denied");
+}
+
+async fn of_the_page_and_the_route_at_once_one_makes_the_first(engine: Engine) {
+    let mut app = empty(engine, "single").await;
+    let server = app.server();
+    let link = eventually("the set-up link", async || server.setup_link()).await;
+    let token = link.split_once("token=").unwrap().1.to_owned();
+    let fields = [
+        ("token", token.as_str()),
+        ("username", "grace"),
+        ("email", "grace@example.org"),
+        ("first_name", "Grace"),
+        ("last_name", "Hopper"),
+        ("password", PASSWORD),
+    ];
+    let (anonymous, acme) = (app.anonymous(), body("Acme", "ada"));
+    let (page, route) =
+        tokio::join!(anonymous.post_form("/setup", &fields), bootstrap(&anonymous, SECRET, &acme));
+    assert_eq!(
+        [page.status, route.status].iter().filter(|status| **status == 201).count(),
+        1,
+        "{page} {route}"
+    );
+    assert_eq!(app.place.count("SELECT count(*) FROM people").await, 1);
 }
 
 async fn without_the_secret_nothing_is_told(engine: Engine) {
