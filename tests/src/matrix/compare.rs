@@ -208,7 +208,7 @@ pub(super) fn leaks<'a>(
 ) -> Option<String> {
     let headers = answer.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let all = format!("{}\n{}", answer.text, headers.collect::<Vec<_>>().join("\n"));
-    let text = masked(&format!("{all}\n{}", cursors(&all)), sent).to_lowercase();
+    let text = masked(&format!("{all}\n{}", cursors(&all)), &sent.collect::<Vec<_>>()).to_lowercase();
     if let Some(at) = text.find(word) {
         let around: String =
             text[..at].chars().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect();

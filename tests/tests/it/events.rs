@@ -297,6 +297,7 @@ fn every_emitter_is_in_the_catalogue_and_every_type_has_one() {
                 "tell_account(",
                 "tell_org(",
                 "tell_document(",
+                "self.tell(",
             ] {
                 for after in text.split(call).skip(1) {
                     let arguments = after.split(");").next().unwrap_or_default();

@@ -146,6 +146,7 @@ async fn a_membership_ends_and_the_account_stays(engine: Engine) {
     // The platform has them back, with the role of newcomers and nothing of before.
     let body = json!({ "person_id": bob.id });
     desk.client.post(&members, body.clone()).await.problem(403, "permission_denied");
+    app.place.own_passwords().await;
     let added = root.post(&members, body.clone()).await.expect(201);
     assert_eq!((&added["person_id"], &added["status"]), (&json!(bob.id), &json!("active")));
     root.post(&members, body).await.problem(409, "already_member");

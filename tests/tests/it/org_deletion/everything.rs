@@ -65,6 +65,7 @@ async fn everything_of_an_organisation_goes_and_nothing_of_another(engine: Engin
     let change = json!({ "current_password": PASSWORD, "new_password": OWN });
     both.client.post("/auth/password-change", change).await.expect(200);
     let members = format!("{}/members", path(&stays.id));
+    app.place.own_passwords().await;
     root.post(&members, json!({ "person_id": both.id })).await.expect(201);
     let there = json!({ "username": both.username, "password": OWN, "org_code": stays.word });
     let there = app.anonymous().post("/auth/login", there).await.expect(200);
