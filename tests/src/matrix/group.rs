@@ -32,8 +32,11 @@ impl Group {
     }
 }
 
+/// What a world says of itself.
+type Told = fn(&World) -> String;
+
 /// What the foreign organisation has that filters ask for which take no ids. All others are asked for its word.
-const TEXTS: [(&str, fn(&World) -> String); 3] = [
+const TEXTS: [(&str, Told); 3] = [
     ("email", |world| world.foreign.address(&format!("{}-admin", world.foreign.word))),
     ("subject", |world| world.foreign.row("person").to_owned()),
     ("username", |world| world.foreign.administrator.username.clone()),

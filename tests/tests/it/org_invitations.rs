@@ -51,7 +51,7 @@ async fn an_invitation_is_read_mailed_again_and_taken_back(engine: Engine) {
     };
     assert_eq!(ids("").await, [carls.clone(), id.clone()]);
     assert_eq!(ids("?order_dir=asc").await, [id.clone(), carls.clone()]);
-    assert_eq!(ids("?search=CARL@").await, [carls.clone()]);
+    assert_eq!(ids("?search=CARL@").await, std::slice::from_ref(&carls));
     let page = root.get(&format!("{invitations}?limit=1&include_total=true")).await.expect(200);
     assert_eq!((page["items"].as_array().unwrap().len(), &page["total"]), (1, &json!(2)));
     root.get(&format!("{invitations}?status=lost")).await.problem(422, "validation");
@@ -73,7 +73,7 @@ async fn an_invitation_is_read_mailed_again_and_taken_back(engine: Engine) {
     }
     anybody.post(ACCEPT, account(&carls_link, "carl")).await.problem(403, "link_invalid");
     root.post(&format!("{gone}/resend"), Value::Null).await.problem(409, "invitation_closed");
-    assert_eq!(ids("?status=revoked").await, [carls.clone()]);
+    assert_eq!(ids("?status=revoked").await, std::slice::from_ref(&carls));
     assert_eq!((ids("?is_open=true").await, ids("?is_open=false").await), (vec![id.clone()], vec![carls]));
     invite(&root, &carl).await;
 

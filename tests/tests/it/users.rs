@@ -186,7 +186,7 @@ async fn users_are_listed_by_status_the_invited_by_their_invitations(engine: Eng
     }
     root.post(&users, body).await.problem(409, "invitation_pending");
     let by = async |status: &str| root.all(&format!("{users}?status={status}")).await;
-    assert_eq!(by("invited").await, [invited.clone()]);
+    assert_eq!(by("invited").await, std::slice::from_ref(&invited));
     let page =
         root.get(&format!("{users}?status=invited&include_total=true&search=nobody")).await.expect(200);
     assert_eq!((&page["items"], &page["total"]), (&json!([]), &json!(0)));

@@ -206,7 +206,7 @@ async fn statements_that_forget_the_tenant_see_and_change_nothing() {
     // Whatever changes from here on was changed by this test.
     app.server().terminate();
     app.server().ended().await;
-    app.place.join_other_org(&Uuid::now_v7().to_string()).await;
+    app.place.join_other_org(&Uuid::new_v4().to_string()).await;
     let mut owner = superuser(&app).await;
     let orgs: Vec<(String,)> = sqlx::query_as("SELECT id::text FROM orgs ORDER BY is_default DESC")
         .fetch_all(&mut owner)

@@ -191,7 +191,7 @@ impl Rbac {
         tx: &mut Tx,
         assignee: impl Into<Assignee>,
     ) -> Result<bool, RbacError> {
-        Ok(assignments::is_on_platform(tx, assignee.into()).await?)
+        assignments::is_on_platform(tx, assignee.into()).await
     }
 
     /// Refuses when the platform has given `assignee` a role or made a rule for it and the caller has no role there: whoever

@@ -255,13 +255,12 @@ async fn a_foreign_name_is_recorded_and_refused_when_it_cannot_be() {
     assert_eq!(status(hints.clone(), "/people?tenant_id=Globex", &[("x-org-id", FOREIGN)]).await, 404);
     assert_eq!(status(hints.clone(), "/people", &[("x-org-id", "a b")]).await, 400);
     assert_eq!(status(hints, "/people", &[("x-org-id", OWN)]).await, 200);
-    let events = recorded.events.lock().unwrap();
+    let events = std::mem::take(&mut *recorded.events.lock().unwrap());
     let [event] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((event.action, event.outcome), ("tenant.deny", Outcome::Denied));
     assert_eq!((event.target.id.as_deref(), event.tenant), (Some(FOREIGN), Some(tenant())));
     let metadata = event.metadata.as_ref().unwrap();
     assert_eq!((&metadata["hint"], &metadata["route"]), (&"X-Org-Id".into(), &"/people".into()));
-    drop(events);
     let failing = Arc::new(Recorded { fails: true, ..Recorded::default() });
     let hints = self::hints().with_audit(Arc::clone(&failing) as _);
     assert_eq!(status(hints, "/people", &[("x-org-id", FOREIGN)]).await, 404);

@@ -229,7 +229,9 @@ impl Members {
         let person = self.people.create_in(tx, context, tenant, draft).await?;
         let id = PersonId::from_uuid(person.id);
         match role {
-            Some(role) => drop(self.rbac.assign_in(tx, context, Some(tenant), id, role).await?),
+            Some(role) => {
+                self.rbac.assign_in(tx, context, Some(tenant), id, role).await?;
+            }
             None => self.newcomers.give_role(tx, context, tenant, id, None).await?,
         }
         Ok(self.user(tx, tenant, person).await?)

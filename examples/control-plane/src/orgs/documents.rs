@@ -215,8 +215,8 @@ pub(crate) async fn forget_person(tx: &mut Tx, person: PersonId) -> Result<(), E
 }
 
 /// Refuses what is too large or too deep to be settings, or is not the same to everybody who reads it.
-fn check(fields: &Map<String, Value>) -> Result<(), Problem> {
-    let wrong = |code, message: &str| Err(invalid(vec![FieldProblem::new("settings", code, message)]));
+fn check(fields: &Map<String, Value>) -> Result<(), Refused> {
+    let wrong = |code, message: &str| Err(invalid(vec![FieldProblem::new("settings", code, message)]).into());
     // The text that is stored. Values that were read from JSON can be written as JSON.
     if serde_json::to_vec(fields).map_or(usize::MAX, |json| json.len()) > BYTES_MAX {
         return wrong("too_long", "is larger than 64 KiB");
@@ -257,7 +257,11 @@ mod tests {
 
     fn refused(settings: Value) -> Option<String> {
         let Value::Object(fields) = settings else { panic!("an object") };
-        check(&fields).err().map(|problem| problem.errors[0].code.to_string())
+        match check(&fields) {
+            Ok(()) => None,
+            Err(Refused::Problem(problem)) => Some(problem.errors[0].code.to_string()),
+            Err(refused) => panic!("{refused:?}"),
+        }
     }
 
     fn nested(depth: usize) -> Value {

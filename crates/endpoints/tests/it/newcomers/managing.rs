@@ -125,7 +125,7 @@ async fn the_platform_invites_to_any_organisation(db: TestDb) {
     // Who of the platform invites is nobody's business there.
     assert_eq!(made.invited_by, None);
     let listed = house.newcomers.list(&there, &InvitationQuery::default()).await.unwrap();
-    assert_eq!(listed.items, [made.clone()]);
+    assert_eq!(listed.items, std::slice::from_ref(&made));
     assert_eq!(house.newcomers.find(&there, made.id).await.unwrap(), made);
     assert!(!is_open(&token(&house, "invitation")).await);
     let role = Some(house.foreign_role().await);
