@@ -35,8 +35,8 @@ pub(super) async fn run(report: &mut Report) -> Result {
             many.place().sql("VACUUM (ANALYZE)").await;
         }
         let keys = make_keys(&many).await?;
-        starts(report, &name, &one, &many).await?;
-        asked(report, &name, &many, &keys).await?;
+        let more_mb = starts(report, &name, &one, &many).await?;
+        asked(report, &name, &many, &keys, more_mb).await?;
     }
     Ok(())
 }
@@ -59,7 +59,8 @@ fn megabytes(server: &Process) -> Result<f64> {
     Ok(server.resident()? as f64 / 1e6)
 }
 
-async fn starts(report: &mut Report, name: &str, one: &Site, many: &Site) -> Result {
+/// How many MB more the server holds when it is ready.
+async fn starts(report: &mut Report, name: &str, one: &Site, many: &Site) -> Result<f64> {
     // The first start makes keys and whatever else is made once.
     for site in [one, many] {
         site.serve().await?.stop().await?;
@@ -89,11 +90,11 @@ async fn starts(report: &mut Report, name: &str, one: &Site, many: &Site) -> Res
     }));
     report.verdict(&format!("{name}, a start with {ORGS} organisations, more"), ms, "ms", Goal::AtMost(50.0));
     report.verdict(&format!("{name}, memory when ready, more"), mb, "MB", Goal::AtMost(60.0));
-    Ok(())
+    Ok(mb)
 }
 
-/// One request in each organisation, for which the server needs its policy.
-async fn asked(report: &mut Report, name: &str, site: &Site, keys: &[String]) -> Result {
+/// One request in each organisation, for which the server needs its policy: what that adds to what it held more when it was ready.
+async fn asked(report: &mut Report, name: &str, site: &Site, keys: &[String], more_mb: f64) -> Result {
     let server = site.serve().await?;
     tokio::time::sleep(SETTLED).await;
     let before = megabytes(&server)?;
@@ -110,7 +111,8 @@ async fn asked(report: &mut Report, name: &str, site: &Site, keys: &[String]) ->
         keys.len()
     ));
     report.keep(json!({ "what": "asked", "engine": name, "organisations": keys.len(), "before_mb": before, "after_mb": after, "seconds": seconds }));
-    report.verdict(&format!("{name}, memory of {ORGS} policies"), after - before, "MB", Goal::AtMost(60.0));
+    let in_all = more_mb + after - before;
+    report.verdict(&format!("{name}, memory with {ORGS} policies, more"), in_all, "MB", Goal::AtMost(60.0));
     server.stop().await
 }
 

@@ -194,19 +194,17 @@ impl World {
             self.request(operation, rows, &[]).with_query("limit", "1").send(client).await
         };
         let there = first(&self.foreign.administrator.client, &self.foreign.rows).await;
-        let foreign = self.foreign.row(row_of(operation, place)).to_owned();
         let mut cursor = next_cursor(&there);
-        // What the platform shares with all is no foreign row.
-        if page_of(&there)["items"][0]["is_platform"] == true {
-            cursor = cursor.and_then(|cursor| with_id(&cursor, |_| foreign.clone()));
-        }
-        // Where the foreign list has no second page, the place behind the first row of another, called as a foreign row.
+        // Where the foreign list has no second page, the place behind the first row of another.
         for client in [&self.home.administrator.client, self.root()] {
             if cursor.is_none() {
-                let here = next_cursor(&first(client, &self.home.rows).await);
-                cursor = here.and_then(|cursor| with_id(&cursor, |_| foreign.clone()));
+                cursor = next_cursor(&first(client, &self.home.rows).await);
             }
         }
+        // Called as a foreign row, where it is a row of the platform or of home.
+        let foreign = self.foreign.row(row_of(operation, place));
+        let foreign_id = |id: &str| if self.secrets.contains(id) { id } else { foreign }.to_owned();
+        let cursor = cursor.and_then(|cursor| with_id(&cursor, foreign_id));
         let Some(cursor) = cursor else {
             let is_known = ONE_PAGE.iter().any(|(path, _)| *path == operation.canonical);
             return match is_known {
