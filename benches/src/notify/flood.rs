@@ -84,7 +84,7 @@ pub(super) async fn measure(report: &mut Report, engine: Engine) -> Result {
     let people = notices / EACH;
     let mut floods = Vec::new();
     for _ in 0..rounds::count(3) {
-        floods.push(flood(engine, people).await?);
+        floods.push(Box::pin(flood(engine, people)).await?);
     }
     let of = |pick: fn(&Flood) -> f64| median(floods.iter().map(pick));
     let took = of(|flood| flood.done);

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use stylobate::{
-    core::{AuditEvent, FieldProblem, PersonId, Problem, TenantId},
+    core::{AuditEvent, FieldProblem, PersonId, TenantId},
     db::{Error, Tx},
     endpoints::{Permission, Route, Routes},
     middleware::{ApiResult, Context, MergePatch, PathId, StrictJson, problem_for},
