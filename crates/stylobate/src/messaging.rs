@@ -1,5 +1,6 @@
 //! How the platform tells people what concerns them: the notifier, its jobs, what it hears of events, and who it is for.
 
+mod account_mail;
 mod by_jobs;
 mod contacts;
 mod hearing;
@@ -27,6 +28,7 @@ pub use kinds::default_message_kinds;
 pub(crate) use upkeep::keep_up;
 
 use self::{
+    account_mail::{TellOfAccount, Teller},
     by_jobs::{ByJobs, Deliver, Deliverer, ForgetPerson, PlanMessage},
     contacts::Contacts,
     hearing::Announcer,
@@ -177,6 +179,7 @@ pub(crate) fn deliver(
         .with::<PlanMessage>(deliverer.clone())
         .with::<Deliver>(deliverer.clone())
         .with::<ForgetPerson>(deliverer)
+        .with::<TellOfAccount>(Teller { notifier: notifier.clone(), events: handles.events.clone() })
         .with::<TellOfSwitchedOff>(caretakers);
     (kinds, subscribers)
 }

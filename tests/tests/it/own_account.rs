@@ -8,7 +8,8 @@ use uuid::Uuid;
 stylobate_tests::both_engines!(
     nothing_is_left_of_an_account_that_its_owner_deletes,
     an_account_is_deleted_by_its_owner_with_the_password,
-    whoever_is_disabled_hears_of_it
+    whoever_is_disabled_hears_of_it,
+    whose_password_was_changed_is_told
 );
 
 /// Where the id of somebody who is gone may still be, and why.
@@ -187,4 +188,21 @@ async fn whoever_is_disabled_hears_of_it(engine: Engine) {
         (mails.iter().filter(|mail| mail.fields("subject") == [subject]).count() == 2).then_some(())
     })
     .await;
+}
+
+/// The account is no organisation's, although the change was made in one.
+async fn whose_password_was_changed_is_told(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let admin = app.administrator().await;
+    let bob = app.person(&admin, "bob").await;
+    let change = json!({ "current_password": PASSWORD, "new_password": "gravel thimble orchard nine" });
+    bob.client.post("/auth/password-change", change).await.expect(200);
+    let outbox = app.place.folder().join("data/outbox");
+    eventually("a mail about the password", async || {
+        let mails = std::fs::read_dir(&outbox).ok()?;
+        let mut texts = mails.filter_map(|mail| std::fs::read_to_string(mail.ok()?.path()).ok());
+        texts.find(|text| text.contains("bob@example.org") && text.to_lowercase().contains("password"))
+    })
+    .await;
+    assert_eq!(admin.all("/v1/events/dead-letters").await.len(), 0);
 }

@@ -6,6 +6,7 @@ use stylobate_jobs::{Jobs, JobsError};
 use stylobate_notify::{Announcement, Notifier, NotifierError};
 
 use super::{
+    account_mail::TellOfAccount,
     by_jobs::{self, ForgetPerson},
     kinds::{EVENT, WARNING_EVENT, WEBHOOK_DISABLED},
     switched_off::{SwitchedOff, TellOfSwitchedOff},
@@ -42,7 +43,13 @@ impl Subscriber for Announcer {
                 self.jobs.enqueue(tx, &ForgetPerson { person }).await.map_err(of_jobs)?;
             }
             if let Some(message) = message_of(event) {
-                self.notifier.notify_in(tx, &message).await.map_err(of_notifier)?;
+                match event.tenant_id {
+                    Some(tenant) if message.tenant.is_none() => {
+                        let job = TellOfAccount { event: event.id, tenant };
+                        self.jobs.enqueue(tx, &job).await.map_err(of_jobs)?;
+                    }
+                    _ => drop(self.notifier.notify_in(tx, &message).await.map_err(of_notifier)?),
+                }
             }
             if let Some(what) = switched_off(event) {
                 let job = TellOfSwitchedOff { event: event.id, tenant: event.tenant_id, what };
