@@ -29,7 +29,7 @@ use stylobate::{
     tenancy::Tenancy,
 };
 
-use crate::people::Refused;
+use crate::refused::Refused;
 
 /// What the handlers of this room work with.
 #[derive(Clone)]

@@ -10,7 +10,10 @@ use stylobate::{
     rbac::{RbacError, SUPER_ADMIN},
 };
 
-use crate::people::{Draft, People, PersonInput, Refused, first_password, password_of};
+use crate::{
+    people::{Draft, People, PersonInput, first_password, password_of},
+    refused::Refused,
+};
 
 /// The role of an organisation that may do everything there.
 pub(crate) const ADMIN: &str = "admin";

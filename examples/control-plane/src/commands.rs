@@ -20,7 +20,8 @@ use crate::{
     admin::{self, NewAdmin},
     app, keys, lock,
     passwords::{self, BreachIndexCommand, Calibration},
-    people::{Refused, import},
+    people::import,
+    refused::Refused,
     schema::migration_sets,
     unlock,
 };

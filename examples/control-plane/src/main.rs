@@ -24,6 +24,7 @@ mod order;
 mod orgs;
 mod passwords;
 mod people;
+mod refused;
 mod router;
 mod schema;
 mod service_accounts;

@@ -14,7 +14,7 @@ use stylobate::{
     auth::{BreachIndex, HashParams, HasherOptions, Password, PasswordError, PasswordHasher},
 };
 
-use crate::{commands::Failed, people::Refused};
+use crate::{commands::Failed, refused::Refused};
 
 #[derive(Subcommand)]
 pub(crate) enum BreachIndexCommand {

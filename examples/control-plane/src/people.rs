@@ -19,8 +19,6 @@ mod told;
 pub(crate) use accounts::in_contact;
 pub(crate) use directory::ProfileDirectory;
 pub(crate) use leaving::require_other;
-pub(crate) use model::{Gender, PersonInput, PersonView, Status, country_of, invalid};
-pub(crate) use service::{
-    Draft, ListRequest, People, Refused, field, first_password, password_of, tenant_of,
-};
+pub(crate) use model::{Gender, PersonInput, PersonView, Status, country_of};
+pub(crate) use service::{Draft, ListRequest, People, first_password, password_of, tenant_of};
 pub(crate) use store::usernames;

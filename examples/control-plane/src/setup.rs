@@ -22,7 +22,8 @@ use crate::{
     admin,
     commands::Failed,
     forms::{PageStatus, not_the_form, problems_of},
-    people::{PersonInput, Refused},
+    people::PersonInput,
+    refused::Refused,
 };
 
 /// Makes the one-time link when there is nobody yet, and returns its token.

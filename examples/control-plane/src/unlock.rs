@@ -7,7 +7,7 @@ use stylobate::{
     db::{Scope, Tx},
 };
 
-use crate::{commands::Failed, people::Refused};
+use crate::{commands::Failed, refused::Refused};
 
 /// Forgets the failed logins of whoever is called `name`, by user name or e-mail address.
 pub(crate) async fn unlock(platform: &Platform, name: &str) -> Result<String, Failed> {

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Access;
-use crate::{caller, people::Refused};
+use crate::{caller, refused::Refused};
 
 const TAG: &str = "operations";
 const MANAGE: Permission = Permission::Key("platform.rbac.manage");

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     given::given,
-    people::{Refused, invalid},
+    refused::{Refused, invalid},
 };
 
 /// What a key is called whose maker did not say.

@@ -13,10 +13,7 @@ use super::{
     routes::TAG,
     service::ApiKeys,
 };
-use crate::{
-    order::ByCreation,
-    people::{Refused, tenant_of},
-};
+use crate::{order::ByCreation, people::tenant_of, refused::Refused};
 
 pub(crate) fn routes(keys: &ApiKeys) -> Routes {
     let own = Permission::Authenticated;

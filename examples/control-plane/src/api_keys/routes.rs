@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     order::ByCreation,
-    people::{Refused, invalid},
+    refused::{Refused, invalid},
 };
 
 pub(super) const TAG: &str = "api keys";

@@ -15,7 +15,10 @@ use stylobate::{
 };
 
 use super::model::{ApiKeyInput, ApiKeyPatch};
-use crate::people::{People, Refused, tenant_of};
+use crate::{
+    people::{People, tenant_of},
+    refused::Refused,
+};
 
 /// API keys of the caller's organisation.
 #[derive(Clone)]

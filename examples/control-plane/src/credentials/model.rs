@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     given::given,
-    people::{Refused, invalid},
+    refused::{Refused, invalid},
 };
 
 /// Where a credential is checked.

@@ -11,7 +11,10 @@ use super::{
     model::{CredentialChange, CredentialInput, CredentialPatch, CredentialView, NewCredential, Provider},
     store::{self, Filter},
 };
-use crate::people::{People, PersonView, Refused, field, first_password, password_of, tenant_of};
+use crate::{
+    people::{People, PersonView, first_password, password_of, tenant_of},
+    refused::{Refused, field},
+};
 
 /// Credentials of the people of the caller's organisation.
 #[derive(Clone)]

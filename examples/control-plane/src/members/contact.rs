@@ -15,7 +15,10 @@ use super::{
     user_model::{ContactInput, merged, unproven},
     users::TAG,
 };
-use crate::people::{PersonInput, PersonView, Refused, in_contact, invalid};
+use crate::{
+    people::{PersonInput, PersonView, in_contact},
+    refused::{Refused, invalid},
+};
 
 pub(super) fn routes(members: &Members) -> Routes {
     let path = "/v1/users/{id}/contact";

@@ -19,9 +19,9 @@ use crate::{
     admin::ADMIN,
     orgs::{OrgTarget, given_by_platform},
     people::{
-        Draft, ListRequest, People, PersonInput, PersonView, Refused, Status, in_contact, invalid,
-        require_other, tenant_of,
+        Draft, ListRequest, People, PersonInput, PersonView, Status, in_contact, require_other, tenant_of,
     },
+    refused::{Refused, invalid},
 };
 
 pub(super) const READ: &str = "user.read";

@@ -9,7 +9,10 @@ use stylobate::{
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::people::{Gender, PersonInput, PersonView, Refused, country_of, field, invalid};
+use crate::{
+    people::{Gender, PersonInput, PersonView, country_of},
+    refused::{Refused, field, invalid},
+};
 
 /// Whether a user takes part in an organisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

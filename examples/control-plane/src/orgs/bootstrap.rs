@@ -29,7 +29,8 @@ use crate::{
     admin::{self, ADMIN},
     caller,
     members::{AccountInput, Members, UserView},
-    people::{Draft, Refused, invalid},
+    people::Draft,
+    refused::{Refused, invalid},
 };
 
 const X_BOOTSTRAP_SECRET: &str = "x-bootstrap-secret";

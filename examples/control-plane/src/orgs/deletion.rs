@@ -16,10 +16,8 @@ use stylobate::{
     core::{Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
     endpoints::{Permission, Route, Routes},
-    events::EventsError,
-    jobs::{Jobs, JobsError},
-    middleware::{ApiResult, Context, IntoProblem as _, PathId, StrictJson},
-    notify::NotifierError,
+    jobs::Jobs,
+    middleware::{ApiResult, Context, PathId, StrictJson},
     rbac::Rbac,
     tenancy::{self, Tenancy},
 };
@@ -27,7 +25,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::OrgTarget;
-use crate::people::{Refused, field};
+use crate::refused::{Refused, field};
 
 pub(crate) use work::{DeleteOrg, OrgRemoval};
 
@@ -103,30 +101,8 @@ impl Deletion {
             if is_new && begun.version != org.version + 1 {
                 return Err(tenancy::Error::VersionConflict.into());
             }
-            let asked = this.jobs.enqueue(tx, &DeleteOrg::of(tenant)).await;
-            Ok::<_, Refused>(asked.map_err(refused)?.id.as_uuid())
+            Ok::<_, Refused>(this.jobs.enqueue(tx, &DeleteOrg::of(tenant)).await?.id.as_uuid())
         };
         self.db.transact(Scope::Platform("begin the removal of an organisation"), ask).await
-    }
-}
-
-fn refused(error: JobsError) -> Refused {
-    match error {
-        JobsError::Db(error) => error.into(),
-        error => error.into_problem().into(),
-    }
-}
-
-fn unsaid(error: NotifierError) -> Refused {
-    match error {
-        NotifierError::Db(error) => error.into(),
-        error => error.into_problem().into(),
-    }
-}
-
-fn untold(error: EventsError) -> Refused {
-    match error {
-        EventsError::Db(error) => error.into(),
-        error => error.into_problem().into(),
     }
 }

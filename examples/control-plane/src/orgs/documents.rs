@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{document_store as store, routes::TAG, service::Orgs, target::OrgTarget, told::tell_document};
-use crate::people::{Refused, invalid};
+use crate::refused::{Refused, invalid};
 
 /// Far more than settings need, and little enough to be read with every page.
 const BYTES_MAX: usize = 64 * 1024;

@@ -20,7 +20,7 @@ use super::{
     service::{ANY_ORGANISATION, Orgs},
     target::OrgTarget,
 };
-use crate::people::Refused;
+use crate::refused::Refused;
 
 /// How many days are shown, today among them.
 const DAYS: u64 = 14;

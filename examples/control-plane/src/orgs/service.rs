@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     caller,
-    people::{Refused, field},
+    refused::{Refused, field},
 };
 
 /// What lets somebody act on any organisation.

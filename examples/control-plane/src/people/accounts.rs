@@ -6,15 +6,19 @@ use stylobate::{
     core::{BoxFuture, FieldProblem, PersonId, RequestContext, TenantId},
     db::Tx,
     endpoints::{AccountError, Accounts, NewAccount, NewProfile},
+    events::EventsError,
+    jobs::JobsError,
     middleware::IntoProblem as _,
+    notify::NotifierError,
 };
 
 use super::{
-    model::{Gender, PersonInput, Profile, country_of, invalid},
-    service::{Draft, People, Refused},
+    model::{Gender, PersonInput, Profile, country_of},
+    service::{Draft, People},
     store,
     told::tell_person,
 };
+use crate::refused::{Refused, invalid};
 
 impl Accounts for People {
     fn check(&self, profile: &NewProfile) -> Result<(), AccountError> {
@@ -81,6 +85,12 @@ impl From<Refused> for AccountError {
             Refused::ServiceAccount(error) => error.into_problem().into(),
             Refused::Rbac(error) => error.into(),
             Refused::Tenancy(error) => error.into(),
+            Refused::Jobs(JobsError::Db(error)) => error.into(),
+            Refused::Jobs(error) => error.into_problem().into(),
+            Refused::Events(EventsError::Db(error)) => error.into(),
+            Refused::Events(error) => error.into_problem().into(),
+            Refused::Notifier(NotifierError::Db(error)) => error.into(),
+            Refused::Notifier(error) => error.into_problem().into(),
         }
     }
 }

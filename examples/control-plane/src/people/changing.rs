@@ -9,10 +9,11 @@ use stylobate::{
 use super::{
     model::{Noted, PersonInput, PersonView, Profile, Status},
     notes,
-    service::{Identity, People, Refused, event, field, read, tenant_of},
+    service::{Identity, People, event, read, tenant_of},
     store,
     told::tell_person,
 };
+use crate::refused::{Refused, field};
 
 /// What makes of a member what they shall be.
 pub(crate) type Change<'a> = dyn Fn(&PersonView) -> Result<PersonInput, Refused> + Send + Sync + 'a;

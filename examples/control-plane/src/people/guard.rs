@@ -7,11 +7,8 @@ use stylobate::{
     rbac::RbacError,
 };
 
-use super::{
-    model::PersonView,
-    service::{People, Refused},
-    store,
-};
+use super::{model::PersonView, service::People, store};
+use crate::refused::Refused;
 
 impl People {
     /// A member of `tenant`; everybody else is missing.

@@ -26,8 +26,8 @@ use stylobate::{
     middleware::ApiError,
 };
 
-use super::{Draft, PersonInput, Refused};
-use crate::{admin, commands::Failed};
+use super::{Draft, PersonInput};
+use crate::{admin, commands::Failed, refused::Refused};
 
 #[derive(Args)]
 pub(crate) struct Arguments {

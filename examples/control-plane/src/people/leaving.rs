@@ -11,11 +11,12 @@ use stylobate::{
 use super::{
     model::PersonView,
     notes,
-    service::{People, Refused, event, read, tenant_of},
+    service::{People, event, read, tenant_of},
     store,
     told::tell_person,
 };
 use crate::orgs;
+use crate::refused::Refused;
 
 impl People {
     /// Removes a member of the caller's organisation with everything that is kept about the person; somebody who belongs

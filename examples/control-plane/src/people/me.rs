@@ -6,10 +6,11 @@ use stylobate::{
 };
 
 use super::{
-    model::{PersonInput, PersonView, Profile, invalid},
+    model::{PersonInput, PersonView, Profile},
     routes::merged,
-    service::{People, Refused},
+    service::People,
 };
+use crate::refused::{Refused, invalid};
 
 const TAG: &str = "auth";
 

@@ -1,10 +1,9 @@
+use crate::refused::{Refused, invalid};
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use stylobate::core::{FieldProblem, Problem};
+use stylobate::core::FieldProblem;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-use super::service::Refused;
 
 /// Whether a person takes part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -462,10 +461,4 @@ fn check_text(field: &'static str, value: &str, chars_max: usize, problems: &mut
     if value.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\r' | '\t')) {
         problems.push(FieldProblem::new(field, "invalid", "has control characters"));
     }
-}
-
-pub(crate) fn invalid(errors: Vec<FieldProblem>) -> Problem {
-    let mut problem = Problem::new(422, "validation").detail("Some fields are not as they should be.");
-    problem.errors = errors;
-    problem
 }

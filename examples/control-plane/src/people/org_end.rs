@@ -7,10 +7,11 @@ use stylobate::{
 };
 
 use super::{
-    service::{People, Refused, event},
+    service::{People, event},
     store,
     told::tell_person,
 };
+use crate::refused::Refused;
 
 impl People {
     /// Up to `most` people who are still members of the organisation, active or not.

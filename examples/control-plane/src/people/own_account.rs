@@ -13,11 +13,8 @@ use stylobate::{
 };
 use utoipa::ToSchema;
 
-use super::{
-    service::{People, Refused, field},
-    store,
-    told::tell_person,
-};
+use super::{service::People, store, told::tell_person};
+use crate::refused::{Refused, field};
 
 pub(super) fn routes(people: &People) -> Routes {
     let route = Route::delete("/auth/me", Permission::Authenticated)

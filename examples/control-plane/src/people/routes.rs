@@ -12,9 +12,10 @@ use super::{
     me,
     model::{PersonInput, PersonView, Status},
     own_account,
-    service::{ListRequest, People, Refused, tenant_of},
+    service::{ListRequest, People, tenant_of},
 };
 use crate::order::ByCreation;
+use crate::refused::Refused;
 
 const TAG: &str = "people";
 const READ: Permission = Permission::Key("user.read");

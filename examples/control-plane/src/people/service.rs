@@ -3,27 +3,24 @@
 use std::sync::Arc;
 
 use stylobate::{
-    auth::{
-        ApiKeyError, Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PeopleError,
-        PersonStatus, ServiceAccountError, Username,
-    },
+    auth::{Auth, AuthError, ContextWords, Email, NewPerson, Password, PasswordHash, PersonStatus, Username},
     core::{
         AuditEvent, Direction, FieldProblem, Page, PageLimit, PersonId, Principal, Problem, RequestContext,
         TenantId,
     },
-    db::{self, Db, Scope, TransactError, Tx},
+    db::{self, Db, Scope, Tx},
     endpoints::NewAccount,
-    middleware::{ApiError, IntoProblem},
-    rbac::{Rbac, RbacError},
-    tenancy::{self, MembershipStatus, Tenancy},
+    rbac::Rbac,
+    tenancy::{MembershipStatus, Tenancy},
 };
 
 use super::{
-    model::{Noted, PersonInput, PersonView, Profile, Status, invalid},
+    model::{Noted, PersonInput, PersonView, Profile, Status},
     notes,
     store::{self, Filter},
     told::tell_person,
 };
+use crate::refused::{Refused, field, invalid};
 
 /// People of the caller's organisation.
 #[derive(Clone)]
@@ -33,75 +30,6 @@ pub(crate) struct People {
     pub(super) rbac: Rbac,
     pub(super) tenancy: Arc<Tenancy>,
     pub(super) messages: Arc<dyn db::MessageOutbox>,
-}
-
-/// Why something about people was refused.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    Problem(Box<Problem>),
-    Db(db::Error),
-    People(PeopleError),
-    Auth(AuthError),
-    ApiKey(ApiKeyError),
-    ServiceAccount(ServiceAccountError),
-    Rbac(RbacError),
-    Tenancy(tenancy::Error),
-}
-
-macro_rules! refused_from {
-    ($($variant:ident($error:ty)),* $(,)?) => {$(
-        impl From<$error> for Refused {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        }
-    )*};
-}
-
-refused_from!(
-    Db(db::Error),
-    People(PeopleError),
-    Auth(AuthError),
-    ApiKey(ApiKeyError),
-    ServiceAccount(ServiceAccountError),
-    Rbac(RbacError),
-    Tenancy(tenancy::Error),
-);
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(Box::new(problem))
-    }
-}
-
-impl TransactError for Refused {
-    fn as_db(&self) -> Option<&db::Error> {
-        match self {
-            Self::Problem(_) => None,
-            Self::Db(error) => Some(error),
-            Self::People(error) => error.as_db(),
-            Self::Auth(error) => error.as_db(),
-            Self::ApiKey(error) => error.as_db(),
-            Self::ServiceAccount(error) => error.as_db(),
-            Self::Rbac(error) => error.as_db(),
-            Self::Tenancy(error) => error.as_db(),
-        }
-    }
-}
-
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Problem(problem) => (*problem).into(),
-            Refused::Db(error) => error.into_problem().into(),
-            Refused::People(error) => error.into_problem().into(),
-            Refused::Auth(error) => error.into_problem().into(),
-            Refused::ApiKey(error) => error.into_problem().into(),
-            Refused::ServiceAccount(error) => error.into_problem().into(),
-            Refused::Rbac(error) => error.into_problem().into(),
-            Refused::Tenancy(error) => error.into_problem().into(),
-        }
-    }
 }
 
 /// What a list of people asks for.
@@ -375,8 +303,4 @@ pub(super) fn event(
 
 pub(crate) fn tenant_of(context: &RequestContext) -> Result<TenantId, Refused> {
     context.principal.tenant.ok_or_else(|| Problem::not_found().into())
-}
-
-pub(crate) fn field(name: &'static str, message: &'static str) -> Problem {
-    invalid(vec![FieldProblem::new(name, "invalid", message)])
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     given::given,
-    people::{Refused, invalid},
+    refused::{Refused, invalid},
 };
 
 /// A program that acts for itself.

@@ -14,7 +14,7 @@ use stylobate::{
 };
 
 use super::model::ServiceKeyInput;
-use crate::people::{Refused, tenant_of};
+use crate::{people::tenant_of, refused::Refused};
 
 /// Service accounts of the caller's organisation.
 #[derive(Clone)]

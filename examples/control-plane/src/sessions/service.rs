@@ -5,7 +5,10 @@ use stylobate::{
     rbac::Rbac,
 };
 
-use crate::people::{People, Refused, tenant_of};
+use crate::{
+    people::{People, tenant_of},
+    refused::Refused,
+};
 
 /// Sessions of the caller's organisation.
 #[derive(Clone)]

@@ -18,10 +18,7 @@ use stylobate::{
 };
 
 use super::{left, own};
-use crate::{
-    orgs::told,
-    people::{People, Refused},
-};
+use crate::{orgs::told, people::People, refused::Refused};
 
 /// How many rows one transaction removes: few enough that nobody waits long for the writer.
 const STEP: u32 = 500;
@@ -225,12 +222,12 @@ impl OrgRemoval {
             let mut done = done;
             if this.people.end_with_organisation(tx, &context, tenant, person).await? {
                 // Whoever hears of it later does it by a job of the organisation, which goes with that.
-                this.notifier.forget_person(tx, person).await.map_err(super::unsaid)?;
+                this.notifier.forget_person(tx, person).await?;
                 done.removed.people += 1;
             } else {
                 done.removed.left += 1;
             }
-            attempt.set_checkpoint_in(tx, &done).await.map_err(super::refused)?;
+            attempt.set_checkpoint_in(tx, &done).await?;
             Ok::<_, Refused>(done)
         };
         self.db.transact(SCOPE, remove).await.map_err(failed)
@@ -268,7 +265,7 @@ impl OrgRemoval {
             // First, so that nobody gives it a role meanwhile.
             this.rbac.remove_subject_everywhere(tx, &context, service, &[tenant]).await?;
             this.auth.service_accounts().delete(tx, &context, (tenant, service)).await?;
-            attempt.set_checkpoint_in(tx, &done).await.map_err(super::refused)?;
+            attempt.set_checkpoint_in(tx, &done).await?;
             Ok::<_, Refused>(done)
         };
         self.db.transact(SCOPE, remove).await.map_err(failed)
@@ -291,7 +288,7 @@ impl OrgRemoval {
                 let mut done = before;
                 done.removed.rows += rows;
                 if rows > 0 {
-                    step.set_checkpoint_in(tx, &done).await.map_err(super::refused)?;
+                    step.set_checkpoint_in(tx, &done).await?;
                 }
                 Ok::<_, Refused>((rows, done))
             };
@@ -308,26 +305,24 @@ impl OrgRemoval {
             Part::Auth => self.auth.remove_tenant_rows(tx, tenant, STEP).await?,
             // Messages that are under way come to their end first.
             Part::Jobs => self.remove_jobs(tx, tenant, &[MESSAGE_QUEUE]).await?,
-            Part::JobsOfMessages => {
-                match self.notifier.has_messages(tx, tenant).await.map_err(super::unsaid)? {
-                    true => 0,
-                    false => self.remove_jobs(tx, tenant, &[]).await?,
-                }
-            }
+            Part::JobsOfMessages => match self.notifier.has_messages(tx, tenant).await? {
+                true => 0,
+                false => self.remove_jobs(tx, tenant, &[]).await?,
+            },
             Part::Messages => {
-                let set_up = self.notifier.forget_tenant(tx, tenant).await.map_err(super::unsaid)?;
+                let set_up = self.notifier.forget_tenant(tx, tenant).await?;
                 let rest = self.notifier.remove_tenant_rows(tx, tenant, STEP).await;
-                set_up + rest.map_err(super::unsaid)?
+                set_up + rest?
             }
             Part::Own => own::remove_some(tx, tenant, STEP).await?,
             Part::Tenancy => self.tenancy.remove_org_rows(tx, tenant, STEP).await?,
             Part::Rbac => self.rbac.remove_tenant_rows(tx, tenant, STEP).await?,
-            Part::Events => self.events.remove_tenant_rows(tx, tenant, STEP).await.map_err(super::untold)?,
+            Part::Events => self.events.remove_tenant_rows(tx, tenant, STEP).await?,
         })
     }
 
     async fn remove_jobs(&self, tx: &mut Tx, tenant: TenantId, kept: &[&str]) -> Result<u64, Refused> {
-        self.jobs.remove_tenant_rows(tx, tenant, kept, STEP).await.map_err(super::refused)
+        Ok(self.jobs.remove_tenant_rows(tx, tenant, kept, STEP).await?)
     }
 
     /// Tells that the organisation is gone, once, when nothing of it is left but what it has told itself. It is an event of the
@@ -342,7 +337,7 @@ impl OrgRemoval {
             left.retain(|table, _| !TOLD.contains(table));
             if left.is_empty() {
                 told::tell_deleted(tx, &context(&step), &org);
-                step.set_checkpoint_in(tx, &after).await.map_err(super::refused)?;
+                step.set_checkpoint_in(tx, &after).await?;
             }
             Ok::<_, Refused>(left)
         };
@@ -365,7 +360,7 @@ impl OrgRemoval {
             let event = event.with("org_code", org.code.as_str()).with("name", org.name.as_str());
             let event = event.with("people_removed", removed.people).with("people_left", removed.left);
             tx.audit_instead(event.with("rows_removed", removed.rows).with("rows_left", 0));
-            step.complete_in(tx, &removed).await.map_err(super::refused)?;
+            step.complete_in(tx, &removed).await?;
             Ok::<_, Refused>(left)
         };
         require_none(&self.db.transact(SCOPE, finish).await.map_err(failed)?)?;
