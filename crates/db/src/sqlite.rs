@@ -17,6 +17,11 @@ use crate::{
     link::{Link, Transactional},
 };
 
+/// How many pages the writer keeps: 4 MiB, as KiB below zero.
+const WRITER_PAGES: &str = "-4096";
+/// How many each reader keeps: 2 MiB. There are as many copies of the same pages as readers, and the system's cache holds them once more.
+const READER_PAGES: &str = "-2048";
+
 pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Error> {
     let connect: SqliteConnectOptions =
         url.parse().map_err(|_| Error::Url("not an SQLite address".to_owned()))?;
@@ -35,9 +40,7 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
         // Rows that wait between SQLite's thread and whoever reads them: with few, the two wake each other all the time.
         .row_buffer_size(1_024)
         .pragma("temp_store", "memory")
-        .pragma("trusted_schema", "off")
-        // 4 MiB of pages per connection.
-        .pragma("cache_size", "-4096");
+        .pragma("trusted_schema", "off");
     create_private(connect.get_filename())?;
     let pool =
         || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout).test_before_acquire(false);
@@ -56,12 +59,18 @@ pub(crate) async fn connect(url: &str, options: &DbOptions) -> Result<Pools, Err
             }
         })
         // Setting it takes the writer's lock, even where it is set already: no reader waits for that.
-        .connect_with(connect.clone().auto_vacuum(SqliteAutoVacuum::Incremental).create_if_missing(true))
+        .connect_with(
+            connect
+                .clone()
+                .pragma("cache_size", WRITER_PAGES)
+                .auto_vacuum(SqliteAutoVacuum::Incremental)
+                .create_if_missing(true),
+        )
         .await?;
     let read = pool()
         .max_connections(options.connections_max)
         .idle_timeout(Duration::from_secs(30))
-        .connect_with(connect.pragma("query_only", "on"))
+        .connect_with(connect.pragma("cache_size", READER_PAGES).pragma("query_only", "on"))
         .await?;
     Ok(Pools::Sqlite { write, read, deadline: Some(writer) })
 }
