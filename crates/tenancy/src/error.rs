@@ -72,7 +72,7 @@ impl Error {
             Self::OrgInactive => "org_inactive",
             Self::OrgBeingDeleted => "org_being_deleted",
             Self::OrgNotBeingDeleted => "org_not_being_deleted",
-            Self::DefaultOrg => "default_organisation",
+            Self::DefaultOrg => "org_is_default",
             Self::VersionConflict => "version_conflict",
             Self::MemberNotFound => "member_not_found",
             Self::InvitationPending => "invitation_pending",

@@ -123,7 +123,6 @@ pub const PROBLEMS: &[ProblemRow] = &[
     form("db_value"),
     open("declared", 409, "This is declared by the program and cannot be changed here."),
     inside("default_org_mismatch"),
-    open("default_organisation", 409, "The default organisation is neither deactivated nor deleted."),
     open("draining", 503, "The service stops."),
     open("duplicate_parameter", 400, "A parameter is given more than once."),
     form("email_domain_invalid"),
@@ -193,6 +192,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     form("org_code_required"),
     open("org_code_taken", 409, "Another organisation has this code."),
     open("org_inactive", 409, "The organisation is not active."),
+    open("org_is_default", 409, "The default organisation is neither deactivated nor deleted."),
     open("org_not_being_deleted", 409, "The organisation is not being deleted."),
     hidden("org_not_found"),
     open(

@@ -191,7 +191,7 @@ async fn the_platform_has_an_inactive_organisation_removed(engine: Engine) {
 
     end(&root, NOBODY, "acme").await.problem(404, "not_found");
     end(&root, "acme", "acme").await.problem_of(422, "validation", "id");
-    end(&root, &own, "default").await.problem(409, "default_organisation");
+    end(&root, &own, "default").await.problem(409, "org_is_default");
     end(&root, &org, "acme").await.problem(409, "org_active");
     for wrong in ["", "default", "acm"] {
         end(&root, &org, wrong).await.problem_of(422, "validation", "code");

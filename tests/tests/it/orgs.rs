@@ -366,10 +366,10 @@ async fn the_default_organisation_and_one_that_is_being_deleted_stay_as_they_are
     let root = app.administrator().await;
     let default = root.all("/v1/orgs").await.remove(0);
     let path = path_of(&default);
-    root.delete(&path).await.problem(409, "default_organisation");
-    root.patch(&path, json!({ "is_active": false })).await.problem(409, "default_organisation");
+    root.delete(&path).await.problem(409, "org_is_default");
+    root.patch(&path, json!({ "is_active": false })).await.problem(409, "org_is_default");
     // Of a change that is refused in part nothing is done.
-    root.patch(&path, json!({ "is_active": false, "name": "x" })).await.problem(409, "default_organisation");
+    root.patch(&path, json!({ "is_active": false, "name": "x" })).await.problem(409, "org_is_default");
     assert_eq!(root.post(&format!("{path}/activate"), json!({})).await.expect(200), default);
     let renamed = root.patch(&path, json!({ "name": "Ours", "license_status": "expired" })).await.expect(200);
     assert_eq!((&renamed["name"], &renamed["is_default"]), (&json!("Ours"), &json!(true)));

@@ -274,7 +274,7 @@ async fn the_end(app: &TestApp, root: &Client, acme: &str, people: [&Client; 2])
     assert_eq!(root.get(&path).await.expect(200)["is_active"], false);
     let platform = root.all("/v1/orgs").await;
     let own = platform.iter().find(|org| org["is_default"] == true).unwrap();
-    root.delete(&format!("/v1/orgs/{}", text(own, "id"))).await.problem(409, "default_organisation");
+    root.delete(&format!("/v1/orgs/{}", text(own, "id"))).await.problem(409, "org_is_default");
 
     root.post(&format!("{path}/activate"), Value::Null).await.expect(200);
     ada.get("/auth/whoami").await.problem(401, "unauthenticated");
