@@ -6,7 +6,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// A JSON merge patch of an object (RFC 7386): what is not named stays, `null` takes away. The body of a `PATCH`, read by
+/// A JSON merge patch of an object (RFC 7396): what is not named stays, `null` takes away. The body of a `PATCH`, read by
 /// [`StrictJson`](crate::StrictJson).
 ///
 /// A name that stands twice in one object, at any depth, is refused: which one counts would differ from reader to reader
@@ -28,7 +28,7 @@ impl MergePatch {
         }
     }
 
-    /// Changes `target` as the patch says (RFC 7386 §2).
+    /// Changes `target` as the patch says (RFC 7396 §2).
     pub fn apply(&self, target: &mut Map<String, Value>) {
         merge(target, &self.0);
     }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_patch_changes_what_it_names() {
-        // The example of RFC 7386 §3.
+        // The example of RFC 7396 §3.
         let Value::Object(mut target) = json!({
             "title": "Goodbye!", "author": {"givenName": "John", "familyName": "Doe"},
             "tags": ["example", "sample"], "content": "This will be unchanged"
@@ -162,7 +162,7 @@ mod tests {
         );
     }
 
-    /// The cases of RFC 7386, appendix A, whose target and patch are objects.
+    /// The cases of RFC 7396, appendix A, whose target and patch are objects.
     #[test]
     fn objects_merge_as_the_standard_says() {
         for (target, patch, result) in [

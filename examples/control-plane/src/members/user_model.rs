@@ -225,7 +225,7 @@ impl AccountInput {
     }
 }
 
-/// All of what a user shall be. `PATCH` is a JSON merge patch (RFC 7386) on this shape.
+/// All of what a user shall be. `PATCH` is a JSON merge patch (RFC 7396) on this shape.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UserInput {
@@ -310,7 +310,7 @@ impl From<&PersonView> for UserInput {
     }
 }
 
-/// A JSON merge patch (RFC 7386) on a shape.
+/// A JSON merge patch (RFC 7396) on a shape.
 pub(super) fn merged<T: serde::de::DeserializeOwned>(
     shape: &impl Serialize,
     patch: &MergePatch,

@@ -134,7 +134,7 @@ impl PersonView {
 
 /// A person to be made, or all of what a person shall be.
 ///
-/// `PATCH` is a JSON merge patch (RFC 7386) on this shape.
+/// `PATCH` is a JSON merge patch (RFC 7396) on this shape.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PersonInput {

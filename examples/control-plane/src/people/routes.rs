@@ -172,7 +172,7 @@ async fn unlock(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A JSON merge patch (RFC 7386) on the shape of `PUT`: what is not named stays, `null` takes away.
+/// A JSON merge patch (RFC 7396) on the shape of `PUT`: what is not named stays, `null` takes away.
 pub(super) fn merged(before: &PersonView, patch: &MergePatch) -> Result<PersonInput, Refused> {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(PersonInput::from(before)) else {
         return Err(stylobate::core::Problem::internal().into());
