@@ -16,8 +16,9 @@ use stylobate::{
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Access, model::present, roles::Order, written};
+use super::{Access, roles::Order, written};
 use crate::{
+    given::given,
     order::{ByCreation, NoFilter},
     people,
 };
@@ -147,7 +148,7 @@ struct GroupPatch {
     #[serde(default)]
     name: Option<String>,
     /// `null` takes it away.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     description: Option<Option<String>>,
     /// The version that was read; another one in the database refuses the change.

@@ -4,6 +4,8 @@ use stylobate::rbac::{self, Condition, Effect};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::given::given;
+
 /// A role as callers see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RoleView {
@@ -222,7 +224,7 @@ pub(super) struct RolePatch {
     #[serde(default, alias = "role_name")]
     pub(super) name: Option<String>,
     /// `null` takes it away.
-    #[serde(default, alias = "role_description", deserialize_with = "present")]
+    #[serde(default, alias = "role_description", deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub(super) description: Option<Option<String>>,
     #[serde(default)]
@@ -254,7 +256,7 @@ pub(super) struct PermissionPatch {
     #[serde(default, alias = "permission_name")]
     pub(super) key: Option<String>,
     /// `null` takes it away.
-    #[serde(default, alias = "permission_description", deserialize_with = "present")]
+    #[serde(default, alias = "permission_description", deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub(super) description: Option<Option<String>>,
     #[serde(default)]
@@ -317,11 +319,4 @@ pub(super) struct ListFilter {
     pub(super) is_active: Option<bool>,
     /// Only those with this text in their name.
     pub(super) search: Option<String>,
-}
-
-/// Tells a field that is `null` from one that is not there.
-pub(super) fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
