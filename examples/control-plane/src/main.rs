@@ -18,6 +18,7 @@ mod keys;
 mod links;
 mod lock;
 mod members;
+mod merged;
 mod notify;
 mod ops;
 mod order;

@@ -12,10 +12,11 @@ use utoipa::ToSchema;
 use super::{
     model::OfOrganization,
     service::{Members, READ, UPDATE},
-    user_model::{ContactInput, merged, unproven},
+    user_model::{ContactInput, unproven},
     users::TAG,
 };
 use crate::{
+    merged::merged,
     people::{PersonInput, PersonView, in_contact},
     refused::{Refused, invalid},
 };

@@ -1,15 +1,15 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use stylobate::{
     core::{FieldProblem, PersonId, Problem, RoleId, TenantId},
-    middleware::{ApiError, MergePatch, StrictJson},
+    middleware::MergePatch,
     tenancy::Invitation,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
+    merged::merged,
     people::{Gender, PersonInput, PersonView, country_of},
     refused::{Refused, field, invalid},
 };
@@ -308,19 +308,6 @@ impl From<&PersonView> for UserInput {
             version: None,
         }
     }
-}
-
-/// A JSON merge patch (RFC 7396) on a shape.
-pub(super) fn merged<T: serde::de::DeserializeOwned>(
-    shape: &impl Serialize,
-    patch: &MergePatch,
-) -> Result<T, Refused> {
-    let Ok(Value::Object(mut fields)) = serde_json::to_value(shape) else {
-        return Err(Problem::internal().into());
-    };
-    patch.apply(&mut fields);
-    let read = StrictJson::<T>::from_value(Value::Object(fields));
-    read.map_err(|error: ApiError| error.problem().clone().into())
 }
 
 /// Of another address nothing is proven, unless its owner does.

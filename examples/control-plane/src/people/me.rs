@@ -7,7 +7,7 @@ use stylobate::{
 
 use super::{
     model::{PersonInput, PersonView, Profile},
-    routes::merged,
+    routes::patched,
     service::People,
 };
 use crate::refused::{Refused, invalid};
@@ -80,5 +80,5 @@ fn own(before: &PersonView, patch: &MergePatch) -> Result<PersonInput, Refused> 
     let problems: Vec<FieldProblem> = foreign
         .map(|name| FieldProblem::new(name.clone(), "unknown", "is not a field of one's own profile"))
         .collect();
-    if problems.is_empty() { merged(before, patch) } else { Err(invalid(problems).into()) }
+    if problems.is_empty() { patched(before, patch) } else { Err(invalid(problems).into()) }
 }

@@ -1,6 +1,5 @@
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
-use serde_json::Value;
 use stylobate::{
     core::{Direction, Page, PersonId},
     endpoints::{Permission, Route, Routes},
@@ -14,8 +13,7 @@ use super::{
     own_account,
     service::{ListRequest, People, tenant_of},
 };
-use crate::order::ByCreation;
-use crate::refused::Refused;
+use crate::{merged::merged, order::ByCreation, refused::Refused};
 
 const TAG: &str = "people";
 const READ: Permission = Permission::Key("user.read");
@@ -141,7 +139,7 @@ async fn patch(
     PathId(id): PathId<PersonId>,
     StrictJson(patch): StrictJson<MergePatch>,
 ) -> ApiResult<Json<PersonView>> {
-    let changed = people.change(&context, id, move |before| merged(before, &patch)).await?;
+    let changed = people.change(&context, id, move |before| patched(before, &patch)).await?;
     Ok(Json(changed))
 }
 
@@ -172,17 +170,9 @@ async fn unlock(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A JSON merge patch (RFC 7396) on the shape of `PUT`: what is not named stays, `null` takes away.
-pub(super) fn merged(before: &PersonView, patch: &MergePatch) -> Result<PersonInput, Refused> {
-    let Ok(Value::Object(mut fields)) = serde_json::to_value(PersonInput::from(before)) else {
-        return Err(stylobate::core::Problem::internal().into());
-    };
-    // Neither is part of what is there: one is never told, the other is only a condition.
-    fields.remove("password");
-    fields.remove("version");
+/// What a patch makes of somebody, on the shape of `PUT`.
+pub(super) fn patched(before: &PersonView, patch: &MergePatch) -> Result<PersonInput, Refused> {
     let mut patch = patch.clone();
     patch.rename("metadata_", "metadata");
-    patch.apply(&mut fields);
-    StrictJson::<PersonInput>::from_value(Value::Object(fields))
-        .map_err(|error| error.problem().clone().into())
+    merged(&PersonInput::from(before), &patch)
 }
