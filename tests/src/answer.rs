@@ -54,6 +54,18 @@ impl Answer {
         (self.status, headers, self.text.clone())
     }
 
+    /// The same with the body as JSON, without the id of the request that stands in problems.
+    #[must_use]
+    #[track_caller]
+    pub fn seen(&self) -> (u16, Vec<(String, String)>, Value) {
+        let (status, headers, _) = self.without_volatile();
+        let mut body = self.json();
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("request_id");
+        }
+        (status, headers, body)
+    }
+
     /// The body of an answer that must have this status.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {

@@ -61,5 +61,8 @@ pub use receiver::{Received, Receiver};
 pub use refresh_race::{RaceOutcome, refresh_race};
 pub use server::Server;
 
+/// An id that nothing has.
+pub const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
+
 /// The password of everybody whom tests create: long, and neither common nor made of context words.
 pub const PASSWORD: &str = "violet kayak under 37 bridges";

@@ -97,9 +97,10 @@ impl Place {
     pub async fn join_other_org(&self, person: &str) {
         let tenant = self.id(uuid::Uuid::from_u128(0x0191_e000_0000_7000_8000_0000_0000_00f0));
         let person = self.id(person.parse().expect("an id"));
-        let (now, yes, no) = match self.engine {
-            Engine::Sqlite => ("'2026-01-01T00:00:00.000000+00:00'", "1", "0"),
-            Engine::Postgres => ("'2026-01-01T00:00:00Z'", "true", "false"),
+        let now = self.long_ago();
+        let (yes, no) = match self.engine {
+            Engine::Sqlite => ("1", "0"),
+            Engine::Postgres => ("true", "false"),
         };
         self.sql(&format!(
             "INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version)
@@ -234,6 +235,15 @@ impl Place {
                 connection.close().await.expect("the file to close");
                 hash.expect("a hash")
             }
+        }
+    }
+
+    /// A time before everything that a test does, in SQL.
+    #[must_use]
+    pub fn long_ago(&self) -> &'static str {
+        match self.engine {
+            Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
+            Engine::Postgres => "'2026-01-01T00:00:00Z'",
         }
     }
 

@@ -68,8 +68,8 @@ async fn the_first_organisation_comes_with_the_first_administrator(engine: Engin
         ("/admin_user/password", Value::Null, "admin_user.password"),
         ("/admin_user/first_name", json!(""), "admin_user.first_name"),
         ("/admin_user/username", json!("a@b"), "admin_user.username"),
-        ("/admin_user/role_id", json!(crate::orgs::NOBODY), "admin_user.role_id"),
-        ("/admin_user/organization_id", json!(crate::orgs::NOBODY), "admin_user.organization_id"),
+        ("/admin_user/role_id", json!(stylobate_tests::NOBODY), "admin_user.role_id"),
+        ("/admin_user/organization_id", json!(stylobate_tests::NOBODY), "admin_user.organization_id"),
         ("/admin_user/is_admin", json!(true), "admin_user.is_admin"),
         ("/secret", json!(SECRET), "secret"),
     ] {

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, Person, TestApp, eventually};
+use stylobate_tests::{Answer, Client, Engine, NOBODY, Person, TestApp, eventually};
 
 stylobate_tests::both_engines!(
     questions_are_answered_with_their_reason,
@@ -14,7 +14,6 @@ stylobate_tests::both_engines!(
 );
 
 pub(crate) const SECRET: &str = "b0f1c7d2e3a495867f0e1d2c3b4a5968";
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 pub(crate) async fn id_of(client: &Client, path: &str, field: &str, value: &str) -> String {
     let all = client.all(path).await;
@@ -370,10 +369,7 @@ async fn damaged_and_expired_rows_are_told(engine: Engine) {
 
     let update = id_of(&root, "/permissions", "key", "user.update").await;
     let (role_id, update_id) = (app.place.id(role.parse().unwrap()), app.place.id(update.parse().unwrap()));
-    let past = match engine {
-        Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
-        Engine::Postgres => "'2026-01-01T00:00:00Z'",
-    };
+    let past = app.place.long_ago();
     app.place
         .sql(&format!(
             "UPDATE role_permissions SET condition = '{{' WHERE role_id = {role_id} AND permission_id = {update_id};

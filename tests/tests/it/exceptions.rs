@@ -3,7 +3,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, Person, TestApp, eventually};
+use stylobate_tests::{Client, Engine, NOBODY, Person, TestApp, eventually};
 
 use crate::decisions::{give, id_of};
 
@@ -18,7 +18,6 @@ stylobate_tests::both_engines!(
     nobody_excepts_beyond_what_they_have
 );
 
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 const FAR: &str = "2999-01-01T00:00:00Z";
 
 /// Whether `person` may do `name`, to `resource` if there is one.

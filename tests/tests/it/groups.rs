@@ -3,7 +3,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Engine, TestApp, text};
+use stylobate_tests::{Engine, NOBODY, TestApp, text};
 
 use crate::decisions::{give, id_of};
 
@@ -14,8 +14,6 @@ stylobate_tests::both_engines!(
     nobody_gains_by_a_group,
     an_organisation_keeps_an_administrator
 );
-
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 async fn groups_go_through_their_life(engine: Engine) {
     let app = TestApp::start(engine).await;
@@ -150,10 +148,7 @@ async fn groups_of_others_are_missing(engine: Engine) {
     let root = app.administrator().await;
     let clerk = app.person(&root, "clerk").await;
     let role = root.post("/roles", json!({ "name": "reader" })).await.expect(201);
-    let now = match engine {
-        Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
-        Engine::Postgres => "'2026-01-01T00:00:00Z'",
-    };
+    let now = app.place.long_ago();
     let (foreign, tenant, stranger) = (
         "0191e000-0000-7000-8000-0000000000d1",
         "0191e000-0000-7000-8000-0000000000d2",

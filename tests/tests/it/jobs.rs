@@ -21,10 +21,7 @@ pub(crate) async fn ask_for(
     name: &str,
     payload: Value,
 ) -> String {
-    let now = match place.engine() {
-        Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
-        Engine::Postgres => "'2026-01-01T00:00:00Z'",
-    };
+    let now = place.long_ago();
     let id = format!("0191e000-0000-7000-8000-00000000{last:04x}");
     let uuid = |text: &str| place.id(text.parse().unwrap());
     let tenant_id = tenant.map_or("NULL".to_owned(), uuid);

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, PASSWORD, Person, TestApp, text};
+use stylobate_tests::{Client, Engine, NOBODY, PASSWORD, Person, TestApp, text};
 
 stylobate_tests::both_engines!(
     a_member_is_suspended_and_reinstated,
@@ -14,7 +14,6 @@ stylobate_tests::both_engines!(
     who_is_suspended_speaks_for_nobody
 );
 
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 /// A password that somebody else chooses.
 pub(crate) const FIRST: &str = "a lantern above 9 stairs";
 const OWN: &str = "gravel thimble orchard nine";
@@ -52,16 +51,6 @@ pub(crate) async fn settled(app: &TestApp, user: &Value, name: &str) -> Person {
 pub(crate) async fn administrator(app: &TestApp, root: &Client, org: &str, name: &str) -> Person {
     let made = root.post(&format!("/v1/orgs/{org}/admins"), account(name)).await.expect(201);
     settled(app, &made, name).await
-}
-
-/// What callers can tell answers apart by.
-fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
-    let (status, headers, _) = answer.without_volatile();
-    let mut body = answer.json();
-    if let Some(fields) = body.as_object_mut() {
-        fields.remove("request_id");
-    }
-    (status, headers, body)
 }
 
 async fn a_member_is_suspended_and_reinstated(engine: Engine) {
@@ -219,7 +208,7 @@ async fn nobody_learns_who_else_exists(engine: Engine) {
         let foreign = mia.send(method.clone(), &theirs, body.as_ref()).await;
         let missing = mia.send(method, &missing, other_body.as_ref()).await;
         foreign.problem(404, "not_found");
-        assert_eq!(seen(&foreign), seen(&missing), "{foreign}");
+        assert_eq!(foreign.seen(), missing.seen(), "{foreign}");
     }
     // Nothing came of it.
     assert_eq!(bea.client.all(&format!("/v1/orgs/{other}/members")).await.len(), 1);

@@ -12,7 +12,7 @@ use std::{
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, MailServer, PASSWORD, Place, TestApp, text};
+use stylobate_tests::{Answer, Client, Engine, MailServer, NOBODY, PASSWORD, Place, TestApp, text};
 
 use crate::{
     jobs::{ask_for, reached},
@@ -25,7 +25,6 @@ stylobate_tests::both_engines!(
     links_of_an_organisation_that_is_being_deleted_open_nothing
 );
 
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 /// A password that its owner chose.
 const OWN: &str = "gravel thimble orchard nine";
 const ACCEPT: &str = "/auth/invitations/accept";
@@ -163,14 +162,6 @@ async fn assert_kept(place: &Place, one: &str, kept: &[(&str, &str)]) {
     assert!(surprises.is_empty(), "{one} is still in {surprises:?}");
 }
 
-/// What callers can tell answers apart by.
-fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
-    let (status, headers, _) = answer.without_volatile();
-    let mut body = answer.json();
-    body.as_object_mut().unwrap().remove("request_id");
-    (status, headers, body)
-}
-
 /// A12
 async fn the_platform_has_an_inactive_organisation_removed(engine: Engine) {
     let app = multi(engine).await;
@@ -182,10 +173,10 @@ async fn the_platform_has_an_inactive_organisation_removed(engine: Engine) {
     let invited = root.post(&format!("{}/users", path(&org)), invited).await.expect(201);
 
     // It is the platform's alone, and says nothing about organisations to others.
-    let refused = seen(&end(&ada.client, NOBODY, "acme").await);
+    let refused = end(&ada.client, NOBODY, "acme").await.seen();
     assert_eq!((refused.0, &refused.2["code"]), (403, &json!("permission_denied")));
     for other in [&org, &own] {
-        assert_eq!(seen(&end(&ada.client, other, "acme").await), refused);
+        assert_eq!(end(&ada.client, other, "acme").await.seen(), refused);
     }
     end(&app.anonymous(), &org, "acme").await.problem(401, "unauthenticated");
 
@@ -370,11 +361,11 @@ async fn links_of_an_organisation_that_is_being_deleted_open_nothing(engine: Eng
     let asked = end(&root, &org, "acme").await.expect(202);
     let accept = |link: &str| json!({ "token": link, "username": "guest", "password": OWN, "first_name": "G", "last_name": "G" });
     let refused = async || {
-        let none = seen(&anybody.post(ACCEPT, accept(&missing)).await);
+        let none = anybody.post(ACCEPT, accept(&missing)).await.seen();
         assert_eq!((none.0, &none.2["code"]), (403, &json!("link_invalid")));
         let page = anybody.get(&format!("{ACCEPT}?token={missing}")).await;
         for link in &links {
-            assert_eq!(seen(&anybody.post(ACCEPT, accept(link)).await), none);
+            assert_eq!(anybody.post(ACCEPT, accept(link)).await.seen(), none);
             bobs.post(ACCEPT, json!({ "token": link })).await.problem(403, "link_invalid");
             // Each page has a nonce of its own.
             let shown = anybody.get(&format!("{ACCEPT}?token={link}")).await;

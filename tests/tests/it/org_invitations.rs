@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, MailServer, PASSWORD, TestApp, text};
+use stylobate_tests::{Client, Engine, MailServer, NOBODY, PASSWORD, TestApp, text};
 
 use crate::members::own_org;
 
@@ -11,7 +11,6 @@ stylobate_tests::both_engines!(
     an_invitation_of_a_closed_organisation_opens_nothing
 );
 
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 const ACCEPT: &str = "/auth/invitations/accept";
 
 /// The links that were mailed to an address, once there are so many.

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, PASSWORD, TestApp, eventually, text};
+use stylobate_tests::{Client, Engine, NOBODY, PASSWORD, TestApp, eventually, text};
 
 use crate::{
     bootstrap::organisation,
@@ -22,8 +22,6 @@ stylobate_tests::both_engines!(
     the_operator_sees_an_organisation_at_a_glance
 );
 
-pub(crate) const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
-
 /// An installation of several organisations, with an administrator of the platform.
 async fn several(engine: Engine) -> TestApp {
     let app = TestApp::builder(engine).env("TENANCY_MODE", "multi");
@@ -32,16 +30,6 @@ async fn several(engine: Engine) -> TestApp {
 
 fn path_of(org: &Value) -> String {
     format!("/v1/orgs/{}", text(org, "id"))
-}
-
-/// What tells two answers apart, but for the request that each names.
-fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
-    let (status, headers, _) = answer.without_volatile();
-    let mut body = answer.json();
-    if let Some(fields) = body.as_object_mut() {
-        fields.remove("request_id");
-    }
-    (status, headers, body)
 }
 
 async fn organisations_are_made_listed_and_changed(engine: Engine) {
@@ -177,10 +165,10 @@ async fn an_organisation_of_others_is_a_missing_one(engine: Engine) {
         let answer = ada.send(method.clone(), &path, body.as_ref()).await;
         let none = ada.send(method, &missing, body.as_ref()).await;
         assert!([403, 404].contains(&answer.status), "{answer}");
-        let (status, headers, body) = seen(&answer);
+        let (status, headers, body) = answer.seen();
         // What tells where a path leads repeats the path.
         let headers: Vec<_> = headers.into_iter().filter(|(name, _)| name != "link").collect();
-        let (none_status, none_headers, none_body) = seen(&none);
+        let (none_status, none_headers, none_body) = none.seen();
         let none_headers: Vec<_> = none_headers.into_iter().filter(|(name, _)| name != "link").collect();
         assert_eq!((status, headers, body), (none_status, none_headers, none_body), "{answer}");
     }
@@ -201,13 +189,7 @@ async fn an_organisation_of_others_is_a_missing_one(engine: Engine) {
     let key = ada.post("/auth/api-keys", json!({})).await.expect(201);
     let program = app.anonymous().presenting(text(&key, "key"));
     let me = text(&ada.get("/auth/me").await.expect(200), "id").to_owned();
-    let (now, id) = (
-        match engine {
-            Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
-            Engine::Postgres => "'2026-01-01T00:00:00Z'",
-        },
-        |text: &str| app.place.id(text.parse().unwrap()),
-    );
+    let (now, id) = (app.place.long_ago(), |text: &str| app.place.id(text.parse().unwrap()));
     app.place
         .sql(&format!(
             "INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at)

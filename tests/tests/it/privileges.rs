@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, PASSWORD, TestApp, eventually};
+use stylobate_tests::{Client, Engine, NOBODY, PASSWORD, TestApp, eventually};
 
 stylobate_tests::both_engines!(
     the_platform_is_not_taken_over,
@@ -15,8 +15,6 @@ stylobate_tests::both_engines!(
     damaged_profiles_are_not_read_as_defaults,
     commands_promote_nobody_by_name_alone
 );
-
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 async fn id_of(client: &Client, path: &str, field: &str, value: &str) -> String {
     let all = client.all(path).await;

@@ -2,11 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, PASSWORD, TestApp};
+use stylobate_tests::{Client, Engine, NOBODY, PASSWORD, TestApp};
 
 stylobate_tests::both_engines!(bad_input_is_named, foreign_rows_look_missing);
-
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 async fn bad_input_is_named(engine: Engine) {
     let app = TestApp::start(engine).await;

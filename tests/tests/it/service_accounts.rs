@@ -4,7 +4,7 @@ use reqwest::{Method, Request, RequestBuilder};
 use serde_json::{Value, json};
 use stylobate_auth::{RequestSigner, SigningAlgorithm, SigningKey};
 use stylobate_core::{Clock as _, SystemClock};
-use stylobate_tests::{Answer, Client, Engine, TestApp, eventually, text};
+use stylobate_tests::{Answer, Client, Engine, NOBODY, TestApp, eventually, text};
 
 use crate::decisions::{give, id_of};
 
@@ -17,7 +17,6 @@ stylobate_tests::both_engines!(
     a_service_gets_tokens_for_what_the_registry_has
 );
 
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 const BILLING: &str = "https://billing.example.test";
 /// The audience of the installations in here.
 const HERE: &str = "https://api.example.test";
@@ -180,10 +179,7 @@ async fn services_of_others_are_missing(engine: Engine) {
     let app = TestApp::start(engine).await;
     let root = app.administrator().await;
     let role = root.post("/roles", json!({ "name": "reader" })).await.expect(201);
-    let now = match engine {
-        Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
-        Engine::Postgres => "'2026-01-01T00:00:00Z'",
-    };
+    let now = app.place.long_ago();
     let (foreign, tenant) = ("0191e000-0000-7000-8000-0000000000c1", "0191e000-0000-7000-8000-0000000000c2");
     let id = |text: &str| app.place.id(text.parse().unwrap());
     app.place

@@ -62,10 +62,7 @@ async fn administrators_list_and_end_sessions(engine: Engine) {
 
     // One that ran out.
     let third = session_of(&three).await;
-    let past = match engine {
-        Engine::Sqlite => "'2026-01-01T00:00:00.000000+00:00'",
-        Engine::Postgres => "'2026-01-01T00:00:00Z'",
-    };
+    let past = app.place.long_ago();
     let id = app.place.id(third.parse().unwrap());
     app.place.sql(&format!("UPDATE sessions SET expires_at = {past} WHERE id = {id}")).await;
     for (query, count) in [

@@ -1,7 +1,7 @@
 //! Users as the replaced systems know them: made, invited, listed, changed and deactivated.
 
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, MailServer, PASSWORD, TestApp, text};
+use stylobate_tests::{Client, Engine, MailServer, NOBODY, PASSWORD, TestApp, text};
 
 use crate::{
     decisions::{give, id_of},
@@ -16,8 +16,6 @@ stylobate_tests::both_engines!(
     a_user_is_reached_by_what_the_contact_says,
     the_platform_acts_on_people_of_any_organisation
 );
-
-const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 fn with(mut body: Value, more: Value) -> Value {
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
