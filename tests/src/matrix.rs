@@ -9,12 +9,14 @@
 //! good reason when whoever asks is not listened to; that is found, too.
 //!
 //! What does not fit is in tables with its reason: bodies in `samples.rs`, what proves nothing in `control.rs`, what the
-//! program moves by itself in `compare.rs` and `fingerprint.rs`.
+//! program moves by itself in `compare.rs` and `fingerprint.rs`. What of a table no operation has a use for any more,
+//! [`dead_rows`] finds.
 
 mod ask;
 mod bodies;
 mod compare;
 mod control;
+mod dead_rows;
 mod fingerprint;
 mod group;
 mod operations;
@@ -27,6 +29,7 @@ mod world;
 
 pub use ask::{Asker, Request};
 pub use compare::{Finding, Seen, assert_none, is_refused};
+pub use dead_rows::dead_rows;
 pub use fingerprint::Fingerprint;
 pub use group::Group;
 pub use operations::{Asks, IdPlace, Operation, Position, operations};

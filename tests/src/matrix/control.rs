@@ -8,9 +8,11 @@ use super::{
     samples::sample_at,
 };
 
-/// Places where an id of home says as little as one that nothing has, or is not tried: method, template, name and the reason. `*`
-/// is all of them.
-const UNPROVEN: [(&str, &str, &str, &str); 13] = [
+/// The method, the template and the name of places, and the reason. `*` is all of them.
+type Unproven = (&'static str, &'static str, &'static str, &'static str);
+
+/// Places where an id of home says as little as one that nothing has, or is not tried.
+pub(super) static UNPROVEN: [Unproven; 11] = [
     ("*", "*", "resource.owner_id", "it is compared with the caller, and nothing is looked up by it"),
     (
         "*",
@@ -25,14 +27,12 @@ const UNPROVEN: [(&str, &str, &str, &str); 13] = [
     ("DELETE", "/v1/orgs/{id}", "id", "it would end home; the story of two organisations shows it"),
     ("POST", "/v1/orgs/{id}/delete", "id", "it would end home"),
     ("GET", "/v1/events/dead-letters", "organization_id", "nothing was given up"),
-    ("GET", "/v1/events/dead-letters", "event_id", "nothing was given up"),
     ("POST", "/v1/events/dead-letters/replay", "event_id", "nothing was given up"),
     ("DELETE", "/v1/events/dead-letters/{subscriber}/{event_id}", "event_id", "nothing was given up"),
-    ("POST", "/admin/bootstrap/seed", "*", "it is about all organisations"),
 ];
 
 /// What ends the session that asks.
-const ENDS_ITS_SESSION: [(&str, &str); 3] =
+pub(super) const ENDS_ITS_SESSION: [(&str, &str); 3] =
     [("POST", "/auth/switch-org"), ("POST", "/auth/logout"), ("DELETE", "/auth/me")];
 
 impl Operation {
@@ -45,13 +45,20 @@ impl Operation {
     /// Why an id of home proves nothing in `place`.
     #[must_use]
     pub fn unproven(&self, place: &IdPlace) -> Option<&'static str> {
-        let is_of = |said: &str, own: &str| said == "*" || said == own;
-        let found = UNPROVEN.iter().find(|(method, path, name, _)| {
-            is_of(method, self.method.as_str()) && is_of(path, &self.canonical) && is_of(name, &place.name)
-        });
         let opaque = place.kind == "resource" && place.position == Position::Body;
-        found.map(|(.., reason)| *reason).or(opaque.then_some("nothing is looked up by it"))
+        let found = listed_as_unproven(self, place).map(|(.., reason)| *reason);
+        found.or(opaque.then_some("nothing is looked up by it"))
     }
+}
+
+/// What [`UNPROVEN`] says of a place.
+pub(super) fn listed_as_unproven(operation: &Operation, place: &IdPlace) -> Option<&'static Unproven> {
+    let is_of = |said: &str, own: &str| said == "*" || said == own;
+    UNPROVEN.iter().find(|(method, path, name, _)| {
+        is_of(method, operation.method.as_str())
+            && is_of(path, &operation.canonical)
+            && is_of(name, &place.name)
+    })
 }
 
 impl World {

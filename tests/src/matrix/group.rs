@@ -33,20 +33,19 @@ impl Group {
 }
 
 /// What a world says of itself.
-type Told = fn(&World) -> String;
+pub(super) type Told = fn(&World) -> String;
 
 /// What the foreign organisation has that filters ask for which take no ids. All others are asked for its word.
-const TEXTS: [(&str, Told); 3] = [
+pub(super) const TEXTS: [(&str, Told); 2] = [
     ("email", |world| world.foreign.address(&format!("{}-admin", world.foreign.word))),
     ("subject", |world| world.foreign.row("person").to_owned()),
-    ("username", |world| world.foreign.administrator.username.clone()),
 ];
 
 /// What lists take beside filters.
 const PAGING: [&str; 5] = ["limit", "cursor", "order_by", "order_dir", "include_total"];
 
 /// Lists that never have a second page here, and why.
-const ONE_PAGE: [(&str, &str); 2] = [
+pub(super) const ONE_PAGE: [(&str, &str); 2] = [
     ("/v1/events/dead-letters", "nothing was given up"),
     ("/v1/jobs/dead-letters", "nothing failed for good"),
 ];

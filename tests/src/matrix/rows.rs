@@ -73,8 +73,11 @@ pub(super) const KEYS: [&str; 45] = [
     "receiver",
 ];
 
-/// Places that are of another row than their kind says: by what the path begins with, the name and the kind.
-const OF_PLACES: [(&str, Option<&str>, &str, &str); 10] = [
+/// What the path begins with, the name and the kind of places, and the key of the row that they are of.
+type OfPlace = (&'static str, Option<&'static str>, &'static str, &'static str);
+
+/// Places that are of another row than their kind says.
+pub(super) static OF_PLACES: [OfPlace; 10] = [
     ("/auth/api-keys/", None, "api_key", "own_api_key"),
     ("/auth/sessions/", None, "session", "own_session"),
     ("/notification-channels/me/", None, "notification_channel", "own_channel"),
@@ -88,32 +91,34 @@ const OF_PLACES: [(&str, Option<&str>, &str, &str); 10] = [
 ];
 
 /// What an operation needs to be there before it works, besides the rows that it names.
-pub(super) const NEEDED: [(&str, &str); 12] = [
+pub(super) const NEEDED: [(&str, &str); 10] = [
     ("/people/{id}/roles/{role_id}", "person_role"),
     ("/roles/{id}/permissions/{permission_id}", "role_permission"),
     ("/roles/{id}/parents/{parent_id}", "role_parent"),
     ("/service-accounts/{id}/roles/{role_id}", "service_role"),
     ("/groups/{id}/members/{person_id}", "group_member"),
-    ("/groups/{id}/members/{member_id}", "group_member"),
     ("/groups/{id}/roles/{role_id}", "group_role"),
     ("/user-credentials/{id}", "credential"),
     ("/people/{id}/unlock", "credential"),
     ("/people/{id}/sessions", "session"),
-    ("/notification-deliveries", "notification_delivery"),
     ("/v1/rbac/what-if", "person_role"),
 ];
 
 /// The key of the row that a place is of.
 #[must_use]
 pub fn row_of<'a>(operation: &Operation, place: &'a IdPlace) -> &'a str {
-    let is_it = |(path, name, kind, _): &&(&str, Option<&str>, &str, &'static str)| {
+    of_place(operation, place).map_or(place.kind.as_str(), |(.., key)| key)
+}
+
+/// What [`OF_PLACES`] says of a place.
+pub(super) fn of_place(operation: &Operation, place: &IdPlace) -> Option<&'static OfPlace> {
+    OF_PLACES.iter().find(|(path, name, kind, _)| {
         operation.canonical.starts_with(path)
             && *kind == place.kind
             && name.is_none_or(|name| name == place.name)
             // A body says what is to be, and a query what is looked for.
             && (name.is_some() || place.position != Position::Body)
-    };
-    OF_PLACES.iter().find(is_it).map_or(place.kind.as_str(), |(.., key)| key)
+    })
 }
 
 /// The names of mails that are a row already.

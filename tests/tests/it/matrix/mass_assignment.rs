@@ -21,7 +21,7 @@ const WANTED: [&str; 9] = [
 ];
 
 /// Bodies whose fields are not all in the document: what is taken besides, and why.
-const TAKEN: [(&str, &str, &str, &str); 2] = [
+pub(super) const TAKEN: [(&str, &str, &str, &str); 2] = [
     ("PATCH", "/auth/me", "version", "a condition of every merge patch"),
     ("PUT", "/auth/me", "version", "a condition of every merge patch"),
 ];
