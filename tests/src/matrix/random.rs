@@ -1,8 +1,9 @@
 //! Foreign rows in places that are picked at random.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, IdPlace, Operation, Trial, World, rows::row_of, world::Compared};
+use crate::Row;
 
 /// Which table has the rows of a kind, and in which column their ids are.
 const TABLES: [(&str, &str, &str); 22] = [
@@ -37,17 +38,34 @@ pub struct RandomTries {
     pub pairs: u32,
     /// How many more were refused for who asked, or not listened to: they prove nothing, and do not count.
     pub refused: u32,
-    /// How many different rows of the foreign organisation were named.
+    /// How many different rows of the foreign organisation were named in these pairs.
     pub rows: usize,
+    /// The operations of these pairs, each with the place in which the ids stood.
+    pub tried: BTreeSet<(String, String)>,
+    /// In how many places there were to pick from an id of home says something.
+    pub places: usize,
     /// What told the two apart, or something of the foreign organisation, and what was changed there.
     pub findings: Vec<Finding>,
 }
 
+/// More different rows than that are asked for of no run, however long.
+const ROWS_MIN: usize = 50;
+/// So many pairs, of which some are about the same, name a row that none before has named.
+const PAIRS_PER_ROW: usize = 6;
+
 impl RandomTries {
-    /// Whether nothing was told and nothing touched.
+    /// Whether nothing was told and nothing touched, and enough was asked for that it says something.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.findings.is_empty()
+        let pairs = usize::try_from(self.pairs).unwrap_or(usize::MAX);
+        let rows_min = (pairs / PAIRS_PER_ROW).clamp(1, ROWS_MIN);
+        self.findings.is_empty() && self.rows >= rows_min && !self.tried.is_empty()
+    }
+
+    /// Of how many operations something was tried.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.tried.iter().map(|(operation, _)| operation).collect::<BTreeSet<_>>().len()
     }
 }
 
@@ -62,7 +80,7 @@ impl World {
     /// place and asker, except where nothing would be proven.
     ///
     /// # Panics
-    /// When there is nothing to pick from, or nearly everything is refused.
+    /// When there is nothing to pick from, of some kind or at all, or nearly everything is refused.
     pub async fn try_at_random(&self, pairs: u32) -> RandomTries {
         let before = self.fingerprint().await;
         let pools = self.pools().await;
@@ -74,7 +92,8 @@ impl World {
             .map(|operation| (operation, proving(operation)))
             .filter(|(_, places)| !places.is_empty())
             .collect();
-        let (mut findings, mut named) = (Vec::new(), std::collections::BTreeSet::new());
+        let all_places = choice.iter().map(|(_, places)| places.len()).sum();
+        let (mut findings, mut named, mut tried) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let (mut asked, mut refused) = (0, 0);
         while asked < pairs {
             assert!(refused < 4 * pairs, "only {asked} of {} pairs were let through", asked + refused);
@@ -83,8 +102,9 @@ impl World {
             let askers = self.askers_of(operation);
             let asker = &askers[random.usize(..askers.len())];
             let row = row_of(operation, place);
-            let id = match pools.get(row).filter(|pool| !pool.is_empty()) {
+            let id = match pools.get(row) {
                 Some(pool) => pool[random.usize(..pool.len())].clone(),
+                // Of some kinds there is one, or none that a table has.
                 None => self.foreign.row(row).to_owned(),
             };
             let trial = Trial::of([place], |_| id.clone(), &mut random);
@@ -98,18 +118,50 @@ impl World {
             }
             asked += 1;
             named.insert(id);
+            tried.insert((operation.to_string(), place.to_string()));
         }
         findings.extend(self.changed_since(&before).await);
-        RandomTries { pairs, refused, rows: named.len(), findings }
+        RandomTries { pairs, refused, rows: named.len(), tried, places: all_places, findings }
     }
 
     /// The ids of the foreign organisation's rows by kind.
     async fn pools(&self) -> BTreeMap<&'static str, Vec<String>> {
         let rows = self.foreign_rows().await;
-        let pool = |table: &str, column: &str| {
-            let of_table = rows.get(table).into_iter().flatten();
-            of_table.filter_map(|row| row.get(column).cloned()).collect()
-        };
-        TABLES.iter().map(|(kind, table, column)| (*kind, pool(table, column))).collect()
+        TABLES.iter().map(|(kind, table, column)| (*kind, pool(&rows, kind, table, column))).collect()
+    }
+}
+
+/// The ids in `column` of `table`: no row, as of a table that has another name by now, would leave the kind untried.
+fn pool(rows: &BTreeMap<String, Vec<Row>>, kind: &str, table: &str, column: &str) -> Vec<String> {
+    let of_table = rows.get(table).into_iter().flatten();
+    let ids: Vec<String> = of_table.filter_map(|row| row.get(column).cloned()).collect();
+    assert!(!ids.is_empty(), "the foreign organisation has no {kind}: nothing is in {column} of {table}");
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_named_hardly_any_row_is_not_sound() {
+        let tried = BTreeSet::from([("GET /roles/{id}".to_owned(), "Path id (role)".to_owned())]);
+        let mut run =
+            RandomTries { pairs: 300, refused: 0, rows: 50, tried, places: 1, findings: Vec::new() };
+        assert!(run.is_sound());
+        run.rows = 49;
+        assert!(!run.is_sound());
+        run.pairs = 10;
+        assert!(run.is_sound());
+        run.rows = 0;
+        assert!(!run.is_sound());
+    }
+
+    #[test]
+    #[should_panic(expected = "the foreign organisation has no role: nothing is in id of roles")]
+    fn a_table_without_rows_is_refused() {
+        let named = Row::from([("id".to_owned(), "1".to_owned())]);
+        let rows = BTreeMap::from([("roles_renamed".to_owned(), vec![named])]);
+        pool(&rows, "role", "roles", "id");
     }
 }

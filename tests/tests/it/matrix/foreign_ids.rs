@@ -47,7 +47,6 @@ async fn random_foreign_rows_are_as_missing(engine: Engine) {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     let report = TenancyChaos { engine, pairs: 300, seed }.run().await;
     assert!(report.tries.is_sound(), "seed {seed} (STYLOBATE_SEED repeats it): {report}");
-    assert!(report.tries.rows > 50, "seed {seed}: {report}");
 }
 
 /// C20: what one part of a request names and another does not have is missing, whoever has each of them.
