@@ -51,7 +51,8 @@ struct BootstrapInput {
     /// 1 to 200 characters. Other spellings: `name`, `org_name`.
     #[serde(alias = "name", alias = "org_name")]
     organization_name: String,
-    /// Made of the name unless given; the first organisation of an installation keeps the code it has. Other spelling: `org_code`.
+    /// Made of the name unless given; without one, the first organisation of an installation keeps the code it has. Other spelling:
+    /// `org_code`.
     #[serde(default, alias = "org_code")]
     code: Option<String>,
     /// `active` unless given, `suspended` or `expired`.
