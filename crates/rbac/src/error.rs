@@ -17,6 +17,9 @@ pub enum RbacError {
     /// The subject has the role already.
     #[error("the subject has this role")]
     AlreadyAssigned,
+    /// The subject has several roles, and one in the place of one was asked for.
+    #[error("the subject has several roles")]
+    SeveralRoles,
     /// The role has this parent already.
     #[error("the role inherits from this role")]
     AlreadyInherited,
@@ -87,6 +90,7 @@ impl RbacError {
             Self::PermissionKeyTaken => "permission_key_taken",
             Self::AlreadyAttached => "already_attached",
             Self::AlreadyAssigned => "already_assigned",
+            Self::SeveralRoles => "several_roles",
             Self::AlreadyInherited => "already_inherited",
             Self::GroupNameTaken => "group_name_taken",
             Self::AlreadyInGroup => "already_in_group",

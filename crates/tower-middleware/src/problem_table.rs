@@ -248,6 +248,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     outage("session_store_unavailable"),
     row("session_unknown", 401, "unauthenticated", "A valid credential is required."),
     open("setup_token_invalid", 403, "The set-up link is not valid."),
+    open("several_roles", 409, "Whoever is named has several roles: give and take single ones."),
     open("signature_store_unavailable", 503, "Signed requests cannot be judged at the moment."),
     open("stale", 409, "The row has changed since it was read."),
     open("subscriber_served", 409, "A process works for the subscriber; stop it first."),

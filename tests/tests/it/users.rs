@@ -13,6 +13,7 @@ stylobate_tests::both_engines!(
     an_administrator_is_made_by_who_may_give_the_role,
     users_are_listed_by_status_the_invited_by_their_invitations,
     a_user_is_changed_and_deactivated,
+    the_one_role_of_a_user_is_changed,
     a_user_is_reached_by_what_the_contact_says,
     the_platform_acts_on_people_of_any_organisation
 );
@@ -274,6 +275,98 @@ async fn a_user_is_changed_and_deactivated(engine: Engine) {
     desk.client.patch(&user, json!({ "username": "x" })).await.problem(403, "beyond_own_permissions");
     desk.client.delete(&user).await.problem(403, "beyond_own_permissions");
     desk.client.get(&format!("/v1/users/{NOBODY}")).await.problem(404, "not_found");
+}
+
+/// C21: a role in the place of another, by who may give and take roles.
+async fn the_one_role_of_a_user_is_changed(engine: Engine) {
+    let app = multi(engine).await;
+    let root = app.administrator().await;
+    let other = other_org(&root, "other").await;
+    let bea = administrator(&app, &root, &other, "bea").await;
+    let bob = app.person(&root, "bob").await;
+    let user = format!("/v1/users/{}", bob.id);
+    let of = async |name: &str| id_of(&root, "/roles", "name", name).await;
+    let (member, auditor, admin) = (of("member").await, of("auditor").await, of("admin").await);
+    let role = |id: &str| json!({ "role_id": id });
+
+    // Nobody has one by birth: it is given, then another in its place, with what is known of the person in one request.
+    let held = root.get(&user).await.expect(200)["role_ids"].clone();
+    let changed = root.patch(&user, role(&auditor)).await;
+    let request = changed.header("x-request-id").unwrap().to_owned();
+    assert_eq!(changed.expect(200)["role_ids"], json!([auditor]), "before: {held}");
+    assert_eq!(root.all(&format!("/audit-events?request_id={request}")).await.len(), 1);
+    bob.client.get("/audit-events").await.expect(200);
+    let changed = root.patch(&user, json!({ "first_name": "Robert", "role_id": member })).await;
+    let request = changed.header("x-request-id").unwrap().to_owned();
+    let changed = changed.expect(200);
+    assert_eq!((&changed["first_name"], &changed["role_ids"]), (&json!("Robert"), &json!([member])));
+    let mut actions: Vec<Value> = Vec::new();
+    for row in root.all(&format!("/audit-events?request_id={request}")).await {
+        actions.push(row["action"].clone());
+    }
+    assert_eq!(actions, [json!("role.assign.update"), json!("person.update")]);
+    bob.client.get("/audit-events").await.problem(403, "permission_denied");
+    // The same once more changes nothing.
+    let same = root.patch(&user, role(&member)).await;
+    let request = same.header("x-request-id").unwrap().to_owned();
+    assert_eq!(same.expect(200)["role_ids"], json!([member]));
+    assert_eq!(
+        root.all(&format!("/audit-events?request_id={request}&entity_type=role_assignment")).await.len(),
+        0
+    );
+
+    // Not one of the organisation's, or none at all.
+    let foreign = id_of(&bea.client, "/roles", "name", "auditor").await;
+    let mut refused = Vec::new();
+    for id in [foreign.as_str(), NOBODY] {
+        let mut problem = root.patch(&user, role(id)).await.problem(404, "not_found");
+        problem["request_id"] = Value::Null;
+        refused.push(problem);
+    }
+    assert_eq!(refused[0], refused[1]);
+    root.patch(&user, role(&of("super_admin").await)).await.problem(403, "platform_owned");
+    for id in [Value::Null, json!("x"), json!([auditor])] {
+        root.patch(&user, json!({ "role_id": id })).await.problem_of(422, "validation", "role_id");
+    }
+    // Refused is refused as a whole.
+    let both = json!({ "first_name": "Rob", "role_id": NOBODY });
+    root.patch(&user, both).await.problem(404, "not_found");
+    assert_eq!(root.get(&user).await.expect(200)["first_name"], "Robert");
+
+    // Who gives also takes, and gives no more than they have.
+    let desk = app.person(&root, "desk").await;
+    let keys = ["user.read", "user.update", "role.assign", "role.revoke"];
+    for (index, key) in keys.iter().enumerate() {
+        if index > 1 {
+            desk.client.patch(&user, role(&auditor)).await.problem(403, "permission_denied");
+        }
+        give(&root, &desk, key, &[key]).await;
+    }
+    desk.client.patch(&user, role(&admin)).await.problem(403, "beyond_own_permissions");
+    desk.client.patch(&user, role(&foreign)).await.problem(404, "not_found");
+    // Of several it is not said which.
+    root.post(&format!("/people/{}/roles", bob.id), role(&auditor)).await.expect(201);
+    root.patch(&user, role(&auditor)).await.problem(409, "several_roles");
+    root.delete(&format!("/people/{}/roles/{member}", bob.id)).await.expect(204);
+
+    // An organisation keeps its administrator; the platform changes roles in any, and nobody else.
+    let beas = format!("/v1/users/{}", bea.id);
+    let there = id_of(&bea.client, "/roles", "name", "member").await;
+    bea.client.patch(&beas, role(&there)).await.problem(409, "last_administrator");
+    let carl = root.post(&format!("/v1/orgs/{other}/users"), account("carl")).await.expect(201);
+    let carls = format!("/v1/users/{}?organization_id={other}", text(&carl, "id"));
+    let changed = root.patch(&carls, role(&foreign)).await.expect(200);
+    assert_eq!(changed["role_ids"], json!([foreign]));
+    root.patch(&carls, role(&auditor)).await.problem(404, "not_found");
+    let rows = bea.client.all("/audit-events?action=role.assign.update").await;
+    assert!(rows.len() == 1 && rows[0]["actor_id"] == "platform", "{rows:?}");
+    let mia = app.person(&root, "mia").await;
+    root.patch(&format!("/v1/users/{}", mia.id), role(&admin)).await.expect(200);
+    mia.client.patch(&carls, role(&foreign)).await.problem(404, "not_found");
+    mia.client
+        .patch(&format!("/v1/users/{}", text(&carl, "id")), role(&auditor))
+        .await
+        .problem(404, "not_found");
 }
 
 async fn a_user_is_reached_by_what_the_contact_says(engine: Engine) {

@@ -6,12 +6,9 @@ use stylobate::{
 };
 
 use super::{
-    service::{INVITE, Members},
+    service::{ASSIGN, INVITE, Members},
     user_model::{AccountInput, UserView},
 };
-
-/// What lets somebody give roles.
-const ASSIGN: &str = "role.assign";
 
 pub(super) fn routes(members: &Members) -> Routes {
     Routes::new().add(

@@ -28,6 +28,10 @@ pub(super) const READ: &str = "user.read";
 pub(super) const INVITE: &str = "user.invite";
 pub(super) const UPDATE: &str = "user.update";
 pub(super) const DELETE: &str = "user.delete";
+/// What lets somebody give roles.
+pub(super) const ASSIGN: &str = "role.assign";
+/// What lets somebody take them.
+pub(super) const REVOKE: &str = "role.revoke";
 /// What lets somebody act on people of any organisation.
 const ANY_PERSON: &str = "platform.users.manage";
 
@@ -279,7 +283,9 @@ impl Members {
             let after = this.put_user(tx, &context, tenant, before, change).await?;
             this.user(tx, tenant, after).await
         };
-        self.db.transact(Scope::Platform("change a user"), change).await
+        let changed = self.db.transact(Scope::Platform("change a user"), change).await?;
+        self.newcomers.settle(target.tenant).await;
+        Ok(changed)
     }
 
     /// Disables the account of somebody who belongs to no other organisation, and suspends everybody else.
@@ -303,7 +309,7 @@ impl Members {
         before: PersonView,
         change: UserChange,
     ) -> Result<PersonView, Refused> {
-        let UserChange { person, has_fields, takes_part } = change;
+        let UserChange { person, has_fields, takes_part, role } = change;
         let id = PersonId::from_uuid(before.id);
         if takes_part == Some(false) {
             require_other(context, id)?;
@@ -322,7 +328,7 @@ impl Members {
             Some(false) if is_shared => Some(MembershipStatus::Suspended),
             _ => None,
         };
-        if membership.is_some() {
+        if membership.is_some() || role.is_some() {
             // Before the organisation and the person: in the order in which everybody locks them.
             self.rbac.lock_policy(tx, Some(tenant)).await?;
         }
@@ -333,6 +339,10 @@ impl Members {
         }
         if let Some(membership) = membership {
             after = self.people.set_membership(tx, context, tenant, id, membership).await?;
+        }
+        if let Some(role) = role {
+            // Last: what was changed about the person replaces the records that stand before it.
+            self.rbac.put_role_in(tx, context, tenant, id, role).await?;
         }
         Ok(after)
     }

@@ -246,6 +246,10 @@ pub(super) struct UserInput {
     /// `active` or `inactive`: of the account, or of the membership of somebody who belongs to other organisations as well.
     #[serde(default)]
     status: Option<UserStatus>,
+    /// A role of the organisation in the place of the one that the user has there, which gives no more than the caller may do. Asks for
+    /// `role.assign` and `role.revoke` as well; not for who has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role_id: Option<Uuid>,
     /// The version that was read; another one in the database refuses the change.
     #[serde(default)]
     version: Option<i64>,
@@ -258,16 +262,30 @@ pub(super) struct UserChange {
     /// Whether anything of it is named.
     pub(super) has_fields: bool,
     pub(super) takes_part: Option<bool>,
+    /// The one role that they shall have.
+    pub(super) role: Option<RoleId>,
 }
+
+/// Whether `patch` says which role somebody shall have.
+pub(super) fn names_role(patch: &MergePatch) -> bool {
+    patch.fields().contains_key(ROLE)
+}
+
+const ROLE: &str = "role_id";
+/// What a patch may name beside what is known about the person.
+const BESIDE_PERSON: [&str; 3] = ["status", "version", ROLE];
 
 impl UserChange {
     /// Somebody who takes part no longer, and stays as they are.
     pub(super) fn inactive(before: &PersonView) -> Self {
-        Self { person: PersonInput::from(before), has_fields: false, takes_part: Some(false) }
+        Self { person: PersonInput::from(before), has_fields: false, takes_part: Some(false), role: None }
     }
 
     /// What `patch` makes of somebody. What is not named stays, `null` takes away.
     pub(super) fn of(before: &PersonView, patch: &MergePatch) -> Result<Self, Refused> {
+        if patch.fields().get(ROLE).is_some_and(Value::is_null) {
+            return Err(field(ROLE, "is a role: whoever has it loses it at `/people/{id}/roles`").into());
+        }
         let input: UserInput = merged(&UserInput::from(before), patch)?;
         let takes_part = match input.status {
             None => None,
@@ -287,8 +305,9 @@ impl UserChange {
             version: Some(input.version.unwrap_or(before.version)),
             ..PersonInput::from(before)
         };
-        let has_fields = patch.fields().keys().any(|name| name != "status" && name != "version");
-        Ok(Self { person: unproven(before, person), has_fields, takes_part })
+        let has_fields = patch.fields().keys().any(|name| !BESIDE_PERSON.contains(&name.as_str()));
+        let role = input.role_id.map(RoleId::from_uuid);
+        Ok(Self { person: unproven(before, person), has_fields, takes_part, role })
     }
 }
 
@@ -305,6 +324,7 @@ impl From<&PersonView> for UserInput {
             gender: profile.gender,
             nationality: profile.nationality,
             status: None,
+            role_id: None,
             version: None,
         }
     }

@@ -2,14 +2,16 @@ use axum::{Json, extract::State, http::StatusCode};
 use stylobate::{
     core::{Direction, Page, PersonId, TenantId},
     endpoints::{InvitationQuery, Permission, Route, Routes},
-    middleware::{ApiResult, Context, ListQuery, MergePatch, PathId, StrictJson, StrictQuery},
+    middleware::{
+        ApiResult, Context, FurtherPermission, ListQuery, MergePatch, PathId, StrictJson, StrictQuery,
+    },
     tenancy::InvitationFilter,
 };
 
 use super::{
     model::OfOrganization,
-    service::{DELETE, INVITE, Members, READ, UPDATE},
-    user_model::{AccountInput, UserFilter, UserInput, UserStatus, UserView},
+    service::{ASSIGN, DELETE, INVITE, Members, READ, REVOKE, UPDATE},
+    user_model::{AccountInput, UserFilter, UserInput, UserStatus, UserView, names_role},
 };
 use crate::{order::ByCreation, people::ListRequest};
 
@@ -45,7 +47,7 @@ pub(super) fn routes(members: &Members) -> Routes {
             get,
         )
         .add(
-            about(Route::patch(one, key(UPDATE)), "Changes fields of a user (JSON merge patch)")
+            about(Route::patch(one, key(UPDATE)), "Changes fields of a user, or their role (JSON merge patch)")
                 .query::<OfOrganization>()
                 .body::<UserInput>()
                 .returns::<UserView>(200),
@@ -120,11 +122,24 @@ async fn get(
 async fn patch(
     State(members): State<Members>,
     context: Context,
+    giving: FurtherPermission,
+    taking: FurtherPermission,
     PathId(id): PathId<PersonId>,
     StrictQuery(query): StrictQuery<OfOrganization>,
     StrictJson(patch): StrictJson<MergePatch>,
 ) -> ApiResult<Json<UserView>> {
-    let target = members.target_or_own(&context, query.organization_id, UPDATE).await?;
+    let names_role = names_role(&patch);
+    if names_role {
+        giving.require(ASSIGN).await?;
+        taking.require(REVOKE).await?;
+    }
+    let mut target = members.target_or_own(&context, query.organization_id, UPDATE).await?;
+    if names_role && target.is_foreign {
+        // What is done elsewhere is given by the platform, all of it.
+        for key in [ASSIGN, REVOKE] {
+            target = members.target(&context, target.tenant, key).await?;
+        }
+    }
     Ok(Json(members.change_user(&target, id, patch).await?))
 }
 
