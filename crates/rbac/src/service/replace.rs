@@ -62,7 +62,6 @@ impl Rbac {
         assignee: Option<Assignee>,
         role: Option<RoleId>,
     ) -> Result<Written<RoleAssignment>, RbacError> {
-        let owner = context.principal.tenant;
         let replace = async move |tx: &mut Tx, change: &Change| -> Result<RoleAssignment, RbacError> {
             let before = change.assignment(tx, id).await?;
             let after = RoleAssignment {

@@ -167,6 +167,42 @@ async fn accounts_of_the_platform_are_managed_by_the_platform(db: TestDb) {
 }
 both_engines!(accounts_of_the_platform_are_managed_by_the_platform, SETS);
 
+async fn one_role_takes_the_place_of_the_one_that_somebody_has(db: TestDb) {
+    // A11
+    let world = World::new(db).await;
+    let (context, person) = (world.in_a(), world.person());
+    let (reader, editor) = (world.role("reader").await.id, world.role_with("editor", "user.update").await.id);
+    let put = async |context: &RequestContext, role| {
+        let put = async |tx: &mut Tx| world.rbac.put_role_in(tx, context, world.a, person, role).await;
+        let put = world.db.transact(Scope::Platform("test"), put).await;
+        put.map(|put| put.map(|put| put.value)).map_err(|error| error.code())
+    };
+    let first = put(&context, reader).await.unwrap().unwrap();
+    assert_eq!((first.role_id, first.tenant_id, first.expires_at), (reader, Some(world.a), None));
+    assert_eq!(put(&context, reader).await, Ok(None));
+    // It keeps its id and its end; one that is over makes room, and is none of several.
+    let soon = world.clock.now() + TimeDelta::hours(1);
+    world.rbac.assign_until(&context, person, editor, Some(soon)).await.unwrap();
+    assert_eq!(put(&context, editor).await, Err("several_roles"));
+    let later = soon + TimeDelta::hours(1);
+    world.rbac.update_assignment(&context, first.id, Some(later)).await.unwrap();
+    world.clock.advance(TimeDelta::hours(1));
+    let second = put(&context, editor).await.unwrap().unwrap();
+    assert_eq!((second.id, second.role_id, second.expires_at), (first.id, editor, Some(later)));
+    let held = world.rbac.roles_of(&context, person, &RoleQuery::default()).await.unwrap();
+    assert_eq!(held.items.len(), 1);
+    // Nobody gives what they do not have, and no role is of another tenant.
+    let clerk = world.person();
+    world.rbac.assign(&context, clerk, reader).await.unwrap();
+    assert_eq!(put(&world.person_in(clerk, world.a), editor).await, Ok(None));
+    let strong = world.role_with("strong", "user.delete").await.id;
+    assert_eq!(put(&world.person_in(clerk, world.a), strong).await, Err("beyond_own_permissions"));
+    let foreign = world.rbac.create_role(&world.in_b(), NewRole::new("theirs")).await.unwrap().value.id;
+    assert_eq!(put(&context, foreign).await, Err("not_found"));
+    assert_eq!(put(&context, world.super_admin_role().await).await, Err("platform_owned"));
+}
+both_engines!(one_role_takes_the_place_of_the_one_that_somebody_has, SETS);
+
 async fn who_acts_for_the_platform_has_what_it_gives_alone(db: TestDb) {
     // A12: what somebody has in a tenant is nothing while they act there for the platform.
     let world = World::new(db).await;

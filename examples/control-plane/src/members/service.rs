@@ -14,7 +14,7 @@ use stylobate::{
 };
 use uuid::Uuid;
 
-use super::user_model::{AccountInput, UserChange, UserView};
+use super::user_model::{AccountInput, UserChange, UserView, names_role};
 use crate::{
     admin::ADMIN,
     orgs::{OrgTarget, given_by_platform},
@@ -277,6 +277,7 @@ impl Members {
         patch: MergePatch,
     ) -> Result<UserView, Refused> {
         let (this, context, tenant) = (self.clone(), target.context.clone(), target.tenant);
+        let changes_role = names_role(&patch);
         let change = async move |tx: &mut Tx| {
             let before = this.people.member(tx, tenant, id).await?;
             let change = UserChange::of(&before, &patch)?;
@@ -284,7 +285,9 @@ impl Members {
             this.user(tx, tenant, after).await
         };
         let changed = self.db.transact(Scope::Platform("change a user"), change).await?;
-        self.newcomers.settle(target.tenant).await;
+        if changes_role {
+            self.newcomers.settle(tenant).await;
+        }
         Ok(changed)
     }
 
