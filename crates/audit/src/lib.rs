@@ -10,8 +10,8 @@
 //!    just before the commit. The record is there if and only if the change is.
 //! 2. `Sink` stores facts that come without a change, such as a refused login, in a transaction of their own.
 //! 3. `AuditLog` lists, finds and exports the records of the caller's tenant. Who acts there for the platform
-//!    ([`RequestContext::is_for_platform`](stylobate_core::RequestContext)) is shown as `platform`; who it was is kept in the row, for
-//!    the operator.
+//!    ([`RequestContext::is_for_platform`](stylobate_core::RequestContext)) is shown as `platform`; who it was is kept in the row, and
+//!    shown to whoever reads the trail for the platform.
 //!
 //! ```
 //! use serde_json::json;

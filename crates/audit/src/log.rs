@@ -13,7 +13,9 @@ const CHUNK_ROWS: u32 = 1_000;
 
 /// Reads the audit trail of the caller's tenant.
 ///
-/// The tenant is always that of the principal; a record of another tenant answers like a missing one.
+/// The tenant is always that of the principal; a record of another tenant answers like a missing one. Whoever reads it for the platform
+/// ([`RequestContext::for_platform_in`]) is shown who acted for the platform, too
+/// ([`AuditEvent::PLATFORM_ACTOR`]); whether they may is the caller's question.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     db: Db,
@@ -47,7 +49,8 @@ impl AuditLog {
         let rows = store::list(&mut tx, tenant, filter, &keyset).await;
         tx.rollback().await?;
         let page = keyset.page(rows?, |row| (KeysetKey::Time(row.occurred_at), row.id));
-        let items = page.items.into_iter().map(AuditRecord::try_from).collect::<Result<_, _>>()?;
+        let record = |row| AuditRecord::of(row, context.is_for_platform);
+        let items = page.items.into_iter().map(record).collect::<Result<_, _>>()?;
         Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
     }
 
@@ -64,7 +67,7 @@ impl AuditLog {
         let mut tx = self.db.begin_read(Scope::Tenant(tenant)).await?;
         let row = store::find(&mut tx, tenant, id).await;
         tx.rollback().await?;
-        row?.map(AuditRecord::try_from).transpose()
+        row?.map(|row| AuditRecord::of(row, context.is_for_platform)).transpose()
     }
 
     /// The records that `filter` selects as CSV ([`csv_header`], [`csv_rows`]), newest first, at most `limit` of them.
@@ -98,6 +101,7 @@ impl AuditLog {
         let export = Export {
             db: self.db.clone(),
             tenant,
+            for_platform: context.is_for_platform,
             filter,
             own_id,
             rows_left: limit.get(),
@@ -116,6 +120,7 @@ fn tenant_of(context: &RequestContext) -> Result<TenantId, Error> {
 struct Export {
     db: Db,
     tenant: TenantId,
+    for_platform: bool,
     filter: Filter,
     own_id: AuditEventId,
     rows_left: u32,
@@ -143,7 +148,8 @@ impl Export {
         let count = u32::try_from(rows.len()).unwrap_or(rows_max);
         // A short step is the last one: no further read is needed to learn that.
         self.rows_left = if count < rows_max { 0 } else { self.rows_left - count };
-        let records = rows.into_iter().map(AuditRecord::try_from).collect::<Result<Vec<_>, _>>()?;
+        let record = |row| AuditRecord::of(row, self.for_platform);
+        let records = rows.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
         Ok(Some((csv_rows(&records), self)))
     }
 }

@@ -80,10 +80,9 @@ pub(crate) struct Row {
     metadata: Option<Value>,
 }
 
-impl TryFrom<Row> for AuditRecord {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self, Error> {
+impl AuditRecord {
+    /// The record as the tenant is shown it, or whoever reads it `for_platform`.
+    pub(crate) fn of(row: Row, for_platform: bool) -> Result<Self, Error> {
         let bad = |column| Error::RowInvalid { column, id: row.id };
         let actor_type =
             [ActorKind::System, ActorKind::User, ActorKind::ApiKey, ActorKind::Service, ActorKind::Anonymous]
@@ -110,7 +109,7 @@ impl TryFrom<Row> for AuditRecord {
             request_id: row.request_id.map(Into::into),
             session_id: row.session_id.map(Into::into),
             changes: row.changes,
-            metadata: row.metadata.and_then(of_tenant),
+            metadata: if for_platform { row.metadata } else { row.metadata.and_then(of_tenant) },
         })
     }
 }

@@ -1,4 +1,6 @@
-//! The audit trail, read and exported.
+//! The audit trail, read and exported: an organisation's own, and for the platform that of any.
+
+use std::sync::Arc;
 
 use axum::http::header;
 use axum::{
@@ -10,51 +12,133 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use stylobate::{
+    Platform,
     audit::{AuditLog, AuditRecord, ExportLimit, Filter},
-    core::{ActorKind, AuditEventId, Direction, Outcome, Page, RequestId},
+    core::{
+        ActorKind, AuditEventId, Direction, Outcome, Page, PageLimit, RequestContext, RequestId, TenantId,
+    },
+    db::Db,
     endpoints::{Permission, Route, Routes},
     middleware::{ApiError, ApiResult, Context, ListQuery, PathId, StrictQuery},
+    rbac::Rbac,
+    tenancy::Tenancy,
 };
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::orgs::given_by_platform;
 
 const TAG: &str = "audit";
-const READ: Permission = Permission::Key("audit.log.read");
+const READ: &str = "audit.log.read";
+const EXPORT: &str = "audit.log.export";
+/// What lets somebody read the trail of any organisation.
+const ANY_TRAIL: &str = "platform.audit.view";
 
-pub(crate) fn routes(log: &AuditLog) -> Routes {
+pub(crate) fn routes(platform: &Platform) -> Routes {
+    let trails = &Trails::new(platform);
     Routes::new()
         .add(
-            Route::get("/audit-events", READ)
+            Route::get("/audit-events", Permission::Key(READ))
                 .tag(TAG)
                 .summary("Lists audit events, newest first")
                 .query::<EventFilter>()
                 .returns_page::<AuditEventView>(),
-            log,
+            trails,
             list,
         )
         .add(
-            Route::get("/audit-events/export", Permission::Key("audit.log.export"))
+            Route::get("/audit-events/export", Permission::Key(EXPORT))
                 .tag(TAG)
                 .summary("Exports audit events as CSV, newest first")
                 .query::<ExportQuery>()
                 .answers(200, Some("text/csv")),
-            log,
+            trails,
             export,
         )
         .add(
-            Route::get("/audit-events/{id}", READ)
+            Route::get("/audit-events/{id}", Permission::Key(READ))
                 .tag(TAG)
                 .summary("Reads an audit event")
+                .query::<OfTrail>()
                 .returns::<AuditEventView>(200),
-            log,
+            trails,
             get,
         )
+}
+
+/// Who reads which trail.
+#[derive(Clone)]
+struct Trails {
+    log: AuditLog,
+    rbac: Rbac,
+    tenancy: Arc<Tenancy>,
+    db: Db,
+}
+
+impl Trails {
+    fn new(platform: &Platform) -> Self {
+        Self {
+            log: platform.audit_log().clone(),
+            rbac: platform.rbac().clone(),
+            tenancy: Arc::clone(platform.tenancy()),
+            db: platform.db().clone(),
+        }
+    }
+
+    // A12
+    /// The caller, who has `key` already, as reader of the trail of `named`, or of their own. To whom the platform gives both `key` and
+    /// [`ANY_TRAIL`], that of any organisation is there, also of one that is gone, with who acted for the platform. To everybody else
+    /// another one is missing, and nothing is looked up.
+    async fn reader(
+        &self,
+        context: &RequestContext,
+        named: Option<Uuid>,
+        key: &str,
+    ) -> ApiResult<RequestContext> {
+        let Some(named) = named.map(TenantId::from_uuid) else { return Ok(context.clone()) };
+        let is_own = context.principal.tenant == Some(named);
+        if given_by_platform(&self.rbac, context, [key, ANY_TRAIL]) {
+            let there = context.for_platform_in(named);
+            if is_own || self.has_trail(&there, named).await? {
+                return Ok(there);
+            }
+        } else if is_own {
+            return Ok(context.clone());
+        } else {
+            tracing::info!(
+                permission = ANY_TRAIL,
+                "the trail of another organisation is not the caller's to read"
+            );
+        }
+        Err(ApiError::not_found())
+    }
+
+    /// Whether there is such an organisation, or was one.
+    async fn has_trail(&self, there: &RequestContext, tenant: TenantId) -> ApiResult<bool> {
+        let mut reader = self.db.read().await?;
+        if self.tenancy.find_org(&mut reader, tenant).await?.is_some() {
+            return Ok(true);
+        }
+        drop(reader);
+        let one = PageLimit::new(1).unwrap_or_default();
+        let found = self.log.list(there, &Filter::default(), one, None, Direction::Desc).await?;
+        Ok(!found.items.is_empty())
+    }
+}
+
+/// Whose trail is read.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct OfTrail {
+    /// The caller's own organisation, which it is without this. The platform may name another one, also one that is gone.
+    organization_id: Option<Uuid>,
 }
 
 /// An audit event, for the API document.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents the shape of `AuditRecord`, whose crate knows no OpenAPI")]
 struct AuditEventView {
-    id: uuid::Uuid,
+    id: Uuid,
     occurred_at: DateTime<Utc>,
     actor_type: String,
     actor_id: Option<String>,
@@ -65,8 +149,8 @@ struct AuditEventView {
     outcome: String,
     ip_address: Option<String>,
     user_agent: Option<String>,
-    request_id: Option<uuid::Uuid>,
-    session_id: Option<uuid::Uuid>,
+    request_id: Option<Uuid>,
+    session_id: Option<Uuid>,
     changes: Option<serde_json::Value>,
     metadata: Option<serde_json::Value>,
 }
@@ -74,6 +158,8 @@ struct AuditEventView {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct EventFilter {
+    /// The caller's own organisation, which it is without this. The platform may name another one, also one that is gone.
+    organization_id: Option<Uuid>,
     actor_id: Option<String>,
     /// `user`, `api_key`, `service`, `system` or `anonymous`.
     #[param(value_type = Option<String>)]
@@ -113,6 +199,8 @@ impl From<EventFilter> for Filter {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ExportQuery {
+    /// The caller's own organisation, which it is without this. The platform may name another one, also one that is gone.
+    organization_id: Option<Uuid>,
     /// 1 to 1,000,000; 100,000 unless given.
     max_rows: Option<u32>,
     actor_id: Option<String>,
@@ -138,7 +226,7 @@ enum Order {
 }
 
 async fn list(
-    State(log): State<AuditLog>,
+    State(trails): State<Trails>,
     context: Context,
     query: ListQuery<EventFilter, Order>,
 ) -> ApiResult<Json<Page<AuditRecord>>> {
@@ -148,20 +236,23 @@ async fn list(
     }
     let direction = query.page.order_dir.unwrap_or(Direction::Desc);
     let cursor = query.page.cursor.as_deref();
-    let page = log.list(&context, &query.filter.into(), query.page.limit, cursor, direction).await?;
+    let reader = trails.reader(&context, query.filter.organization_id, READ).await?;
+    let page = trails.log.list(&reader, &query.filter.into(), query.page.limit, cursor, direction).await?;
     Ok(Json(page))
 }
 
 async fn get(
-    State(log): State<AuditLog>,
+    State(trails): State<Trails>,
     context: Context,
     PathId(id): PathId<AuditEventId>,
+    StrictQuery(query): StrictQuery<OfTrail>,
 ) -> ApiResult<Json<AuditRecord>> {
-    Ok(Json(log.find(&context, id).await?.ok_or_else(ApiError::not_found)?))
+    let reader = trails.reader(&context, query.organization_id, READ).await?;
+    Ok(Json(trails.log.find(&reader, id).await?.ok_or_else(ApiError::not_found)?))
 }
 
 async fn export(
-    State(log): State<AuditLog>,
+    State(trails): State<Trails>,
     context: Context,
     StrictQuery(query): StrictQuery<ExportQuery>,
 ) -> ApiResult<Response> {
@@ -182,7 +273,8 @@ async fn export(
         started_after: query.started_after,
         started_before: query.started_before,
     };
-    let rows = log.export(&context, filter, limit).await?;
+    let reader = trails.reader(&context, query.organization_id, EXPORT).await?;
+    let rows = trails.log.export(&reader, filter, limit).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"audit-events.csv\""),

@@ -124,7 +124,7 @@ pub(crate) fn routes(platform: &Platform) -> Routes {
         .and(service_accounts::routes(&service_accounts))
         .and(orgs::routes(platform, &members))
         .and(access::routes(platform))
-        .and(audit::routes(platform.audit_log()))
+        .and(audit::routes(platform))
         .and(jobs::routes(platform))
         .and(events::routes(platform))
         .and(webhooks::routes(platform))

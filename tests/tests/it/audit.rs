@@ -2,9 +2,17 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Answer, Client, Engine, PASSWORD, TestApp, csv_rows};
+use stylobate_tests::{Answer, Client, Engine, PASSWORD, TestApp, csv_rows, text};
 
-stylobate_tests::both_engines!(the_trail_is_found_and_exported, every_change_leaves_one_row);
+use crate::members::{administrator, multi, other_org, own_org};
+
+stylobate_tests::both_engines!(
+    the_trail_is_found_and_exported,
+    every_change_leaves_one_row,
+    the_platform_reads_the_trail_of_any_organisation
+);
+
+const NOBODY: &str = "0191e000-0000-7000-8000-000000000001";
 
 async fn the_trail_is_found_and_exported(engine: Engine) {
     let app = TestApp::start(engine).await;
@@ -170,6 +178,69 @@ async fn every_change_leaves_one_row(engine: Engine) {
     for canary in [PASSWORD, "pear trees", "red boats", &own.refresh_token, "argon2"] {
         assert!(!trail.contains(canary), "the trail holds {canary}"); // A24
     }
+}
+
+/// A12
+async fn the_platform_reads_the_trail_of_any_organisation(engine: Engine) {
+    let app = multi(engine).await;
+    let root = app.administrator().await;
+    let me = text(&root.get("/auth/me").await.expect(200), "id").to_owned();
+    let (own, other) = (own_org(&root).await, other_org(&root, "other").await);
+    let bea = administrator(&app, &root, &other, "bea").await.client;
+    root.put(&format!("/v1/orgs/{other}/settings"), json!({ "settings": { "a": 1 } })).await.expect(200);
+    let trail = |org: &str| format!("/audit-events?organization_id={org}");
+
+    // The organisation is told that the platform acted, and the platform who of it.
+    let put = "action=org_settings.update";
+    let shown = bea.all(&format!("/audit-events?{put}")).await;
+    let kept = root.all(&format!("{}&{put}", trail(&other))).await;
+    assert_eq!((shown.len(), kept.len()), (1, 1), "{shown:?} {kept:?}");
+    for row in [&shown[0], &kept[0]] {
+        assert_eq!(row["actor_id"], "platform", "{row}");
+    }
+    assert_eq!(shown[0]["id"], kept[0]["id"]);
+    assert!(!shown[0].to_string().contains(&me), "{}", shown[0]);
+    assert_eq!(kept[0]["metadata"]["platform_actor"]["actor"]["id"], json!(me));
+    let one = format!("/audit-events/{}", text(&kept[0], "id"));
+    root.get(&one).await.problem(404, "not_found");
+    assert_eq!(root.get(&format!("{one}?organization_id={other}")).await.expect(200), kept[0]);
+    // Without a name it is their own, as their organisation is shown it; named, with who acted.
+    let name = json!({ "name": "Ours" });
+    root.patch(&format!("/v1/orgs/{own}"), name).await.expect(200);
+    for path in ["/audit-events?action=org.update".to_owned(), format!("{}&action=org.update", trail(&own))] {
+        let found = root.all(&path).await;
+        assert_eq!((found.len(), &found[0]["actor_id"]), (1, &json!(me)), "{path}");
+    }
+    // An export is on record there, as done by the platform.
+    let export = root.get(&format!("/audit-events/export?organization_id={other}")).await;
+    assert_eq!(export.status, 200, "{export}");
+    let rows = csv_rows(&export.text);
+    assert_eq!(rows.len(), bea.all("/audit-events").await.len() - 1);
+    assert!(export.text.contains(&me), "{}", export.text);
+    let exports = bea.all("/audit-events?action=audit.export").await;
+    assert!(exports.len() == 1 && exports[0]["actor_id"] == "platform", "{exports:?}");
+    assert!(!bea.get("/audit-events/export").await.text.contains(&me));
+
+    // To everybody else another one is as if missing, whatever they may do in their own.
+    let mia = administrator(&app, &root, &own, "mia").await.client;
+    let at = |org: &str| {
+        let query = format!("?organization_id={org}");
+        [format!("/audit-events{query}"), format!("/audit-events/export{query}"), format!("{one}{query}")]
+    };
+    for (foreign, missing) in at(&other).iter().zip(&at(NOBODY)) {
+        let mut answers = Vec::new();
+        for path in [foreign, missing] {
+            let mut problem = mia.get(path).await.problem(404, "not_found");
+            problem["request_id"] = Value::Null;
+            answers.push(problem);
+        }
+        assert_eq!(answers[0], answers[1], "{foreign}");
+        root.get(missing).await.problem(404, "not_found");
+    }
+    assert_eq!(bea.all("/audit-events?action=audit.export").await.len(), 2);
+    assert_eq!(mia.get(&trail(&own)).await.expect(200), mia.get("/audit-events").await.expect(200));
+    bea.get(&trail(&own)).await.problem(404, "not_found");
+    mia.get("/audit-events?organization_id=other").await.problem(422, "validation");
 }
 
 /// Looks up what the trail says about an answer.

@@ -153,6 +153,9 @@ async fn assert_gone(place: &Place, root: &Client, org: &str) {
     assert_eq!(rows_of(place, org).await, BTreeMap::new());
     assert_kept(place, org, &KEPT).await;
     root.get(&path(org)).await.problem(404, "not_found");
+    // What was done there stays on record, for the platform.
+    let trail = root.all(&format!("/audit-events?organization_id={org}&action=org.delete")).await;
+    assert_eq!(trail.len(), 1, "{trail:?}");
     assert!(root.all("/v1/orgs").await.iter().all(|one| one["id"] != *org));
 }
 
