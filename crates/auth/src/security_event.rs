@@ -236,14 +236,18 @@ pub const SECURITY_EVENTS: &[SecurityEvent] = &[
     event(
         "session.revoke",
         "session",
-        "Somebody ended a session, their own or another's. `person_id` when another's.",
+        "Somebody ended a session, their own or another's, in the trail of the organisation that it was begun for. `person_id` when another's.",
     ),
     event(
         "session.revoke_all",
         "person",
         "Somebody ended the sessions that a person has for an organisation. `sessions`.",
     ),
-    event("session.revoke_others", "person", "Somebody ended their other sessions. `sessions`."),
+    event(
+        "session.revoke_others",
+        "person",
+        "Somebody ended their other sessions: in the trail of each organisation those that were begun for it. `sessions`.",
+    ),
     event(
         "session.rotate",
         "session",

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use stylobate_core::{
@@ -259,7 +259,7 @@ impl Auth {
         Ok(session::list_live(&mut conn, person, ctx.principal.session, self.inner.clock.now()).await?)
     }
 
-    /// Ends one of the caller's sessions.
+    /// Ends one of the caller's sessions. It is on record in the tenant that the session was begun for.
     ///
     /// # Errors
     /// [`AuthError::SessionNotFound`] when it is over, was never there, or is somebody else's; [`AuthError::NotAPerson`],
@@ -269,16 +269,17 @@ impl Auth {
         let (auth, ctx, now) = (self.clone(), ctx.clone(), self.inner.clock.now());
         let end = async move |tx: &mut Tx| {
             let is_own = session::find_owner(tx, id).await? == Some(person);
+            let tenant = session::find_tenant(tx, id).await?;
             if !is_own || !auth.end_session(tx, id, EndReason::Revoked, now).await? {
                 return Err(AuthError::SessionNotFound);
             }
-            tx.audit(AuditEvent::new(&ctx, "session.revoke", "session").on(id));
+            record_ended(tx, &ctx, AuditEvent::new(&ctx, "session.revoke", "session").on(id), tenant);
             Ok(())
         };
         self.inner.db.transact(SCOPE, end).await
     }
 
-    /// Ends the caller's sessions but the one that asks. Returns how many.
+    /// Ends the caller's sessions but the one that asks. Returns how many. Each tenant that some were begun for has those on record.
     ///
     /// # Errors
     /// [`AuthError::NotAPerson`], [`AuthError::Db`].
@@ -290,11 +291,14 @@ impl Auth {
             people::lock(tx, person).await?;
             let current = ctx.principal.session;
             let ended = auth.end_sessions(tx, person, current, EndReason::Revoked, now).await?;
-            if !ended.is_empty() {
-                let ids: Vec<String> = ended.iter().map(ToString::to_string).collect();
-                tx.audit(
-                    AuditEvent::new(&ctx, "session.revoke_others", "person").on(person).with("sessions", ids),
-                );
+            let mut by_tenant: BTreeMap<Option<TenantId>, Vec<String>> = BTreeMap::new();
+            for id in &ended {
+                let tenant = session::find_tenant(tx, *id).await?;
+                by_tenant.entry(tenant).or_default().push(id.to_string());
+            }
+            for (tenant, ids) in by_tenant {
+                let event = AuditEvent::new(&ctx, "session.revoke_others", "person").on(person);
+                record_ended(tx, &ctx, event.with("sessions", ids), tenant);
             }
             Ok::<_, AuthError>(ended.len())
         };
@@ -311,6 +315,18 @@ impl Auth {
     ) -> Result<Vec<SessionId>, AuthError> {
         let (live, ttl) = (&self.inner.revocations, self.inner.access_ttl);
         Ok(session::end_all(tx, live, person, except, reason, now, ttl).await?)
+    }
+}
+
+/// Files the end of sessions that were begun for `tenant` in its trail. In another than the caller acts in, nothing is said of the session
+/// that asks: which organisations somebody belongs to is the person's own.
+fn record_ended(tx: &mut Tx, ctx: &RequestContext, event: AuditEvent, tenant: Option<TenantId>) {
+    let mut event = event.in_tenant(tenant);
+    if tenant == ctx.principal.tenant {
+        tx.audit(event);
+    } else {
+        event.session_id = None;
+        tx.audit_also(event);
     }
 }
 

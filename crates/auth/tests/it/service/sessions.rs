@@ -113,6 +113,43 @@ async fn the_other_sessions_end_together(db: TestDb) {
 }
 both_engines!(the_other_sessions_end_together, &[&MIGRATIONS]);
 
+// A12
+async fn what_ends_for_a_tenant_is_on_record_there_alone(db: TestDb) {
+    let house = House::new(db).await;
+    house.person("ada").await;
+    let [here, there] = [TenantId::new(house.clock.now()), TenantId::new(house.clock.now())];
+    let login = async |tenant| {
+        house.wait(1);
+        let verified = house.auth.verify_login(&nobody(), "ada", typed(PASSWORD)).await.unwrap();
+        house.auth.start_session(&nobody(), &verified, Some(tenant)).await.unwrap()
+    };
+    let asking = login(here).await;
+    let ctx = house.as_holder(&asking).await;
+    let one = login(there).await.session_id;
+    house.auth.revoke_session(&ctx, one).await.unwrap();
+    let event = house.audit.last("session.revoke");
+    assert_eq!((event.tenant, event.target.id.clone()), (Some(there), Some(one.to_string())));
+    assert!(!format!("{event:?}").contains(&asking.session_id.to_string()), "{event:?}");
+
+    let own = login(here).await.session_id;
+    let others = [login(there).await.session_id, login(there).await.session_id];
+    assert_eq!(house.auth.revoke_other_sessions(&ctx).await.unwrap(), 3);
+    let mut trail = house.audit.all("session.revoke_others");
+    trail.sort_by_key(|event| event.tenant != Some(here));
+    let [in_own, elsewhere] = trail.as_slice() else { panic!("{trail:?}") };
+    assert_eq!((in_own.tenant, elsewhere.tenant), (Some(here), Some(there)));
+    assert_eq!(in_own.metadata.as_ref().unwrap()["sessions"], serde_json::json!([own]));
+    assert_eq!(in_own.session_id, Some(asking.session_id));
+    assert_eq!(elsewhere.metadata.as_ref().unwrap()["sessions"], serde_json::json!(others));
+    for (event, foreign) in [
+        (in_own, [there.to_string(), others[0].to_string()]),
+        (elsewhere, [here.to_string(), asking.session_id.to_string()]),
+    ] {
+        assert!(foreign.iter().all(|foreign| !format!("{event:?}").contains(foreign)), "{event:?}");
+    }
+}
+both_engines!(what_ends_for_a_tenant_is_on_record_there_alone, &[&MIGRATIONS]);
+
 // A5
 async fn above_the_limit_the_oldest_session_makes_room(db: TestDb) {
     let house = House::with(db, AuthConfig { sessions_max: 2, ..AuthConfig::default() }).await;
