@@ -94,4 +94,6 @@ pub struct OrgFilter {
     pub search: Option<String>,
     /// Those that this person is an active member of.
     pub member: Option<PersonId>,
+    /// Those with one of these ids.
+    pub ids: Option<Vec<TenantId>>,
 }

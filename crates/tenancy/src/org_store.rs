@@ -155,6 +155,9 @@ fn push_filter(sql: &mut SqlBuilder, filter: &OrgFilter) {
             .value(person.as_uuid())
             .push(")");
     }
+    if let Some(ids) = &filter.ids {
+        sql.push(" AND id IN ").list(ids.iter().map(|id| id.as_uuid()));
+    }
 }
 
 /// Adds the organisation unless any of its unique values is taken; tells whether it was added.

@@ -6,7 +6,7 @@ use stylobate_tests::{Client, Engine, NOBODY, PASSWORD, TestApp, eventually, tex
 
 use crate::{
     bootstrap::organisation,
-    decisions::{SECRET, with_secret},
+    decisions::{SECRET, id_of, with_secret},
 };
 
 stylobate_tests::both_engines!(
@@ -175,7 +175,7 @@ async fn an_organisation_of_others_is_a_missing_one(engine: Engine) {
     assert_eq!(root.get(&path_of(&beta)).await.expect(200), before);
     assert_eq!(bob.get(&format!("/v1/orgs/{foreign}/settings")).await.expect(200)["version"], 0);
 
-    // A list holds what one belongs to, whatever is asked.
+    // A list holds what one belongs to and may read, whatever is asked.
     let listed = async |client: &Client, query: &str| -> Vec<Value> {
         let found = client.all(&format!("/v1/orgs{query}")).await;
         found.into_iter().map(|org| org["id"].clone()).collect()
@@ -198,7 +198,14 @@ async fn an_organisation_of_others_is_a_missing_one(engine: Engine) {
             id(&me),
         ))
         .await;
+    // What she may do in her own shows her nothing of the other's licence; where she may act is told to her all the same.
+    assert_eq!(listed(&ada, "").await, [acme["id"].clone()]);
+    assert_eq!(listed(&ada, "?license_status=active").await, [acme["id"].clone()]);
+    assert!(ada.get("/auth/switch-org").await.expect(200).to_string().contains(foreign));
+    let admin = id_of(&bob, "/roles", "name", "admin").await;
+    bob.post(&format!("/people/{me}/roles"), json!({ "role_id": admin })).await.expect(201);
     assert_eq!(listed(&ada, "").await, [acme["id"].clone(), beta["id"].clone()]);
+    assert_eq!(listed(&ada, "?search=beta&include_total=true").await, [beta["id"].clone()]);
     ada.get(&path_of(&beta)).await.problem(404, "not_found");
     ada.patch(&path_of(&beta), json!({ "name": "mine" })).await.problem(404, "not_found");
     // A key of theirs is of the organisation that it was made for.

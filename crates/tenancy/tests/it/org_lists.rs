@@ -1,5 +1,5 @@
 use chrono::TimeDelta;
-use stylobate_core::{Direction, Page, PageLimit, PersonId, TenantId};
+use stylobate_core::{Clock as _, Direction, Page, PageLimit, PersonId, TenantId};
 use stylobate_db::{Keyset, Scope};
 use stylobate_tenancy::{
     Error, LicenseStatus, MIGRATIONS, MembershipStatus, NewOrg, Org, OrgChange, OrgFilter, Tenancy,
@@ -91,6 +91,11 @@ async fn organisations_are_found_by_what_they_are(test_db: TestDb) {
     assert_eq!(fixture.codes(of(ada)).await, ["BIG"], "who is suspended may not act there");
     assert_eq!(fixture.codes(of(bob)).await, ["acme"]);
     assert_eq!(fixture.codes(of(fixture.person())).await, NONE);
+
+    let among = |ids: &[TenantId]| OrgFilter { ids: Some(ids.to_vec()), ..OrgFilter::default() };
+    assert_eq!(fixture.codes(among(&[big, acme, TenantId::new(fixture.clock.now())])).await, ["acme", "BIG"]);
+    assert_eq!(fixture.codes(OrgFilter { is_active: Some(true), ..among(&[acme, big]) }).await, ["acme"]);
+    assert_eq!(fixture.codes(among(&[])).await, NONE);
 }
 both_engines!(organisations_are_found_by_what_they_are, &[&MIGRATIONS]);
 

@@ -201,7 +201,7 @@ impl From<OrgQuery> for OrgFilter {
             is_active: query.is_active,
             license_status: query.license_status,
             search: query.search.filter(|text| !text.is_empty()),
-            member: None,
+            ..Self::default()
         }
     }
 }

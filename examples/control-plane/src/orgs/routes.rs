@@ -7,13 +7,12 @@ use stylobate::{
 
 use super::{
     model::{OrgInput, OrgPatch, OrgQuery, OrgView},
-    service::{ANY_ORGANISATION, ListRequest, Orgs},
+    service::{ANY_ORGANISATION, ListRequest, Orgs, READ},
     target::given_by_platform,
 };
 use crate::order::ByCreation;
 
 pub(super) const TAG: &str = "organisations";
-const READ: &str = "org.read";
 const UPDATE: &str = "org.update";
 const DELETE: &str = "org.delete";
 
@@ -25,7 +24,7 @@ pub(super) fn routes(orgs: &Orgs) -> Routes {
         .add(
             about(
                 Route::get(all, key(READ)),
-                "Lists the organisations that the caller belongs to, the oldest first; all of them for the platform",
+                "Lists the organisations that the caller belongs to and may read there, the oldest first; all of them for the platform",
             )
             .query::<OrgQuery>()
             .returns_page::<OrgView>(),
