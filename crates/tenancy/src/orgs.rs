@@ -13,6 +13,8 @@ impl Tenancy {
     /// one makes it, all return the same. Once it exists, code and name in `org` no longer matter, so that it can be
     /// renamed. Needs [`Scope::Platform`](stylobate_db::Scope::Platform).
     ///
+    /// Organisations that a version before has made are found by [`OrgFilter::search`] from then on as those that this one makes.
+    ///
     /// # Errors
     /// [`Error::DefaultOrgMismatch`] when `org` has an id and the stored one differs; [`Error::CodeTaken`] when there is
     /// no default organisation but another one has its code or id.
@@ -22,6 +24,7 @@ impl Tenancy {
         context: &RequestContext,
         org: &DefaultOrg,
     ) -> Result<Org, Error> {
+        org_store::fold_search_keys(tx).await?;
         if let Some(stored) = org_store::find_default_org(tx).await? {
             return agreed(stored, org);
         }

@@ -5,4 +5,5 @@ stylobate_db::migration_set! {
     "20261122000002_invitations",
     "20261123000101_org_states",
     "20261123000201_policies_asked_once",
+    "20261123000601_search_keys_folded_anew",
 }

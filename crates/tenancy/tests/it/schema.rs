@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use stylobate_core::{Clock as _, Direction, PageLimit, TenantId};
+use stylobate_core::{Clock as _, Direction, PageLimit, RequestContext, TenantId};
 use stylobate_db::{Db, DbOptions, Engine, Scope, migrate, migrate_to};
-use stylobate_tenancy::{LicenseStatus, MIGRATIONS, OrgFilter, Tenancy};
+use stylobate_tenancy::{DefaultOrg, LicenseStatus, MIGRATIONS, OrgFilter, Tenancy};
 use stylobate_testkit::{ManualClock, POSTGRES_URL, TestDb, both_engines};
 
 /// The database as the role that owns the tables. On SQLite there is no other.
@@ -35,7 +35,7 @@ async fn organisations_from_before_are_read_and_found(test_db: TestDb) {
     migrate_to(&owner, &[&MIGRATIONS], 20_261_122_000_002).await.unwrap();
     let clock = Arc::new(ManualClock::new());
     // Such codes and names are not taken any more.
-    let (code, name) = ("0192d3a0000070008000000000000001", "Ac\u{200b}me Ltd");
+    let (code, name) = ("0192d3a0000070008000000000000001", "Ac\u{200b}me ÜBER Ltd");
     let mut tx = owner.begin(Scope::Platform("test")).await.unwrap();
     tx.q("INSERT INTO orgs (id, code, code_folded, name, is_active, is_default, created_at, updated_at, version) \
           VALUES ($1, $2, $2, $3, $4, $5, $6, $6, 1)")
@@ -51,12 +51,18 @@ async fn organisations_from_before_are_read_and_found(test_db: TestDb) {
     tx.commit().await.unwrap();
     migrate(&owner, &[&MIGRATIONS]).await.unwrap();
     let tenancy = Tenancy::new(clock);
+    let mut tx = owner.begin(Scope::Platform("test")).await.unwrap();
+    let system = RequestContext::system("test");
+    tenancy.ensure_default_org(&mut tx, &system, &DefaultOrg::default()).await.unwrap();
     let keyset = Tenancy::orgs_keyset(Direction::Asc, PageLimit::default(), None).unwrap();
-    let filter = OrgFilter { search: Some("ME LTD".to_owned()), ..OrgFilter::default() };
-    let mut reader = owner.read().await.unwrap();
-    let found = tenancy.list_orgs(&mut reader, &filter, &keyset).await.unwrap().items;
-    drop(reader);
-    assert_eq!((found.len(), found[0].code.as_str(), found[0].name.as_str()), (1, code, name));
+    let mut found = Vec::new();
+    for search in ["über ltd", "ME ÜBER"] {
+        let filter = OrgFilter { search: Some(search.to_owned()), ..OrgFilter::default() };
+        found = tenancy.list_orgs(&mut tx, &filter, &keyset).await.unwrap().items;
+        assert_eq!(found.len(), 1, "{search}");
+    }
+    tx.rollback().await.unwrap();
+    assert_eq!((found[0].code.as_str(), found[0].name.as_str(), found[0].version), (code, name, 1));
     assert_eq!((found[0].license_status, found[0].purchase_date), (LicenseStatus::Active, None));
     owner.close().await;
 }
