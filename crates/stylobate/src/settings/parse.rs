@@ -568,6 +568,13 @@ mod tests {
     }
 
     #[test]
+    fn names_of_replaced_systems_without_a_use_are_named() {
+        let given =
+            [("ALLOWED_TENANT_HOSTS", "a.example"), ("CELERY_BROKER", "x"), ("EXTRA_SEED_ORG_IDS", "x")];
+        assert_eq!(settings(&given).unwrap().ignored(), given.map(|(name, _)| name));
+    }
+
+    #[test]
     fn numbers_outside_their_range_are_refused() {
         for (name, value) in [
             ("PASSWORD_MEMORY_KIB", "8192"),

@@ -76,7 +76,7 @@ table! {
     REFRESH_COOKIE_PATH = "AUTH__REFRESH_COOKIE_PATH" ["REFRESH_COOKIE_PATH"] ("/auth") "Under which path it is sent; with the prefix that clients use, such as `/api/auth`.";
     LOGIN_ATTEMPTS = "AUTH__LOGIN_ATTEMPTS_MAX" ["LOGIN_ATTEMPT_LIMIT"] ("5") "After how many wrong passwords in a row a client waits before it tries the same account again, 1 to 20. A known device is counted by itself.";
     LOGIN_STRANGERS = "AUTH__LOGIN_STRANGERS_ATTEMPTS_MAX" ["LOGIN_STRANGERS_LIMIT"] ("four times LOGIN_ATTEMPT_LIMIT") "After how many wrong passwords in a row of all clients together an account waits, 1 to 80; known devices do not wait. After 80 it waits for `control-plane unlock` or a new password.";
-    FLOW_ADDRESS = "AUTH__FLOW_ADDRESS_MAX" ["FLOW_ADDRESS_LIMIT"] ("20") "How many links that reset passwords, how many accounts and how many invitations an address may ask for within five minutes, for whatever accounts, 1 to 10000 each. Many people behind one address need more.";
+    FLOW_ADDRESS = "AUTH__FLOW_ADDRESS_MAX" ["FLOW_ADDRESS_LIMIT"] ("20") "How many links that reset passwords, how many accounts and how many invitations an address may ask for within five minutes, for whatever accounts, and how many wrong BOOTSTRAP_SECRETs it may present, 1 to 10000 each. Many people behind one address need more.";
     PASSWORD_RESET_TTL = "AUTH__PASSWORD_RESET_TTL_MINUTES" ["PASSWORD_RESET_TTL_MINUTES"] ("60") "How many minutes a link that resets a password is good, 60 to 1440.";
     EMAIL_LINK_TTL = "AUTH__EMAIL_LINK_TTL_HOURS" ["EMAIL_LINK_TTL_HOURS"] ("24") "How many hours a link that proves an e-mail address is good, 1 to 168.";
     INVITATION_TTL = "AUTH__INVITATION_TTL_DAYS" ["INVITATION_TTL_DAYS"] ("7") "How many days an invitation to an organisation is good, 1 to 30.";
@@ -97,9 +97,9 @@ table! {
     PASSWORD_STRENGTH = "AUTH__PASSWORD_STRENGTH_MIN" ["PASSWORD_STRENGTH_MIN"] ("0: not asked") "The least strength of a new password as zxcvbn estimates it, 0 to 4; 3 is advised.";
     PASSWORD_BREACHES = "AUTH__PASSWORD_BREACH_INDEX" ["PASSWORD_BREACH_INDEX"] ("none") "A file that `breach-index build` made; the passwords in it are refused. Read at the start: a new file needs a restart. A look-up that fails lets the password pass and is an error in the log.";
     TENANCY_MODE = "TENANCY__MODE" ["TENANCY_MODE"] ("single") "`single` or `multi` organisations.";
-    DEFAULT_ORG_ID = "TENANCY__DEFAULT_ORG_ID" ["DEFAULT_ORG_ID"] ("made at first start") "The id of the organisation that every installation has, a UUID.";
-    DEFAULT_ORG_CODE = "TENANCY__DEFAULT_ORG_CODE" ["DEFAULT_ORG_SLUG", "DEFAULT_ORG_CODE"] ("default") "Its code: 1 to 64 of a-z, 0-9, - and _.";
-    DEFAULT_ORG_NAME = "TENANCY__DEFAULT_ORG_NAME" ["DEFAULT_ORG_NAME"] ("Default organisation") "Its name.";
+    DEFAULT_ORG_ID = "TENANCY__DEFAULT_ORG_ID" ["DEFAULT_ORG_ID"] ("made at first start") "The id of the organisation that every installation has, a UUID. Once that organisation is made, another id stops the start.";
+    DEFAULT_ORG_CODE = "TENANCY__DEFAULT_ORG_CODE" ["DEFAULT_ORG_SLUG", "DEFAULT_ORG_CODE"] ("default") "Its code: 1 to 64 letters and digits of ASCII, `-` and `_`, a letter or digit first, and nothing that looks like an id. Counts only when the organisation is made; afterwards it is changed as any other.";
+    DEFAULT_ORG_NAME = "TENANCY__DEFAULT_ORG_NAME" ["DEFAULT_ORG_NAME"] ("Default organisation") "Its name. Counts only when the organisation is made.";
     TENANCY_BASE_DOMAIN = "TENANCY__BASE_DOMAIN" ["TENANCY_BASE_DOMAIN"] ("none") "The domain below which organisations have addresses: at `acme.<domain>` only those are served who act for the organisation with the code `acme`. The host of PUBLIC_URL may be below it; no other host of the service may.";
     CORS_ORIGINS = "HTTP__CORS_ORIGINS" ["CORS_ORIGINS", "ALLOWED_ORIGINS"] ("http://localhost:3000 in development, none otherwise") "Origins that browsers may call from: a comma or JSON list, compared exactly.";
     TRUSTED_PROXIES = "HTTP__TRUSTED_PROXIES" ["TRUSTED_PROXIES", "TRUSTED_PROXY_IPS", "TRUSTED_PROXY_CIDRS"] ("none") "Addresses or networks whose forwarding headers are believed: a comma list.";
@@ -157,6 +157,8 @@ pub(super) const NOT_USED: &[&str] = &[
     "SECRETS_MAX_RETRIES",
     "SECRETS_AUTO_ROTATION",
     "TENANT_ID",
+    "ALLOWED_TENANT_HOSTS",
+    "EXTRA_SEED_ORG_IDS",
     "TENANT_PATH_PREFIX",
     "CACHE_BACKEND",
     "CACHE_TTL",
