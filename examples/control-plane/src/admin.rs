@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use stylobate::{
     Platform,
     auth::{AuthError, ContextWords, Email, Identifier, Person},
@@ -24,15 +25,29 @@ pub(crate) struct NewAdmin {
     pub(crate) email: String,
     pub(crate) first_name: String,
     pub(crate) last_name: String,
+    pub(crate) details: AdminDetails,
     pub(crate) password: String,
     /// Whether the first sign-in asks for another password.
     pub(crate) must_change_password: bool,
 }
 
+/// What else is known about them.
+#[derive(Default)]
+pub(crate) struct AdminDetails {
+    pub(crate) middle_name: Option<String>,
+    pub(crate) nationality: Option<String>,
+    pub(crate) date_of_birth: Option<NaiveDate>,
+    pub(crate) phone: Option<String>,
+}
+
 impl NewAdmin {
     fn input(self) -> PersonInput {
-        let Self { first_name, last_name, email, username, password, must_change_password } = self;
+        let Self { first_name, last_name, details, email, username, password, must_change_password } = self;
         PersonInput {
+            middle_name: details.middle_name,
+            nationality: details.nationality,
+            date_of_birth: details.date_of_birth,
+            phone: details.phone,
             must_change_password: Some(must_change_password),
             ..PersonInput::named(first_name, last_name, email, username, password)
         }

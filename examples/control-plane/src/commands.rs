@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 use stylobate::{
     Platform, Settings, StartError,
@@ -17,7 +18,7 @@ use stylobate::{
 
 use crate::{
     access,
-    admin::{self, NewAdmin},
+    admin::{self, AdminDetails, NewAdmin},
     app, keys, lock,
     passwords::{self, BreachIndexCommand, Calibration},
     people::import,
@@ -112,6 +113,8 @@ struct CreateSuperuser {
     first_name: String,
     #[arg(long, default_value = "Administrator")]
     last_name: String,
+    #[command(flatten)]
+    details: Details,
     /// Asked for when left out, so that it stays out of the shell's history.
     #[arg(long)]
     password: Option<String>,
@@ -121,6 +124,21 @@ struct CreateSuperuser {
     /// Asks nothing; what is missing is an error.
     #[arg(long)]
     no_input: bool,
+}
+
+/// What else is known about an administrator who is made; somebody who is there already stays as they are.
+#[derive(Args)]
+struct Details {
+    #[arg(long)]
+    middle_name: Option<String>,
+    /// Two capital letters (ISO 3166-1 alpha-2), or as it is written.
+    #[arg(long)]
+    nationality: Option<String>,
+    /// As `1990-01-31`.
+    #[arg(long)]
+    date_of_birth: Option<NaiveDate>,
+    #[arg(long)]
+    phone_number: Option<String>,
 }
 
 #[derive(Args)]
@@ -323,9 +341,12 @@ async fn create_superuser(settings: Settings, arguments: CreateSuperuser) -> Res
     let username = answer("username", arguments.username, ask)?;
     let email = answer("email", arguments.email, ask)?;
     let password = hidden(arguments.password, ask)?;
+    let Details { middle_name, nationality, date_of_birth, phone_number } = arguments.details;
+    let details = AdminDetails { middle_name, nationality, date_of_birth, phone: phone_number };
     let new = NewAdmin {
         username,
         email,
+        details,
         first_name: arguments.first_name,
         last_name: arguments.last_name,
         password,
@@ -340,6 +361,7 @@ async fn seed_admin(settings: Settings, arguments: SeedAdmin) -> Result<(), Fail
     let new = NewAdmin {
         username: arguments.username,
         email,
+        details: AdminDetails::default(),
         first_name: arguments.first_name,
         last_name: arguments.last_name,
         password,

@@ -104,7 +104,7 @@ async fn commands_beside_a_server(engine: Engine) {
     })
     .await;
 
-    let superuser = |password: &'static [&'static str]| {
+    let superuser = |password: &[&'static str]| {
         let names = ["createsuperuser", "--username", "grace", "--email", "grace@example.org", "--no-input"];
         [&names[..], password].concat()
     };
@@ -112,9 +112,25 @@ async fn commands_beside_a_server(engine: Engine) {
     assert!(!missing.success && missing.text.contains("password"), "{}", missing.text);
     let weak = program.run(&superuser(&["--password", "grace-grace-grace"])).await;
     assert!(!weak.success && weak.text.contains("password"), "{}", weak.text);
-    let text = program.run(&superuser(&["--password", PASSWORD])).await.expect_success();
+    let details = [
+        "--password",
+        PASSWORD,
+        "--middle-name=Brewster",
+        "--nationality=US",
+        "--date-of-birth=1906-12-09",
+        "--phone-number=+1 703",
+    ];
+    let text = program.run(&superuser(&details)).await.expect_success();
     assert!(!text.contains(PASSWORD));
-    app.login("grace").await;
+    let me = app.login("grace").await.get("/auth/me").await.expect(200);
+    for (field, value) in [
+        ("middle_name", "Brewster"),
+        ("nationality", "US"),
+        ("date_of_birth", "1906-12-09"),
+        ("phone", "+1 703"),
+    ] {
+        assert_eq!(me[field], value, "{field}: {me}");
+    }
 
     let status = program.run(&["migrate", "--status"]).await.expect_success();
     assert!(status.contains("applied") && !status.contains("missing"), "{status}");
