@@ -46,21 +46,22 @@ impl TryFrom<InvitationRow> for Invitation {
     }
 }
 
-/// Takes back pending invitations of an address whose time has passed, so that they are not in the way of a new one.
+/// Takes back the pending invitation of an address whose time has passed, so that it is not in the way of a new one; tells which.
 pub(crate) async fn retire(
     tx: &mut Tx,
     tenant: TenantId,
     email_key: &str,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
-    tx.q("UPDATE invitations SET status = 'revoked' \
-          WHERE tenant_id = $1 AND email_key = $2 AND status = 'pending' AND expires_at <= $3")
+) -> Result<Option<InvitationId>, Error> {
+    let retired: Option<Uuid> = tx
+        .q("UPDATE invitations SET status = 'revoked' \
+            WHERE tenant_id = $1 AND email_key = $2 AND status = 'pending' AND expires_at <= $3 RETURNING id")
         .bind(tenant.as_uuid())
         .bind(email_key.to_owned())
         .bind(now)
-        .run()
+        .scalar_opt()
         .await?;
-    Ok(())
+    Ok(retired.map(InvitationId::from_uuid))
 }
 
 /// Adds a pending invitation, unless the address has one; tells whether it was added.
@@ -173,21 +174,22 @@ fn push_filter(sql: &mut SqlBuilder, filter: &InvitationFilter, now: DateTime<Ut
     }
 }
 
-/// Lets a pending invitation count until `expires_at`; tells whether it was pending.
+/// Lets a pending invitation count until `expires_at`, or for as long as it does already; tells until when, if it was pending. Of
+/// several at once the longest stands: the row is compared with when it is written.
 pub(crate) async fn renew(
     tx: &mut Tx,
     tenant: TenantId,
     id: InvitationId,
     expires_at: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let rows = tx
-        .q("UPDATE invitations SET expires_at = $3 WHERE tenant_id = $1 AND id = $2 AND status = 'pending'")
+) -> Result<Option<DateTime<Utc>>, Error> {
+    Ok(tx
+        .q("UPDATE invitations SET expires_at = CASE WHEN expires_at > $3 THEN expires_at ELSE $3 END \
+            WHERE tenant_id = $1 AND id = $2 AND status = 'pending' RETURNING expires_at")
         .bind(tenant.as_uuid())
         .bind(id.as_uuid())
         .bind(expires_at)
-        .run()
-        .await?;
-    Ok(rows == 1)
+        .scalar_opt()
+        .await?)
 }
 
 /// Marks an open invitation accepted; of many at once one does.

@@ -12,7 +12,7 @@ use crate::{
 
 /// Invitations. Whether the caller may invite, and give the role, is the caller's question, and so is the secret in the link.
 impl Tenancy {
-    /// Invites an address to `tenant`. One whose time has passed makes room.
+    /// Invites an address to `tenant`. One whose time has passed makes room, and is on record as taken back.
     ///
     /// # Errors
     /// [`Error::InvitationPending`] when the address has an open invitation already; [`Error::OrgNotFound`];
@@ -26,7 +26,9 @@ impl Tenancy {
     ) -> Result<Invitation, Error> {
         self.lock_org_to_write(tx, tenant).await?;
         let now = self.clock().now();
-        store::retire(tx, tenant, &new.email_key, now).await?;
+        if let Some(retired) = store::retire(tx, tenant, &new.email_key, now).await? {
+            tx.audit(revoked(context, tenant, retired));
+        }
         let (id, by) = (InvitationId::new(now), context.principal.on_behalf_of());
         if !store::insert(tx, id, tenant, by, new, now).await? {
             return Err(Error::InvitationPending);
@@ -133,10 +135,7 @@ impl Tenancy {
     ) -> Result<Invitation, Error> {
         self.lock_org_to_write(tx, tenant).await?;
         let before = store::find(tx, tenant, id).await?.ok_or(Error::InvitationClosed)?;
-        let expires_at = expires_at.max(before.expires_at);
-        if !store::renew(tx, tenant, id, expires_at).await? {
-            return Err(Error::InvitationClosed);
-        }
+        let expires_at = store::renew(tx, tenant, id, expires_at).await?.ok_or(Error::InvitationClosed)?;
         let change = (json!({ "expires_at": before.expires_at }), json!({ "expires_at": expires_at }));
         let renewed = event(context, "invitation.renew", tenant, id);
         tx.audit(renewed.change(Some(change.0), Some(change.1)));

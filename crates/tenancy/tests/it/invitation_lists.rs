@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use stylobate_core::{Clock as _, Direction, InvitationId, Page, PageLimit, TenantId};
 use stylobate_db::{Keyset, Scope};
@@ -188,3 +190,23 @@ async fn an_invitation_is_renewed_while_it_is_pending(test_db: TestDb) {
     assert!(matches!(refused, Err(Error::ForeignTenant)), "{refused:?}");
 }
 both_engines!(an_invitation_is_renewed_while_it_is_pending, &[&MIGRATIONS]);
+
+async fn of_many_renewals_at_once_the_longest_stands(test_db: TestDb) {
+    let fixture = Arc::new(Fixture::new(&test_db).await);
+    let acme = fixture.org("acme").await;
+    for round in 0..8 {
+        let made = fixture.invited(acme, &format!("bob{round}@example.org"), 7).await;
+        let mut asked = tokio::task::JoinSet::new();
+        // The longest in the middle, so that others come after it.
+        for days in [10, 25, 30, 20, 15, 12] {
+            let fixture = Arc::clone(&fixture);
+            asked.spawn(async move { fixture.renew(acme, made.id, days).await.unwrap() });
+        }
+        let told = asked.join_all().await.into_iter().map(|renewed| renewed.expires_at).max();
+        let mut tx = fixture.db.begin_read(Scope::Tenant(acme)).await.unwrap();
+        let found = fixture.tenancy.find_invitation(&mut tx, acme, made.id).await.unwrap().unwrap();
+        let longest = fixture.clock.now() + TimeDelta::days(30);
+        assert_eq!((found.expires_at, told), (longest, Some(longest)));
+    }
+}
+both_engines!(of_many_renewals_at_once_the_longest_stands, &[&MIGRATIONS]);

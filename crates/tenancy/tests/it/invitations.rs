@@ -84,8 +84,15 @@ async fn an_address_has_one_open_invitation_to_an_organisation(test_db: TestDb) 
         let refused = fixture.accept(acme, closed, fixture.person()).await;
         assert!(matches!(refused, Err(Error::InvitationClosed)), "{refused:?}");
     }
-    fixture.invite(acme, "bob@example.org").await.unwrap();
+    fixture.audited();
+    let third = fixture.invite(acme, "bob@example.org").await.unwrap();
     assert_eq!(fixture.invitation(acme, second.id).await.status, InvitationStatus::Revoked);
+    // That it is taken back is on record as of any other.
+    let audited = fixture.audited();
+    let told: Vec<_> = audited.iter().map(|event| (event.action, event.target.id.clone())).collect();
+    let of = |invitation: &Invitation| Some(invitation.id.to_string());
+    assert_eq!(told, [("invitation.revoke", of(&second)), ("invitation.create", of(&third))]);
+    assert_eq!(audited[0].tenant, Some(acme));
 }
 both_engines!(an_address_has_one_open_invitation_to_an_organisation, &[&MIGRATIONS]);
 
