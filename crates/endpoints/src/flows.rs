@@ -58,16 +58,14 @@ pub struct Flows {
 
 const TAG: &str = "auth";
 
-impl Flows {
-    /// Keeps an organisation from being deactivated until what begins in it has begun. `false` when nobody may act in it, or it is gone.
-    async fn hold(&self, tx: &mut Tx, tenant: TenantId) -> Result<bool, stylobate_tenancy::Error> {
-        use stylobate_tenancy::Error;
+/// Keeps an organisation from being deactivated until what begins in it has begun. `false` when nobody may act in it, or it is gone.
+async fn hold(tenancy: &Tenancy, tx: &mut Tx, tenant: TenantId) -> Result<bool, stylobate_tenancy::Error> {
+    use stylobate_tenancy::Error;
 
-        match self.tenancy.hold_active(tx, tenant).await {
-            Ok(_) => Ok(true),
-            Err(Error::OrgInactive | Error::OrgNotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
+    match tenancy.hold_active(tx, tenant).await {
+        Ok(_) => Ok(true),
+        Err(Error::OrgInactive | Error::OrgNotFound) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,7 +12,7 @@ use stylobate_tower_middleware::{ApiError, ApiResult, Context, CurrentPrincipal,
 use utoipa::ToSchema;
 
 use super::{
-    Flows, TAG, device_cookie,
+    Flows, TAG, device_cookie, hold,
     password::{is_outgrown, must_change_password},
 };
 use crate::{Route, Routes};
@@ -164,7 +164,7 @@ async fn login(
         let memberships = own.tenancy.memberships_of(tx, person.id()).await?;
         let held = choose(&memberships, org_code.as_deref());
         if let Ok(tenant) = held {
-            own.hold(tx, tenant).await?;
+            hold(&own.tenancy, tx, tenant).await?;
         }
         // Admitted before the memberships count: whoever is taken out of the organisation meanwhile waits, and then
         // finds the session among those to end.

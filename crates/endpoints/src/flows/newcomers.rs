@@ -23,7 +23,7 @@ use stylobate_db::{Db, MessageOutbox, Tx};
 use stylobate_rbac::{Rbac, RbacError};
 use stylobate_tenancy::{Error, Invitation, Tenancy};
 
-use super::{AccountError, Accounts, NewAccount};
+use super::{AccountError, Accounts, NewAccount, hold};
 
 pub use invitation::NewInvitee;
 pub use joining::{Joined, ShownInvitation};
@@ -147,14 +147,9 @@ impl Newcomers {
     }
 
     /// Keeps an organisation from being closed until whoever comes in is in.
-    async fn hold(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), AccountError> {
-        match self.tenancy.hold_active(tx, tenant).await {
-            Ok(_) => Ok(()),
-            Err(Error::OrgInactive | Error::OrgBeingDeleted | Error::OrgNotFound) => {
-                Err(AuthError::LinkInvalid.into())
-            }
-            Err(error) => Err(error.into()),
-        }
+    async fn require_open(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), AccountError> {
+        let is_open = hold(&self.tenancy, tx, tenant).await?;
+        is_open.then_some(()).ok_or_else(|| AuthError::LinkInvalid.into())
     }
 
     /// Makes an account with its membership and role.

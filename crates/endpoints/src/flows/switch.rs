@@ -8,7 +8,7 @@ use stylobate_tower_middleware::{ApiError, ApiResult, Context, Permission, Stric
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{AccountError, Flows, TAG, login::Tokens};
+use super::{AccountError, Flows, TAG, hold, login::Tokens};
 use crate::{Route, Routes};
 
 const SCOPE: Scope = Scope::Platform("go on in another organisation");
@@ -130,7 +130,7 @@ async fn switch_org(
     let go_on = async move |tx: &mut Tx| {
         let memberships = own.tenancy.memberships_of(tx, person).await?;
         let tenant = wanted.among(&memberships).ok_or_else(Problem::not_found)?;
-        if !own.hold(tx, tenant).await? {
+        if !hold(&own.tenancy, tx, tenant).await? {
             return Err(Problem::not_found().into());
         }
         let renewed = own.auth.switch_tenant(tx, &context, tenant).await?;

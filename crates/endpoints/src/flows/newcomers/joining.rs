@@ -197,7 +197,7 @@ impl Newcomers {
             let tenant = self.auth.peek_one_time(tx, token).await?.tenant.ok_or(AuthError::LinkInvalid)?;
             // In the order in which a deletion takes them: the policy, the organisation, then the person.
             self.rbac.lock_policy(tx, Some(tenant)).await?;
-            self.hold(tx, tenant).await?;
+            self.require_open(tx, tenant).await?;
             let open = self.find_open(tx, token).await?;
             let invitation = &open.invitation;
             let acting = match newcomer {

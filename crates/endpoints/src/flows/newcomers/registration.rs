@@ -159,7 +159,7 @@ impl Newcomers {
         Box::pin(async move {
             let Confirming { context, token, username } = &*confirming;
             self.rbac.lock_policy(tx, Some(self.default_org)).await?;
-            self.hold(tx, self.default_org).await?;
+            self.require_open(tx, self.default_org).await?;
             let binding = self.auth.redeem_one_time(tx, token).await?;
             let tenant = binding.tenant.filter(|tenant| *tenant == self.default_org);
             let tenant = tenant.ok_or(AuthError::LinkInvalid)?;
