@@ -24,6 +24,18 @@ pub(crate) async fn find_password(conn: &mut Conn, person: PersonId) -> Result<O
         .await
 }
 
+/// When the person's password was last set.
+pub(crate) async fn password_set_at(
+    conn: &mut Conn,
+    person: PersonId,
+) -> Result<Option<DateTime<Utc>>, Error> {
+    // A program that wrote `updated_at` alone may have set it.
+    conn.q("SELECT COALESCE(password_updated_at, updated_at) FROM credentials WHERE person_id = $1 AND kind = 'password'")
+        .bind(person.as_uuid())
+        .scalar_opt()
+        .await
+}
+
 /// Sets a person's password hash, whether or not there was one: another password from now on.
 pub(crate) async fn put_password(
     tx: &mut Tx,

@@ -1,7 +1,5 @@
 //! Administrators of the whole platform, made by commands and by the setup page.
 
-use std::sync::Arc;
-
 use chrono::NaiveDate;
 use stylobate::{
     Platform,
@@ -123,8 +121,7 @@ pub(crate) async fn make_in(
 
 pub(crate) fn people(platform: &Platform) -> People {
     let (db, auth, rbac) = (platform.db().clone(), platform.auth().clone(), platform.rbac().clone());
-    let messages = Arc::new(platform.notifier().clone());
-    People::new(db, auth, rbac, platform.tenancy().clone(), messages)
+    People::new(db, auth, rbac, platform.tenancy().clone(), platform.notifier().clone())
 }
 
 async fn find(platform: &Platform, name: &str) -> Result<Option<Person>, Refused> {

@@ -2,11 +2,12 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, MailServer, PASSWORD, TestApp, eventually, text};
+use stylobate_tests::{Client, Engine, MailServer, PASSWORD, Receiver, TestApp, eventually, text};
 
 stylobate_tests::both_engines!(
     whoever_is_invited_joins_and_signs_in,
     an_account_joins_another_organisations_invitation_is_not_theirs,
+    nobody_listens_to_what_a_further_organisation_says,
     an_invitation_ends_with_the_membership,
     nobody_promises_or_chooses_more_than_is_theirs,
     an_account_is_asked_for_and_made_by_a_mailed_link,
@@ -179,6 +180,74 @@ async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine:
     let mut statuses = [first.status, second.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 403], "{} {}", first.text, second.text);
+}
+
+/// A12: whoever knew the first password of somebody made a channel in their name.
+async fn nobody_listens_to_what_a_further_organisation_says(engine: Engine) {
+    let app = TestApp::builder(engine)
+        .mail(&MailServer::StartTls.url())
+        .env("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+        .env("WEBHOOK_INSECURE_ALLOW_HTTP", "true");
+    let app = app.start().await;
+    let (admin, receiver) = (app.administrator().await, Receiver::start().await);
+    let channel = async |by: &Client, name: &str| {
+        let url = receiver.url(&format!("/{name}"));
+        let body = json!({ "channel_type": "webhook", "label": name, "config": { "url": url } });
+        let made = by.post("/notification-channels/me", body).await.expect(201);
+        format!("/notification-channels/me/{}", text(&made, "id"))
+    };
+    let said = async |to: &str, title: &str| {
+        admin.post("/notifications", json!({ "recipient_id": to, "title": title })).await.expect(201);
+    };
+    let heard = async |title: &str| {
+        eventually(title, async || {
+            let all = receiver.received().into_iter();
+            all.map(|one| one.body).find(|body| String::from_utf8_lossy(body).contains(title))
+        })
+        .await
+    };
+    let (bob, fay) = (MailServer::fresh_address("bob"), MailServer::fresh_address("fay"));
+    let (bobs_id, fays_id) = (admin.add_person("bob", &bob).await, admin.add_person("fay", &fay).await);
+    let (in_bobs_name, in_fays_name) = (app.login("bob").await, app.login("fay").await);
+    let before = channel(&in_bobs_name, "before").await;
+    channel(&in_fays_name, "fay").await;
+    for (id, name, email) in [(&bobs_id, "bob", &bob), (&fays_id, "fay", &fay)] {
+        of_another_organisation(&app, id, name).await;
+        own_password(&app, email).await;
+    }
+    let bobs = app.anonymous().login("bob", OWN).await;
+    let after = channel(&bobs, "after").await;
+    // It takes a while until whatever the old password opened has ended for sure.
+    let later = match engine {
+        Engine::Sqlite => "'2099-01-01T00:00:00.000000+00:00'",
+        Engine::Postgres => "'2099-01-01T00:00:00Z'",
+    };
+    let sql = format!("UPDATE notification_channels SET updated_at = {later} WHERE label = 'after'");
+    app.place.sql(&sql).await;
+
+    let link = invite(&admin, &bob).await;
+    bobs.post(ACCEPT, json!({ "token": link })).await.expect(200);
+    let (paused, kept) = (bobs.get(&before).await.expect(200), bobs.get(&after).await.expect(200));
+    assert_eq!(
+        (&paused["is_active"], &paused["disabled_reason"], &paused["version"]),
+        (&json!(false), &json!("by_hand"), &json!(2))
+    );
+    assert_eq!((&kept["is_active"], &kept["version"]), (&json!(true), &json!(1)));
+    said(&bobs_id, "said to bob alone").await;
+    heard("said to bob alone").await;
+
+    // The platform lets nobody come along either.
+    let org = text(&admin.get("/auth/switch-org").await.expect(200)["items"][0], "id").to_owned();
+    admin.post(&format!("/v1/orgs/{org}/members"), json!({ "person_id": fays_id })).await.expect(201);
+    said(&fays_id, "said to fay alone").await;
+    said(&bobs_id, "said to bob again").await;
+    heard("said to bob again").await;
+    let all = receiver.received();
+    let told = all.iter().filter(|one| String::from_utf8_lossy(&one.body).contains("said to"));
+    assert!(told.clone().count() == 2 && told.clone().all(|one| one.line == "POST /after"), "{all:?}");
+    // What is theirs they switch on again.
+    let on = bobs.put(&before, json!({ "is_active": true })).await.expect(200);
+    assert_eq!((&on["is_active"], &on["disabled_reason"]), (&json!(true), &Value::Null));
 }
 
 /// Whoever is sent away does not come back by a mail that was never answered.

@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use stylobate_core::{AuditEvent, PersonId, RequestContext, SessionId};
 use stylobate_db::{Conn, Tx};
 
@@ -211,6 +212,19 @@ impl Auth {
     pub async fn require_own_password(&self, conn: &mut Conn, person: PersonId) -> Result<(), AuthError> {
         let is_others = credential::is_chosen_by_other(conn, person).await?;
         if is_others { Err(AuthError::PasswordNotOwn) } else { Ok(()) }
+    }
+
+    /// When the password of a person was last set; `None` where there is none. Of one that is the person's
+    /// [own](Self::require_own_password), whatever is older may be the doing of who chose the one before.
+    ///
+    /// # Errors
+    /// [`AuthError::Db`].
+    pub async fn password_set_at(
+        &self,
+        conn: &mut Conn,
+        person: PersonId,
+    ) -> Result<Option<DateTime<Utc>>, AuthError> {
+        Ok(credential::password_set_at(conn, person).await?)
     }
 
     /// Has the password of a person count as somebody else's that the platform set on the word of who is not its operator. See

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
-use stylobate_core::{AuditEvent, NotificationChannelId, Page, RequestContext, TenantId};
+use serde_json::{Value, json};
+use stylobate_core::{AuditEvent, NotificationChannelId, Page, PersonId, RequestContext, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_egress::WebhookSecret;
 
@@ -16,7 +16,10 @@ use crate::{
     NotificationChannel, NotifierError, Severity,
     channel_config::ChannelConfig,
     policy::route,
-    store::{self, channels},
+    store::{
+        self,
+        channels::{self, Stored},
+    },
 };
 
 /// How many channels a tenant, or a person, may have.
@@ -174,6 +177,33 @@ impl Notifier {
             Ok(())
         };
         self.inner.db.transact(scope_of(owner, "remove a channel"), delete).await
+    }
+
+    /// Switches off the channels of a person that were last changed at `changed_by` or before, in a transaction of
+    /// [`Scope::Platform`]: those that somebody else may have set up in the person's name. Their owner can switch them on again. Returns
+    /// how many it were.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn pause_own_channels(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        person: PersonId,
+        changed_by: DateTime<Utc>,
+    ) -> Result<usize, NotifierError> {
+        let mut paused = 0;
+        for Stored { channel, .. } in channels::listening(tx, &[ChannelOwner::Person(person)]).await? {
+            let is_old = channel.updated_at <= changed_by;
+            if is_old && channels::disable(tx, &channel, ChannelDisabled::ByHand, None, self.now()).await? {
+                // Beside what it goes along with, and in nobody's organisation: where it leads is the person's own business.
+                let event = noted(context, "notification_channel.update", &channel).in_tenant(None);
+                let change = (json!({ "is_active": true }), json!({ "is_active": false }));
+                tx.audit_also(event.change(Some(change.0), Some(change.1)));
+                paused += 1;
+            }
+        }
+        Ok(paused)
     }
 
     /// Whether anything of `topic` that is said to `tenant` would reach a channel: asking costs less than a message that reaches none.

@@ -3,9 +3,10 @@
 use chrono::TimeDelta;
 use serde_json::json;
 use stylobate_core::{Clock as _, Message, PageLimit, PersonId, SystemClock, TenantId};
+use stylobate_db::Tx;
 use stylobate_notify::{
-    CHANNELS_MAX, ChannelChange, ChannelOwner, ChannelQuery, FailureClass, MIGRATIONS, Medium, NewChannel,
-    Next, NotifierError, Severity,
+    CHANNELS_MAX, ChannelChange, ChannelDisabled, ChannelOwner, ChannelQuery, FailureClass, MIGRATIONS,
+    Medium, NewChannel, Next, NotifierError, Severity,
 };
 use stylobate_testkit::{TestDb, both_engines};
 use tokio::task::JoinSet;
@@ -51,6 +52,50 @@ async fn an_event_is_announced_to_the_channels_that_listen(db: TestDb) {
     assert_eq!(world.number("SELECT count(*) FROM notify_messages WHERE state = 'done'").await, 2);
 }
 both_engines!(an_event_is_announced_to_the_channels_that_listen, &[&MIGRATIONS]);
+
+async fn channels_that_nobody_has_changed_since_are_switched_off(db: TestDb) {
+    let world = World::new(db).await;
+    let config = json!({ "url": world.receiver.url() });
+    let old = world.channel(world.adas(), Medium::Webhook, config.clone()).await;
+    let off = world.channel(world.adas(), Medium::Webhook, config.clone()).await;
+    let (context, owner) = (world.context(), world.adas());
+    let switch_off = ChannelChange { is_active: Some(false), ..ChannelChange::default() };
+    world.notifier.update_channel(&context, owner, off.id, switch_off).await.unwrap();
+    let elses = ChannelOwner::Person(world.person(World::contact("Bob", "bob@example.org")));
+    let elses = world.channel(elses, Medium::Webhook, config.clone()).await;
+    let shared = world.hook().await;
+    let until = world.now();
+    world.pass(TimeDelta::seconds(1));
+    let new = world.channel(world.adas(), Medium::Webhook, config).await;
+    world.actions();
+
+    let (notifier, ada) = (world.notifier.clone(), world.ada);
+    let pause = async || {
+        let (notifier, context) = (notifier.clone(), world.context());
+        let pause = async move |tx: &mut Tx| notifier.pause_own_channels(tx, &context, ada, until).await;
+        world.db.transact(PLATFORM, pause).await.unwrap()
+    };
+    assert_eq!((pause().await, pause().await), (1, 0));
+    let trail = world.trail();
+    assert_eq!(world.actions(), ["notification_channel.update"]);
+    // Where it leads is nobody else's business.
+    let told = ["127.0.0.1", "mine", "tenant: Some"];
+    assert!(!told.iter().any(|text| trail.contains(text)), "{trail}");
+    let found = world.notifier.channel(owner, old.id).await.unwrap();
+    assert_eq!(
+        (found.is_active, found.disabled_reason, found.version),
+        (false, Some(ChannelDisabled::ByHand), 2)
+    );
+    assert!(world.notifier.channel(owner, new.id).await.unwrap().is_active);
+    for untouched in [elses, shared] {
+        assert!(world.notifier.channel(untouched.owner, untouched.id).await.unwrap().is_active);
+    }
+    // What is said to them goes to the other one.
+    let planned = world.planned(world.alert("cpu")).await;
+    let through: Vec<_> = planned.iter().filter_map(|one| one.channel_id).collect();
+    assert_eq!(through, [new.id]);
+}
+both_engines!(channels_that_nobody_has_changed_since_are_switched_off, &[&MIGRATIONS]);
 
 async fn a_webhook_is_signed_with_the_secret_that_was_shown_once(db: TestDb) {
     let world = World::new(db).await;
@@ -381,7 +426,7 @@ async fn a_configuration_that_does_not_open_fails(db: TestDb) {
     let (one, other) = (world.hook().await, world.hook().await);
     let planned = world.announced(world.event("user.created")).await;
     let (one, other) = (one.id.as_uuid(), other.id.as_uuid());
-    let swap = async move |tx: &mut stylobate_db::Tx| {
+    let swap = async move |tx: &mut Tx| {
         let theirs: Vec<u8> = tx
             .q("SELECT config_sealed FROM notification_channels WHERE id = $1")
             .bind(other)

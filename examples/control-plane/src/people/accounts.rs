@@ -1,6 +1,6 @@
 //! The accounts that flows make and change by mailed links.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use stylobate::{
     auth::{ApiKeyError, Person, ServiceAccountError},
     core::{BoxFuture, FieldProblem, PersonId, RequestContext, TenantId},
@@ -19,6 +19,10 @@ use super::{
     told::tell_person,
 };
 use crate::refused::{Refused, invalid};
+
+/// How long a request may go on that was let in before everything ended that the password before had opened: a second until other
+/// processes know, and the request itself.
+const AT_WORK: TimeDelta = TimeDelta::minutes(1);
 
 impl Accounts for People {
     fn check(&self, profile: &NewProfile) -> Result<(), AccountError> {
@@ -48,6 +52,7 @@ impl Accounts for People {
         person: PersonId,
     ) -> BoxFuture<'a, Result<(), AccountError>> {
         Box::pin(async move {
+            self.pause_channels(tx, context, person).await?;
             let Some(view) = store::find_member(tx, tenant, person).await? else { return Ok(()) };
             tell_person(tx, context, "member.added", tenant, &view);
             Ok(())
@@ -69,6 +74,23 @@ impl Accounts for People {
             }
             Ok(())
         })
+    }
+}
+
+impl People {
+    // A12
+    /// Keeps whoever chose the password before the person's own one from hearing what a further organisation says to them, through a
+    /// channel made in their name. Which of the channels of that time are the person's, the person says by switching them on.
+    async fn pause_channels(
+        &self,
+        tx: &mut Tx,
+        context: &RequestContext,
+        person: PersonId,
+    ) -> Result<(), Refused> {
+        if let Some(set_at) = self.auth.password_set_at(tx, person).await? {
+            self.messages.pause_own_channels(tx, context, person, set_at + AT_WORK).await?;
+        }
+        Ok(())
     }
 }
 

@@ -147,7 +147,7 @@ impl People {
         let (id, people) = (PersonId::from_uuid(before.id), self.auth.people());
         let person = people.update(tx, context, id, wanted.version, wanted.identifiers()).await?;
         if wanted.changes_email(before) {
-            self.auth.tell_email_changed(tx, context, id, &before.email, &*self.messages).await?;
+            self.auth.tell_email_changed(tx, context, id, &before.email, &self.messages).await?;
         }
         if person.version != wanted.version {
             return Ok(person);
@@ -166,7 +166,7 @@ impl People {
         match (before.status == Status::Active, status == Status::Active) {
             (true, false) => {
                 self.auth.people().set_status(tx, context, id, PersonStatus::Disabled).await?;
-                self.auth.tell_account_disabled(tx, context, id, &before.email, &*self.messages).await?;
+                self.auth.tell_account_disabled(tx, context, id, &before.email, &self.messages).await?;
             }
             (false, true) => {
                 self.auth.people().set_status(tx, context, id, PersonStatus::Active).await?;

@@ -129,7 +129,7 @@ impl People {
         store::delete_profile(tx, id).await?;
         orgs::forget_person(tx, id).await?;
         self.auth.people().delete(tx, context, id).await?;
-        Ok(self.auth.tell_account_deleted(tx, context, id, &before.email, &*self.messages).await?)
+        Ok(self.auth.tell_account_deleted(tx, context, id, &before.email, &self.messages).await?)
     }
 
     /// Takes an invitation back that nobody answered: it would let somebody in again who was sent away.

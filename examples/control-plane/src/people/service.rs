@@ -10,6 +10,7 @@ use stylobate::{
     },
     db::{self, Db, Scope, Tx},
     endpoints::NewAccount,
+    notify::Notifier,
     rbac::Rbac,
     tenancy::{MembershipStatus, Tenancy},
 };
@@ -29,7 +30,7 @@ pub(crate) struct People {
     pub(super) auth: Auth,
     pub(super) rbac: Rbac,
     pub(super) tenancy: Arc<Tenancy>,
-    pub(super) messages: Arc<dyn db::MessageOutbox>,
+    pub(super) messages: Notifier,
 }
 
 /// What a list of people asks for.
@@ -122,13 +123,7 @@ pub(crate) fn password_of(text: String) -> Result<Password, Refused> {
 }
 
 impl People {
-    pub(crate) fn new(
-        db: Db,
-        auth: Auth,
-        rbac: Rbac,
-        tenancy: Arc<Tenancy>,
-        messages: Arc<dyn db::MessageOutbox>,
-    ) -> Self {
+    pub(crate) fn new(db: Db, auth: Auth, rbac: Rbac, tenancy: Arc<Tenancy>, messages: Notifier) -> Self {
         Self { db, auth, rbac, tenancy, messages }
     }
 

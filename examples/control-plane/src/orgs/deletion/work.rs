@@ -87,13 +87,8 @@ pub(crate) struct OrgRemoval {
 impl OrgRemoval {
     pub(crate) fn new(handles: &Handles<'_>) -> Self {
         let Handles { settings, db, auth, rbac, tenancy, jobs, events, notifier, .. } = *handles;
-        let people = People::new(
-            db.clone(),
-            auth.clone(),
-            rbac.clone(),
-            Arc::clone(tenancy),
-            Arc::new(notifier.clone()),
-        );
+        let people =
+            People::new(db.clone(), auth.clone(), rbac.clone(), Arc::clone(tenancy), notifier.clone());
         Self {
             db: db.clone(),
             auth: auth.clone(),
