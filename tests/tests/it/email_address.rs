@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 use stylobate_tests::{Engine, MailServer, PASSWORD, TestApp};
 
+use crate::decisions::id_of;
+
 stylobate_tests::both_engines!(
     an_address_is_proven_and_changed_by_mailed_links,
     nobody_changes_their_own_address_without_proof,
+    whether_an_address_is_proven_is_for_the_platform_to_say,
     what_is_no_link_about_an_address_is_refused,
     one_mailbox_is_one_account
 );
@@ -125,6 +128,46 @@ async fn one_mailbox_is_one_account(engine: Engine) {
     // Mail goes where servers look the domain up.
     app.login("ada").await.post(&format!("{VERIFY}/resend"), Value::Null).await.expect(202);
     MailServer::mail_to(&format!("ada@{ascii}"), "confirm your e-mail address").await;
+}
+
+/// A12: it is known to all organisations, so that one of them proves nothing.
+async fn whether_an_address_is_proven_is_for_the_platform_to_say(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let manager = app.person(&root, "manager").await;
+    let role = json!({ "role_id": id_of(&root, "/roles", "name", "admin").await });
+    root.post(&format!("/people/{}/roles", manager.id), role).await.expect(201);
+    let manager = manager.client;
+    let body = |name: &str, email: &str| json!({ "first_name": name, "last_name": "C", "email": email, "email_verified": true });
+
+    // Of somebody who perhaps never heard of the organisation.
+    let mut kept_out = body("Carl", "carl@example.org");
+    kept_out["status"] = json!("inactive");
+    let carl = manager.post("/people", kept_out).await.expect(201);
+    assert_eq!((&carl["email_verified"], &carl["status"]), (&json!(false), &json!("inactive")));
+    let path = format!("/people/{}", carl["id"].as_str().unwrap());
+    let said = manager.patch(&path, json!({ "email_verified": true })).await.expect(200);
+    assert_eq!(said["email_verified"], false);
+    let said = manager.put(&path, body("Carl", "carl@example.org")).await.expect(200);
+    assert_eq!(said["email_verified"], false);
+
+    // What the platform says stays for that address, and for no other.
+    let said = root.patch(&path, json!({ "email_verified": true })).await.expect(200);
+    assert_eq!(said["email_verified"], true);
+    let said = manager.patch(&path, json!({ "bio": "Draws." })).await.expect(200);
+    assert_eq!(said["email_verified"], true);
+    let moved = manager.put(&path, body("Carl", "else@example.org")).await.expect(200);
+    assert_eq!((&moved["email"], &moved["email_verified"]), (&json!("else@example.org"), &json!(false)));
+    root.patch(&path, json!({ "email_verified": true })).await.expect(200);
+    for (by, email) in [(&manager, "third@example.org"), (&root, "fourth@example.org")] {
+        root.patch(&path, json!({ "email_verified": true })).await.expect(200);
+        let moved = by.patch(&path, json!({ "email": email })).await.expect(200);
+        assert_eq!((&moved["email"], &moved["email_verified"]), (&json!(email), &json!(false)));
+    }
+    let both = json!({ "email": "fifth@example.org", "email_verified": true });
+    assert_eq!(root.patch(&path, both).await.expect(200)["email_verified"], true);
+    let dana = root.post("/people", body("Dana", "dana@example.org")).await.expect(201);
+    assert_eq!(dana["email_verified"], true);
 }
 
 async fn what_is_no_link_about_an_address_is_refused(engine: Engine) {

@@ -30,7 +30,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(before: &PersonView, input: &PersonInput, is_own: bool) -> Result<Self, Refused> {
+    fn of(before: &PersonView, input: &PersonInput, is_own: bool, is_vouched: bool) -> Result<Self, Refused> {
         if is_own && input.must_change_password.is_some_and(|wanted| wanted != before.must_change_password) {
             return Err(field("must_change_password", "is for somebody else to decide").into());
         }
@@ -42,10 +42,15 @@ impl Wanted {
             // Whoever holds a session of somebody else's must not get the account that way.
             return Err(field("email", "is changed by its owner at /auth/email-change").into());
         }
+        // That mail arrives is proven by a link, or the platform says so; of another address nothing is proven.
+        let stays_proven = before.email_verified && identity.email.as_str() == before.email;
+        let email_verified = match is_own {
+            true => before.email_verified,
+            false => input.email_verified && (is_vouched || stays_proven),
+        };
         Ok(Self {
             identity,
-            // That mail arrives is proven by a link.
-            email_verified: if is_own { before.email_verified } else { input.email_verified },
+            email_verified,
             must_change_password: input.must_change_password,
             profile: input.profile()?,
             noted: input.noted(),
@@ -107,7 +112,8 @@ impl People {
         if !is_own {
             self.rbac.require_may_manage(tx, context, id).await?;
         }
-        let wanted = Wanted::of(&before, &change(&before)?, is_own)?;
+        let is_vouched = self.vouches(context, "user.update");
+        let wanted = Wanted::of(&before, &change(&before)?, is_own, is_vouched)?;
         let decides = wanted.decides(&before);
         if decides && !is_own {
             // Who decides under which name and address an account signs in, and whether, holds it.

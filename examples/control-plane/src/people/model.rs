@@ -152,6 +152,8 @@ pub(crate) struct PersonInput {
     /// Whether the next sign-in asks for a new password first. Stays as it is unless given.
     #[serde(default)]
     pub(crate) must_change_password: Option<bool>,
+    /// Whether the address is known to be the person's. The platform says so, and links that were mailed there; what everybody else
+    /// says counts as nothing, and of another address nothing is known.
     #[serde(default)]
     pub(crate) email_verified: bool,
     #[serde(default)]

@@ -174,5 +174,9 @@ async fn unlock(
 pub(super) fn patched(before: &PersonView, patch: &MergePatch) -> Result<PersonInput, Refused> {
     let mut patch = patch.clone();
     patch.rename("metadata_", "metadata");
-    merged(&PersonInput::from(before), &patch)
+    let input: PersonInput = merged(&PersonInput::from(before), &patch)?;
+    // Of another address nothing is proven, unless the patch says so.
+    let says_so = patch.fields().contains_key("email_verified");
+    let email_verified = input.email_verified && (says_so || input.email == before.email);
+    Ok(PersonInput { email_verified, ..input })
 }

@@ -21,7 +21,13 @@ use super::{
     store::{self, Filter},
     told::tell_person,
 };
-use crate::refused::{Refused, field, invalid};
+use crate::{
+    orgs::given_by_platform,
+    refused::{Refused, field, invalid},
+};
+
+/// What lets somebody act on people of any organisation.
+const ANY_PERSON: &str = "platform.users.manage";
 
 /// People of the caller's organisation.
 #[derive(Clone)]
@@ -134,13 +140,20 @@ impl People {
         tenant: TenantId,
         input: PersonInput,
     ) -> Result<PersonView, Refused> {
-        let draft = self.prepare(input).await?;
+        let email_verified = input.email_verified && self.vouches(context, "user.create");
+        let draft = self.prepare(PersonInput { email_verified, ..input }).await?;
         let (this, context) = (self.clone(), context.clone());
         self.db
             .transact(Scope::Tenant(tenant), async move |tx: &mut Tx| {
                 this.create_in(tx, &context, tenant, &draft).await
             })
             .await
+    }
+
+    /// Whether it counts what the caller, who has `key`, says about an address being proven. That is known to all organisations, and
+    /// what one of them says proves nothing to the others.
+    pub(super) fn vouches(&self, context: &RequestContext, key: &str) -> bool {
+        given_by_platform(&self.rbac, context, [key, ANY_PERSON])
     }
 
     /// Does the part of making a person that needs no database. Hashing takes a core for tens of milliseconds: it is done
