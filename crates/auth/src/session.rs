@@ -47,7 +47,7 @@ pub use store::Session;
 #[cfg(feature = "sql")]
 pub(crate) use store::{
     EndReason, NewCookie, NewSession, delete_expired, end, end_all, find_by_key, find_latest_tenant,
-    find_live, find_live_ids, find_live_ids_in, find_owner, find_tenant, insert, is_alive, list_live,
+    find_live, find_live_ids, find_live_ids_in, find_owner, find_tenant, insert, is_alive, leave, list_live,
     methods, touch,
 };
 #[cfg(feature = "redis")]

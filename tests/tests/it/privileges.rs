@@ -12,6 +12,7 @@ stylobate_tests::both_engines!(
     the_role_of_administrators_stays_switched_on,
     who_leaves_an_organisation_leaves_with_the_sessions,
     sign_in_events_are_filed_under_the_organisation,
+    what_befalls_an_account_is_not_filed_where_its_owner_has_left,
     damaged_profiles_are_not_read_as_defaults,
     commands_promote_nobody_by_name_alone
 );
@@ -185,6 +186,47 @@ async fn sign_in_events_are_filed_under_the_organisation(engine: Engine) {
     assert_eq!(failed.len(), 1, "{failed:?}");
     let ended = root.all(&format!("/audit-events?action=auth.logout&actor_id={}", person.id)).await;
     assert_eq!(ended.len(), 1, "{ended:?}");
+}
+
+/// A12: an organisation learns nothing of those who have left it.
+async fn what_befalls_an_account_is_not_filed_where_its_owner_has_left(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let person = app.person(&root, "commuter").await;
+    app.place.join_other_org(&person.id).await;
+    for org in ["other", "default"] {
+        let body = json!({ "username": "commuter", "password": PASSWORD, "org_code": org });
+        app.anonymous().post("/auth/login", body).await.expect(200);
+    }
+    let filed = async |action: &str, org: &str| {
+        let query = format!(
+            "SELECT count(*) FROM audit_events WHERE action = '{action}' AND target_id = '{}' \
+             AND tenant_id = (SELECT id FROM orgs WHERE code = '{org}')",
+            person.id,
+        );
+        app.place.count(&query).await
+    };
+    let befall = async || {
+        app.anonymous().try_login("commuter", "not the password").await.problem(401, "invalid_credentials");
+        let asked = json!({ "email": "commuter@example.org" });
+        app.anonymous().post("/auth/password-reset-request", asked).await.expect(200);
+    };
+    let actions = ["auth.login_failed", "auth.password_reset_request"];
+    // Somebody who is suspended belongs to it still.
+    let member = format!("/v1/orgs/{}/members/{}", crate::members::own_org(&root).await, person.id);
+    root.patch(&member, json!({ "status": "suspended" })).await.expect(200);
+    befall().await;
+    for action in actions {
+        assert_eq!((filed(action, "default").await, filed(action, "other").await), (1, 0), "{action}");
+    }
+    root.delete(&member).await.expect(204);
+    befall().await;
+    for action in actions {
+        assert_eq!((filed(action, "default").await, filed(action, "other").await), (1, 1), "{action}");
+    }
+    // The sessions that there were stay on record.
+    let sessions = root.all(&format!("/sessions?person_id={}", person.id)).await;
+    assert!(sessions.len() > 1, "{sessions:?}");
 }
 
 async fn damaged_profiles_are_not_read_as_defaults(engine: Engine) {

@@ -508,9 +508,9 @@ impl People {
         Ok(())
     }
 
-    /// Ends the sessions that a person has for one tenant and revokes their API keys for it, in the transaction that ends the
-    /// membership: before it, so that a sign-in at the same moment either is among them or finds the membership gone. Returns how
-    /// many sessions it ended.
+    /// Ends the sessions that a person has for one tenant and revokes their API keys for it, in the transaction that suspends the
+    /// membership: before it, so that a sign-in at the same moment either is among them or finds the membership suspended. Returns
+    /// how many sessions it ended. For the end of a membership see [`leave_tenant`](Self::leave_tenant).
     ///
     /// # Errors
     /// The database's own.
@@ -530,6 +530,24 @@ impl People {
         }
         let here = (KeyOwner::Person { id }, Some(tenant));
         self.keys.revoke(tx, ctx, here, RevokeReason::MembershipEnded).await?;
+        Ok(ended)
+    }
+
+    /// Ends what a person has for one tenant as [`end_sessions_in`](Self::end_sessions_in) does, in the transaction that ends the
+    /// membership. What is of no tenant by itself, failed sign-ins, mailed links and changes of the address, is filed where the person
+    /// was last at work, and from now on not there.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn leave_tenant(
+        &self,
+        tx: &mut Tx,
+        ctx: &RequestContext,
+        id: PersonId,
+        tenant: TenantId,
+    ) -> Result<usize, PeopleError> {
+        let ended = self.end_sessions_in(tx, ctx, id, tenant).await?;
+        session::leave(tx, id, tenant, self.clock.now()).await?;
         Ok(ended)
     }
 

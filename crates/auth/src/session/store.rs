@@ -415,17 +415,35 @@ pub(crate) async fn find_tenant(conn: &mut Conn, id: SessionId) -> Result<Option
     Ok(tenant.flatten().map(TenantId::from_uuid))
 }
 
-/// For which tenant the person began their latest session; `None` asks the same of nobody.
+/// For which tenant the person began their latest session, but for those that they have [left](leave); `None` asks the same of
+/// nobody.
 pub(crate) async fn find_latest_tenant(
     conn: &mut Conn,
     person: Option<PersonId>,
 ) -> Result<Option<TenantId>, Error> {
     let tenant = conn
-        .q("SELECT tenant_id FROM sessions WHERE person_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1")
+        .q("SELECT tenant_id FROM sessions WHERE person_id = $1 AND left_at IS NULL \
+            ORDER BY created_at DESC, id DESC LIMIT 1")
         .bind(person.map_or(Uuid::nil(), |person| person.as_uuid()))
         .scalar_opt::<Option<Uuid>>()
         .await?;
     Ok(tenant.flatten().map(TenantId::from_uuid))
+}
+
+/// Has no session that the person ever began for `tenant`, however it ended, say any more where they are at work.
+pub(crate) async fn leave(
+    tx: &mut Tx,
+    person: PersonId,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    tx.q("UPDATE sessions SET left_at = $1 WHERE person_id = $2 AND tenant_id = $3 AND left_at IS NULL")
+        .bind(now)
+        .bind(person.as_uuid())
+        .bind(tenant.as_uuid())
+        .run()
+        .await?;
+    Ok(())
 }
 
 /// Whether the session is alive and its person active: what decides when revocations in memory are stale.

@@ -158,7 +158,7 @@ impl People {
         } else {
             self.rbac.remove_subject_even_last(tx, context, tenant, id).await?;
         }
-        let ended = self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
+        let ended = self.auth.people().leave_tenant(tx, context, id, tenant).await?;
         self.uninvite(tx, context, tenant, &before.email).await?;
         notes::delete(tx, tenant, id).await?;
         self.tenancy.remove_member(tx, context, tenant, id).await?;

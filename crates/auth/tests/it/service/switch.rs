@@ -1,9 +1,9 @@
-use stylobate_auth::{AuthError, MIGRATIONS, PersonStatus, RenewedSession, TokenPair};
+use stylobate_auth::{AuthError, MIGRATIONS, PeopleError, PersonStatus, RenewedSession, TokenPair};
 use stylobate_core::{Clock as _, PersonId, Principal, RequestContext, TenantId};
 use stylobate_db::Tx;
 use stylobate_testkit::{TestDb, both_engines};
 
-use super::{House, PASSWORD, SCOPE, code, is_revoked, nobody, system, typed};
+use super::{House, PASSWORD, SCOPE, WRONG, code, is_revoked, nobody, system, typed};
 
 fn tenants(house: &House) -> [TenantId; 2] {
     [TenantId::new(house.clock.now()), TenantId::new(house.clock.now())]
@@ -125,3 +125,48 @@ async fn only_who_may_sign_in_goes_on_elsewhere(db: TestDb) {
     assert_eq!(code(switch(&house, &ctx, to).await), "session_not_found");
 }
 both_engines!(only_who_may_sign_in_goes_on_elsewhere, &[&MIGRATIONS]);
+
+// A12
+async fn what_befalls_a_person_is_filed_where_they_have_not_left(db: TestDb) {
+    let house = House::new(db).await;
+    let ada = house.person("ada").await.id;
+    let [home, left] = tenants(&house);
+    login_in(&house, home).await;
+    house.wait(60);
+    let of_left = [login_in(&house, left).await, login_in(&house, left).await];
+    let [first, second] = of_left.map(|pair| pair.session_id);
+    let (auth, db) = (house.auth.clone(), house.db.clone());
+    db.transact(SCOPE, async move |tx: &mut Tx| {
+        auth.revoke_session_in(tx, &system(), left, first).await.map(drop)
+    })
+    .await
+    .unwrap();
+    let filed = async || {
+        assert_eq!(house.try_login("ada", WRONG).await, "invalid_credentials");
+        house.audit.last("auth.login_failed").tenant
+    };
+    // How a session ended, and whether the membership is suspended, says nothing.
+    let auth = house.auth.clone();
+    let suspend = async move |tx: &mut Tx| auth.people().end_sessions_in(tx, &system(), ada, left).await;
+    assert_eq!(house.db.transact::<_, PeopleError, _>(SCOPE, suspend).await.unwrap(), 1);
+    assert_eq!(filed().await, Some(left));
+
+    let leave = async |tenant| {
+        let auth = house.auth.clone();
+        let leave = async move |tx: &mut Tx| auth.people().leave_tenant(tx, &system(), ada, tenant).await;
+        house.db.transact::<_, PeopleError, _>(SCOPE, leave).await.unwrap()
+    };
+    assert_eq!(leave(left).await, 0);
+    assert_eq!(filed().await, Some(home));
+    // Its own list says of them what it said before.
+    for (session, reason) in [(first, "revoked"), (second, "membership_ended")] {
+        let seen = house.auth.find_session_in(left, session).await.unwrap();
+        assert_eq!(seen.end_reason.as_deref(), Some(reason));
+    }
+    assert_eq!(leave(home).await, 1);
+    assert_eq!(filed().await, None);
+    // Whoever comes back is at work there again.
+    login_in(&house, left).await;
+    assert_eq!(filed().await, Some(left));
+}
+both_engines!(what_befalls_a_person_is_filed_where_they_have_not_left, &[&MIGRATIONS]);
