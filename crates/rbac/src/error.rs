@@ -67,7 +67,7 @@ pub enum RbacError {
     /// The row is declared in code: it cannot be renamed or deleted, and the platform's roles cannot be switched off.
     #[error("this is declared by the program")]
     Declared,
-    /// The platform keeps one super administrator, for good and denied nothing: nobody else can make another.
+    /// The platform keeps one super administrator, for good, denied nothing and able to sign in: nobody else can make another.
     #[error("this is the last super administrator")]
     LastSuperAdministrator,
     /// The tenant keeps one administrator who has the role for good and can sign in: nobody there could make another.

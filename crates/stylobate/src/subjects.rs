@@ -4,7 +4,7 @@ use stylobate_auth::{Auth, AuthError, People, PeopleError, ServiceAccountError, 
 use stylobate_core::{BoxFuture, PersonId, ServiceId, TenantId};
 use stylobate_db::{Error, Tx};
 use stylobate_rbac::{Assignee, AssigneeKind, SubjectDirectory};
-use stylobate_tenancy::Tenancy;
+use stylobate_tenancy::{Membership, Tenancy};
 
 /// People and services, as tenancy and sign-in know them.
 #[derive(Debug)]
@@ -31,10 +31,7 @@ impl SubjectDirectory for Subjects {
                 };
             }
             let Some(person) = person(subject) else { return Ok(false) };
-            self.tenancy.is_member(tx, tenant, person).await.map_err(|error| match error {
-                stylobate_tenancy::Error::Db(error) => error,
-                error => engine(error),
-            })
+            self.tenancy.is_member(tx, tenant, person).await.map_err(of_tenancy)
         })
     }
 
@@ -54,10 +51,25 @@ impl SubjectDirectory for Subjects {
             })
         })
     }
+
+    fn has_tenant<'a>(&'a self, tx: &'a mut Tx, subject: Assignee) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            let Some(id) = person(subject) else { return Ok(false) };
+            let memberships = self.tenancy.memberships_of(tx, id).await.map_err(of_tenancy)?;
+            Ok(memberships.iter().any(Membership::is_usable))
+        })
+    }
 }
 
 fn person(subject: Assignee) -> Option<PersonId> {
     (subject.kind == AssigneeKind::Person).then(|| PersonId::from_uuid(subject.id))
+}
+
+fn of_tenancy(error: stylobate_tenancy::Error) -> Error {
+    match error {
+        stylobate_tenancy::Error::Db(error) => error,
+        error => engine(error),
+    }
 }
 
 fn engine(error: impl StdError + Send + Sync + 'static) -> Error {

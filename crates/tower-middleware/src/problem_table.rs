@@ -155,7 +155,7 @@ pub const PROBLEMS: &[ProblemRow] = &[
     open("job_not_unique", 409, "Another job does the same at the moment."),
     open("job_wrong_state", 409, "The job is not in a state in which that can be done."),
     open("last_administrator", 409, "This is the last administrator of the organisation."),
-    open("last_super_administrator", 409, "This is the last super administrator."),
+    open("last_super_administrator", 409, "The platform keeps one super administrator who can sign in."),
     open("link_invalid", 403, "The link is not valid any more. Ask for another."),
     outage("login_counters_contended"),
     outage("login_counters_full"),

@@ -17,6 +17,7 @@ stylobate_tests::both_engines!(
     a_deactivated_organisation_has_no_sessions_and_no_keys,
     the_default_organisation_and_one_that_is_being_deleted_stay_as_they_are,
     the_last_administrator_of_the_platform_keeps_an_organisation,
+    who_can_sign_in_to_no_organisation_does_not_keep_the_platform,
     one_organisation_is_enough_where_there_is_one,
     documents_are_replaced_by_version,
     the_operator_sees_an_organisation_at_a_glance
@@ -398,8 +399,8 @@ async fn the_last_administrator_of_the_platform_keeps_an_organisation(engine: En
     app.place.sql(&moved).await;
     let root = app.login("admin").await;
     let path = path_of(&acme);
-    root.delete(&path).await.problem(409, "last_administrator");
-    root.patch(&path, json!({ "is_active": false })).await.problem(409, "last_administrator");
+    root.delete(&path).await.problem(409, "last_super_administrator");
+    root.patch(&path, json!({ "is_active": false })).await.problem(409, "last_super_administrator");
     assert_eq!(root.get(&path).await.expect(200), acme);
     // With another one who belongs elsewhere it goes.
     app.create_superuser("grace").await;
@@ -413,6 +414,63 @@ async fn the_last_administrator_of_the_platform_keeps_an_organisation(engine: En
     })
     .await;
     assert_eq!(off["is_active"], false);
+}
+
+/// A11: of two super administrators one belongs to an organisation that is closed, or one has no password: either way the other is the last.
+async fn who_can_sign_in_to_no_organisation_does_not_keep_the_platform(engine: Engine) {
+    const LAST: &str = "last_super_administrator";
+    let app = several(engine).await;
+    let root = app.administrator().await;
+    let acme = root.post("/v1/orgs", json!({ "name": "Acme" })).await.expect(201);
+    let path = path_of(&acme);
+    app.create_superuser("grace").await;
+    let root_id = text(&root.get("/auth/me").await.expect(200), "id").to_owned();
+    let grace = app.login("grace").await.get("/auth/me").await.expect(200);
+    let member = format!("{path}/members/{}", text(&grace, "id"));
+    let id = |text: &str| app.place.id(text.parse().unwrap());
+    let moved = format!(
+        "UPDATE memberships SET tenant_id = {} WHERE person_id = {}",
+        id(text(&acme, "id")),
+        id(text(&grace, "id")),
+    );
+    app.place.sql(&moved).await;
+    let roles = root.all("/roles").await;
+    let role = roles.iter().find(|role| role["name"] == "super_admin").unwrap();
+    let own_role = format!("/people/{root_id}/roles/{}", text(role, "id"));
+    let own_end = async || {
+        let proof = json!({ "current_password": PASSWORD });
+        root.send(Method::DELETE, "/auth/me", Some(&proof)).await
+    };
+
+    // Grace has a password and no organisation to sign in to: closed, and then without a membership that counts.
+    root.delete(&path).await.expect(204);
+    app.anonymous().try_login("grace", PASSWORD).await.problem(403, "no_membership");
+    root.delete(&own_role).await.problem(409, LAST);
+    own_end().await.problem(409, LAST);
+    root.post(&format!("{path}/activate"), json!({})).await.expect(200);
+    root.patch(&member, json!({ "status": "suspended" })).await.expect(200);
+    root.delete(&own_role).await.problem(409, LAST);
+    own_end().await.problem(409, LAST);
+    root.patch(&member, json!({ "status": "active" })).await.expect(200);
+
+    // Whoever is signed in still, without a password to do so again, leaves Grace the last.
+    let password = async |works: bool| {
+        let set = format!("UPDATE credentials SET is_active = {works} WHERE person_id = {}", id(&root_id));
+        app.place.sql(&set).await;
+    };
+    password(false).await;
+    root.delete(&path).await.problem(409, LAST);
+    root.patch(&path, json!({ "is_active": false })).await.problem(409, LAST);
+    root.patch(&member, json!({ "status": "suspended" })).await.problem(409, LAST);
+    root.delete(&member).await.problem(409, LAST);
+    assert_eq!(root.get(&path).await.expect(200)["is_active"], true);
+    app.login("grace").await.get("/auth/me").await.expect(200);
+    password(true).await;
+
+    // Each of them stands in for the other.
+    root.delete(&member).await.expect(204);
+    root.delete(&own_role).await.problem(409, LAST);
+    root.delete(&path).await.expect(204);
 }
 
 async fn one_organisation_is_enough_where_there_is_one(engine: Engine) {

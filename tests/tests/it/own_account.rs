@@ -147,12 +147,12 @@ async fn an_account_is_deleted_by_its_owner_with_the_password(engine: Engine) {
     let refused = admin.all("/audit-events?action=auth.password_proof_failed").await;
     assert_eq!(refused.len(), 1, "{refused:?}");
     // Somebody has to be left who can make others administrators.
-    delete(&admin, PASSWORD).await.problem(409, "last_administrator");
+    delete(&admin, PASSWORD).await.problem(409, "last_super_administrator");
     admin.get("/auth/me").await.expect(200);
     app.create_superuser("second").await;
     let second = app.login("second").await;
     delete(&second, PASSWORD).await.expect(204);
-    delete(&admin, PASSWORD).await.problem(409, "last_administrator");
+    delete(&admin, PASSWORD).await.problem(409, "last_super_administrator");
     delete(&ada.client, PASSWORD).await.expect(204);
     // By somebody else it is said so.
     let address = MailServer::fresh_address("bob");

@@ -64,7 +64,7 @@ async fn the_platform_is_not_taken_over(engine: Engine) {
 
     root.patch("/auth/me", json!({ "first_name": "Ada" })).await.expect(200);
     for body in [json!({ "is_active": false }), json!({ "status": "archived" })] {
-        root.patch(&path, body).await.problem(409, "last_administrator");
+        root.patch(&path, body).await.problem(409, "last_super_administrator");
     }
     app.create_superuser("second").await;
     let second = app.login("second").await;
@@ -74,7 +74,7 @@ async fn the_platform_is_not_taken_over(engine: Engine) {
     .await;
     second.patch(&path, json!({ "is_active": false })).await.expect(200);
     let path = format!("/people/{}", second.get("/auth/me").await.expect(200)["id"].as_str().unwrap());
-    second.patch(&path, json!({ "is_active": false })).await.problem(409, "last_administrator");
+    second.patch(&path, json!({ "is_active": false })).await.problem(409, "last_super_administrator");
 }
 
 /// A11: what somebody may hand out ends with what they have.

@@ -37,7 +37,8 @@ impl Rbac {
 
     /// Refuses when the platform would have no super administrator without `assignee`: for a transaction of platform scope
     /// that is about to disable or delete it or to take its credential. Only who has the role [`SUPER_ADMIN`] for good, is
-    /// denied nothing and can sign in is one. Until the transaction ends, no other answers this question.
+    /// denied nothing, can sign in and has a tenant to sign in to is one. Until the transaction ends, no other answers this
+    /// question.
     ///
     /// # Errors
     /// [`RbacError::LastSuperAdministrator`].
@@ -54,6 +55,30 @@ impl Rbac {
         } else {
             Err(RbacError::LastSuperAdministrator)
         }
+    }
+
+    /// Whether the platform has a super administrator who can act, as
+    /// [`require_another_super_administrator`](Self::require_another_super_administrator) says: for a transaction of platform scope
+    /// that is about to end or suspend a membership or to close a tenant, before it takes other locks. Until the transaction
+    /// ends, no other answers this question.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn has_super_administrator(&self, tx: &mut Tx) -> Result<bool, RbacError> {
+        let holders = self.super_administrators(tx).await?;
+        self.has_acting(tx, None, holders).await
+    }
+
+    /// Refuses when the platform `had` a super administrator, as [`has_super_administrator`](Self::has_super_administrator)
+    /// answered before, and has none after what the transaction has done.
+    ///
+    /// # Errors
+    /// [`RbacError::LastSuperAdministrator`].
+    pub async fn require_super_administrator_kept(&self, tx: &mut Tx, had: bool) -> Result<(), RbacError> {
+        if had && !self.has_super_administrator(tx).await? {
+            return Err(RbacError::LastSuperAdministrator);
+        }
+        Ok(())
     }
 
     /// Refuses when `tenant` would have no administrator without `subject`: for a transaction that is about to suspend it there,
@@ -82,12 +107,6 @@ impl Rbac {
         } else {
             Err(RbacError::LastAdministrator)
         }
-    }
-
-    /// Whether the platform has a super administrator who can act.
-    pub(super) async fn has_super_administrator(&self, tx: &mut Tx) -> Result<bool, RbacError> {
-        let holders = self.super_administrators(tx).await?;
-        self.has_acting(tx, None, holders).await
     }
 
     async fn administrators(&self, tx: &mut Tx, tenant: TenantId) -> Result<Vec<Administers>, RbacError> {
@@ -128,8 +147,8 @@ impl Rbac {
             || !self.has_acting(tx, owner, lost).await?)
     }
 
-    /// Whether one of `holders` of the role can act: is denied nothing on the platform, or is a member of the tenant; and can
-    /// sign in.
+    /// Whether one of `holders` of the role can act: is denied nothing on the platform and has a tenant, or is a member of the
+    /// one asked about; and can sign in.
     async fn has_acting(
         &self,
         tx: &mut Tx,
@@ -138,9 +157,13 @@ impl Rbac {
     ) -> Result<bool, RbacError> {
         for holder in holders {
             let may_act = match (owner, &self.directory) {
-                (None, _) => {
+                (None, directory) => {
                     let policy = policy::load_of(tx, None, Some(holder), &[]).await?;
-                    Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything()
+                    let may = Rules::of(self.catalogue(), &policy, holder, self.now()).allow_everything();
+                    match directory {
+                        Some(directory) if may => directory.has_tenant(tx, holder).await?,
+                        _ => may,
+                    }
                 }
                 (Some(tenant), Some(directory)) => directory.is_member(tx, tenant, holder).await?,
                 (Some(_), None) => true,

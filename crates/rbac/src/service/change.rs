@@ -93,9 +93,7 @@ impl Change {
     /// Ends the change: the platform must not lose its last super administrator by it. Where there never was one, as in a
     /// service of its own, nothing is lost.
     pub(super) async fn finish<T>(self, tx: &mut Tx, value: T) -> Result<Written<T>, RbacError> {
-        if self.had_super_administrator && !self.rbac.has_super_administrator(tx).await? {
-            return Err(RbacError::LastSuperAdministrator);
-        }
+        self.rbac.require_super_administrator_kept(tx, self.had_super_administrator).await?;
         Ok(Written { value, epoch: self.epoch })
     }
 

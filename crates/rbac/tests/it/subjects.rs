@@ -54,6 +54,13 @@ impl SubjectDirectory for Directory {
             Ok(query.bind(subject.id).bind(true).scalar::<i64>().await? == 1)
         })
     }
+
+    fn has_tenant<'a>(&'a self, tx: &'a mut Tx, subject: Assignee) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            let query = tx.q("SELECT count(*) FROM people WHERE id = $1 AND tenant_id IS NOT NULL");
+            Ok(query.bind(subject.id).scalar::<i64>().await? == 1)
+        })
+    }
 }
 
 /// A world that knows its people.
@@ -78,6 +85,8 @@ async fn super_administrator(world: &World) -> PersonId {
     world.rbac.assign(&RequestContext::system("test"), person, role).await.unwrap();
     person
 }
+
+const LAST: Result<(), &str> = Err("last_super_administrator");
 
 /// What a program does to disable an account.
 async fn disable(rbac: &Rbac, tx: &mut Tx, person: PersonId) -> Result<(), RbacError> {
@@ -224,6 +233,46 @@ async fn the_last_super_administrator_who_can_sign_in_stays(db: TestDb) {
     assert_eq!(put_out(ada).await, Ok(()));
     let carol = RequestContext::new(Principal::person(carol));
     rbac.unassign(&carol, ada, role).await.unwrap();
+}
+
+both_engines!(the_last_super_administrator_has_a_tenant_to_sign_in_to, SETS);
+async fn the_last_super_administrator_has_a_tenant_to_sign_in_to(db: TestDb) {
+    // A11
+    let (world, rbac) = world(db).await;
+    let (ada, bob) = (super_administrator(&world).await, super_administrator(&world).await);
+    let role = world.super_admin_role().await;
+    let root = RequestContext::new(Principal::person(ada));
+    let put_out = async |person| {
+        let disabling = rbac.clone();
+        let work = async move |tx: &mut Tx| disable(&disabling, tx, person).await;
+        world.db.transact(Scope::Platform("test"), work).await.map_err(|error| error.code())
+    };
+    // What a program does to suspend a membership, or to close the tenant of several.
+    let without_tenant = async |people: &[PersonId]| {
+        let (asking, people) = (rbac.clone(), people.to_vec());
+        let work = async move |tx: &mut Tx| {
+            let had = asking.has_super_administrator(tx).await?;
+            for person in &people {
+                let out = tx.q("UPDATE people SET tenant_id = NULL WHERE id = $1");
+                out.bind(person.as_uuid()).run().await?;
+            }
+            asking.require_super_administrator_kept(tx, had).await
+        };
+        world.db.transact(Scope::Platform("test"), work).await.map_err(|error| error.code())
+    };
+    assert_eq!(without_tenant(&[ada, bob]).await, LAST);
+    assert_eq!(without_tenant(&[bob]).await, Ok(()));
+    // Who can sign in to no tenant does not stand in for anybody.
+    assert_eq!(put_out(ada).await, LAST);
+    assert_eq!(code(rbac.unassign(&root, ada, role).await), LAST);
+    assert_eq!(without_tenant(&[ada]).await, LAST);
+    // Nor is anything lost with them.
+    assert_eq!(put_out(bob).await, Ok(()));
+    rbac.unassign(&root, bob, role).await.unwrap();
+    // Who is disabled stands in no more than who has no tenant.
+    let carol = super_administrator(&world).await;
+    assert_eq!(put_out(carol).await, Ok(()));
+    assert_eq!(without_tenant(&[ada]).await, LAST);
 }
 
 both_engines!(of_two_super_administrators_who_take_each_other_away_one_stays, SETS);

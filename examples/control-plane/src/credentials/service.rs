@@ -170,8 +170,8 @@ impl Credentials {
     ) -> Result<bool, Refused> {
         let id = PersonId::from_uuid(member.id);
         if change.is_active == Some(false) {
-            self.people.require_another_administrator(tx, id).await?;
-            self.people.require_another_administrator_of(tx, tenant_of(context)?, id).await?;
+            self.rbac.require_another_super_administrator(tx, id).await?;
+            self.people.require_another_tenant_administrator(tx, tenant_of(context)?, id).await?;
         }
         let must_change = change.must_change_password;
         if change.username.is_some() || must_change.is_some() {
@@ -205,8 +205,8 @@ impl Credentials {
                 this.people.account(tx, context, tenant, id).await?;
                 this.rbac.require_may_become(tx, context, id).await?;
                 let before = this.view(tx, id).await?;
-                this.people.require_another_administrator(tx, id).await?;
-                this.people.require_another_administrator_of(tx, tenant, id).await?;
+                this.rbac.require_another_super_administrator(tx, id).await?;
+                this.people.require_another_tenant_administrator(tx, tenant, id).await?;
                 this.auth.delete_credential(tx, context, id).await?;
                 this.people.require_still_not_shared(tx, id).await?;
                 let event = event(context, "credential.delete", tenant, id);

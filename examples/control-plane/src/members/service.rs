@@ -333,6 +333,7 @@ impl Members {
         };
         if membership.is_some() || role.is_some() {
             // Before the organisation and the person: in the order in which everybody locks them.
+            self.rbac.lock_policy(tx, None).await?;
             self.rbac.lock_policy(tx, Some(tenant)).await?;
         }
         let mut after = before;

@@ -4,12 +4,12 @@ use std::{error::Error as StdError, sync::Arc};
 
 use stylobate::{
     Platform,
-    auth::{self, Auth},
-    core::{Direction, Page, PageLimit, PersonId, Problem, RequestContext, TenantId},
+    auth::Auth,
+    core::{Direction, Page, PageLimit, Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
     middleware::ApiResult,
-    rbac::{Assignee, AssigneeKind, Rbac, RbacError},
-    tenancy::{self, Membership, MembershipStatus, Org, OrgChange, OrgCode, OrgFilter, Tenancy, TenancyMode},
+    rbac::{Rbac, RbacError},
+    tenancy::{self, MembershipStatus, Org, OrgChange, OrgCode, OrgFilter, Tenancy, TenancyMode},
 };
 
 use super::{
@@ -238,44 +238,14 @@ impl Orgs {
         tenant: TenantId,
     ) -> Result<Org, Refused> {
         // The policy, then the organisation's row, which whoever begins something in it holds, then what was issued for it.
-        let administrators = self.rbac.super_administrators(tx).await?;
-        let losing = self.losing(tx, tenant, &administrators).await?;
+        let had = self.rbac.has_super_administrator(tx).await?;
         let (org, was_active) = self.tenancy.deactivate_org(tx, context, tenant).await?;
         if was_active {
-            if !losing.is_empty() {
-                self.require_administrator(tx, &administrators).await?;
-            }
+            self.rbac.require_super_administrator_kept(tx, had).await?;
             self.auth.end_tenant(tx, context, tenant).await?;
             tell_org(tx, context, "organization.deactivated", &org);
         }
         Ok(org)
-    }
-
-    /// Which of `administrators` act in `tenant`.
-    async fn losing(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        administrators: &[Assignee],
-    ) -> Result<Vec<PersonId>, Refused> {
-        let people: Vec<PersonId> = people(administrators).collect();
-        if people.is_empty() {
-            return Ok(people);
-        }
-        Ok(self.tenancy.members_among(tx, tenant, &people).await?)
-    }
-
-    /// Refuses when none of `administrators` can sign in to any organisation: nobody could act for the platform any more.
-    async fn require_administrator(&self, tx: &mut Tx, administrators: &[Assignee]) -> Result<(), Refused> {
-        for id in people(administrators) {
-            let is_active = auth::People::find(tx, id).await?.is_some_and(|person| person.is_active());
-            let memberships = self.tenancy.memberships_of(tx, id).await?;
-            if is_active && memberships.iter().any(Membership::is_usable) {
-                return Ok(());
-            }
-        }
-        let detail = "The platform keeps one super administrator who can sign in.";
-        Err(Problem::new(409, "last_administrator").detail(detail).into())
     }
 
     async fn activate_in(
@@ -291,9 +261,4 @@ impl Orgs {
         }
         Ok(org)
     }
-}
-
-fn people(assignees: &[Assignee]) -> impl Iterator<Item = PersonId> {
-    let people = assignees.iter().filter(|one| one.kind == AssigneeKind::Person);
-    people.map(|person| PersonId::from_uuid(person.id))
 }

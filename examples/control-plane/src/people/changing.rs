@@ -120,8 +120,8 @@ impl People {
             self.rbac.require_may_become(tx, context, id).await?;
         }
         if wanted.status != Status::Active {
-            self.require_another_administrator(tx, id).await?;
-            self.require_another_administrator_of(tx, tenant, id).await?;
+            self.rbac.require_another_super_administrator(tx, id).await?;
+            self.require_another_tenant_administrator(tx, tenant, id).await?;
         }
         self.tenancy.lock_org_to_write(tx, tenant).await?;
         let person = self.put_identifiers(tx, context, &before, &wanted).await?;

@@ -4,7 +4,6 @@ use stylobate::{
     auth::{self, PersonChange},
     core::{PersonId, Problem, RequestContext, TenantId},
     db::Tx,
-    rbac::RbacError,
 };
 
 use super::{model::PersonView, service::People, store};
@@ -59,7 +58,7 @@ impl People {
     }
 
     /// Refuses to take the last administrator who can act away from `tenant`: nobody there could make another.
-    pub(crate) async fn require_another_administrator_of(
+    pub(crate) async fn require_another_tenant_administrator(
         &self,
         tx: &mut Tx,
         tenant: TenantId,
@@ -76,21 +75,6 @@ impl People {
     pub(super) async fn keeps_administrator(&self, tx: &mut Tx, tenant: TenantId) -> Result<bool, Refused> {
         self.rbac.lock_policy(tx, Some(tenant)).await?;
         Ok(self.tenancy.find_org(tx, tenant).await?.is_some_and(|org| org.is_active))
-    }
-
-    /// Refuses to take the last super administrator who can sign in away from the platform: nobody could make another.
-    pub(crate) async fn require_another_administrator(
-        &self,
-        tx: &mut Tx,
-        id: PersonId,
-    ) -> Result<(), Refused> {
-        match self.rbac.require_another_super_administrator(tx, id).await {
-            Err(RbacError::LastSuperAdministrator) => {
-                let detail = "The platform keeps one super administrator who can sign in.";
-                Err(Problem::new(409, "last_administrator").detail(detail).into())
-            }
-            answer => Ok(answer?),
-        }
     }
 
     /// Changes what the person is called and asked at sign-in, and what the lists find them by.

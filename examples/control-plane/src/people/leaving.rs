@@ -74,14 +74,17 @@ impl People {
         }
         require_other(context, id)?;
         self.rbac.require_may_become(tx, context, id).await?;
-        // The policy, the organisation, the person: in the order in which everybody locks them.
+        // The policies, the organisation, the person: in the order in which everybody locks them.
+        let suspends = status == MembershipStatus::Suspended;
+        let had_super = suspends && self.rbac.has_super_administrator(tx).await?;
         self.rbac.lock_policy(tx, Some(tenant)).await?;
-        if status == MembershipStatus::Suspended {
-            self.require_another_administrator_of(tx, tenant, id).await?;
+        if suspends {
+            self.require_another_tenant_administrator(tx, tenant, id).await?;
             self.tenancy.lock_org_to_write(tx, tenant).await?;
             self.auth.people().end_sessions_in(tx, context, id, tenant).await?;
         }
         let has_changed = self.tenancy.set_member_status(tx, context, tenant, id, status).await?;
+        self.rbac.require_super_administrator_kept(tx, had_super).await?;
         let after = read(tx, tenant, id).await?;
         match status {
             _ if !has_changed => {}
@@ -101,7 +104,7 @@ impl People {
         before: &PersonView,
     ) -> Result<(), Refused> {
         let id = PersonId::from_uuid(before.id);
-        self.require_another_administrator(tx, id).await?;
+        self.rbac.require_another_super_administrator(tx, id).await?;
         // In one order for everybody, so that two such deletions cannot wait for each other.
         let mut tenants = tenants.to_vec();
         tenants.sort_unstable();
@@ -144,6 +147,7 @@ impl People {
         Ok(self.tenancy.revoke_pending_invitation(tx, context, tenant, email.key()).await?)
     }
 
+    /// Ends the membership alone. Refuses to take the last super administrator's only organisation, unless nobody acts in it anyway.
     pub(super) async fn leave(
         &self,
         tx: &mut Tx,
@@ -153,7 +157,10 @@ impl People {
     ) -> Result<(), Refused> {
         let id = PersonId::from_uuid(before.id);
         // In the order in which a deletion takes them.
-        if self.keeps_administrator(tx, tenant).await? {
+        self.rbac.lock_policy(tx, None).await?;
+        let is_active = self.keeps_administrator(tx, tenant).await?;
+        let had_super = is_active && self.rbac.has_super_administrator(tx).await?;
+        if is_active {
             self.rbac.remove_subject(tx, context, tenant, id).await?;
         } else {
             self.rbac.remove_subject_even_last(tx, context, tenant, id).await?;
@@ -162,6 +169,7 @@ impl People {
         self.uninvite(tx, context, tenant, &before.email).await?;
         notes::delete(tx, tenant, id).await?;
         self.tenancy.remove_member(tx, context, tenant, id).await?;
+        self.rbac.require_super_administrator_kept(tx, had_super).await?;
         let event = event(context, "member.remove", tenant, id).with("sessions_ended", ended);
         tx.audit_instead(event.change(Some(before), None::<()>));
         tell_person(tx, context, "member.removed", tenant, before);
