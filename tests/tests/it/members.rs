@@ -2,7 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stylobate_tests::{Client, Engine, NOBODY, PASSWORD, Person, TestApp, text};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use stylobate_tests::{Answer, Client, Engine, NOBODY, PASSWORD, Person, TestApp, eventually, text};
 
 stylobate_tests::both_engines!(
     a_member_is_suspended_and_reinstated,
@@ -292,8 +293,51 @@ async fn an_organisation_that_is_being_deleted_takes_nobody(engine: Engine) {
         root.send(method, &path, Some(&body)).await.problem(409, "org_being_deleted");
     }
     assert_eq!(app.place.count("SELECT count(*) FROM people WHERE username = 'eve'").await, 0);
-    // Whoever is there still leaves it.
-    root.delete(&format!("{org}/members/{}", bea.id)).await.expect(204);
+    // Nor does anybody leave it but by the job: an account of nobody else's would be left behind.
+    for path in [format!("{org}/members/{}", bea.id), format!("/v1/users/{}?organization_id={other}", bea.id)]
+    {
+        root.delete(&path).await.problem(409, "org_being_deleted");
+    }
+    let of_bea = format!("SELECT count(*) FROM memberships WHERE person_id = {}", id(&app, &bea));
+    assert_eq!(app.place.count(&of_bea).await, 1);
+}
+
+fn id(app: &TestApp, person: &Person) -> String {
+    app.place.id(person.id.parse().unwrap())
+}
+
+/// Of two organisations that remove somebody at once, the second removes the account. On SQLite one writer comes after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_left_behind_whom_two_organisations_remove_at_once() {
+    let app = multi(Engine::Postgres).await;
+    let root = app.administrator().await;
+    let other = other_org(&root, "other").await;
+    let bea = administrator(&app, &root, &other, "bea").await;
+    let bob = app.person(&root, "bob").await;
+    let join = format!(
+        "INSERT INTO memberships (tenant_id, person_id, status, created_at, updated_at) \
+         VALUES ('{other}', '{}', 'active', now(), now())",
+        bob.id,
+    );
+    app.place.sql(&join).await;
+    let mut holding = PgConnection::connect(&app.place.superuser_url().unwrap()).await.unwrap();
+    let hold = format!("BEGIN; SELECT id FROM people WHERE id = '{}' FOR NO KEY UPDATE", bob.id);
+    sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut holding).await.unwrap();
+    let path = format!("/people/{}", bob.id);
+    let both_wait = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN \
+                       (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+        let wait = async || (app.place.count(waiting).await > 1).then_some(());
+        eventually("both to wait", wait).await;
+        sqlx::raw_sql("COMMIT").execute(&mut holding).await.unwrap();
+    };
+    let (here, there, ()) = tokio::join!(root.delete(&path), bea.client.delete(&path), both_wait);
+    here.expect(204);
+    there.expect(204);
+    for table in ["people WHERE id", "memberships WHERE person_id", "sessions WHERE person_id"] {
+        let left = format!("SELECT count(*) FROM {table} = '{}'", bob.id);
+        assert_eq!(app.place.count(&left).await, 0, "{table}");
+    }
 }
 
 async fn people_of_several_organisations_are_each_ones_members_alone(engine: Engine) {

@@ -28,6 +28,7 @@ impl People {
         self.db
             .transact(Scope::Platform("remove a person"), async move |tx: &mut Tx| {
                 let (this, context) = (&this, &context);
+                this.lock_to_end(tx, tenant).await?;
                 let before = this.member(tx, tenant, id).await?;
                 this.rbac.require_may_become(tx, context, id).await?;
                 if this.is_shared(tx, id).await? {
@@ -53,9 +54,20 @@ impl People {
         id: PersonId,
     ) -> Result<(), Refused> {
         require_other(context, id)?;
+        self.lock_to_end(tx, tenant).await?;
         let before = self.member(tx, tenant, id).await?;
         self.rbac.require_may_become(tx, context, id).await?;
         self.leave(tx, context, tenant, &before).await
+    }
+
+    /// The policies, the platform's first, and the organisation: in the order in which everybody locks them. Memberships end one after
+    /// another in the whole installation, so that of two organisations that remove a person at once the second finds nobody but
+    /// itself.
+    async fn lock_to_end(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), Refused> {
+        self.rbac.lock_policy(tx, None).await?;
+        self.rbac.lock_policy(tx, Some(tenant)).await?;
+        self.tenancy.lock_org_to_write(tx, tenant).await?;
+        Ok(())
     }
 
     /// Suspends a member of `tenant`, whose sessions and API keys there end at once, or reinstates them; what had ended stays so. For
