@@ -14,6 +14,7 @@ stylobate_tests::both_engines!(
     what_expires_is_over,
     conditions_are_asked_about,
     what_was_given_is_renewed_and_changed,
+    a_second_permission_is_asked_and_its_denial_recorded,
     links_of_older_systems_still_work,
     nobody_excepts_beyond_what_they_have
 );
@@ -346,6 +347,40 @@ async fn what_was_given_is_renewed_and_changed(engine: Engine) {
     assert_eq!(audited.len(), 3, "{audited:?}");
     let audited = root.all("/audit-events?action=role.perm.update").await;
     assert_eq!(audited.len(), 3, "{audited:?}");
+}
+
+// A11, A23
+async fn a_second_permission_is_asked_and_its_denial_recorded(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let root = app.administrator().await;
+    let (clerk, giver) = (app.person(&root, "clerk").await, app.person(&root, "giver").await);
+    let role = give(&root, &clerk, "reader", &["user.read"]).await;
+    let read = id_of(&root, "/permissions", "key", "user.read").await;
+    give(&root, &giver, "giver", &["role.read", "role.assign", "role.perm.assign", "user.read"]).await;
+    let id_of_link = async |path: String| root.all(&path).await[0]["id"].as_str().unwrap().to_owned();
+    let grant = id_of_link(format!("/rbac/role-permissions?role_id={role}")).await;
+    let person_role = id_of_link(format!("/rbac/person-roles?person_id={}", clerk.id)).await;
+    let rule = json!({ "effect": "allow", "condition": null });
+    let asked = [
+        ("role.revoke", format!("/people/{}/roles/{role}", clerk.id), json!({ "expires_at": FAR })),
+        ("role.revoke", format!("/rbac/person-roles/{person_role}"), json!({ "person_id": giver.id })),
+        ("role.perm.revoke", format!("/roles/{role}/permissions/{read}"), rule),
+        ("role.perm.revoke", format!("/rbac/role-permissions/{grant}"), json!({ "permission_id": read })),
+    ];
+    let denied = async || root.all("/audit-events?action=permission.deny").await;
+    for (permission, path, body) in &asked {
+        let before = denied().await;
+        let answer = giver.client.patch(path, body.clone()).await;
+        answer.problem(403, "permission_denied");
+        assert!(answer.text.contains(permission), "{answer}");
+        let after = denied().await;
+        let new: Vec<&Value> = after.iter().filter(|row| !before.contains(row)).collect();
+        let [row] = new.as_slice() else { panic!("{new:?} is on record of {path}") };
+        assert_eq!(row["entity_id"], json!(permission), "{row}");
+        assert_eq!((&row["outcome"], &row["actor_id"]), (&json!("denied"), &json!(giver.id)));
+        let noted = &row["metadata"];
+        assert_eq!((&noted["method"], &noted["reason"]), (&json!("PATCH"), &json!("role_lacks_permission")));
+    }
 }
 
 async fn links_of_older_systems_still_work(engine: Engine) {

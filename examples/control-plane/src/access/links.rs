@@ -5,12 +5,13 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use stylobate::{
     core::{
-        Direction, Page, PermissionId, PersonId, Problem, RequestContext, RoleAssignmentId, RoleId,
-        RolePermissionId,
+        Direction, Page, PermissionId, PersonId, RequestContext, RoleAssignmentId, RoleId, RolePermissionId,
     },
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PolicyEpoch, StrictJson},
-    rbac::{AssigneeKind, AssignmentQuery, Authorizer as _, RoleAssignment, RolePermissionQuery},
+    middleware::{
+        ApiError, ApiResult, Context, FurtherPermission, ListQuery, PathId, PolicyEpoch, StrictJson,
+    },
+    rbac::{AssigneeKind, AssignmentQuery, RoleAssignment, RolePermissionQuery},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -191,10 +192,11 @@ async fn get_grant(
 async fn patch_grant(
     State(access): State<Access>,
     context: Context,
+    further: FurtherPermission,
     PathId(id): PathId<RolePermissionId>,
     StrictJson(input): StrictJson<GrantPatch>,
 ) -> ApiResult<(PolicyEpoch, Json<RolePermissionView>)> {
-    access.require(&context, DETACH)?;
+    further.require(DETACH).await?;
     let role = input.role_id.map(RoleId::from_uuid);
     let permission = input.permission_id.map(PermissionId::from_uuid);
     let replaced = access.rbac.replace_role_permission(&context, id, role, permission).await?;
@@ -251,10 +253,11 @@ async fn get_assignment(
 async fn patch_assignment(
     State(access): State<Access>,
     context: Context,
+    further: FurtherPermission,
     PathId(id): PathId<RoleAssignmentId>,
     StrictJson(input): StrictJson<AssignmentPatch>,
 ) -> ApiResult<(PolicyEpoch, Json<PersonRoleView>)> {
-    access.require(&context, REVOKE)?;
+    further.require(REVOKE).await?;
     access.of_person(&context, id).await?;
     let person = input.person_id.map(PersonId::from_uuid);
     let role = input.role_id.map(RoleId::from_uuid);
@@ -280,14 +283,5 @@ impl Access {
         let found = self.rbac.find_assignment(context, id).await?;
         let is_of_others = |kind| matches!(kind, AssigneeKind::Service | AssigneeKind::Group);
         found.filter(|found| !is_of_others(found.assignee.kind)).ok_or_else(ApiError::not_found)
-    }
-
-    /// The second permission of a change that takes one thing and gives another; the route states the first.
-    pub(super) fn require(&self, context: &RequestContext, permission: &'static str) -> ApiResult<()> {
-        if self.rbac.check(&context.principal, permission).is_allowed() {
-            return Ok(());
-        }
-        let detail = format!("The permission `{permission}` is required.");
-        Err(Problem::new(403, "permission_denied").detail(detail).into())
     }
 }

@@ -3,7 +3,9 @@ use serde::Deserialize;
 use stylobate::{
     core::{Page, PermissionId, PersonId, RoleId},
     endpoints::{Permission, Route, Routes},
-    middleware::{ApiError, ApiResult, Context, ListQuery, PathId, PathIds, PolicyEpoch, StrictJson},
+    middleware::{
+        ApiError, ApiResult, Context, FurtherPermission, ListQuery, PathId, PathIds, PolicyEpoch, StrictJson,
+    },
     rbac::{
         AssignmentQuery, GrantRule, NewRole, PermissionOrder, PermissionQuery, RoleOrder,
         RolePermissionQuery, RoleQuery, RoleUpdate,
@@ -281,10 +283,11 @@ async fn attach(
 async fn patch_rule(
     State(access): State<Access>,
     context: Context,
+    further: FurtherPermission,
     PathIds(id, permission): PathIds<RoleId, PermissionId>,
     StrictJson(input): StrictJson<RulePatch>,
 ) -> ApiResult<(PolicyEpoch, Json<RolePermissionView>)> {
-    access.require(&context, "role.perm.revoke")?;
+    further.require("role.perm.revoke").await?;
     let of_pair = RolePermissionQuery {
         role_id: Some(id),
         permission_id: Some(permission),
@@ -328,10 +331,11 @@ async fn assign(
 async fn patch_assignment(
     State(access): State<Access>,
     context: Context,
+    further: FurtherPermission,
     PathIds(id, role): PathIds<PersonId, RoleId>,
     StrictJson(input): StrictJson<AssignmentExpiry>,
 ) -> ApiResult<(PolicyEpoch, Json<PersonRoleView>)> {
-    access.require(&context, "role.revoke")?;
+    further.require("role.revoke").await?;
     access.must_be_member(&context, id).await?;
     let of_pair =
         AssignmentQuery { assignee: Some(id.into()), role_id: Some(role), ..AssignmentQuery::default() };
