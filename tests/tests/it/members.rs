@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use stylobate_tests::{Answer, Client, Engine, NOBODY, PASSWORD, Person, TestApp, eventually, text};
+use stylobate_tests::{Client, Engine, NOBODY, PASSWORD, Person, TestApp, eventually, text};
 
 stylobate_tests::both_engines!(
     a_member_is_suspended_and_reinstated,

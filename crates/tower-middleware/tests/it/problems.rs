@@ -70,6 +70,79 @@ fn every_error_of_the_crates_has_its_row() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// What only commands say, to whom they are run by.
+const OF_COMMANDS: [&str; 3] = ["import_repeated", "import_row_malformed", "person_disabled"];
+
+/// Where a problem is made of a status or a code that stands elsewhere: in the table itself, for bare answers, and of a hash that a
+/// command does not take.
+const NOT_LITERAL: [&str; 3] = ["problem_table.rs", "api_error.rs", "people/import.rs"];
+
+/// What handlers refuse by themselves has its row as well, and nobody asks for a row that is not there.
+#[test]
+fn every_problem_that_somebody_makes_has_its_row() {
+    let (mut made, mut wrong) = (0, Vec::new());
+    for (file, source) in sources() {
+        for arguments in calls_of("Problem::new(", &source) {
+            let mut arguments = arguments.split(',').map(str::trim);
+            let (status, code) = (arguments.next().unwrap(), arguments.next().unwrap_or_default());
+            let code = code.strip_prefix('"').and_then(|code| code.split_once('"'));
+            let (Ok(status), Some((code, _))) = (status.parse::<u16>(), code) else {
+                if !NOT_LITERAL.iter().any(|known| file.ends_with(known)) {
+                    wrong.push(format!("{file}: a problem of no literal code"));
+                }
+                continue;
+            };
+            made += 1;
+            let is_listed = PROBLEMS.iter().any(|row| (row.shown, row.status) == (code, status));
+            if !is_listed && !OF_COMMANDS.contains(&code) {
+                wrong.push(format!("{file}: {status} {code}"));
+            }
+        }
+        for asked in
+            calls_of("problem_for(", &source).filter_map(|asked| asked.trim_start().strip_prefix('"'))
+        {
+            let code = asked.split('"').next().unwrap();
+            made += 1;
+            if !PROBLEMS.iter().any(|row| row.code == code) {
+                wrong.push(format!("{file}: {code}"));
+            }
+        }
+    }
+    assert!(made > 40, "{made} problems are found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What stands behind each call of `name`, which is not the end of a longer name.
+fn calls_of<'a>(name: &'a str, source: &'a str) -> impl Iterator<Item = &'a str> {
+    source.match_indices(name).filter_map(move |(start, _)| {
+        let (before, call) = source.split_at_checked(start)?;
+        let is_longer = before.ends_with(|last: char| last.is_alphanumeric() || last == '_');
+        if is_longer { None } else { call.strip_prefix(name) }
+    })
+}
+
+/// The sources of the crates and of the control plane, without comments and without unit tests.
+fn sources() -> Vec<(String, String)> {
+    let crates = fs::read_dir(repository().join("crates")).unwrap();
+    let mut folders: Vec<PathBuf> = crates.map(|entry| entry.unwrap().path().join("src")).collect();
+    folders.push(repository().join("examples/control-plane/src"));
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                let code = source.split("#[cfg(test)]\nmod tests").next().unwrap().lines();
+                let code: Vec<&str> = code.filter(|line| !line.trim_start().starts_with("//")).collect();
+                sources.push((path.display().to_string(), code.join("\n")));
+            }
+        }
+    }
+    sources
+}
+
 fn page() -> String {
     let mut page = String::from(
         "# Errors\n\n\

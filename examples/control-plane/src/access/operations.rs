@@ -6,10 +6,10 @@ use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
-    core::{Page, PageLimit, PermissionId, Problem, RequestContext, RoleId, TenantId},
+    core::{Page, PageLimit, PermissionId, RequestContext, RoleId, TenantId},
     db::{Scope, Tx},
     endpoints::{IdKind, IdPosition, Permission, Route, Routes},
-    middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery},
+    middleware::{ApiResult, Context, PathId, PolicyEpoch, StrictQuery, problem_for},
     rbac::{Effect, Policy, PolicyProblem, PolicyRole, RoleQuery},
     tenancy,
 };
@@ -225,7 +225,7 @@ const ORGANISATIONS_AT_ONCE: u16 = 200;
 async fn seed(State(access): State<Access>, context: Context) -> ApiResult<(StatusCode, Json<Seeded>)> {
     if access.is_production {
         let detail = "In production, `control-plane seed-rbac` and the start itself bring defaults in place.";
-        return Err(Problem::new(403, "reseed_in_production").detail(detail).into());
+        return Err(problem_for("reseed_in_production").detail(detail).into());
     }
     let organizations = access.seed_all(&context).await?;
     Ok((StatusCode::ACCEPTED, Json(Seeded { organizations })))

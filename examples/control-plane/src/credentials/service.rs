@@ -2,8 +2,9 @@
 
 use stylobate::{
     auth::{Auth, ContextWords, PasswordHash, PersonChange},
-    core::{AuditEvent, Direction, Page, PageLimit, PersonId, Problem, RequestContext, TenantId},
+    core::{AuditEvent, Direction, Page, PageLimit, PersonId, RequestContext, TenantId},
     db::{Conn, Db, Scope, Tx},
+    middleware::problem_for,
     rbac::Rbac,
 };
 
@@ -250,7 +251,7 @@ fn require_other(context: &RequestContext, id: PersonId) -> Result<(), Refused> 
     }
     let detail =
         "Nobody changes their own credential here: the password is changed at /auth/password-change.";
-    Err(Problem::new(409, "own_account").detail(detail).into())
+    Err(problem_for("own_account").detail(detail).into())
 }
 
 fn event(context: &RequestContext, action: &'static str, tenant: TenantId, id: PersonId) -> AuditEvent {

@@ -13,7 +13,7 @@ use stylobate::{
     core::{FieldProblem, Principal, Problem, RequestContext},
     db::{Scope, Tx},
     endpoints::{AccountError, Permission, Route, Routes},
-    middleware::{ApiError, ApiResult, Context, InternalSecret, IntoProblem as _, StrictJson},
+    middleware::{ApiError, ApiResult, Context, InternalSecret, IntoProblem as _, StrictJson, problem_for},
     tenancy::{LicenseStatus, Org, OrgChange},
 };
 use utoipa::ToSchema;
@@ -147,8 +147,7 @@ impl Bootstrap {
             return Ok(());
         }
         tracing::warn!(code = "bootstrap_secret_invalid", "a wrong bootstrap secret was presented");
-        let detail = "The bootstrap secret is missing or wrong.";
-        Err(Problem::new(401, "bootstrap_secret_invalid").detail(detail).into())
+        Err(problem_for("bootstrap_secret_invalid").into())
     }
 
     async fn make(&self, context: &RequestContext, input: BootstrapInput) -> ApiResult<(Org, UserView)> {

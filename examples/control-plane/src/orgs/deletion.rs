@@ -13,11 +13,11 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use stylobate::{
     Platform,
-    core::{Problem, RequestContext, TenantId},
+    core::{RequestContext, TenantId},
     db::{Db, Scope, Tx},
     endpoints::{Permission, Route, Routes},
     jobs::Jobs,
-    middleware::{ApiResult, Context, PathId, StrictJson},
+    middleware::{ApiResult, Context, PathId, StrictJson, problem_for},
     rbac::Rbac,
     tenancy::{self, Tenancy},
 };
@@ -93,8 +93,7 @@ impl Deletion {
                 return Err(field("code", "is not the code of the organisation").into());
             }
             if org.is_active && !org.is_default {
-                let detail = "The organisation is active: deactivate it first.";
-                return Err(Problem::new(409, "org_active").detail(detail).into());
+                return Err(problem_for("org_active").into());
             }
             let (begun, is_new) = this.tenancy.begin_org_removal(tx, &context, tenant).await?;
             // Somebody has renamed or activated it since it was read.

@@ -7,7 +7,7 @@ use stylobate::{
     auth::Auth,
     core::{Direction, Page, PageLimit, Problem, RequestContext, TenantId},
     db::{Db, Scope, Tx},
-    middleware::ApiResult,
+    middleware::{ApiResult, problem_for},
     rbac::{Rbac, RbacError},
     tenancy::{self, MembershipStatus, Org, OrgChange, OrgCode, OrgFilter, Tenancy, TenancyMode},
 };
@@ -88,7 +88,7 @@ impl Orgs {
             return Ok(());
         }
         let detail = "This installation has one organisation (TENANCY_MODE=single).";
-        Err(Problem::new(409, "single_tenant").detail(detail).into())
+        Err(problem_for("single_tenant").detail(detail).into())
     }
 
     /// The same with its roles, inside a transaction of platform scope. Have it [served](Self::serve) after the commit.

@@ -4,6 +4,7 @@ use stylobate::{
     auth::{self, PersonChange},
     core::{PersonId, Problem, RequestContext, TenantId},
     db::Tx,
+    middleware::problem_for,
 };
 
 use super::{model::PersonView, service::People, store};
@@ -47,7 +48,7 @@ impl People {
         }
         let detail = "The person belongs to other organisations as well: only the person changes name, address, \
                       credentials and status.";
-        Err(Problem::new(403, "shared_person").detail(detail).into())
+        Err(problem_for("shared_person").detail(detail).into())
     }
 
     /// Asks once more, when what was decided about an account is done and locks it: whoever has joined another organisation in between

@@ -3,8 +3,9 @@
 use stylobate::{
     USER_DELETED,
     auth::{self, Email, PeopleError},
-    core::{PersonId, Principal, Problem, RequestContext, TenantId},
+    core::{PersonId, Principal, RequestContext, TenantId},
     db::{Scope, Tx},
+    middleware::problem_for,
     tenancy::MembershipStatus,
 };
 
@@ -194,5 +195,5 @@ pub(crate) fn require_other(context: &RequestContext, id: PersonId) -> Result<()
     if context.principal.on_behalf_of() != Some(id) {
         return Ok(());
     }
-    Err(Problem::new(409, "own_account").detail("Nobody removes the account that is signed in.").into())
+    Err(problem_for("own_account").detail("Nobody removes the account that is signed in.").into())
 }
