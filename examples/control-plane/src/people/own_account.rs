@@ -75,12 +75,13 @@ impl People {
         let memberships = self.tenancy.memberships_of(tx, id).await?;
         let tenants: Vec<_> = memberships.iter().map(|membership| membership.tenant_id).collect();
         self.remove(tx, context, &tenants, &before).await?;
-        let deleted = |action, tenant| AuditEvent::new(context, action, "person").on(id).in_tenant(tenant);
+        let deleted =
+            |context, action, tenant| AuditEvent::new(context, action, "person").on(id).in_tenant(tenant);
         let own = context.principal.tenant;
-        tx.audit_instead(deleted("person.delete", own).change(Some(&before), None::<()>));
+        tx.audit_instead(deleted(context, "person.delete", own).change(Some(&before), None::<()>));
         for tenant in tenants {
             if Some(tenant) != own {
-                tx.audit(deleted("member.remove", Some(tenant)));
+                tx.audit(deleted(context, "member.remove", Some(tenant)));
             }
             tell_person(tx, context, USER_DELETED, tenant, &before);
         }
