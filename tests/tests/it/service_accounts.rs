@@ -11,6 +11,7 @@ use crate::decisions::{give, id_of};
 stylobate_tests::both_engines!(
     a_service_account_goes_through_its_life,
     nobody_makes_a_service_that_may_more_than_they,
+    a_service_of_the_platform_does_what_the_scopes_of_its_key_say,
     services_of_others_are_missing,
     a_service_signs_with_the_key_that_it_registered,
     what_is_no_public_key_is_not_registered,
@@ -172,6 +173,61 @@ async fn nobody_makes_a_service_that_may_more_than_they(engine: Engine) {
     manager.patch(&path, json!({ "is_active": false })).await.problem(403, "platform_owned");
     manager.delete(&path).await.problem(403, "platform_owned");
     root.delete(&path).await.expect(204);
+}
+
+// A8, A12
+async fn a_service_of_the_platform_does_what_the_scopes_of_its_key_say(engine: Engine) {
+    let app =
+        TestApp::builder(engine).env("TENANCY_MODE", "multi").env("API_KEY_RATE_MAX", "1000").start().await;
+    let root = app.administrator().await;
+    let own = text(&root.get("/auth/whoami").await.expect(200), "tenant").to_owned();
+    let other = root.post("/v1/orgs", json!({ "name": "Other" })).await.expect(201);
+    let other = text(&other, "id").to_owned();
+    let operator = account(&root, "operator").await;
+    let made_without = program(&root, &operator, json!(["platform.organizations.manage"])).await;
+    made_without.get(&format!("/admin/orgs/{other}/overview")).await.problem(403, "permission_denied");
+    let role = id_of(&root, "/roles", "name", "super_admin").await;
+    let roles = format!("{}/roles", path_of(&operator));
+    root.post(&roles, json!({ "role_id": role })).await.expect(201);
+
+    // What each scope opens, in whatever organisation.
+    let overviews = [&own, &other].map(|id| (Method::GET, format!("/admin/orgs/{id}/overview"), 200));
+    let snapshots = [&own, &other].map(|id| (Method::GET, format!("/admin/rbac/snapshot/{id}"), 200));
+    let (again, of_one) = ("/internal/cache/invalidate", format!("?organization_id={other}"));
+    let invalidations = [again.to_owned(), format!("{again}{of_one}")].map(|path| (Method::POST, path, 200));
+    let seed = (Method::POST, "/admin/bootstrap/seed".to_owned(), 202);
+    let mut opened: Vec<(&str, Method, String, u16)> = Vec::new();
+    let mut opens = |scope, routes: Vec<(Method, String, u16)>| {
+        opened.extend(routes.into_iter().map(|(method, path, status)| (scope, method, path, status)));
+    };
+    opens("platform.organizations.manage", overviews.to_vec());
+    opens("platform.rbac.manage", [snapshots, invalidations].concat());
+    opens("platform.bootstrap", vec![seed]);
+    for scope in ["platform.organizations.manage", "platform.rbac.manage", "platform.bootstrap"] {
+        let body = json!({ "service_account_id": operator["id"], "scopes": [scope] });
+        let key = root.post("/api-keys", body).await.expect(201);
+        let service = root.anonymous().presenting(text(&key, "key"));
+        for (needed, method, path, status) in &opened {
+            let answer = service.send(method.clone(), path, None).await;
+            if *needed == scope {
+                answer.expect(*status);
+            } else {
+                answer.problem(403, "permission_denied");
+            }
+        }
+        service.get("/people").await.problem(403, "permission_denied");
+        service.get("/v1/orgs").await.problem(403, "permission_denied");
+        service.post("/v1/orgs", json!({ "name": "Third" })).await.problem(403, "permission_denied");
+
+        root.delete(&format!("/api-keys/{}", text(&key, "id"))).await.expect(204);
+        for (_, method, path, _) in &opened {
+            service.send(method.clone(), path, None).await.problem(401, "unauthenticated");
+        }
+    }
+    // The role is what its keys narrow.
+    made_without.get(&format!("/admin/orgs/{other}/overview")).await.expect(200);
+    root.delete(&format!("{roles}/{role}")).await.expect(204);
+    made_without.get(&format!("/admin/orgs/{other}/overview")).await.problem(403, "permission_denied");
 }
 
 // A12
