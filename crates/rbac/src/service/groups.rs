@@ -271,7 +271,20 @@ impl Change {
         if groups::find_member(tx, tenant, group, member).await?.is_some() {
             return Err(RbacError::AlreadyInGroup);
         }
-        if groups::count_members(tx, tenant, group).await? >= i64::from(Rbac::GROUP_MEMBERS_MAX) {
+        let there = groups::count_members(tx, tenant, group).await?;
+        self.insert_another_member(tx, tenant, group, member, there).await
+    }
+
+    /// Of somebody who is not in the group, in which so many are.
+    pub(super) async fn insert_another_member(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        group: GroupId,
+        member: Assignee,
+        there: i64,
+    ) -> Result<GroupMember, RbacError> {
+        if there >= i64::from(Rbac::GROUP_MEMBERS_MAX) {
             return Err(RbacError::GroupFull);
         }
         let added = GroupMember { group_id: group, member, added_at: self.rbac.now() };

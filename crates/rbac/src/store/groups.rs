@@ -199,6 +199,23 @@ pub(crate) async fn find_member(
     Ok(row.map(GroupMember::from))
 }
 
+/// Who is in the group, in no order.
+#[cfg(feature = "casbin")]
+pub(crate) async fn members_of(
+    conn: &mut Conn,
+    tenant: TenantId,
+    group: GroupId,
+) -> Result<Vec<Assignee>, RbacError> {
+    let rows = conn
+        .q("SELECT group_id, subject_kind, subject_id, created_at FROM group_members
+            WHERE tenant_id = $1 AND group_id = $2")
+        .bind(tenant.as_uuid())
+        .bind(group.as_uuid())
+        .all::<MemberRow>()
+        .await?;
+    Ok(rows.into_iter().map(|row| GroupMember::from(row).member).collect())
+}
+
 /// How many the group has.
 pub(crate) async fn count_members(
     conn: &mut Conn,

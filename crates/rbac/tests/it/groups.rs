@@ -411,15 +411,8 @@ async fn groups_and_their_members_are_bounded(db: TestDb) {
     sql.push_sql(random);
     sql.push(", tenant_id, 'g' || CAST(n AS text), 'g' || CAST(n AS text), 1, created_at, updated_at FROM groups, n");
     assert_eq!(tx.q_build(sql).run().await.unwrap(), 998);
-    let mut sql = tx.builder(
-        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 9998)
-         INSERT INTO group_members (tenant_id, group_id, subject_kind, subject_id, created_at)
-         SELECT tenant_id, group_id, subject_kind, ",
-    );
-    sql.push_sql(random);
-    sql.push(", created_at FROM group_members, n");
-    assert_eq!(tx.q_build(sql).run().await.unwrap(), 9_998);
     tx.commit().await.unwrap();
+    fill(&world, team, 9_998).await;
 
     group(&world, "the thousandth").await;
     assert_eq!(code(rbac.create_group(&context, NewGroup::new("more")).await), Err("group_limit"));
@@ -531,6 +524,19 @@ async fn a_membership_that_cannot_be_read_gives_nothing() {
     assert!(rbac.policy(Some(world.a)).await.unwrap().members.is_empty());
 }
 
+/// Puts so many more people into a group that has one.
+async fn fill(world: &World, group: GroupId, count: u64) {
+    let mut tx = world.db.begin(Scope::Tenant(world.a)).await.unwrap();
+    let mut sql = tx.builder("WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ");
+    sql.value(i64::try_from(count).unwrap());
+    sql.push(") INSERT INTO group_members (tenant_id, group_id, subject_kind, subject_id, created_at)");
+    sql.push(" SELECT tenant_id, group_id, subject_kind, ");
+    sql.push_sql(Sql::Per { pg: "gen_random_uuid()", lite: "randomblob(16)" });
+    sql.push(", created_at FROM group_members, n WHERE group_id = ").value(group.as_uuid());
+    assert_eq!(tx.q_build(sql).run().await.unwrap(), count);
+    tx.commit().await.unwrap();
+}
+
 #[cfg(feature = "casbin")]
 both_engines!(members_of_groups_survive_the_way_through_casbin, SETS);
 #[cfg(feature = "casbin")]
@@ -575,6 +581,27 @@ async fn members_of_groups_survive_the_way_through_casbin(db: TestDb) {
     let more = format!("{join}g, group:{idle}, role:team, {}\n", world.a);
     assert_eq!(take_over(&asking, &more).await.unwrap_err().code(), "beyond_own_permissions");
     assert_eq!(take_over(&asking, &join).await.unwrap().rules, 1);
+    // Who is named twice, or is there, comes once; and a group takes no more by an import than one by one.
+    let (some, most) = (group(&world, "some").await, group(&world, "most").await);
+    let (cyd, dan) = (world.person(), world.person());
+    rbac.add_to_group(&context, some, cyd).await.unwrap();
+    let both = format!(
+        "g, person:{cyd}, group:{some}, {0}\ng, person:{dan}, group:{some}, {0}\n\
+         g, person:{dan}, group:{most}, {0}\ng, person:{dan}, group:{some}, {0}\n",
+        world.a
+    );
+    assert_eq!(take_over(&context, &both).await.unwrap().rules, 2);
+    for team in [some, most] {
+        let listed = rbac.list_group_members(&context, team, &GroupMemberQuery::default()).await.unwrap();
+        assert_eq!(listed.items.len(), if team == some { 2 } else { 1 });
+    }
+    fill(&world, most, 9_998).await;
+    let join = |person| format!("g, person:{person}, group:{most}, {}\n", world.a);
+    let one_too_many = format!("{}{}", join(ada), join(bob));
+    assert_eq!(take_over(&context, &one_too_many).await.unwrap_err().code(), "group_full");
+    assert_eq!(take_over(&context, &join(ada)).await.unwrap().rules, 1);
+    assert_eq!(take_over(&context, &join(ada)).await.unwrap().rules, 0);
+    assert_eq!(take_over(&context, &join(bob)).await.unwrap_err().code(), "group_full");
     // A group that is not here is told of, and nobody is in it.
     let nobody = GroupId::from_uuid(uuid::Uuid::from_u128(1));
     let strange = format!("g, person:{ada}, group:{nobody}, {}\n", world.a);

@@ -76,7 +76,7 @@ impl Rbac {
             importing.rules(tx, &rows.policy).await?;
             importing.links(tx, &rows.policy).await?;
             importing.members(tx, &rows.policy).await?;
-            importing.changed.require(own, importing.now)?;
+            importing.changed.require(own, &importing.groups, importing.now)?;
             Ok(importing.done)
         };
         let Written { mut value, epoch } =
@@ -96,14 +96,19 @@ struct Changed {
     links: Vec<(RoleId, RoleId)>,
     /// The roles that somebody, or another role, now has.
     given: HashSet<RoleId>,
-    /// What the groups had before into which somebody has come.
-    joined: HashMap<GroupId, Policy>,
+    /// The groups into which somebody has come.
+    joined: HashSet<GroupId>,
 }
 
 impl Changed {
     /// Refuses what goes beyond the caller's rights from before. Asked at last, about everything together: a refusal takes
     /// everything back.
-    fn require(self, mut own: Own, now: DateTime<Utc>) -> Result<(), RbacError> {
+    fn require(
+        self,
+        mut own: Own,
+        groups: &HashMap<GroupId, Policy>,
+        now: DateTime<Utc>,
+    ) -> Result<(), RbacError> {
         own.require_claims(self.claims.into_iter().map(Some))?;
         // What the roles give, they give with the rules of this import.
         let grants = &mut own.policy.grants;
@@ -113,7 +118,8 @@ impl Changed {
             ..PolicyGrant::allow(role, permission)
         }));
         own.policy.inheritance.extend(self.links);
-        self.joined.values().try_for_each(|held| own.require_giving(held, now))?;
+        let mut held_before = self.joined.iter().filter_map(|group| groups.get(group));
+        held_before.try_for_each(|held| own.require_giving(held, now))?;
         own.require_roles(self.given)
     }
 }
@@ -423,20 +429,29 @@ impl<'a> Importing<'a> {
 
     /// Who is in which group, of those that are here.
     async fn members(&mut self, tx: &mut Tx, policy: &Policy) -> Result<(), RbacError> {
-        for (group, member) in &policy.members {
-            let id = GroupId::from_uuid(group.id);
-            let (Some(tenant), Some(held)) = (self.owner, self.groups.get(&id).cloned()) else {
+        // Group by group: of one at a time it is read who is in it, and once.
+        let mut members: Vec<(GroupId, Assignee)> =
+            policy.members.iter().map(|(group, member)| (group.id.into(), *member)).collect();
+        members.sort_by_key(|(group, _)| *group);
+        for some in members.chunk_by(|one, next| one.0 == next.0) {
+            let Some((group, _)) = some.first() else { continue };
+            let (Some(tenant), true) = (self.owner, self.groups.contains_key(group)) else {
                 // Said once, however many there are.
                 self.done.problems = vec![CasbinProblem { rule: 0, kind: CasbinProblemKind::Meaning }];
                 continue;
             };
-            self.require_subject(tx, *member).await?;
-            match self.change.insert_member(tx, tenant, id, *member).await {
-                Ok(_) => self.done.rules += 1,
-                Err(RbacError::AlreadyInGroup) => continue,
-                Err(error) => return Err(error),
+            let found = groups::members_of(tx, tenant, *group).await?;
+            let mut count = i64::try_from(found.len()).unwrap_or(i64::MAX);
+            let mut there: HashSet<Assignee> = found.into_iter().collect();
+            for (_, member) in some {
+                self.require_subject(tx, *member).await?;
+                if there.insert(*member) {
+                    self.change.insert_another_member(tx, tenant, *group, *member, count).await?;
+                    self.changed.joined.insert(*group);
+                    self.done.rules += 1;
+                    count += 1;
+                }
             }
-            self.changed.joined.insert(id, held);
         }
         Ok(())
     }
