@@ -47,7 +47,11 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "crates/tenancy",
         "Somebody had an invitation mailed again: with another link, good for longer.",
     ),
-    ("invitation.revoke", "crates/tenancy", "Somebody took an invitation back, or invited its address anew when its time had passed."),
+    (
+        "invitation.revoke",
+        "crates/tenancy",
+        "Somebody took an invitation back, or invited its address anew when its time had passed.",
+    ),
     ("member.add", "crates/tenancy", "Somebody with an account became a member of another organisation."),
     ("member.reinstate", "crates/tenancy", "Somebody who was suspended may act in an organisation again."),
     (

@@ -283,7 +283,7 @@ impl UserChange {
 
     /// What `patch` makes of somebody. What is not named stays, `null` takes away.
     pub(super) fn of(before: &PersonView, patch: &MergePatch) -> Result<Self, Refused> {
-        if patch.fields().get(ROLE).is_some_and(Value::is_null) {
+        if patch.fields().get(ROLE).is_some_and(serde_json::Value::is_null) {
             return Err(field(ROLE, "is a role: whoever has it loses it at `/people/{id}/roles`").into());
         }
         let input: UserInput = merged(&UserInput::from(before), patch)?;
