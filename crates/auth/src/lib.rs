@@ -123,8 +123,8 @@ pub use seal::{KeyEncryptionKey, LocalSealer};
 pub use security_event::{SECURITY_EVENTS, SecurityEvent};
 #[cfg(feature = "sql")]
 pub use service::{
-    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, ChangedPassword, Ended, LiveToken,
-    LiveTokenKind, RenewedSession, RevocableToken, SetupToken, Swept, TokenPair, VerifiedPerson,
+    AdmittedPerson, Auth, AuthBuilder, AuthError, AuthenticateError, ChangedPassword, LiveToken,
+    LiveTokenKind, RenewedSession, RevocableToken, SetupToken, Swept, TenantEnded, TokenPair, VerifiedPerson,
 };
 #[cfg(feature = "sql")]
 pub use services::{

@@ -49,7 +49,7 @@ pub use password::ChangedPassword;
 pub use session::{AdmittedPerson, TokenPair};
 pub use setup::SetupToken;
 pub use step_up::RenewedSession;
-pub use tenant_end::Ended;
+pub use tenant_end::TenantEnded;
 
 /// These tables are read before any tenant is known.
 const SCOPE: Scope = Scope::Platform("sign-in");

@@ -6,7 +6,7 @@ use crate::{ApiKeys, Revocation, revocation, services, session};
 
 /// What ended with a tenant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct TenantEnded {
     /// How many live sessions, with their refresh tokens.
     pub sessions: u64,
     /// How many API keys, of people and of service accounts.
@@ -30,16 +30,16 @@ impl Auth {
         tx: &mut Tx,
         ctx: &RequestContext,
         tenant: TenantId,
-    ) -> Result<Ended, AuthError> {
+    ) -> Result<TenantEnded, AuthError> {
         let now = self.inner.clock.now();
-        let ended = Ended {
+        let ended = TenantEnded {
             sessions: session::end_of_tenant(tx, tenant, now).await?,
             service_accounts: services::disable_with_tenant(tx, tenant, now).await?,
             api_keys: ApiKeys::end_of_tenant(tx, tenant, now).await?,
         };
         let until = now + self.inner.longest_ttl;
         revocation::insert(tx, &self.inner.revocations, Revocation::Tenant(tenant), now, until).await?;
-        if ended != Ended::default() {
+        if ended != TenantEnded::default() {
             let event = AuditEvent::new(ctx, "auth.tenant_end", "org").on(tenant).in_tenant(Some(tenant));
             let event = event.with("sessions", ended.sessions).with("api_keys", ended.api_keys);
             tx.audit(event.with("service_accounts", ended.service_accounts));

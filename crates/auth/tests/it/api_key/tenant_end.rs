@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use stylobate_auth::{
-    Auth, AuthConfig, AuthError, AuthenticateError, Email, Ended, Invitation, IssuedApiKey,
-    IssuedServiceToken, MIGRATIONS, NewApiKey, NewCookieSession, ServiceAccount, ServiceAccountStatus,
-    ServiceKey, SigningAlgorithm, TokenPair,
+    Auth, AuthConfig, AuthError, AuthenticateError, Email, Invitation, IssuedApiKey, IssuedServiceToken,
+    MIGRATIONS, NewApiKey, NewCookieSession, ServiceAccount, ServiceAccountStatus, ServiceKey,
+    SigningAlgorithm, TenantEnded, TokenPair,
 };
 use stylobate_core::{Clock as _, InvitationId, KeyOwner, TenantId};
 use stylobate_db::Tx;
@@ -30,7 +30,7 @@ struct Issued {
 }
 
 impl House {
-    async fn end_tenant(&self, tenant: TenantId) -> Ended {
+    async fn end_tenant(&self, tenant: TenantId) -> TenantEnded {
         let auth = self.auth.clone();
         let end = async move |tx: &mut Tx| auth.end_tenant(tx, &system(), tenant).await;
         self.db.transact(SCOPE, end).await.unwrap()
@@ -113,7 +113,7 @@ async fn everything_of_a_tenant_ends_at_once_here_and_within_a_second_elsewhere(
 
     let count = house.end_tenant(ours).await;
     // One of the keys got the service token.
-    assert_eq!(count, Ended { sessions: 2, api_keys: 3, service_accounts: 1 });
+    assert_eq!(count, TenantEnded { sessions: 2, api_keys: 3, service_accounts: 1 });
     assert_eq!(house.let_in(&house.auth, &ended).await, [false; 6]);
     eventually("the end elsewhere", async || house.let_in(&elsewhere, &ended).await == [false; 6]).await;
     for auth in [&house.auth, &elsewhere] {
@@ -136,7 +136,7 @@ async fn everything_of_a_tenant_ends_at_once_here_and_within_a_second_elsewhere(
     assert_eq!(house.count("SELECT count(*) FROM revocations WHERE kind = 'tenant'").await, 1);
     assert_eq!(house.count("SELECT count(*) FROM revocations WHERE kind = 'session'").await, 0);
     assert_eq!(house.audit.count("api_key.revoke"), 0);
-    assert_eq!(house.end_tenant(ours).await, Ended::default());
+    assert_eq!(house.end_tenant(ours).await, TenantEnded::default());
     assert_eq!(house.audit.count("auth.tenant_end"), 1);
     here.stop().await;
     there.stop().await;
