@@ -16,4 +16,5 @@ stylobate_db::migration_set! {
     "20261123000302_password_chooser",
     "20261123000401_bootstrap_counters",
     "20261123093500_left_tenants",
+    "20261123093501_tokens_of_tenants",
 }

@@ -6,4 +6,5 @@ stylobate_db::migration_set! {
     "20261122000002_webhooks",
     "20261122000003_inbox",
     "20261123000201_policies_asked_once",
+    "20261123093501_deliveries_of_tenants",
 }

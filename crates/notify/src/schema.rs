@@ -3,6 +3,7 @@ stylobate_db::migration_set! {
     pub MIGRATIONS = "notify";
     "20261123000001_notify",
     "20261123000201_policies_asked_once",
+    "20261123093501_rows_of_tenants",
 }
 
 #[cfg(test)]

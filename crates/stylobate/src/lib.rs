@@ -23,7 +23,7 @@ pub use extensions::Extensions;
 #[cfg(feature = "notify")]
 pub use messaging::{MESSAGE_QUEUE, USER_DELETED, default_message_kinds};
 pub use platform::{Platform, PlatformBuilder, migration_sets};
-pub use router::Paths;
+pub use router::{Paths, REQUEST_TIMEOUT};
 #[cfg(feature = "server")]
 pub use server::serve;
 #[cfg(feature = "notify")]

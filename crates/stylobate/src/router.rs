@@ -25,8 +25,8 @@ pub struct Paths {
 
 /// Largest body of a request: profiles and settings are far smaller, uploads have routes of their own.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Longest a request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest a request may take: what was let in has ended after that.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Platform {
     /// Makes the router: every route behind its permission, all of them behind the layers.

@@ -251,7 +251,7 @@ impl Tenancy {
     }
 
     /// Begins to delete the organisation, and tells whether it begins now: `false` when it had begun already. From here on it is
-    /// inactive and nothing is added to it; nobody undoes it. See [`remove_org_rows`](Self::remove_org_rows) for what follows.
+    /// inactive and nothing is added to it; nobody undoes it. See [`remove_tenant_rows`](Self::remove_tenant_rows) for what follows.
     ///
     /// # Errors
     /// [`Error::DefaultOrg`]; [`Error::OrgNotFound`]; [`Error::ForeignTenant`] when `tx` works for another tenant;

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use stylobate_core::{RequestContext, TenantId};
 use stylobate_db::Tx;
 
@@ -11,21 +13,26 @@ use crate::{
 /// What follows once [`begin_org_removal`](Tenancy::begin_org_removal) has committed: rows go in batches, each in a transaction of
 /// its own, and the organisation itself last.
 impl Tenancy {
-    /// Deletes invitations and memberships of an organisation whose removal has begun, at most `limit`, and tells how many; 0 when
-    /// none is left. They are not recorded one by one.
+    /// Removes up to `limit` rows of an organisation whose removal has begun, and tells how many; 0 says that none is left. They are
+    /// its invitations and memberships, which are not recorded one by one.
     ///
     /// # Errors
     /// [`Error::OrgNotBeingDeleted`]; [`Error::OrgNotFound`]; [`Error::ForeignTenant`] when `tx` works for another tenant;
     /// [`Error::Db`].
-    pub async fn remove_org_rows(&self, tx: &mut Tx, tenant: TenantId, limit: u32) -> Result<u64, Error> {
+    pub async fn remove_tenant_rows(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        limit: NonZeroU32,
+    ) -> Result<u64, Error> {
         own(tx.scope(), tenant)?;
         // Nobody undoes a removal that has begun, so there is nothing to lock.
         let org = org_store::find_org(tx, tenant).await?.ok_or(Error::OrgNotFound)?;
         if org.removal_began_at.is_none() {
             return Err(Error::OrgNotBeingDeleted);
         }
-        let invitations = invitation_store::delete_some(tx, tenant, limit.into()).await?;
-        let left = u64::from(limit).saturating_sub(invitations);
+        let invitations = invitation_store::delete_some(tx, tenant, limit.get().into()).await?;
+        let left = u64::from(limit.get()).saturating_sub(invitations);
         let members = member_store::delete_some(tx, tenant, left.cast_signed()).await?;
         Ok(invitations + members)
     }

@@ -1,19 +1,9 @@
+use std::num::NonZeroU32;
+
 use stylobate_core::TenantId;
 use stylobate_db::Tx;
 
 use super::{Auth, AuthError};
-
-/// What is kept of a tenant, sorted.
-const TABLES: &[&str] = &[
-    "api_key_usage",
-    "api_keys",
-    "one_time_tokens",
-    "refresh_families",
-    "service_accounts",
-    "service_grants",
-    "service_keys",
-    "sessions",
-];
 
 /// How it goes, at most `$2` rows of the tenant `$1` by each: what there may be many of before the row that it belongs to.
 const REMOVALS: [&str; 7] = [
@@ -36,16 +26,10 @@ const REMOVALS: [&str; 7] = [
 
 /// What is left of a tenant that is gone.
 impl Auth {
-    /// The tables with rows of tenants, sorted. The revocation of [`end_tenant`](Self::end_tenant) is not among them: it names the
-    /// tenant as long as tokens live that were issued before, and is swept after that.
-    #[must_use]
-    pub const fn tenant_tables() -> &'static [&'static str] {
-        TABLES
-    }
-
-    /// Removes up to `limit` rows of what is kept of `tenant`, whose end came before, and returns how many; 0 says that nothing is
-    /// left. The refresh tokens of a session go with it and are not counted. People are not a tenant's, and stay. Nothing is
-    /// recorded: the removal is one change, its caller's.
+    /// Removes up to `limit` rows of `tenant`, which is gone and whose [end](Self::end_tenant) came before, and tells how many; 0
+    /// says that none is left. The refresh tokens of a session go with it and are not counted. The revocation stays: it names the
+    /// tenant as long as tokens live that were issued before, and is swept after that. People are not a tenant's, and stay.
+    /// Nothing is recorded: the removal is one change, its caller's.
     ///
     /// # Errors
     /// [`AuthError::Db`].
@@ -53,9 +37,9 @@ impl Auth {
         &self,
         tx: &mut Tx,
         tenant: TenantId,
-        limit: u32,
+        limit: NonZeroU32,
     ) -> Result<u64, AuthError> {
-        let (limit, mut removed) = (u64::from(limit), 0);
+        let (limit, mut removed) = (u64::from(limit.get()), 0);
         for statement in REMOVALS {
             let room = i64::try_from(limit.saturating_sub(removed)).unwrap_or(i64::MAX);
             if room > 0 {

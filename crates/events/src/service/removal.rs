@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use stylobate_core::TenantId;
 use stylobate_db::Tx;
 
@@ -5,11 +7,10 @@ use super::Events;
 use crate::{EventsError, store::removal};
 
 impl Events {
-    /// Removes up to `most` rows of what there is of a tenant that is gone: its webhooks with their deliveries, its dead letters,
-    /// and its events as far as everybody has heard them. Returns how many went; 0 says that nothing is left but events that
-    /// somebody is still owed: those are told before they go, so ask again later. The last event of all stays too, until
-    /// another one comes after it. The transaction's scope is [`Scope::Platform`](stylobate_db::Scope), and the tenant emits
-    /// nothing any more.
+    /// Removes up to `limit` rows of a tenant that is gone, and tells how many; 0 says that none is left but those that something
+    /// waits for: events that somebody is still owed, and the last event of all until another one comes after it. They are its
+    /// webhooks with their deliveries, its dead letters and its events. The transaction's scope is
+    /// [`Scope::Platform`](stylobate_db::Scope), and the tenant emits nothing any more.
     ///
     /// # Errors
     /// The database's own.
@@ -17,8 +18,8 @@ impl Events {
         &self,
         tx: &mut Tx,
         tenant: TenantId,
-        most: u32,
+        limit: NonZeroU32,
     ) -> Result<u64, EventsError> {
-        Ok(removal::remove_of(tx, tenant.as_uuid(), i64::from(most)).await?)
+        Ok(removal::remove_of(tx, tenant.as_uuid(), i64::from(limit.get())).await?)
     }
 }

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use chrono::TimeDelta;
 use stylobate_db::{Scope, Tx};
 use stylobate_events::{MIGRATIONS, Outcome, Refused, Types};
@@ -72,9 +74,9 @@ async fn what_a_tenant_that_is_gone_has_told_goes_when_everybody_has_heard_it(db
             world.try_emit(Scope::Tenant(one), vec![told]).await.unwrap();
         }
     }
-    let remove = |most| {
-        let events = world.events.clone();
-        let remove = async move |tx: &mut Tx| events.remove_tenant_rows(tx, gone, most).await;
+    let remove = |limit| {
+        let (events, limit) = (world.events.clone(), NonZeroU32::new(limit).unwrap());
+        let remove = async move |tx: &mut Tx| events.remove_tenant_rows(tx, gone, limit).await;
         world.db.transact(PLATFORM, remove)
     };
     assert_eq!(remove(100).await.unwrap(), 0, "somebody is owed them");

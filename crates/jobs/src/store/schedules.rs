@@ -171,7 +171,9 @@ pub(crate) async fn delete(tx: &mut Tx, id: ScheduleId, version: i64) -> Result<
 
 /// Deletes up to `most` schedules of a tenant. Returns how many.
 pub(crate) async fn remove_of(tx: &mut Tx, tenant: Uuid, most: i64) -> Result<u64, Error> {
-    tx.q("DELETE FROM schedules WHERE id IN (SELECT id FROM schedules WHERE tenant_id = $1 ORDER BY id LIMIT 0 + $2)")
+    // The lane says the same, and has an index.
+    tx.q("DELETE FROM schedules WHERE id IN \
+          (SELECT id FROM schedules WHERE lane = $1 AND tenant_id = $1 ORDER BY name LIMIT 0 + $2)")
         .bind(tenant)
         .bind(most)
         .run()

@@ -1,6 +1,6 @@
 //! Tenants take turns, and large jobs go through.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -135,9 +135,9 @@ async fn nothing_is_left_of_a_tenant_that_is_gone_and_all_of_others(db: TestDb) 
     let running = world.enqueue_in(Scope::Tenant(gone), chore(What::Obey)).await.id;
     let worker = world.work(options());
     world.wait_for(running, State::Leased).await;
-    let remove = |kept: &'static [&'static str], most| {
-        let jobs = world.jobs.clone();
-        let remove = async move |tx: &mut Tx| jobs.remove_tenant_rows(tx, gone, kept, most).await;
+    let remove = |kept: &'static [&'static str], limit| {
+        let (jobs, limit) = (world.jobs.clone(), NonZeroU32::new(limit).unwrap());
+        let remove = async move |tx: &mut Tx| jobs.remove_tenant_rows(tx, gone, kept, limit).await;
         world.db().transact(PLATFORM, remove)
     };
     assert_eq!(remove(&[], 3).await.unwrap(), 1, "schedules first");

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, Utc};
 use stylobate_core::{PersonId, TenantId};
 use stylobate_db::Tx;
@@ -28,27 +30,37 @@ impl Notifier {
         self.finish_dropped(tx, ended, now).await
     }
 
-    /// Removes what a tenant that is gone has set up, with whatever removes it, in a transaction of
-    /// [`Scope::Platform`](stylobate_db::Scope) or the tenant's own. What was to go through its channels is dropped. Messages that were
-    /// accepted still go to the people they are for, and what people were told stays with them until it is old. Returns how many
-    /// rows went.
+    /// Removes up to `limit` rows of what a tenant that is gone has set up, and tells how many; 0 says that none is left. The
+    /// transaction's scope is [`Scope::Platform`](stylobate_db::Scope) or the tenant's own. Up to as many messages that were to go
+    /// through its channels are dropped beside that; what is left of them then is dropped when it is due. Messages that were
+    /// accepted still go to the people they are for, and what people were told stays with them until it is old.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn forget_tenant(&self, tx: &mut Tx, tenant: TenantId) -> Result<u64, NotifierError> {
-        let now = self.now();
-        let mut removed = channels::remove_of_tenant(tx, tenant).await?;
-        let ended = deliveries::end_of_channels(tx, tenant.as_uuid(), now).await?;
+    pub async fn forget_tenant(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        limit: NonZeroU32,
+    ) -> Result<u64, NotifierError> {
+        let (now, lane, most) = (self.now(), tenant.as_uuid(), i64::from(limit.get()));
+        let ended = deliveries::end_of_channels(tx, lane, now, most).await?;
         self.finish_dropped(tx, ended, now).await?;
-        removed += templates::remove_of(tx, tenant.as_uuid()).await?;
-        removed += suppressions::remove_of(tx, tenant.as_uuid()).await?;
-        Ok(removed)
+        let removed = channels::remove_of_tenant(tx, tenant, most).await?;
+        if removed > 0 {
+            return Ok(removed);
+        }
+        let removed = templates::remove_of(tx, lane, most).await?;
+        if removed > 0 {
+            return Ok(removed);
+        }
+        Ok(suppressions::remove_of(tx, lane, most).await?)
     }
 
-    /// Removes up to `most` rows of what a tenant that is gone has left behind beside what it had
-    /// [set up](Self::forget_tenant): what people were told in its name, and the log of what was sent. Returns how many went; 0 says
-    /// that nothing is left but messages that are under way: those are delivered or given up before they go, so ask again later. The
-    /// transaction's scope is [`Scope::Platform`](stylobate_db::Scope).
+    /// Removes up to `limit` rows of what a tenant that is gone has left behind beside what it had
+    /// [set up](Self::forget_tenant), and tells how many; 0 says that none is left but those that something waits for: messages that
+    /// are under way, which are delivered or given up before they go. They are what people were told in its name, and the log of
+    /// what was sent. The transaction's scope is [`Scope::Platform`](stylobate_db::Scope).
     ///
     /// # Errors
     /// The database's own.
@@ -56,9 +68,9 @@ impl Notifier {
         &self,
         tx: &mut Tx,
         tenant: TenantId,
-        most: u32,
+        limit: NonZeroU32,
     ) -> Result<u64, NotifierError> {
-        Ok(removal::remove_of(tx, tenant.as_uuid(), i64::from(most)).await?)
+        Ok(removal::remove_of(tx, tenant.as_uuid(), i64::from(limit.get())).await?)
     }
 
     /// Whether messages of a tenant are under way or in the log, for who has removed

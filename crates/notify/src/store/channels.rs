@@ -313,9 +313,14 @@ pub(crate) async fn remove_of_person(tx: &mut Tx, person: PersonId) -> Result<u6
     tx.q("DELETE FROM notification_channels WHERE person_id = $1").bind(person.as_uuid()).run().await
 }
 
-pub(crate) async fn remove_of_tenant(tx: &mut Tx, tenant: TenantId) -> Result<u64, Error> {
-    tx.q("DELETE FROM notification_channels WHERE lane = $1 AND person_id IS NULL")
-        .bind(tenant.as_uuid())
-        .run()
-        .await
+/// Removes up to `most` channels of a tenant. Returns how many.
+pub(crate) async fn remove_of_tenant(tx: &mut Tx, tenant: TenantId, most: i64) -> Result<u64, Error> {
+    tx.q(
+        "DELETE FROM notification_channels WHERE id IN (SELECT id FROM notification_channels WHERE lane = $1 \
+          AND person_id IS NULL ORDER BY created_at, id LIMIT 0 + $2)",
+    )
+    .bind(tenant.as_uuid())
+    .bind(most)
+    .run()
+    .await
 }

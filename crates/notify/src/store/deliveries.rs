@@ -405,18 +405,21 @@ pub(crate) async fn end_of_person(
         .await
 }
 
-/// Ends what is pending to the channels of a lane that has none any more.
+/// Ends up to `most` of what is pending to the channels of a lane that is to have none any more.
 pub(crate) async fn end_of_channels(
     tx: &mut Tx,
     lane: Uuid,
     now: DateTime<Utc>,
+    most: i64,
 ) -> Result<Vec<Dropped>, Error> {
     tx.q("UPDATE notify_deliveries SET state = 'dropped', reason = 'channel_gone', finished_at = $2, destination_sealed = NULL,
             lease_until = NULL, outage_since = NULL, claims = claims + 1
-          WHERE lane = $1 AND channel_id IS NOT NULL AND person_id IS NULL AND state = 'pending'
+          WHERE state = 'pending' AND id IN (SELECT id FROM notify_deliveries WHERE lane = $1 AND state = 'pending'
+            AND channel_id IS NOT NULL AND person_id IS NULL ORDER BY id LIMIT 0 + $3)
           RETURNING message_id, medium, created_at")
         .bind(lane)
         .bind(now)
+        .bind(most)
         .all()
         .await
 }

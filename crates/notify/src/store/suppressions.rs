@@ -136,6 +136,12 @@ pub(crate) async fn remove_expired(tx: &mut Tx, now: DateTime<Utc>) -> Result<u6
     tx.q("DELETE FROM notify_suppressions WHERE expires_at <= $1").bind(now).run().await
 }
 
-pub(crate) async fn remove_of(tx: &mut Tx, lane: Uuid) -> Result<u64, Error> {
-    tx.q("DELETE FROM notify_suppressions WHERE lane = $1").bind(lane).run().await
+/// Removes up to `most` suppressions of a lane. Returns how many.
+pub(crate) async fn remove_of(tx: &mut Tx, lane: Uuid, most: i64) -> Result<u64, Error> {
+    tx.q("DELETE FROM notify_suppressions WHERE id IN \
+          (SELECT id FROM notify_suppressions WHERE lane = $1 ORDER BY created_at, id LIMIT 0 + $2)")
+        .bind(lane)
+        .bind(most)
+        .run()
+        .await
 }

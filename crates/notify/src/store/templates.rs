@@ -186,6 +186,12 @@ pub(crate) async fn delete(tx: &mut Tx, lane: Uuid, kind: &str, locale: &str) ->
     Ok(deleted == 1)
 }
 
-pub(crate) async fn remove_of(tx: &mut Tx, lane: Uuid) -> Result<u64, Error> {
-    tx.q("DELETE FROM notify_templates WHERE lane = $1").bind(lane).run().await
+/// Removes up to `most` templates of a lane. Returns how many.
+pub(crate) async fn remove_of(tx: &mut Tx, lane: Uuid, most: i64) -> Result<u64, Error> {
+    tx.q("DELETE FROM notify_templates WHERE (lane, kind, locale) IN (SELECT lane, kind, locale FROM notify_templates \
+          WHERE lane = $1 ORDER BY kind, locale LIMIT 0 + $2)")
+        .bind(lane)
+        .bind(most)
+        .run()
+        .await
 }

@@ -1,6 +1,7 @@
 //! What happens by itself.
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -185,9 +186,7 @@ async fn whoever_is_gone_leaves_nothing_behind(db: TestDb) {
         assert_eq!(world.number(sql).await, left, "{sql}");
     }
     assert!(world.post.mails().is_empty() && world.receiver.got().is_empty());
-    let this = world.notifier.clone();
-    let forget = async move |tx: &mut Tx| this.forget_tenant(tx, tenant).await;
-    world.db.transact(PLATFORM, forget).await.unwrap();
+    assert_eq!(world.forgotten(2).await, [1, 1, 0]);
     assert!(world.notifier.channel(world.tenants(), tenants.id).await.is_err());
     assert_eq!(world.number("SELECT count(*) FROM notify_templates").await, 0);
     // What was said to them is forgotten too.
@@ -199,7 +198,8 @@ async fn whoever_is_gone_leaves_nothing_behind(db: TestDb) {
     assert!(!under_way.is_empty());
     let remove = || {
         let this = world.notifier.clone();
-        let remove = async move |tx: &mut Tx| this.remove_tenant_rows(tx, tenant, 2).await;
+        let limit = NonZeroU32::new(2).unwrap();
+        let remove = async move |tx: &mut Tx| this.remove_tenant_rows(tx, tenant, limit).await;
         world.db.transact(PLATFORM, remove)
     };
     while remove().await.unwrap() > 0 {}
@@ -229,9 +229,8 @@ async fn what_was_to_go_through_the_channels_of_a_tenant_that_is_gone_is_dropped
     world.hook().await;
     let under_way = world.announced(world.event("user.created")).await;
     assert_eq!(states(&under_way), [("webhook", "pending", None)]);
-    let (this, tenant) = (world.notifier.clone(), world.tenant);
-    let forget = async move |tx: &mut Tx| this.forget_tenant(tx, tenant).await;
-    assert_eq!(world.db.transact(PLATFORM, forget).await.unwrap(), 1);
+    let tenant = world.tenant;
+    assert_eq!(world.forgotten(10).await, [1, 0]);
     let dropped = states(&world.of(under_way[0].message_id).await);
     assert_eq!(dropped, [("webhook", "dropped", Some("channel_gone"))]);
     assert_eq!(world.deliver(under_way[0].id).await, Next::Done);
@@ -240,7 +239,7 @@ async fn what_was_to_go_through_the_channels_of_a_tenant_that_is_gone_is_dropped
     for _ in 0..3 {
         let this = world.notifier.clone();
         let step = async move |tx: &mut Tx| {
-            let removed = this.remove_tenant_rows(tx, tenant, 10).await?;
+            let removed = this.remove_tenant_rows(tx, tenant, NonZeroU32::new(10).unwrap()).await?;
             Ok::<_, NotifierError>((removed, this.has_messages(tx, tenant).await?))
         };
         left.push(world.db.transact(PLATFORM, step).await.unwrap());
@@ -248,6 +247,53 @@ async fn what_was_to_go_through_the_channels_of_a_tenant_that_is_gone_is_dropped
     assert_eq!(left, [(1, true), (1, false), (0, false)]);
 }
 both_engines!(what_was_to_go_through_the_channels_of_a_tenant_that_is_gone_is_dropped, &[&MIGRATIONS]);
+
+/// One transaction removes no more than it is told to, however much there is.
+async fn a_tenant_that_is_gone_is_forgotten_few_rows_at_a_time(db: TestDb) {
+    let world = World::new(db).await;
+    let hooks = [world.hook().await, world.hook().await];
+    let under_way = world.announced(world.event("user.created")).await;
+    assert_eq!(under_way.len(), hooks.len());
+    for name in ["x", "y"] {
+        let (email, address) = (Medium::Email, format!("{name}@example.org"));
+        world.notifier.suppress(&world.context(), email, &address, "left", None).await.unwrap();
+    }
+    assert_eq!(world.forgotten(1).await, [1, 1, 1, 1, 0]);
+    let dropped = states(&world.of(under_way[0].message_id).await);
+    assert_eq!(dropped, [("webhook", "dropped", Some("channel_gone")); 2]);
+
+    // Of three that Ada was told, the last leaves its position, and is counted once.
+    for rule in ["cpu", "disk", "net"] {
+        for one in world.planned(world.alert(rule)).await {
+            world.deliver(one.id).await;
+        }
+    }
+    let notified = "SELECT count(*) FROM notifications WHERE kind <> ''";
+    assert_eq!(world.number(notified).await, 3);
+    let mut steps = Vec::new();
+    while world.number(notified).await > 0 {
+        let (this, tenant, limit) = (world.notifier.clone(), world.tenant, NonZeroU32::new(2).unwrap());
+        let remove = async move |tx: &mut Tx| this.remove_tenant_rows(tx, tenant, limit).await;
+        steps.push(world.db.transact(PLATFORM, remove).await.unwrap());
+    }
+    assert_eq!(steps, [2, 1]);
+    assert_eq!(world.notifier.last_position(world.ada).await.unwrap(), 3);
+    assert_eq!(world.number("SELECT count(*) FROM notifications").await, 1);
+}
+both_engines!(a_tenant_that_is_gone_is_forgotten_few_rows_at_a_time, &[&MIGRATIONS]);
+
+impl World {
+    /// How many rows each step takes that forgets the tenant, up to `limit` at a time.
+    async fn forgotten(&self, limit: u32) -> Vec<u64> {
+        let mut steps = Vec::new();
+        while steps.last() != Some(&0) {
+            let (this, tenant, limit) = (self.notifier.clone(), self.tenant, NonZeroU32::new(limit).unwrap());
+            let forget = async move |tx: &mut Tx| this.forget_tenant(tx, tenant, limit).await;
+            steps.push(self.db.transact(PLATFORM, forget).await.unwrap());
+        }
+        steps
+    }
+}
 
 async fn what_is_counted_stays_for_as_long_as_it_is(db: TestDb) {
     let world = World::new(db).await;

@@ -1,5 +1,7 @@
 //! The policy of a tenant that is no more goes whole, in steps.
 
+use std::num::NonZeroU32;
+
 use stylobate_core::{Principal, RequestContext, TenantId};
 use stylobate_db::{Scope, Tx};
 use stylobate_rbac::{Authorizer as _, Effect, NewAclEntry, NewGroup, NewOverride};
@@ -32,6 +34,7 @@ async fn rows_of(world: &World, tenant: TenantId) -> Vec<i64> {
 }
 
 async fn remove(world: &World, limit: u32) -> u64 {
+    let limit = NonZeroU32::new(limit).unwrap();
     let some = async |tx: &mut Tx| world.rbac.remove_tenant_rows(tx, world.a, limit).await;
     world.db.transact(Scope::Platform("test"), some).await.unwrap()
 }

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use chrono::TimeDelta;
 use stylobate_core::{Clock as _, TenantId};
 use stylobate_db::Scope;
@@ -9,7 +11,8 @@ use crate::fixture::{Fixture, new_org};
 impl Fixture {
     async fn remove_rows(&self, tenant: TenantId, limit: u32) -> Result<u64, Error> {
         let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
-        let removed = self.tenancy.remove_org_rows(&mut tx, tenant, limit).await?;
+        let limit = NonZeroU32::new(limit).unwrap();
+        let removed = self.tenancy.remove_tenant_rows(&mut tx, tenant, limit).await?;
         tx.commit().await.unwrap();
         Ok(removed)
     }
@@ -50,7 +53,7 @@ async fn an_organisation_is_removed_in_batches(test_db: TestDb) {
     assert!(matches!(&refused, Err(Error::Db(error)) if error.is_foreign_key_violation()), "{refused:?}");
     // A12
     let mut tx = fixture.db.begin(Scope::Tenant(zeta)).await.unwrap();
-    let refused = fixture.tenancy.remove_org_rows(&mut tx, acme, 2).await;
+    let refused = fixture.tenancy.remove_tenant_rows(&mut tx, acme, NonZeroU32::MIN).await;
     assert!(matches!(refused, Err(Error::ForeignTenant)), "{refused:?}");
     let refused = fixture.tenancy.remove_org(&mut tx, &fixture.system, acme).await;
     assert!(matches!(refused, Err(Error::ForeignTenant)), "{refused:?}");

@@ -1,11 +1,11 @@
 //! The job that removes an organisation.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use stylobate::{
-    Handles, MESSAGE_QUEUE,
+    Handles, MESSAGE_QUEUE, REQUEST_TIMEOUT,
     auth::{Auth, ServiceAccountQuery},
     core::{AuditEvent, PersonId, RequestContext, ServiceId, TenantId},
     db::{Db, Scope, Tx},
@@ -20,12 +20,12 @@ use stylobate::{
 use super::{left, own};
 use crate::{orgs::told, people::People, refused::Refused};
 
-/// How many rows one transaction removes: few enough that nobody waits long for the writer.
-const STEP: u32 = 500;
+/// How many rows of a kind one transaction removes: few enough that nobody waits long for the writer.
+const STEP: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
 const SCOPE: Scope = Scope::Platform("remove an organisation");
 /// How long a request may still be under way that was let in before the organisation was closed: all processes know within a
-/// second, and requests are cut off after 30.
-const REQUESTS_END: Duration = Duration::from_secs(31);
+/// second.
+const REQUESTS_END: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// Tables that empty by themselves once everybody has heard what the organisation has told.
 const TOLD: [&str; 3] = ["event_aggregates", "event_dead_letters", "events"];
 
@@ -194,7 +194,7 @@ impl OrgRemoval {
         done: &mut Done,
     ) -> Result<(), Failed> {
         loop {
-            let members = self.people.members_of(tenant, STEP).await.map_err(failed)?;
+            let members = self.people.members_of(tenant, STEP.get()).await.map_err(failed)?;
             if members.is_empty() {
                 return Ok(());
             }
@@ -305,12 +305,12 @@ impl OrgRemoval {
                 false => self.remove_jobs(tx, tenant, &[]).await?,
             },
             Part::Messages => {
-                let set_up = self.notifier.forget_tenant(tx, tenant).await?;
+                let set_up = self.notifier.forget_tenant(tx, tenant, STEP).await?;
                 let rest = self.notifier.remove_tenant_rows(tx, tenant, STEP).await;
                 set_up + rest?
             }
             Part::Own => own::remove_some(tx, tenant, STEP).await?,
-            Part::Tenancy => self.tenancy.remove_org_rows(tx, tenant, STEP).await?,
+            Part::Tenancy => self.tenancy.remove_tenant_rows(tx, tenant, STEP).await?,
             Part::Rbac => self.rbac.remove_tenant_rows(tx, tenant, STEP).await?,
             Part::Events => self.events.remove_tenant_rows(tx, tenant, STEP).await?,
         })
@@ -368,8 +368,7 @@ fn require_none(left: &BTreeMap<&'static str, i64>) -> Result<(), Failed> {
     if left.is_empty() {
         return Ok(());
     }
-    let left: Vec<String> = left.iter().map(|(table, rows)| format!("{table}: {rows}")).collect();
-    Err(Failed::retry(format!("not everything has been told yet ({})", left.join(", "))))
+    Err(Failed::retry(format!("not everything has been told yet ({})", left::told(left))))
 }
 
 /// The platform, acting for none of the organisations.
