@@ -171,7 +171,8 @@ impl Tenancy {
         staying(locked(tx, tenant, Lock::Share).await?)
     }
 
-    /// Changes what `change` says. Nothing is written or recorded when that is what is stored already.
+    /// Changes what `change` says, and tells whether that is another one. Nothing is written or recorded when it is what is stored
+    /// already.
     ///
     /// # Errors
     /// [`Error::OrgNotFound`]; [`Error::OrgBeingDeleted`]; [`Error::VersionConflict`] when the change was made from another
@@ -182,7 +183,7 @@ impl Tenancy {
         context: &RequestContext,
         id: TenantId,
         change: &OrgChange,
-    ) -> Result<Org, Error> {
+    ) -> Result<(Org, bool), Error> {
         let before = staying(locked(tx, id, Lock::Exclusive).await?)?;
         if change.version.is_some_and(|seen| seen != before.version) {
             return Err(Error::VersionConflict);
@@ -203,9 +204,9 @@ impl Tenancy {
         after.purchase_date = change.purchase_date.unwrap_or(before.purchase_date);
         // Codes are equal in whatever case, and their case can be changed.
         if after == before && after.code.as_str() == before.code.as_str() {
-            return Ok(before);
+            return Ok((before, false));
         }
-        self.write(tx, context, "org.update", &before, after).await
+        Ok((self.write(tx, context, "org.update", &before, after).await?, true))
     }
 
     /// Makes the organisation inactive, and tells whether it was active. Waits for those who hold it. What is issued for it,
@@ -251,16 +252,18 @@ impl Tenancy {
     }
 
     /// Begins to delete the organisation, and tells whether it begins now: `false` when it had begun already. From here on it is
-    /// inactive and nothing is added to it; nobody undoes it. See [`remove_tenant_rows`](Self::remove_tenant_rows) for what follows.
+    /// inactive and nothing is added to it; nobody undoes it. See [`remove_tenant_rows`](Self::remove_tenant_rows) for what
+    /// follows. `seen` is the version that the caller has decided by.
     ///
     /// # Errors
-    /// [`Error::DefaultOrg`]; [`Error::OrgNotFound`]; [`Error::ForeignTenant`] when `tx` works for another tenant;
-    /// [`Error::Db`].
+    /// [`Error::DefaultOrg`]; [`Error::VersionConflict`] when somebody has changed it since it was `seen`, unless they began this;
+    /// [`Error::OrgNotFound`]; [`Error::ForeignTenant`] when `tx` works for another tenant; [`Error::Db`].
     pub async fn begin_org_removal(
         &self,
         tx: &mut Tx,
         context: &RequestContext,
         id: TenantId,
+        seen: i64,
     ) -> Result<(Org, bool), Error> {
         let before = locked(tx, id, Lock::Exclusive).await?;
         if before.is_default {
@@ -268,6 +271,9 @@ impl Tenancy {
         }
         if before.removal_began_at.is_some() {
             return Ok((before, false));
+        }
+        if before.version != seen {
+            return Err(Error::VersionConflict);
         }
         let removal_began_at = Some(self.clock().now());
         let after = Org { is_active: false, removal_began_at, ..before.clone() };

@@ -57,11 +57,11 @@ impl Fixture {
         Ok(org)
     }
 
-    pub(crate) async fn update(&self, id: TenantId, change: &OrgChange) -> Result<Org, Error> {
+    pub(crate) async fn update(&self, id: TenantId, change: &OrgChange) -> Result<(Org, bool), Error> {
         let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
-        let org = self.tenancy.update_org(&mut tx, &self.system, id, change).await?;
+        let done = self.tenancy.update_org(&mut tx, &self.system, id, change).await?;
         tx.commit().await.unwrap();
-        Ok(org)
+        Ok(done)
     }
 
     pub(crate) async fn deactivate(&self, id: TenantId) -> Result<(Org, bool), Error> {
@@ -79,8 +79,9 @@ impl Fixture {
     }
 
     pub(crate) async fn begin_removal(&self, id: TenantId) -> Result<(Org, bool), Error> {
+        let seen = self.find(id).await.map_or(0, |org| org.version);
         let mut tx = self.db.begin(Scope::Platform("test")).await.unwrap();
-        let done = self.tenancy.begin_org_removal(&mut tx, &self.system, id).await?;
+        let done = self.tenancy.begin_org_removal(&mut tx, &self.system, id, seen).await?;
         tx.commit().await.unwrap();
         Ok(done)
     }

@@ -85,7 +85,7 @@ async fn nobody_joins_behind_a_removal(test_db: TestDb) {
     let fixture = Arc::new(Fixture::new(&test_db).await);
     let acme = fixture.org("acme").await;
     let mut removing = fixture.db.begin(Scope::Platform("test")).await.unwrap();
-    fixture.tenancy.begin_org_removal(&mut removing, &fixture.system, acme).await.unwrap();
+    fixture.tenancy.begin_org_removal(&mut removing, &fixture.system, acme, 1).await.unwrap();
     let joining = tokio::spawn({
         let fixture = Arc::clone(&fixture);
         async move { fixture.join(acme).await }

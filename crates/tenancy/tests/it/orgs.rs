@@ -124,7 +124,7 @@ async fn an_organisation_is_changed_by_version(test_db: TestDb) {
         version: Some(1),
         ..OrgChange::default()
     };
-    let changed = fixture.update(made.id, &change).await.unwrap();
+    let (changed, is_changed) = fixture.update(made.id, &change).await.unwrap();
     let expected = Org {
         name: "Acme Ltd".parse().unwrap(),
         license_status: LicenseStatus::Expired,
@@ -133,6 +133,7 @@ async fn an_organisation_is_changed_by_version(test_db: TestDb) {
         version: 2,
         ..made.clone()
     };
+    assert!(is_changed);
     assert_eq!((&changed, fixture.find(made.id).await.unwrap()), (&expected, expected.clone()));
     let audited = fixture.audited();
     assert_eq!((audited.len(), audited[0].action, audited[0].tenant), (1, "org.update", Some(made.id)));
@@ -143,18 +144,18 @@ async fn an_organisation_is_changed_by_version(test_db: TestDb) {
     assert!(matches!(refused, Err(Error::VersionConflict)), "{refused:?}");
     // What is so already is no change.
     let same = OrgChange { version: Some(2), code: Some(made.code.clone()), ..change };
-    assert_eq!(fixture.update(made.id, &same).await.unwrap(), changed);
-    assert_eq!(fixture.update(made.id, &OrgChange::default()).await.unwrap(), changed);
+    assert_eq!(fixture.update(made.id, &same).await.unwrap(), (changed.clone(), false));
+    assert_eq!(fixture.update(made.id, &OrgChange::default()).await.unwrap(), (changed, false));
     assert_eq!(fixture.actions(), [""; 0]);
 
     let code = |code: &str| OrgChange { code: Some(code.parse().unwrap()), ..OrgChange::default() };
-    let respelt = fixture.update(made.id, &code("Acme")).await.unwrap();
-    assert_eq!((respelt.code.as_str(), respelt.version), ("Acme", 3));
+    let (respelt, is_changed) = fixture.update(made.id, &code("Acme")).await.unwrap();
+    assert_eq!((respelt.code.as_str(), respelt.version, is_changed), ("Acme", 3, true));
     assert_eq!(fixture.find(made.id).await.unwrap().code.as_str(), "Acme");
     let refused = fixture.update(made.id, &code("ZETA")).await;
     assert!(matches!(refused, Err(Error::CodeTaken)), "{refused:?}");
     let forgotten = OrgChange { purchase_date: Some(None), ..OrgChange::default() };
-    assert_eq!(fixture.update(made.id, &forgotten).await.unwrap().purchase_date, None);
+    assert_eq!(fixture.update(made.id, &forgotten).await.unwrap().0.purchase_date, None);
     assert_eq!(fixture.find(made.id).await.unwrap().purchase_date, None);
 
     // A12: an organisation changes itself, and no other.
@@ -220,7 +221,8 @@ async fn an_organisation_is_deactivated_and_activated(test_db: TestDb) {
     let (tenancy, system) = (&fixture.tenancy, &fixture.system);
     assert!(matches!(tenancy.deactivate_org(&mut tx, system, acme).await, Err(Error::ForeignTenant)));
     assert!(matches!(tenancy.activate_org(&mut tx, system, acme).await, Err(Error::ForeignTenant)));
-    assert!(matches!(tenancy.begin_org_removal(&mut tx, system, acme).await, Err(Error::ForeignTenant)));
+    let refused = tenancy.begin_org_removal(&mut tx, system, acme, 3).await;
+    assert!(matches!(refused, Err(Error::ForeignTenant)), "{refused:?}");
 }
 both_engines!(an_organisation_is_deactivated_and_activated, &[&MIGRATIONS]);
 
@@ -234,7 +236,7 @@ async fn the_default_organisation_is_neither_deactivated_nor_removed(test_db: Te
     assert_eq!(fixture.activate(org.id).await.unwrap(), (org.clone(), false));
     // It can be renamed.
     let change = OrgChange { code: Some("root".parse().unwrap()), ..OrgChange::default() };
-    let renamed = fixture.update(org.id, &change).await.unwrap();
+    let (renamed, _) = fixture.update(org.id, &change).await.unwrap();
     assert_eq!(fixture.default_org().await, renamed);
     assert_eq!(fixture.actions(), ["org.update"]);
 }
@@ -298,3 +300,22 @@ async fn nobody_undoes_a_removal(test_db: TestDb) {
     tx.rollback().await.unwrap();
 }
 both_engines!(nobody_undoes_a_removal, &[&MIGRATIONS]);
+
+async fn a_removal_that_was_decided_by_another_version_does_not_begin(test_db: TestDb) {
+    let fixture = Fixture::new(&test_db).await;
+    let acme = fixture.org("acme").await;
+    let renamed = OrgChange { name: Some("Needed".parse().unwrap()), ..OrgChange::default() };
+    let (renamed, _) = fixture.update(acme, &renamed).await.unwrap();
+    let (tenancy, system) = (&fixture.tenancy, &fixture.system);
+    let mut tx = fixture.db.begin(Scope::Platform("test")).await.unwrap();
+    let refused = tenancy.begin_org_removal(&mut tx, system, acme, renamed.version - 1).await;
+    assert!(matches!(refused, Err(Error::VersionConflict)), "{refused:?}");
+    let (org, has_begun) = tenancy.begin_org_removal(&mut tx, system, acme, renamed.version).await.unwrap();
+    assert!(has_begun);
+    // Nobody decides anything about one that has begun.
+    let again = tenancy.begin_org_removal(&mut tx, system, acme, renamed.version).await.unwrap();
+    assert_eq!(again, (org, false));
+    tx.commit().await.unwrap();
+    assert_eq!(fixture.actions(), ["org.update", "org.removal_begun"]);
+}
+both_engines!(a_removal_that_was_decided_by_another_version_does_not_begin, &[&MIGRATIONS]);

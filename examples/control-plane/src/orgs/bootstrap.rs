@@ -214,8 +214,10 @@ impl Bootstrap {
             license_status: Some(draft.license_status),
             ..OrgChange::default()
         };
-        let org = self.orgs.tenancy.update_org(tx, context, default_org, &change).await?;
-        tell_org(tx, context, "organization.updated", &org);
+        let (org, is_changed) = self.orgs.tenancy.update_org(tx, context, default_org, &change).await?;
+        if is_changed {
+            tell_org(tx, context, "organization.updated", &org);
+        }
         Ok(org)
     }
 }

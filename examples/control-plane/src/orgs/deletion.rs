@@ -95,11 +95,7 @@ impl Deletion {
             if org.is_active && !org.is_default {
                 return Err(problem_for("org_active").into());
             }
-            let (begun, is_new) = this.tenancy.begin_org_removal(tx, &context, tenant).await?;
-            // Somebody has renamed or activated it since it was read.
-            if is_new && begun.version != org.version + 1 {
-                return Err(tenancy::Error::VersionConflict.into());
-            }
+            this.tenancy.begin_org_removal(tx, &context, tenant, org.version).await?;
             Ok::<_, Refused>(this.jobs.enqueue(tx, &DeleteOrg::of(tenant)).await?.id.as_uuid())
         };
         self.db.transact(Scope::Platform("begin the removal of an organisation"), ask).await

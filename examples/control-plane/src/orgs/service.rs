@@ -203,9 +203,8 @@ impl Orgs {
             if may_act == Some(false) {
                 this.rbac.lock_policy(tx, None).await?;
             }
-            let before = this.tenancy.find_org(tx, tenant).await?.ok_or_else(Problem::not_found)?;
-            let org = this.tenancy.update_org(tx, &context, tenant, &change).await?;
-            if org.version != before.version {
+            let (org, is_changed) = this.tenancy.update_org(tx, &context, tenant, &change).await?;
+            if is_changed {
                 tell_org(tx, &context, "organization.updated", &org);
             }
             match may_act {
