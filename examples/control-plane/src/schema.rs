@@ -6,6 +6,7 @@ migration_set! {
     "20261121000001_person_profiles",
     "20261123000401_org_documents",
     "20261123000501_member_notes",
+    "20261123093501_org_removals",
 }
 
 /// Every set of the product, in the order they apply.

@@ -5,6 +5,7 @@
 
 mod left;
 mod own;
+mod progress;
 mod work;
 
 use std::sync::Arc;

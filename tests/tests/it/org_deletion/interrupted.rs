@@ -17,6 +17,7 @@ stylobate_tests::both_engines!(
     what_was_added_by_those_who_were_let_in_before_goes_too,
     messages_under_way_come_to_their_end_first,
     what_was_done_for_one_counts_for_no_other,
+    a_deletion_that_is_called_off_and_asked_for_again_counts_on,
     a_deletion_that_is_killed_goes_on
 );
 
@@ -99,6 +100,59 @@ async fn what_was_done_for_one_counts_for_no_other(engine: Engine) {
     assert_eq!(place.count("SELECT count(*) FROM events WHERE type = 'organization.deleted'").await, 1);
     root.get(&path(&beta)).await.problem(404, "not_found");
     root.get(&path(&acme)).await.expect(200);
+}
+
+/// Whatever jobs removed it, what went is counted, and the end is told once.
+async fn a_deletion_that_is_called_off_and_asked_for_again_counts_on(engine: Engine) {
+    let app = multi(engine).await;
+    let (root, place) = (app.administrator().await, &app.place);
+    let org = other_org(&root, "acme").await;
+    administrator(&app, &root, &org, "ada").await;
+    // Somebody who is owed an event of it keeps it from its end when everything else is gone.
+    let of = id(place, &org);
+    place
+        .sql(&format!(
+            "INSERT INTO event_subscribers (name, created_at) VALUES ('away', {});
+             INSERT INTO event_deliveries (subscriber, ordinal, aggregate_id)
+                 SELECT 'away', ordinal, aggregate_id FROM events WHERE lane = {of} ORDER BY ordinal LIMIT 1;",
+            now(place),
+        ))
+        .await;
+    let told = "SELECT count(*) FROM events WHERE type = 'organization.deleted'";
+    let first = remove(place, &root, &org, "acme").await;
+    let waiting = awaited("the end to be told", async || {
+        let job = root.get(&format!("/v1/jobs/{first}")).await.expect(200);
+        if job["state"] != "retryable" {
+            return None;
+        }
+        if place.count(told).await == 0 {
+            root.post(&format!("/v1/jobs/{first}/retry"), Value::Null).await;
+            return None;
+        }
+        Some(job)
+    })
+    .await;
+    let so_far = &waiting["checkpoint"];
+    assert_eq!((&so_far["people"], &so_far["left"]), (&json!(1), &json!(0)), "{waiting}");
+    assert!(so_far["rows"].as_u64() > Some(0), "{waiting}");
+    root.post(&format!("/v1/jobs/{first}/cancel"), Value::Null).await.expect(200);
+
+    let again = end(&root, &org, "acme").await.expect(202);
+    let second = text(&again, "job_id");
+    assert_ne!(second, first);
+    let waiting = reached(&root, second, "retryable").await;
+    assert!(text(&waiting, "last_error").contains("events: 1"), "{waiting}");
+    place.sql("DELETE FROM event_deliveries WHERE subscriber = 'away'; DELETE FROM event_subscribers WHERE name = 'away';").await;
+    let done = ended(&root, second).await;
+    let result = &done["result"];
+    assert_eq!((&result["people"], &result["left"]), (&json!(1), &json!(0)), "{done}");
+    assert!(result["rows"].as_u64() > so_far["rows"].as_u64(), "{so_far} {done}");
+    let tables = place.tables().await;
+    let row = tables["audit_events"].iter().find(|row| row["action"] == "org.delete").unwrap();
+    let said: Value = serde_json::from_str(&row["metadata"]).unwrap();
+    assert_eq!((&said["people_removed"], &said["rows_removed"]), (&json!(1), &result["rows"]), "{said}");
+    assert_eq!(place.count(told).await, 1);
+    assert_gone(place, &root, &org).await;
 }
 
 /// Enough that it is killed in between.

@@ -17,7 +17,7 @@ use stylobate::{
     tenancy::{Org, Tenancy},
 };
 
-use super::{left, own};
+use super::{left, own, progress};
 use crate::{orgs::told, people::People, refused::Refused};
 
 /// How many rows of a kind one transaction removes: few enough that nobody waits long for the writer.
@@ -42,31 +42,16 @@ impl DeleteOrg {
     }
 }
 
-/// What was removed. Nothing was left when this was written: that is counted in the same transaction.
+/// What was removed since it was asked for, by whatever jobs. As the result it says all: nothing was left when that was written, which
+/// is counted in the same transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Removed {
     /// Accounts of people who belonged to no other organisation.
-    people: u64,
+    pub(super) people: u64,
     /// People who belong to another one, or to the platform, and keep their account.
-    left: u64,
+    pub(super) left: u64,
     /// Rows beside those.
-    rows: u64,
-}
-
-/// How far it is, for the attempt after this one.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Done {
-    /// Of which organisation: what was done for one counts for no other that somebody writes into the job.
-    organization_id: TenantId,
-    removed: Removed,
-    /// Whether everybody has been told.
-    is_told: bool,
-}
-
-impl Done {
-    fn none(organization_id: TenantId) -> Self {
-        Self { organization_id, removed: Removed::default(), is_told: false }
-    }
+    pub(super) rows: u64,
 }
 
 /// What the job works with.
@@ -147,17 +132,15 @@ impl Job for DeleteOrg {
 
     async fn run(self, attempt: Attempt, removal: OrgRemoval) -> Result<Removed, Failed> {
         let (org, began_at) = removal.begun(self.organization_id).await?;
-        let begun = attempt.checkpoint()?.filter(|done: &Done| done.organization_id == org.id);
-        let mut done = begun.unwrap_or(Done::none(org.id));
-        removal.remove_people(&attempt, org.id, &mut done).await?;
-        removal.remove_services(&attempt, org.id, &mut done).await?;
+        removal.remove_people(&attempt, org.id).await?;
+        removal.remove_services(&attempt, org.id).await?;
         for part in PARTS {
-            removal.remove(&attempt, org.id, part, &mut done).await?;
+            removal.remove(&attempt, org.id, part).await?;
         }
         removal.require_settled(&attempt, began_at)?;
-        removal.tell(&attempt, &org, &mut done).await?;
-        removal.remove(&attempt, org.id, Part::Events, &mut done).await?;
-        removal.finish(&attempt, &org, done).await
+        removal.tell(&attempt, &org).await?;
+        removal.remove(&attempt, org.id, Part::Events).await?;
+        removal.finish(&attempt, &org).await
     }
 }
 
@@ -187,12 +170,7 @@ impl OrgRemoval {
     }
 
     /// Removes the accounts of people who belong to no other organisation, and the memberships of the others.
-    async fn remove_people(
-        &self,
-        attempt: &Attempt,
-        tenant: TenantId,
-        done: &mut Done,
-    ) -> Result<(), Failed> {
+    async fn remove_people(&self, attempt: &Attempt, tenant: TenantId) -> Result<(), Failed> {
         loop {
             let members = self.people.members_of(tenant, STEP.get()).await.map_err(failed)?;
             if members.is_empty() {
@@ -200,7 +178,7 @@ impl OrgRemoval {
             }
             for person in members {
                 go_on(attempt)?;
-                *done = self.remove_person(attempt, tenant, person, *done).await?;
+                self.remove_person(attempt, tenant, person).await?;
             }
         }
     }
@@ -210,31 +188,24 @@ impl OrgRemoval {
         attempt: &Attempt,
         tenant: TenantId,
         person: PersonId,
-        done: Done,
-    ) -> Result<Done, Failed> {
+    ) -> Result<(), Failed> {
         let (this, attempt, context) = (self.clone(), attempt.clone(), context(attempt));
         let remove = async move |tx: &mut Tx| {
-            let mut done = done;
+            let mut removed = Removed::default();
             if this.people.end_with_organisation(tx, &context, tenant, person).await? {
                 // Whoever hears of it later does it by a job of the organisation, which goes with that.
                 this.notifier.forget_person(tx, person).await?;
-                done.removed.people += 1;
+                removed.people = 1;
             } else {
-                done.removed.left += 1;
+                removed.left = 1;
             }
-            attempt.set_checkpoint_in(tx, &done).await?;
-            Ok::<_, Refused>(done)
+            note(tx, &attempt, tenant, removed).await
         };
         self.db.transact(SCOPE, remove).await.map_err(failed)
     }
 
     /// Removes service accounts one by one, with what they have on the platform.
-    async fn remove_services(
-        &self,
-        attempt: &Attempt,
-        tenant: TenantId,
-        done: &mut Done,
-    ) -> Result<(), Failed> {
+    async fn remove_services(&self, attempt: &Attempt, tenant: TenantId) -> Result<(), Failed> {
         loop {
             let page = self.auth.service_accounts().list(tenant, &ServiceAccountQuery::default()).await?;
             if page.items.is_empty() {
@@ -242,7 +213,7 @@ impl OrgRemoval {
             }
             for service in page.items {
                 go_on(attempt)?;
-                *done = self.remove_service(attempt, tenant, service.id, *done).await?;
+                self.remove_service(attempt, tenant, service.id).await?;
             }
         }
     }
@@ -252,44 +223,30 @@ impl OrgRemoval {
         attempt: &Attempt,
         tenant: TenantId,
         service: ServiceId,
-        mut done: Done,
-    ) -> Result<Done, Failed> {
-        done.removed.rows += 1;
+    ) -> Result<(), Failed> {
         let (this, attempt, context) = (self.clone(), attempt.clone(), context(attempt));
         let remove = async move |tx: &mut Tx| {
             // First, so that nobody gives it a role meanwhile.
             this.rbac.remove_subject_everywhere(tx, &context, service, &[tenant]).await?;
             this.auth.service_accounts().delete(tx, &context, (tenant, service)).await?;
-            attempt.set_checkpoint_in(tx, &done).await?;
-            Ok::<_, Refused>(done)
+            note(tx, &attempt, tenant, Removed { rows: 1, ..Removed::default() }).await
         };
         self.db.transact(SCOPE, remove).await.map_err(failed)
     }
 
     /// Removes all rows of a kind, some at a time.
-    async fn remove(
-        &self,
-        attempt: &Attempt,
-        tenant: TenantId,
-        part: Part,
-        done: &mut Done,
-    ) -> Result<(), Failed> {
+    async fn remove(&self, attempt: &Attempt, tenant: TenantId, part: Part) -> Result<(), Failed> {
         loop {
             go_on(attempt)?;
-            let before = *done;
             let (this, step) = (self.clone(), attempt.clone());
             let remove = async move |tx: &mut Tx| {
                 let rows = this.remove_some(tx, tenant, part).await?;
-                let mut done = before;
-                done.removed.rows += rows;
                 if rows > 0 {
-                    step.set_checkpoint_in(tx, &done).await?;
+                    note(tx, &step, tenant, Removed { rows, ..Removed::default() }).await?;
                 }
-                Ok::<_, Refused>((rows, done))
+                Ok::<_, Refused>(rows)
             };
-            let (rows, after) = self.db.transact(SCOPE, remove).await.map_err(failed)?;
-            *done = after;
-            if rows == 0 {
+            if self.db.transact(SCOPE, remove).await.map_err(failed)? == 0 {
                 return Ok(());
             }
         }
@@ -322,43 +279,39 @@ impl OrgRemoval {
 
     /// Tells that the organisation is gone, once, when nothing of it is left but what it has told itself. It is an event of the
     /// platform: the organisation's own go with it. The last event of all stays in its table, and this one is later than theirs.
-    async fn tell(&self, attempt: &Attempt, org: &Org, done: &mut Done) -> Result<(), Failed> {
-        if done.is_told {
-            return Ok(());
-        }
-        let (step, org, after) = (attempt.clone(), org.clone(), Done { is_told: true, ..*done });
+    async fn tell(&self, attempt: &Attempt, org: &Org) -> Result<(), Failed> {
+        let (step, org) = (attempt.clone(), org.clone());
         let tell = async move |tx: &mut Tx| {
             let mut left = left::count(tx, org.id).await?;
             left.retain(|table, _| !TOLD.contains(table));
-            if left.is_empty() {
+            if left.is_empty() && progress::tell(tx, org.id).await? {
                 told::tell_deleted(tx, &context(&step), &org);
-                step.set_checkpoint_in(tx, &after).await?;
             }
             Ok::<_, Refused>(left)
         };
-        require_none(&self.db.transact(SCOPE, tell).await.map_err(failed)?)?;
-        *done = after;
-        Ok(())
+        require_none(&self.db.transact(SCOPE, tell).await.map_err(failed)?)
     }
 
     /// Removes the organisation itself, when counting finds nothing else of it.
-    async fn finish(&self, attempt: &Attempt, org: &Org, done: Done) -> Result<Removed, Failed> {
-        let (this, step, org, removed) = (self.clone(), attempt.clone(), org.clone(), done.removed);
+    async fn finish(&self, attempt: &Attempt, org: &Org) -> Result<Removed, Failed> {
+        let (this, step, org) = (self.clone(), attempt.clone(), org.clone());
         let finish = async move |tx: &mut Tx| {
             let left = left::count(tx, org.id).await?;
             if !left.is_empty() {
-                return Ok(left);
+                return Ok((left, Removed::default()));
             }
             let context = context(&step);
+            let removed = progress::end(tx, org.id).await?;
             this.tenancy.remove_org(tx, &context, org.id).await?;
             let event = AuditEvent::new(&context, "org.delete", "org").on(org.id).in_tenant(Some(org.id));
             let event = event.with("org_code", org.code.as_str()).with("name", org.name.as_str());
             let event = event.with("people_removed", removed.people).with("people_left", removed.left);
             tx.audit_instead(event.with("rows_removed", removed.rows).with("rows_left", 0));
             step.complete_in(tx, &removed).await?;
-            Ok::<_, Refused>(left)
+            Ok::<_, Refused>((left, removed))
         };
-        require_none(&self.db.transact(SCOPE, finish).await.map_err(failed)?)?;
+        let (left, removed) = self.db.transact(SCOPE, finish).await.map_err(failed)?;
+        require_none(&left)?;
         Ok(removed)
     }
 }
@@ -369,6 +322,12 @@ fn require_none(left: &BTreeMap<&'static str, i64>) -> Result<(), Failed> {
         return Ok(());
     }
     Err(Failed::retry(format!("not everything has been told yet ({})", left::told(left))))
+}
+
+/// Notes what goes in this transaction. The job shows it too, which only a worker that has its lease can write.
+async fn note(tx: &mut Tx, attempt: &Attempt, tenant: TenantId, more: Removed) -> Result<(), Refused> {
+    let removed = progress::add(tx, tenant, more).await?;
+    Ok(attempt.set_checkpoint_in(tx, &removed).await?)
 }
 
 /// The platform, acting for none of the organisations.
