@@ -54,7 +54,7 @@ pub use ledger::{Ledger, Verdict};
 pub use load::Load;
 pub use mail_server::{MailServer, ReceivedMail};
 pub use patience::{PATIENCE, eventually};
-pub use place::{Place, Row};
+pub use place::{OWNERS, Place, Row};
 pub use program::{Program, Run};
 pub use proxy::Proxy;
 pub use receiver::{Received, Receiver};

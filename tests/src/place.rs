@@ -9,7 +9,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
-pub use tables::Row;
+pub use tables::{OWNERS, Row};
 
 use crate::Engine;
 

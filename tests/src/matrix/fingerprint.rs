@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Finding, World};
-use crate::{Row, eventually};
+use crate::{OWNERS, Row, eventually};
 
-/// Columns that say whose a row is. A lane of nil is nobody's by itself.
-const OWNERS: [&str; 3] = ["tenant_id", "lane", "scope_id"];
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// What the program moves by itself; `*` is the whole table.

@@ -12,13 +12,53 @@ use crate::PATIENCE;
 /// A row by column. Ids are written with hyphens whatever the engine; `NULL` is not there.
 pub type Row = BTreeMap<String, String>;
 
+/// Columns that say whose a row is. A lane of nil is nobody's by itself.
+pub const OWNERS: [&str; 3] = ["tenant_id", "lane", "scope_id"];
+
 #[derive(FromRow)]
 struct Column {
     table_name: String,
     column_name: String,
 }
 
+/// Every column of SQLite's.
+const COLUMNS: &str = "SELECT t.name AS table_name, c.name AS column_name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c \
+                       WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'";
+
 impl Place {
+    /// Every table whose rows may be an organisation's, and the first of [`OWNERS`] that it has.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn owned_tables(&self) -> BTreeMap<String, &'static str> {
+        let all: Vec<Column> = match &self.database {
+            Some(database) => {
+                let mut connection =
+                    PgConnection::connect(&database.url(None, None)).await.expect("PostgreSQL");
+                let all = "SELECT c.table_name::text, c.column_name::text FROM information_schema.columns AS c \
+                           JOIN information_schema.tables AS t USING (table_schema, table_name) \
+                           WHERE table_schema = 'public' AND t.table_type = 'BASE TABLE'";
+                sqlx::query_as(all).fetch_all(&mut connection).await.expect("the columns")
+            }
+            None => {
+                let options = SqliteConnectOptions::new()
+                    .filename(self.data().join("control-plane.db"))
+                    .busy_timeout(PATIENCE);
+                let mut connection = SqliteConnection::connect_with(&options).await.expect("the SQLite file");
+                let all = sqlx::query_as(COLUMNS).fetch_all(&mut connection).await.expect("the columns");
+                connection.close().await.expect("the file to close");
+                all
+            }
+        };
+        let mut owned = BTreeMap::new();
+        for owner in OWNERS {
+            for column in all.iter().filter(|column| column.column_name == owner) {
+                owned.entry(column.table_name.clone()).or_insert(owner);
+            }
+        }
+        owned
+    }
+
     /// Every row of every table, read behind the program's back.
     ///
     /// # Panics
@@ -48,11 +88,8 @@ impl Place {
                     .filename(self.data().join("control-plane.db"))
                     .busy_timeout(PATIENCE);
                 let mut connection = SqliteConnection::connect_with(&options).await.expect("the SQLite file");
-                let all = "SELECT t.name AS table_name, c.name AS column_name \
-                           FROM sqlite_schema AS t, pragma_table_info(t.name) AS c \
-                           WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'";
                 let all: Vec<Column> =
-                    sqlx::query_as(all).fetch_all(&mut connection).await.expect("the columns");
+                    sqlx::query_as(COLUMNS).fetch_all(&mut connection).await.expect("the columns");
                 let mut columns = BTreeMap::<String, Vec<String>>::new();
                 for Column { table_name, column_name } in all {
                     columns.entry(table_name).or_default().push(column_name);
