@@ -1,3 +1,5 @@
+mod unfit;
+
 use axum::{
     body::Body,
     extract::{FromRequest, OptionalFromRequest},
@@ -20,7 +22,7 @@ const MEDIA: &str = "application/json";
 /// | more bytes than the [limit](crate::BodyLimitLayer) | 413 `body_too_large` |
 /// | not there within 10 s | 408 `body_timeout` |
 /// | not JSON, or nested deeper than 128 | 400 `malformed_json` |
-/// | unknown (where the type says `deny_unknown_fields`), missing, doubled or mistyped field, NUL in a text | 422 `validation` |
+/// | unknown (where the type says `deny_unknown_fields`), missing, doubled or mistyped field, NUL in a text, a name that begins with `$serde_json::private::` | 422 `validation` |
 ///
 /// As an `Option` it is `None` when there is neither a body nor a `Content-Type`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,14 +82,8 @@ impl<T: Serialize> IntoResponse for StrictJson<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    if has_nul(bytes)
-        && let Ok(value) = serde_json::from_slice(bytes)
-    {
-        let mut place = Vec::new();
-        if holds_nul(&value, &mut place) {
-            place.reverse();
-            return Err(ApiError::field(place.join("."), "invalid", "must not hold NUL"));
-        }
+    if let Some(unfit) = unfit::find(bytes) {
+        return Err(ApiError::field(unfit.place, "invalid", unfit.message));
     }
     // serde would fill the fields of a struct from an array, by position.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
@@ -120,32 +116,6 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) 
 fn malformed(error: &serde_json::Error) -> ApiError {
     let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
     Problem::new(400, "malformed_json").detail(detail).into()
-}
-
-/// Whether an escape for NUL stands in the text. PostgreSQL takes no NUL in texts, and nothing sound contains one.
-fn has_nul(bytes: &[u8]) -> bool {
-    bytes.windows(6).any(|window| window == b"\\u0000")
-}
-
-fn holds_nul(value: &Value, place: &mut Vec<String>) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().enumerate().any(|(index, item)| {
-            let found = holds_nul(item, place);
-            if found {
-                place.push(index.to_string());
-            }
-            found
-        }),
-        Value::Object(fields) => fields.iter().any(|(name, item)| {
-            let found = name.contains('\0') || holds_nul(item, place);
-            if found {
-                place.push(name.replace('\0', ""));
-            }
-            found
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
 }
 
 #[cfg(test)]

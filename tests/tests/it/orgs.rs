@@ -23,6 +23,9 @@ stylobate_tests::both_engines!(
     the_operator_sees_an_organisation_at_a_glance
 );
 
+/// A name that is read as something else than it was written as, where a body is JSON of any form.
+const RAW: &str = "$serde_json::private::RawValue";
+
 /// An installation of several organisations, with an administrator of the platform.
 async fn several(engine: Engine) -> TestApp {
     let app = TestApp::builder(engine).env("TENANCY_MODE", "multi");
@@ -536,9 +539,25 @@ async fn documents_are_replaced_by_version(engine: Engine) {
         (json!({ "settings": { "a": 9_007_199_254_740_992_i64 } }), "settings"),
         (json!({ "settings": {}, "version": "1" }), "version"),
         (json!({ "settings": {}, "organization_id": id }), "organization_id"),
+        // Nobody could read it any more, nor the trail that says that it was put.
+        (json!({ "settings": { "a": { (RAW): "boo" } } }), "settings.a.$serde_json::private::RawValue"),
+        // And this would have come back as what is refused above.
+        (
+            json!({ "settings": { "a": { (RAW): "{\"b\":1,\"b\":9007199254740992}" } } }),
+            "settings.a.$serde_json::private::RawValue",
+        ),
     ] {
         ada.put(&settings, body).await.problem_of(422, "validation", field);
     }
+    let person = json!({
+        "first_name": "Q", "last_name": "Q", "email": "q@example.org", "metadata": { (RAW): "boo" },
+    });
+    ada.post("/people", person).await.problem_of(
+        422,
+        "validation",
+        "metadata.$serde_json::private::RawValue",
+    );
+    ada.get("/audit-events").await.expect(200);
     let twice = ada.request(Method::PUT, &settings).header("content-type", "application/json");
     let twice = ada.send_raw(twice.body(r#"{"settings":{"a":{"b":1,"b":2}}}"#)).await;
     assert_eq!(twice.status, 422, "{twice}");
