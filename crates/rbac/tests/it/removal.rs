@@ -87,7 +87,7 @@ async fn a_tenants_policy_goes_whole_and_in_steps(db: TestDb) {
     assert!(calls > 3, "in steps: {calls}");
     assert_eq!(rows_of(&world, world.a).await, [0; 12]);
     assert_eq!(rows_of(&world, world.b).await, theirs);
-    assert_eq!(remove(&world, 0).await, 0);
+    assert_eq!(remove(&world, 1).await, 0);
     world.rbac.ensure(Some(world.a)).await.unwrap();
     assert_eq!(may(&world.rbac), [false; 2]);
     // Another process finds out although there is no epoch any more that could have changed.

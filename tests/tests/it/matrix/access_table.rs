@@ -56,20 +56,33 @@ async fn standings(app: &TestApp) -> Vec<Standing> {
     };
     let admin = of_role("manager", "admin").await;
     let member = of_role("clerk", "member").await;
+    let auditor = of_role("reviewer", "auditor").await;
+    let operator = of_role("runner", "operator").await;
+    let support = of_role("helper", "support").await;
     let account = root.post("/service-accounts", json!({ "name": "robot" })).await.expect(201);
     let key = async |by: &Client, body| {
         let made = by.post("/api-keys", body).await.expect(201);
         by.anonymous().presenting(text(&made, "key"))
     };
     let service = key(&root, json!({ "service_account_id": account["id"] })).await;
+    let account = root.post("/service-accounts", json!({ "name": "of the operator" })).await.expect(201);
+    let role = id_of(&root, "/roles", "name", "super_admin").await;
+    let path = format!("/service-accounts/{}/roles", text(&account, "id"));
+    root.post(&path, json!({ "role_id": role })).await.expect(201);
+    let scopes = json!(["platform.organizations.manage"]);
+    let scoped = key(&root, json!({ "service_account_id": account["id"], "scopes": scopes })).await;
     let key = key(&admin, json!({})).await;
     let standing = |name, client, username| Standing { asker: Asker { name, client }, username };
     vec![
         standing("super_admin", root, Some("admin")),
         standing("admin", admin, Some("manager")),
+        standing("auditor", auditor, Some("reviewer")),
+        standing("operator", operator, Some("runner")),
+        standing("support", support, Some("helper")),
         standing("member", member, Some("clerk")),
         standing("service without roles", service, None),
         standing("key of admin", key, None),
+        standing("scoped key of the platform", scoped, None),
         standing("anonymous", app.anonymous(), None),
     ]
 }

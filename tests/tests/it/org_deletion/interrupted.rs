@@ -156,7 +156,7 @@ async fn a_deletion_that_is_called_off_and_asked_for_again_counts_on(engine: Eng
 }
 
 /// Enough that it is killed in between.
-const PEOPLE: i64 = 16;
+const PEOPLE: i64 = 40;
 
 async fn a_deletion_that_is_killed_goes_on(engine: Engine) {
     let builder = TestApp::builder(engine).env("TENANCY_MODE", "multi").env("JOB_LEASE_SECONDS", "5");
