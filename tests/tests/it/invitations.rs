@@ -182,6 +182,9 @@ async fn an_account_joins_another_organisations_invitation_is_not_theirs(engine:
     assert_eq!(statuses, [201, 403], "{} {}", first.text, second.text);
 }
 
+/// After their own.
+const ANOTHER: &str = "an orchard of 12 pear trees";
+
 /// A12: whoever knew the first password of somebody made a channel in their name.
 async fn nobody_listens_to_what_a_further_organisation_says(engine: Engine) {
     let app = TestApp::builder(engine)
@@ -196,15 +199,15 @@ async fn nobody_listens_to_what_a_further_organisation_says(engine: Engine) {
         let made = by.post("/notification-channels/me", body).await.expect(201);
         format!("/notification-channels/me/{}", text(&made, "id"))
     };
-    let said = async |to: &str, title: &str| {
-        admin.post("/notifications", json!({ "recipient_id": to, "title": title })).await.expect(201);
+    // They are told of each password, by their own channels as well.
+    let heard = |name: &str| {
+        let line = format!("POST /{name}");
+        receiver.received().into_iter().filter(|one| one.line == line).count()
     };
-    let heard = async |title: &str| {
-        eventually(title, async || {
-            let all = receiver.received().into_iter();
-            all.map(|one| one.body).find(|body| String::from_utf8_lossy(body).contains(title))
-        })
-        .await
+    let change = async |by: &Client, old: &str, new: &str| {
+        let body = json!({ "current_password": old, "new_password": new });
+        let renewed = by.post("/auth/password-change", body).await.expect(200);
+        by.anonymous().with_tokens(&renewed)
     };
     let (bob, fay) = (MailServer::fresh_address("bob"), MailServer::fresh_address("fay"));
     let (bobs_id, fays_id) = (admin.add_person("bob", &bob).await, admin.add_person("fay", &fay).await);
@@ -215,6 +218,8 @@ async fn nobody_listens_to_what_a_further_organisation_says(engine: Engine) {
         of_another_organisation(&app, id, name).await;
         own_password(&app, email).await;
     }
+    let of_links = async || (heard("before") == 1 && heard("fay") == 1).then_some(());
+    eventually("what the links did", of_links).await;
     let bobs = app.anonymous().login("bob", OWN).await;
     let after = channel(&bobs, "after").await;
     // It takes a while until whatever the old password opened has ended for sure.
@@ -233,18 +238,17 @@ async fn nobody_listens_to_what_a_further_organisation_says(engine: Engine) {
         (&json!(false), &json!("by_hand"), &json!(2))
     );
     assert_eq!((&kept["is_active"], &kept["version"]), (&json!(true), &json!(1)));
-    said(&bobs_id, "said to bob alone").await;
-    heard("said to bob alone").await;
+    let bobs = change(&bobs, OWN, ANOTHER).await;
+    eventually("the channel that is bob's own", async || (heard("after") == 1).then_some(())).await;
 
     // The platform lets nobody come along either.
+    let fays = app.anonymous().login("fay", OWN).await;
     let org = text(&admin.get("/auth/switch-org").await.expect(200)["items"][0], "id").to_owned();
     admin.post(&format!("/v1/orgs/{org}/members"), json!({ "person_id": fays_id })).await.expect(201);
-    said(&fays_id, "said to fay alone").await;
-    said(&bobs_id, "said to bob again").await;
-    heard("said to bob again").await;
-    let all = receiver.received();
-    let told = all.iter().filter(|one| String::from_utf8_lossy(&one.body).contains("said to"));
-    assert!(told.clone().count() == 2 && told.clone().all(|one| one.line == "POST /after"), "{all:?}");
+    change(&fays, OWN, ANOTHER).await;
+    let bobs = change(&bobs, ANOTHER, "a third one with 9 plum trees").await;
+    eventually("bob's own once more", async || (heard("after") == 2).then_some(())).await;
+    assert_eq!((heard("before"), heard("fay")), (1, 1), "the passwords that were set by links");
     // What is theirs they switch on again.
     let on = bobs.put(&before, json!({ "is_active": true })).await.expect(200);
     assert_eq!((&on["is_active"], &on["disabled_reason"]), (&json!(true), &Value::Null));
