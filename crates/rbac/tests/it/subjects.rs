@@ -206,6 +206,13 @@ async fn who_leaves_at_the_same_time_gets_no_rule(db: TestDb) {
     }
 }
 
+/// What a program does that disables an account, and the code by which that is refused.
+async fn put_out(world: &World, rbac: &Rbac, person: PersonId) -> Result<(), &'static str> {
+    let disabling = rbac.clone();
+    let work = async move |tx: &mut Tx| disable(&disabling, tx, person).await;
+    world.db.transact(Scope::Platform("test"), work).await.map_err(|error| error.code())
+}
+
 both_engines!(the_last_super_administrator_who_can_sign_in_stays, SETS);
 async fn the_last_super_administrator_who_can_sign_in_stays(db: TestDb) {
     // A11
@@ -213,11 +220,7 @@ async fn the_last_super_administrator_who_can_sign_in_stays(db: TestDb) {
     let (ada, bob) = (super_administrator(&world).await, super_administrator(&world).await);
     let role = world.super_admin_role().await;
     let root = RequestContext::new(Principal::person(ada));
-    let put_out = async |person| {
-        let disabling = rbac.clone();
-        let work = async move |tx: &mut Tx| disable(&disabling, tx, person).await;
-        world.db.transact(Scope::Platform("test"), work).await.map_err(|error| error.code())
-    };
+    let put_out = async |person| put_out(&world, &rbac, person).await;
     // Nobody but super administrators is asked about.
     assert_eq!(put_out(member(&world).await).await, Ok(()));
     assert_eq!(put_out(bob).await, Ok(()));
@@ -242,11 +245,7 @@ async fn the_last_super_administrator_has_a_tenant_to_sign_in_to(db: TestDb) {
     let (ada, bob) = (super_administrator(&world).await, super_administrator(&world).await);
     let role = world.super_admin_role().await;
     let root = RequestContext::new(Principal::person(ada));
-    let put_out = async |person| {
-        let disabling = rbac.clone();
-        let work = async move |tx: &mut Tx| disable(&disabling, tx, person).await;
-        world.db.transact(Scope::Platform("test"), work).await.map_err(|error| error.code())
-    };
+    let put_out = async |person| put_out(&world, &rbac, person).await;
     // What a program does to suspend a membership, or to close the tenant of several.
     let without_tenant = async |people: &[PersonId]| {
         let (asking, people) = (rbac.clone(), people.to_vec());
